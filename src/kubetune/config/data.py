@@ -1,0 +1,97 @@
+"""Section `data`: the rows, how they are read, cleaned, labelled and split."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from kubetune.config.data_sources import DataSource
+from kubetune.config.section import Section
+
+CleaningStep = Literal[
+    "unicode-nfc", "html", "urls", "mentions", "hashtags", "whitespace", "lower-case", "emoji-keep", "emoji-spell"
+]
+
+
+class Columns(Section):
+    """Names of the source's columns."""
+
+    text: str = "text"
+    text_pair: str | None = None
+    """Second text; required by task `pair-classification`."""
+    label: str | None = "label"
+    """None only with `weak_labels`."""
+    keep: list[str] = Field(default_factory=list)
+    """Further columns carried along, for slices."""
+
+
+class WeakLabels(Section):
+    """Labels for unlabelled text from a published rule set."""
+
+    kind: Literal["vader"] = "vader"
+    """VADER compound polarity (Hutto and Gilbert, ICWSM 2014)."""
+    positive_from: float = Field(default=0.05, ge=-1, le=1)
+    """A compound score at or above this is `positive`."""
+    negative_to: float = Field(default=-0.05, ge=-1, le=1)
+    """A compound score at or below this is `negative`; what lies between is `neutral`."""
+
+    @model_validator(mode="after")
+    def ordered(self) -> "WeakLabels":
+        """The two thresholds must leave a middle."""
+        if self.negative_to >= self.positive_from:
+            raise ValueError("negative_to must be less than positive_from")
+        return self
+
+
+class Splits(Section):
+    """How a pool is split; ignored for splits that the source already has."""
+
+    validation: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the pool."""
+    test: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the pool."""
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def leaves_train(self) -> "Splits":
+        """Something must be left to train on."""
+        if self.validation + self.test >= 1:
+            raise ValueError("validation + test must be less than 1, so that rows are left for train")
+        return self
+
+
+class DataSection(Section):
+    """The rows."""
+
+    source: DataSource
+    encoding: str = "utf-8"
+    """Of text files; decoding is strict. Any Python codec name."""
+    columns: Columns = Columns()
+    cleaning: list[CleaningStep] = Field(default_factory=lambda: ["unicode-nfc", "whitespace"])
+    """Applied in this order, by `prepare` and by the server alike."""
+    min_characters: int = Field(default=1, ge=0)
+    """Shorter cleaned text is rejected."""
+    max_characters: int = Field(default=20_000, ge=1)
+    """Longer cleaned text is rejected."""
+    labels: list[str] | None = None
+    """Allowed labels in the order of their numbers; None: taken from train, sorted."""
+    weak_labels: WeakLabels | None = None
+    duplicates: Literal["remove-from-train", "keep"] = "remove-from-train"
+    """Texts equal after normalisation: within train, and in train where validation or test has them."""
+    conflicts: Literal["drop", "majority", "first", "keep", "refuse"] = "drop"
+    """Equal train texts with unequal labels. `majority` drops ties; `refuse` exits 65."""
+    splits: Splits = Splits()
+    limit: int | None = Field(default=None, ge=10)
+    """Stratified number of rows over all splits, in proportion; None: all."""
+    max_reject_share: float = Field(default=0.05, ge=0, le=1)
+    """More rejected rows than this share of all stop the run (65)."""
+
+    @model_validator(mode="after")
+    def labelled_once(self) -> "DataSection":
+        """Labels are given or weak, never both and never neither."""
+        if self.columns.label is None and self.weak_labels is None:
+            raise ValueError("columns.label is null and weak_labels is absent: give one of them")
+        if self.columns.label is not None and self.weak_labels is not None:
+            raise ValueError("weak_labels needs columns.label=null: labels are given or weak, never both")
+        if self.min_characters > self.max_characters:
+            raise ValueError("min_characters is greater than max_characters")
+        return self

@@ -1,0 +1,73 @@
+"""Section `data.source`: where rows come from. One class a registered source."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from kubetune.config.section import Section
+
+Format = Literal["auto", "csv", "tsv", "jsonl", "parquet"]
+Split = Literal["train", "validation", "test", "unsupervised"]
+
+
+class HubData(Section):
+    """A data set of a Hugging Face hub, frozen at a commit."""
+
+    kind: Literal["hub"] = "hub"
+    name: str
+    """Repository, for example `dair-ai/emotion`."""
+    config: str | None = None
+    """Named configuration of the data set; None: its only one."""
+    revision: str = "main"
+    """Branch, tag or commit. `ingest` resolves it to a commit and records that."""
+    splits: dict[Split, str] = Field(default_factory=dict)
+    """Our split → the hub's split name; empty: the hub's own names."""
+
+
+class FilesData(Section):
+    """Files: local paths, `s3://bucket/key`, `https://…` or `upload:<digest>/<name>`; globs for local paths."""
+
+    kind: Literal["files"] = "files"
+    paths: dict[Split | Literal["all"], str | list[str]]
+    """Split → file or files. `all`: one pool that `prepare` splits."""
+    format: Format = "auto"
+    """`auto` reads the suffix; `.gz` is understood after any of them."""
+
+    @model_validator(mode="after")
+    def pool_or_splits(self) -> "FilesData":
+        """A pool is split by us; a given split is kept. Both at once would leak."""
+        if not self.paths:
+            raise ValueError("paths is empty: give `all`, or `train` with optional `validation` and `test`")
+        if "all" in self.paths and len(self.paths) > 1:
+            raise ValueError("paths has `all` beside named splits: give one or the other")
+        if "all" not in self.paths and "train" not in self.paths:
+            raise ValueError("paths has no `train`: add it, or give one pool as `all`")
+        return self
+
+
+class SqlData(Section):
+    """The rows of one query, read in chunks over any SQLAlchemy URL."""
+
+    kind: Literal["sql"] = "sql"
+    query: str
+    """One SELECT. Its rows are one pool unless a column named `split_column` says otherwise."""
+    url: str | None = None
+    """SQLAlchemy URL without a password; None: the deployment setting `sql_url` (where passwords belong)."""
+    split_column: str | None = None
+    """Column that holds train, validation or test."""
+    chunk_rows: int = Field(default=10_000, ge=1)
+
+
+class PackageData(Section):
+    """A file inside an installed Python distribution; the distribution is never imported."""
+
+    kind: Literal["package"] = "package"
+    distribution: str
+    version: str | None = None
+    """Exact version that must be installed; None: any."""
+    path: str
+    """File below the distribution's root, as listed in its RECORD."""
+    format: Format = "auto"
+
+
+DataSource = Annotated[HubData | FilesData | SqlData | PackageData, Field(discriminator="kind")]

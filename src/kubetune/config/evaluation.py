@@ -1,0 +1,44 @@
+"""Section `evaluation`: what is measured on the test rows and how good it must be."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from kubetune.config.section import Section
+
+Metric = Literal["accuracy", "macro_f1", "weighted_f1", "mcc", "ece", "loss"]
+
+
+class Threshold(Section):
+    """A bar for one number."""
+
+    metric: Metric
+    at_least: float | None = None
+    at_most: float | None = None
+    bound: Literal["point", "interval"] = "point"
+    """`interval`: the pessimistic end of the 95 % interval must pass."""
+    above_baseline: Literal["majority", "tfidf"] | None = None
+    """The metric must exceed that baseline's value by `at_least` (default 0)."""
+
+    @model_validator(mode="after")
+    def one_bar(self) -> "Threshold":
+        """A threshold without a bar, or with two, says nothing."""
+        if self.above_baseline is None and (self.at_least is None) == (self.at_most is None):
+            raise ValueError("give exactly one of at_least and at_most")
+        if self.above_baseline is not None and self.at_most is not None:
+            raise ValueError("above_baseline goes with at_least, not with at_most")
+        return self
+
+
+class EvaluationSection(Section):
+    """How the model is judged. The test rows are opened by `evaluate` alone."""
+
+    thresholds: list[Threshold] = Field(default_factory=list)
+    """Every miss refuses the run (77)."""
+    slices: list[str] = Field(default_factory=lambda: ["length", "label"])
+    """`length`, `label`, or any column named in `data.columns.keep`."""
+    bootstrap_samples: int = Field(default=1000, ge=100)
+    seed: int = 0
+    hardest: int = Field(default=20, ge=0)
+    """Confident mistakes shown in the report."""
+    batch: int = Field(default=64, ge=1)

@@ -1,0 +1,57 @@
+"""Section `model.source`: where the pretrained model comes from. One class a registered source."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from kubetune.config.section import Section
+
+
+class HubModel(Section):
+    """A repository of a Hugging Face hub, frozen at a commit."""
+
+    kind: Literal["hub"] = "hub"
+    name: str
+    revision: str = "main"
+
+
+class PathModel(Section):
+    """A local folder in the layout of `save_pretrained`."""
+
+    kind: Literal["path"] = "path"
+    path: str
+
+
+class S3Model(Section):
+    """A prefix of the configured S3 server that holds such a folder."""
+
+    kind: Literal["s3"] = "s3"
+    url: str
+    """`s3://bucket/prefix`."""
+
+
+class PackageModel(Section):
+    """Such a folder inside an installed Python distribution, which is never imported."""
+
+    kind: Literal["package"] = "package"
+    distribution: str
+    version: str | None = None
+    path: str
+
+
+PretrainedSource = Annotated[HubModel | PathModel | S3Model | PackageModel, Field(discriminator="kind")]
+
+
+class ScratchModel(Section):
+    """No pretrained weights: a small bidirectional LSTM over the tokens of another model's tokenizer."""
+
+    kind: Literal["scratch"] = "scratch"
+    tokenizer: PretrainedSource
+    """Only its tokenizer is fetched."""
+    architecture: Literal["bilstm"] = "bilstm"
+    embedding_size: int = Field(default=128, ge=1)
+    hidden_size: int = Field(default=128, ge=1)
+    layers: int = Field(default=1, ge=1)
+
+
+ModelSource = Annotated[HubModel | PathModel | S3Model | PackageModel | ScratchModel, Field(discriminator="kind")]

@@ -1,0 +1,78 @@
+"""The recipe: all sections together, and the view of it that a stage is given."""
+
+from collections.abc import Iterable
+from types import SimpleNamespace
+from typing import Annotated, Any
+
+from pydantic import Field, StringConstraints, model_validator
+
+from kubetune.config.data import DataSection
+from kubetune.config.evaluation import EvaluationSection
+from kubetune.config.model import ModelSection
+from kubetune.config.resources import ResourcesSection
+from kubetune.config.section import Section
+from kubetune.config.serving import ServingSection
+from kubetune.config.task import TaskSection
+from kubetune.config.training import TrainingSection
+
+NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$"
+NAME_RULE = "1 to 40 lower-case letters, digits and inner hyphens"
+
+
+class Recipe(Section):
+    """What to fine-tune, on what, how, and how good it must be."""
+
+    name: Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+    """Also the default endpoint's name: 1 to 40 lower-case letters, digits and inner hyphens."""
+    description: str = ""
+    """One sentence for a person; part of no key."""
+    task: TaskSection = TaskSection()
+    data: DataSection
+    model: ModelSection
+    training: TrainingSection = TrainingSection()
+    evaluation: EvaluationSection = EvaluationSection()
+    serving: ServingSection = ServingSection()
+    resources: ResourcesSection = Field(default_factory=ResourcesSection)
+
+    @model_validator(mode="after")
+    def consistent(self) -> "Recipe":
+        """Checks that need two sections."""
+        problems = []
+        if self.name.startswith("token"):
+            problems.append("name starts with `token`, which TorchServe's management paths treat specially")
+        pair = self.data.columns.text_pair is not None
+        if pair != (self.task.kind == "pair-classification"):
+            problems.append("task pair-classification and data.columns.text_pair go together")
+        known = {"length", "label", *self.data.columns.keep}
+        unknown = [name for name in self.evaluation.slices if name not in known]
+        if unknown:
+            problems.append(f"evaluation.slices names {unknown}: allowed are length, label and data.columns.keep")
+        frozen = self.training.freeze
+        if self.model.source.kind == "scratch" and (frozen.encoder or frozen.first_layers):
+            problems.append("training.freeze with model.source.kind=scratch would freeze random weights")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+
+def view(recipe: Recipe, sections: Iterable[str]) -> SimpleNamespace:
+    """Return an object with the named sections only, so that a stage cannot read what its key does not hold.
+
+    Args:
+        recipe: A validated recipe.
+        sections: Dotted paths such as `data.source` or `training`.
+
+    Returns:
+        Nested namespaces whose leaves are the recipe's own (frozen) values; any other attribute raises.
+    """
+    root = SimpleNamespace()
+    for path in sections:
+        *parents, leaf = path.split(".")
+        node: Any = root
+        value: Any = recipe
+        for parent in parents:
+            if not hasattr(node, parent):
+                setattr(node, parent, SimpleNamespace())
+            node, value = getattr(node, parent), getattr(value, parent)
+        setattr(node, leaf, getattr(value, leaf))
+    return root

@@ -1,0 +1,37 @@
+"""Section `resources`: what a stage may use. Part of no key, except `hardware`."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from kubetune.config.section import Section
+
+
+class StageResources(Section):
+    """Requests of one stage."""
+
+    cpu: str | None = None
+    """Kubernetes quantity, for example `2` or `500m`."""
+    memory: str | None = None
+    """Kubernetes quantity, for example `4Gi`."""
+    scratch: str | None = None
+    """Kubernetes quantity of local disk."""
+    gpus: int = Field(default=0, ge=0)
+    """GPUs of one node; the number of ranks follows."""
+    processes: int | None = Field(default=None, ge=1)
+    """CPU ranks (gloo) where `gpus` is 0; None: 1."""
+    hardware: Literal["any", "cpu", "gpu"] = "any"
+    """Declared hardware class; enters the keys of `train` and `evaluate`, since bits depend on it."""
+    timeout_minutes: int | None = Field(default=None, ge=1)
+
+
+class ResourcesSection(Section):
+    """One entry a stage that needs more than its defaults."""
+
+    ingest: StageResources = StageResources()
+    fetch: StageResources = StageResources()
+    prepare: StageResources = StageResources()
+    train: StageResources = StageResources()
+    evaluate: StageResources = StageResources()
+    package: StageResources = StageResources()
+    deploy: StageResources = StageResources()

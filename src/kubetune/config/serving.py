@@ -1,0 +1,25 @@
+"""Section `serving`: how the archive answers."""
+
+from pydantic import Field
+
+from kubetune.config.section import Section
+
+
+class ServingSection(Section):
+    """Handler settings that travel in the archive."""
+
+    batch_size: int = Field(default=32, ge=1, le=1024)
+    """Requests that TorchServe gathers at most."""
+    max_batch_delay_ms: int = Field(default=5, ge=0, le=10_000)
+    split: int = Field(default=8, ge=1)
+    """Micro-batch after sorting by length."""
+    max_characters: int = Field(default=10_000, ge=1)
+    """Longer text is answered with 413 before it is tokenised."""
+    max_items: int = Field(default=64, ge=1)
+    """Texts in one request."""
+    top_k: int = Field(default=1, ge=1)
+    """Labels in an answer unless the request says otherwise."""
+    workers: int = Field(default=1, ge=1)
+    response_timeout_s: int = Field(default=30, ge=1)
+    golden_tolerance: float = Field(default=1e-3, gt=0, lt=1)
+    """Absolute difference of probabilities at fp32; bf16 is given ten times as much."""

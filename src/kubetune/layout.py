@@ -1,0 +1,69 @@
+"""Where everything lies in a store. No other module spells a key."""
+
+import re
+
+from kubetune.errors import ConfigError
+
+RUN_PATTERN = re.compile(r"[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?")
+RUN_RULE = "1 to 53 lower-case letters, digits and inner hyphens, so that it fits object keys, pod names and labels"
+
+
+def check_run(run: str) -> str:
+    """Return `run` if it is a valid run id.
+
+    Raises:
+        ConfigError: It is not; the sentence states the rule.
+    """
+    if not RUN_PATTERN.fullmatch(run):
+        raise ConfigError(f"Run id {run!r:.80} is not allowed: use {RUN_RULE}.")
+    return run
+
+
+def blob(digest: str) -> str:
+    """Key of the content with this SHA-256 (hex)."""
+    return f"blobs/sha256/{digest[:2]}/{digest}"
+
+
+def run_record(run: str) -> str:
+    """Key of a run's resolved recipe."""
+    return f"runs/{run}/run.json"
+
+
+def commit(run: str, stage: str) -> str:
+    """Key of the record that makes a stage's artifacts exist."""
+    return f"runs/{run}/{stage}/COMMIT.json"
+
+
+def telemetry(run: str, stage: str, name: str) -> str:
+    """Key of a telemetry file of one execution."""
+    return f"runs/{run}/{stage}/telemetry/{name}"
+
+
+def attempt(run: str, stage: str, name: str) -> str:
+    """Key of the record of one failed attempt."""
+    return f"runs/{run}/{stage}/attempts/{name}.json"
+
+
+def stage_key(stage: str, key: str) -> str:
+    """Key of the index entry: stage key → the run that first produced it."""
+    return f"keys/{stage}/{key}.json"
+
+
+def checkpoint_head(key: str) -> str:
+    """Key of the compare-and-set record that names the newest checkpoints of a train key."""
+    return f"checkpoints/{key}/head.json"
+
+
+def checkpoint_file(key: str, digest: str) -> str:
+    """Key of a checkpoint's bytes; outside `blobs/`, since `train` deletes them itself."""
+    return f"checkpoints/{key}/files/{digest}"
+
+
+def endpoint(name: str) -> str:
+    """Key of an endpoint's record."""
+    return f"endpoints/{name}.json"
+
+
+def upload(digest: str, name: str) -> str:
+    """Key of a user's own file."""
+    return f"uploads/{digest}/{name}"

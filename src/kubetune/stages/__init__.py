@@ -1,0 +1,145 @@
+"""The pipeline's table of contents. Planner, runner, DAG, images and tests walk it; nothing lists the stages again."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One row of the table: plain data, so that reading it imports nothing heavy.
+
+    Attributes:
+        name: Stage name; also the command `kubetune stage NAME`, a folder and a pod name.
+        entry: `module:function` of the body.
+        does: One line for a person.
+        sections: Dotted recipe paths that the body may read; all of them enter the key.
+        inputs: Artifact names it reads. Edges of the plan follow from them.
+        outputs: Artifact names it writes.
+        chosen: (package, dotted recipe path) pairs: the recipe's value there names the module of the package
+            that the body loads by name. Only that module's code enters the key.
+        packages: Third-party distributions whose version can change the result's bytes.
+        image: Image that runs it in a cluster.
+        reaches_outside: Whether it may use the network beyond the store. Such a stage has an identity in its key.
+        accelerated: Whether it profits from GPUs.
+        effect: It changes the world instead of writing artifacts; never adopted by key.
+    """
+
+    name: str
+    entry: str
+    does: str
+    sections: tuple[str, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    image: str
+    chosen: tuple[tuple[str, str], ...] = ()
+    packages: tuple[str, ...] = ()
+    reaches_outside: bool = False
+    accelerated: bool = False
+    effect: bool = False
+
+
+TASK = ("kubetune.tasks", "task.kind")
+
+STAGES: tuple[Stage, ...] = (
+    Stage(
+        name="ingest",
+        entry="kubetune.stages.ingest:run",
+        does="freezes the data at a revision, with digests",
+        sections=("data.source", "data.encoding"),
+        inputs=(),
+        outputs=("raw",),
+        chosen=(("kubetune.data.sources", "data.source.kind"),),
+        packages=("pyarrow", "datasets"),
+        image="ingest",
+        reaches_outside=True,
+    ),
+    Stage(
+        name="fetch",
+        entry="kubetune.stages.fetch:run",
+        does="freezes the pretrained model and its tokenizer",
+        sections=("model.source",),
+        inputs=(),
+        outputs=("tokenizer", "weights"),
+        chosen=(
+            ("kubetune.data.models", "model.source.kind"),
+            ("kubetune.data.models", "model.source.tokenizer.kind"),
+        ),
+        packages=("safetensors", "torch"),
+        image="ingest",
+        reaches_outside=True,
+    ),
+    Stage(
+        name="prepare",
+        entry="kubetune.stages.prepare:run",
+        does="cleans, checks, labels, splits and tokenises the rows; writes a data report",
+        sections=(
+            "task",
+            "data.columns",
+            "data.cleaning",
+            "data.min_characters",
+            "data.max_characters",
+            "data.labels",
+            "data.weak_labels",
+            "data.duplicates",
+            "data.conflicts",
+            "data.splits",
+            "data.limit",
+            "data.max_reject_share",
+            "model.max_length",
+        ),
+        inputs=("raw", "tokenizer"),
+        outputs=("dataset",),
+        chosen=(TASK,),
+        packages=("transformers", "tokenizers", "pyarrow", "emoji", "vaderSentiment"),
+        image="prepare",
+    ),
+    Stage(
+        name="train",
+        entry="kubetune.stages.train:run",
+        does="fine-tunes on 0, 1 or N devices, resumes from verified checkpoints",
+        sections=("task", "model.encoder_dropout", "model.head", "training", "resources.train.hardware"),
+        inputs=("dataset", "tokenizer", "weights"),
+        outputs=("model",),
+        chosen=(TASK,),
+        packages=("torch", "transformers", "accelerate", "safetensors", "numpy"),
+        image="train",
+        accelerated=True,
+    ),
+    Stage(
+        name="evaluate",
+        entry="kubetune.stages.evaluate:run",
+        does="measures on the test rows, writes the report and the verdict",
+        sections=("task", "evaluation", "resources.evaluate.hardware"),
+        inputs=("dataset", "model"),
+        outputs=("report",),
+        chosen=(TASK,),
+        packages=("torch", "transformers", "scikit-learn", "numpy", "matplotlib", "jinja2", "pyarrow"),
+        image="evaluate",
+        accelerated=True,
+    ),
+    Stage(
+        name="package",
+        entry="kubetune.stages.package:run",
+        does="builds the served directory with golden vectors and a model card",
+        sections=("task", "model.max_length", "data.cleaning", "serving"),
+        inputs=("tokenizer", "model", "report"),
+        outputs=("archive",),
+        chosen=(TASK,),
+        packages=("torch", "transformers", "tokenizers", "safetensors", "emoji", "jinja2"),
+        image="package",
+    ),
+    Stage(
+        name="deploy",
+        entry="kubetune.stages.deploy:run",
+        does="points an endpoint at the archive and waits until it answers the golden vectors",
+        sections=(),
+        inputs=("archive",),
+        outputs=(),
+        image="deploy",
+        effect=True,
+    ),
+)
+
+BY_NAME: Mapping[str, Stage] = MappingProxyType({stage.name: stage for stage in STAGES})
+PRODUCER: Mapping[str, Stage] = MappingProxyType({output: stage for stage in STAGES for output in stage.outputs})
