@@ -5,6 +5,6 @@ cd "$(dirname "$0")/.."
 compile() { uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
     --no-emit-find-links --custom-compile-command 'make lock' --quiet "$@"; }
 # Everything first, so that what a user runs is exactly what the tests ran with.
-compile pyproject.toml --extra ml --extra serve --group dev --output-file requirements/dev.txt
-compile pyproject.toml --extra ml --extra serve --constraints requirements/dev.txt --output-file requirements/pipeline.txt
+compile pyproject.toml --extra ml --extra serve --group dev --group build --output-file requirements/dev.txt
+compile pyproject.toml --extra ml --extra serve --group build --constraints requirements/dev.txt --output-file requirements/pipeline.txt
 compile requirements/demo.in --no-deps --output-file requirements/demo.txt

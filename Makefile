@@ -1,0 +1,65 @@
+# The commands of kubetune's developers and first users. Logic lives in Python; targets are a few lines each.
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+INSTALL := $(BIN)/uv pip install --python $(BIN)/python --quiet --require-hashes
+DEMO := tweets
+
+.DEFAULT_GOAL := help
+.PHONY: help install install-dev lock demo stop test test-s3 lint fmt types clean
+
+help: ## show this list
+	@grep -hE '^[a-z][a-z0-9-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+$(BIN)/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+	  { echo "make: $(PYTHON) is not Python 3.11; give one as make PYTHON=/path/to/python3.11" >&2; exit 78; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
+
+$(VENV)/.pipeline: requirements/pipeline.txt requirements/demo.txt pyproject.toml | $(BIN)/uv
+	$(INSTALL) --requirements requirements/pipeline.txt
+	$(INSTALL) --no-deps --requirements requirements/demo.txt
+	$(BIN)/uv pip install --python $(BIN)/python --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.pipeline
+	$(INSTALL) --requirements requirements/dev.txt
+	@touch $@
+
+install: $(VENV)/.pipeline ## make the environment from the hashed locks
+
+install-dev: $(VENV)/.dev ## the same with the tools of a developer
+
+lock: | $(BIN)/uv ## write the locks again
+	PATH="$(CURDIR)/$(BIN):$$PATH" sh requirements/lock.sh
+
+demo: install ## real tweets → a fine-tuned model → predictions over HTTP, on this machine
+	@$(BIN)/kubetune run $(DEMO)
+	@$(BIN)/kubetune predict $(DEMO) "I love how fast this phone is" \
+	  "My flight is cancelled and nobody answers the phone" "The meeting starts at nine on Monday"
+	@$(BIN)/kubetune endpoints
+
+stop: install ## stop the demo's server
+	@$(BIN)/kubetune stop $(DEMO)
+
+test: install-dev ## the default tier: no network, no Docker, no GPU
+	$(BIN)/pytest -m "not s3"
+
+test-s3: install-dev ## the store's suite against the S3 server in KUBETUNE_TEST_S3=http://key:secret@host:port/bucket
+	$(BIN)/pytest tests/storage -m s3
+
+lint: install-dev ## style and layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+fmt: install-dev ## format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+types: install-dev ## mypy, strict
+	$(BIN)/mypy
+
+clean: ## remove the environment and what the tools cached
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,139 @@
+"""Deployment settings: where things are, never what is computed. The only module that reads the environment."""
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from kubetune.errors import ConfigError
+
+SECRETS_FOLDER = Path("/run/secrets/kubetune")
+
+
+class Settings(BaseSettings):
+    """Read from `KUBETUNE_<NAME>` and from files named `kubetune_<name>` in the mounted secrets folder."""
+
+    model_config = SettingsConfigDict(env_prefix="KUBETUNE_", extra="ignore", use_attribute_docstrings=True)
+
+    store: str = "kubetune-store"
+    """A folder, `file:///folder` or `s3://bucket/prefix`."""
+    s3_endpoint: str | None = None
+    """`https://host:port` of the S3 server; required by `s3://` URLs."""
+    s3_access_key: SecretStr | None = None
+    s3_secret_key: SecretStr | None = None
+    s3_session_token: SecretStr | None = None
+    s3_region: str = "us-east-1"
+    store_deadline_s: float = Field(default=60.0, gt=0)
+    """Seconds of back-off after which a store that does not answer ends the stage with 75."""
+    hub_endpoint: str | None = None
+    """Address of a Hugging Face hub; None: `HF_ENDPOINT`, else the public one."""
+    hub_token: SecretStr | None = None
+    """Token for gated repositories; None: `HF_TOKEN`."""
+    offline: bool = False
+    """Refuse every outside address instead of trying it."""
+    ca_bundle: Path | None = None
+    """PEM file of a private certificate authority, for hub, store and https sources."""
+    https_proxy: str | None = None
+    """Proxy for outside addresses; None: `HTTPS_PROXY`. Never used for loopback."""
+    no_proxy: str | None = None
+    """Hosts that are reached without the proxy; None: `NO_PROXY`."""
+    sql_url: SecretStr | None = None
+    """SQLAlchemy URL for the `sql` source."""
+    state_dir: Path | None = None
+    """Where servers on this machine keep archives, logs and records; None: below the user's state folder."""
+    port: int | None = Field(default=None, ge=1, le=65535)
+    """Port for a served endpoint; None: the first free one from 8080 on."""
+    ready_timeout_s: float = Field(default=180.0, gt=0)
+    """Seconds that `deploy` waits for an endpoint."""
+    image_digest: str = ""
+    """Digest of the container image this runs in, for the records."""
+    termination_log: Path = Path("/dev/termination-log")
+    """Where a pod's one-sentence reason goes, if that file exists."""
+    attempt: str = ""
+    """Identity of this execution (pod uid and try); None: drawn."""
+
+
+def load_settings() -> Settings:
+    """Read the settings.
+
+    Raises:
+        ConfigError: A value is not allowed; names the variable, never a secret's value.
+    """
+    secrets = SECRETS_FOLDER if SECRETS_FOLDER.is_dir() else None
+    try:
+        settings = Settings(_secrets_dir=secrets)
+    except ValidationError as error:
+        lines = [f"KUBETUNE_{'.'.join(map(str, item['loc'])).upper()}: {item['msg']}" for item in error.errors()]
+        raise ConfigError("Settings are not usable: " + " | ".join(lines)) from None
+    return settings.model_copy(
+        update={
+            "hub_endpoint": settings.hub_endpoint or os.environ.get("HF_ENDPOINT"),
+            "hub_token": settings.hub_token or _secret("HF_TOKEN"),
+            "offline": settings.offline or os.environ.get("HF_HUB_OFFLINE", "").lower() in {"1", "true", "yes", "on"},
+            "https_proxy": settings.https_proxy or os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy"),
+            "no_proxy": settings.no_proxy or os.environ.get("NO_PROXY") or os.environ.get("no_proxy"),
+        }
+    )
+
+
+def state_folder(settings: Settings) -> Path:
+    """Return the folder for local servers: one a store, so that two stores do not fight for an endpoint's name."""
+    if settings.state_dir is not None:
+        return settings.state_dir.absolute()
+    base = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    where = settings.store if "://" in settings.store else str(Path(settings.store).resolve())
+    return base / "kubetune" / hashlib.sha256(where.encode()).hexdigest()[:12]
+
+
+def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """Return this process's environment with `extra`, for a process that we start."""
+    return {**os.environ, **extra}
+
+
+def stage_environment(settings: Settings, *, outside: bool) -> dict[str, Any]:
+    """Return what libraries must find in the environment before they are imported.
+
+    Outside `ingest` and `fetch` the hub clients are switched off, so that nothing can reach out by accident.
+    """
+    values = {
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "TOKENIZERS_PARALLELISM": "true",
+        "MPLBACKEND": "Agg",
+    }
+    if not outside or settings.offline:
+        return {**values, "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+    if settings.hub_endpoint:
+        values["HF_ENDPOINT"] = settings.hub_endpoint
+    if settings.https_proxy:
+        values |= {"HTTPS_PROXY": settings.https_proxy, "HTTP_PROXY": settings.https_proxy}
+    if settings.no_proxy:
+        values["NO_PROXY"] = settings.no_proxy
+    if settings.ca_bundle:
+        values |= {"SSL_CERT_FILE": str(settings.ca_bundle), "REQUESTS_CA_BUNDLE": str(settings.ca_bundle)}
+    return values
+
+
+@contextmanager
+def environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set variables for libraries that read them, and put the former ones back."""
+    former = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in former.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _secret(name: str) -> SecretStr | None:
+    value = os.environ.get(name)
+    return SecretStr(value) if value else None

@@ -1,0 +1,1 @@
+"""Shipped recipes. Each one is a test case."""

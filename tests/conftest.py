@@ -1,0 +1,29 @@
+"""Shared fixtures: no stray settings, and a toy model and toy rows made once."""
+
+import os
+from pathlib import Path
+
+import pytest
+import toys
+
+
+@pytest.fixture(autouse=True)
+def no_stray_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A developer's own settings must not reach a test."""
+    for name in list(os.environ):
+        if name.startswith("KUBETUNE_") and not name.startswith("KUBETUNE_TEST_"):
+            monkeypatch.delenv(name)
+    for name in ("HF_TOKEN", "HF_ENDPOINT", "HF_HUB_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def toy_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A 2-layer encoder with its tokenizer, in the layout of `save_pretrained`."""
+    return toys.write_toy_model(tmp_path_factory.mktemp("toy-model"))
+
+
+@pytest.fixture(scope="session")
+def toy_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """240 toy rows as one JSON lines file."""
+    return toys.write_jsonl(tmp_path_factory.mktemp("toy-data") / "rows.jsonl", toys.toy_rows(240))
