@@ -38,9 +38,13 @@ class ModelSpec:
 class Task(Protocol):
     """One kind of problem. Implementations are stateless."""
 
-    kind: str
-    columns: tuple[str, ...]
-    """Text columns of an item: `("text",)` or `("text", "text_pair")`."""
+    @property
+    def kind(self) -> str:
+        """Value of `task.kind` in a recipe."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Text columns of an item: `("text",)` or `("text", "text_pair")`."""
 
     def encode(
         self, tokenizer: "PreTrainedTokenizerBase", items: Sequence[tuple[str, ...]], max_length: int
@@ -65,16 +69,16 @@ class Task(Protocol):
 
         Args:
             spec: What to build.
-            folder: Artifact `weights` (`pretrained=True`: encoder weights are loaded, the head is drawn from
-                torch's current generator) or artifact `model` (`pretrained=False`: the complete fine-tuned
-                `model.safetensors` is loaded strictly).
+            folder: Artifact `weights` or artifact `model`.
+            pretrained: True: encoder weights are loaded from `weights`, the head is drawn from torch's current
+                generator. False: the complete fine-tuned `model.safetensors` is loaded strictly from `model`.
 
         Raises:
             DataError: The weights are truncated, not finite or do not fit the architecture.
         """
 
     def parameter_groups(self, module: "torch.nn.Module") -> dict[str, list[str]]:
-        """Names of parameters by part: `head`, `embeddings`, `layer.0`, `layer.1`, …, `rest`."""
+        """Names of parameters (as in the state) by part: `head`, `embeddings`, `layer.0`, `layer.1`, …, `rest`."""
 
     def losses(
         self,

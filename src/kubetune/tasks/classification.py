@@ -1,0 +1,125 @@
+"""Single-label classification of one text or of a pair; the two task modules differ in their columns only."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from kubetune.errors import ConfigError
+from kubetune.tasks.base import Encoded, ModelSpec
+from kubetune.tasks.metrics import classification_metrics, softmax
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+LAYER = re.compile(r"(?:^|\.)(?:layer|layers|albert_layer_groups|block|h)\.(\d+)\.")
+EMBEDDINGS = re.compile(r"(?:^|\.)(?:embeddings|embed_tokens|word_embedding|wte|wpe)\.")
+HEAD = re.compile(r"^hidden\.|(?:^|\.)(?:classifier|pre_classifier|pooler|score|classification_head|summary)\.")
+
+
+@dataclass(frozen=True)
+class Classification:
+    """Implements `Task` for one label an item.
+
+    Attributes:
+        kind: Task kind.
+        columns: Text columns of an item.
+    """
+
+    kind: str
+    columns: tuple[str, ...]
+
+    def encode(
+        self, tokenizer: "PreTrainedTokenizerBase", items: Sequence[tuple[str, ...]], max_length: int
+    ) -> tuple[list[Encoded], list[bool]]:
+        """See `Task.encode`; pairs are cut from the longer text first.
+
+        Raises:
+            ConfigError: The tokenizer has no `tokenizer.json`, so overflow could not be told exactly.
+        """
+        if not tokenizer.is_fast:
+            raise ConfigError("The tokenizer has no tokenizer.json: use a checkpoint with a fast tokenizer.")
+        if not items:
+            return [], []
+        columns = [list(column) for column in zip(*items, strict=True)]
+        batch = tokenizer(*columns, truncation="longest_first", max_length=max_length)
+        names = [name for name in ("input_ids", "token_type_ids") if name in batch]
+        rows: list[Encoded] = [{name: batch[name][row] for name in names} for row in range(len(items))]
+        return rows, [bool(encoding.overflowing) for encoding in batch.encodings]
+
+    def collate(self, rows: Sequence[Encoded], pad_token_id: int, pad_to: int | None = None) -> dict[str, torch.Tensor]:
+        """See `Task.collate`."""
+        length = pad_to or max(len(row["input_ids"]) for row in rows)
+        names = [name for name in ("input_ids", "token_type_ids") if any(name in row for row in rows)]
+        padded = {
+            name: np.full((len(rows), length), pad_token_id if name == "input_ids" else 0, dtype=np.int64)
+            for name in (*names, "attention_mask")
+        }
+        for number, row in enumerate(rows):
+            size = len(row["input_ids"])
+            padded["attention_mask"][number, :size] = 1
+            for name in names:
+                if name in row:
+                    padded[name][number, :size] = row[name]
+        return {name: torch.from_numpy(values) for name, values in padded.items()}
+
+    def build_model(self, spec: ModelSpec, folder: Path, *, pretrained: bool) -> torch.nn.Module:
+        """See `Task.build_model`."""
+        if spec.architecture == "bilstm":
+            from kubetune.tasks.bilstm import build_bilstm
+
+            return build_bilstm(spec, folder, pretrained=pretrained)
+        from kubetune.tasks.encoder import build_own, build_stock
+
+        if spec.architecture == "stock":
+            return build_stock(spec, folder, pretrained=pretrained)
+        if spec.architecture == "own":
+            return build_own(spec, folder, pretrained=pretrained)
+        raise ConfigError(f"Architecture {spec.architecture!r:.40} is unknown: allowed are stock, own and bilstm.")
+
+    def parameter_groups(self, module: torch.nn.Module) -> dict[str, list[str]]:
+        """See `Task.parameter_groups`; names as in the module's state.
+
+        A pooler is part of the head, since it serves nothing else.
+        """
+        groups: dict[str, list[str]] = {}
+        for name, tensor in module.state_dict(keep_vars=True).items():
+            if not isinstance(tensor, torch.nn.Parameter):
+                continue
+            if layer := LAYER.search(name):
+                part = f"layer.{layer[1]}"
+            elif EMBEDDINGS.search(name):
+                part = "embeddings"
+            else:
+                part = "head" if HEAD.search(name) else "rest"
+            groups.setdefault(part, []).append(name)
+        return groups
+
+    def losses(
+        self,
+        logits: torch.Tensor,
+        labels: torch.Tensor,
+        label_smoothing: float = 0.0,
+        class_weights: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """See `Task.losses`: cross-entropy in nats."""
+        return torch.nn.functional.cross_entropy(
+            logits.float(), labels, weight=class_weights, label_smoothing=label_smoothing, reduction="none"
+        )
+
+    def metrics(self, labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
+        """See `Task.metrics`."""
+        return classification_metrics(labels, logits)
+
+    def probabilities(self, logits: np.ndarray) -> np.ndarray:
+        """See `Task.probabilities`."""
+        return softmax(logits)
+
+    def decode(self, probabilities: Sequence[float], labels: Sequence[str], top_k: int) -> list[dict[str, Any]]:
+        """See `Task.decode`; equal scores keep the order of the labels."""
+        order = sorted(range(len(labels)), key=lambda number: (-probabilities[number], number))
+        return [{"label": labels[number], "score": float(probabilities[number])} for number in order[:top_k]]
