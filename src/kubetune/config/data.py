@@ -16,6 +16,7 @@ class Columns(Section):
     """Names of the source's columns."""
 
     text: str = "text"
+    """The text."""
     text_pair: str | None = None
     """Second text; required by task `pair-classification`."""
     label: str | None = "label"
@@ -50,6 +51,7 @@ class Splits(Section):
     test: float = Field(default=0.1, ge=0, lt=1)
     """Share of the pool."""
     seed: int = 0
+    """Another seed draws other splits."""
 
     @model_validator(mode="after")
     def leaves_train(self) -> "Splits":

@@ -56,6 +56,7 @@ class SqlData(Section):
     split_column: str | None = None
     """Column that holds train, validation or test."""
     chunk_rows: int = Field(default=10_000, ge=1)
+    """Rows read at a time."""
 
 
 class PackageData(Section):
@@ -63,11 +64,13 @@ class PackageData(Section):
 
     kind: Literal["package"] = "package"
     distribution: str
+    """Name of the installed distribution."""
     version: str | None = None
     """Exact version that must be installed; None: any."""
     path: str
     """File below the distribution's root, as listed in its RECORD."""
     format: Format = "auto"
+    """`auto` reads the suffix; `.gz` is understood after any of them."""
 
 
 DataSource = Annotated[HubData | FilesData | SqlData | PackageData, Field(discriminator="kind")]

@@ -7,18 +7,23 @@ from pydantic import Field, model_validator
 from kubetune.config.section import Section
 
 Metric = Literal["accuracy", "macro_f1", "weighted_f1", "mcc", "ece", "loss"]
+LOWER_IS_BETTER: frozenset[str] = frozenset({"ece", "loss"})
 
 
 class Threshold(Section):
     """A bar for one number."""
 
     metric: Metric
+    """The number that is judged."""
     at_least: float | None = None
+    """Lower bar."""
     at_most: float | None = None
+    """Upper bar."""
     bound: Literal["point", "interval"] = "point"
     """`interval`: the pessimistic end of the 95 % interval must pass."""
     above_baseline: Literal["majority", "tfidf"] | None = None
-    """The metric must exceed that baseline's value by `at_least` (default 0)."""
+    """The metric must be better than that baseline's value by `at_least`; 0 or absent: better at all. For `ece` and
+    `loss`, better is less."""
 
     @model_validator(mode="after")
     def one_bar(self) -> "Threshold":
@@ -35,10 +40,16 @@ class EvaluationSection(Section):
 
     thresholds: list[Threshold] = Field(default_factory=list)
     """Every miss refuses the run (77)."""
+    refuse_collapsed: bool = True
+    """Refuse (77), whatever the thresholds, a model that answers one class only or whose MCC is about 0. Smoke runs
+    on too little training set it to false."""
     slices: list[str] = Field(default_factory=lambda: ["length", "label"])
     """`length`, `label`, or any column named in `data.columns.keep`."""
     bootstrap_samples: int = Field(default=1000, ge=100)
+    """Resamples behind each 95 % interval."""
     seed: int = 0
+    """Of the bootstrap."""
     hardest: int = Field(default=20, ge=0)
     """Confident mistakes shown in the report."""
     batch: int = Field(default=64, ge=1)
+    """Rows predicted at once."""

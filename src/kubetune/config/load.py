@@ -148,7 +148,7 @@ def _without_tags(location: tuple[Any, ...]) -> list[Any]:
     model: Any = Recipe
     kept = []
     for part in location:
-        choices = _models(model)
+        choices = models_in(model)
         tagged = {_kind(choice): choice for choice in choices} if len(choices) > 1 else {}
         if part in tagged:
             model = tagged[part]
@@ -162,22 +162,22 @@ def _without_tags(location: tuple[Any, ...]) -> list[Any]:
 def _keys_at(location: tuple[Any, ...]) -> list[str]:
     model: Any = Recipe
     for part in location:
-        choices = _models(model)
+        choices = models_in(model)
         tagged = {_kind(choice): choice for choice in choices} if len(choices) > 1 else {}
         if part in tagged:
             model = tagged[part]
         elif choices and part in choices[0].model_fields:
             model = choices[0].model_fields[part].annotation
-    return [name for choice in _models(model)[:1] for name in choice.model_fields]
+    return [name for choice in models_in(model)[:1] for name in choice.model_fields]
 
 
-def _models(annotation: Any) -> list[type[BaseModel]]:
+def models_in(annotation: Any) -> list[type[BaseModel]]:
     """Return the pydantic models that an annotation can hold."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     origin = typing.get_origin(annotation)
     if origin in (typing.Union, types.UnionType, list, typing.Annotated):
-        return [model for argument in typing.get_args(annotation) for model in _models(argument)]
+        return [model for argument in typing.get_args(annotation) for model in models_in(argument)]
     return []
 
 

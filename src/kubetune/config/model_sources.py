@@ -12,7 +12,9 @@ class HubModel(Section):
 
     kind: Literal["hub"] = "hub"
     name: str
+    """Repository, for example `google-bert/bert-base-uncased`."""
     revision: str = "main"
+    """Branch, tag or commit; `fetch` resolves it to a commit and records that."""
 
 
 class PathModel(Section):
@@ -20,6 +22,7 @@ class PathModel(Section):
 
     kind: Literal["path"] = "path"
     path: str
+    """The folder."""
 
 
 class S3Model(Section):
@@ -35,8 +38,11 @@ class PackageModel(Section):
 
     kind: Literal["package"] = "package"
     distribution: str
+    """Name of the installed distribution."""
     version: str | None = None
+    """Exact version that must be installed; null: any."""
     path: str
+    """The folder."""
 
 
 PretrainedSource = Annotated[HubModel | PathModel | S3Model | PackageModel, Field(discriminator="kind")]
@@ -49,9 +55,13 @@ class ScratchModel(Section):
     tokenizer: PretrainedSource
     """Only its tokenizer is fetched."""
     architecture: Literal["bilstm"] = "bilstm"
+    """What is built."""
     embedding_size: int = Field(default=128, ge=1)
+    """Units of a token."""
     hidden_size: int = Field(default=128, ge=1)
+    """Units a direction."""
     layers: int = Field(default=1, ge=1)
+    """Stacked layers."""
 
 
 ModelSource = Annotated[HubModel | PathModel | S3Model | PackageModel | ScratchModel, Field(discriminator="kind")]

@@ -23,6 +23,7 @@ class StageResources(Section):
     hardware: Literal["any", "cpu", "gpu"] = "any"
     """Declared hardware class; enters the keys of `train` and `evaluate`, since bits depend on it."""
     timeout_minutes: int | None = Field(default=None, ge=1)
+    """Minutes after which the stage is stopped."""
 
 
 class ResourcesSection(Section):

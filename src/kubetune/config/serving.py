@@ -11,6 +11,7 @@ class ServingSection(Section):
     batch_size: int = Field(default=32, ge=1, le=1024)
     """Requests that TorchServe gathers at most."""
     max_batch_delay_ms: int = Field(default=5, ge=0, le=10_000)
+    """Milliseconds that TorchServe waits for a batch to fill."""
     split: int = Field(default=8, ge=1)
     """Micro-batch after sorting by length."""
     max_characters: int = Field(default=10_000, ge=1)
@@ -20,6 +21,8 @@ class ServingSection(Section):
     top_k: int = Field(default=1, ge=1)
     """Labels in an answer unless the request says otherwise."""
     workers: int = Field(default=1, ge=1)
+    """Processes, each with its own model."""
     response_timeout_s: int = Field(default=30, ge=1)
+    """Seconds after which a request fails."""
     golden_tolerance: float = Field(default=1e-3, gt=0, lt=1)
     """Absolute difference of probabilities at fp32; bf16 is given ten times as much."""

@@ -22,6 +22,7 @@ class EarlyStopping(Section):
     patience: int = Field(default=2, ge=1)
     """Evaluations without improvement."""
     min_delta: float = Field(default=0.0, ge=0)
+    """Smaller gains do not count."""
 
 
 class Checkpoints(Section):
@@ -43,13 +44,17 @@ class TrainingSection(Section):
     micro_batch: int | None = Field(default=None, ge=1)
     """Rows a rank computes at once; None: batch / ranks. Must divide batch / ranks."""
     learning_rate: float = Field(default=2e-4, gt=0)
+    """Peak rate; a property of the data set, so try {5e-5, 1e-4, 2e-4, 4e-4}."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
+    """How the rate falls after warm-up."""
     warmup: float = Field(default=0.06, ge=0, lt=1)
     """Share of all steps."""
     weight_decay: float = Field(default=0.01, ge=0)
     """Not applied to biases and norm weights."""
     clip_norm: float | None = Field(default=1.0, gt=0)
+    """Bound of the global gradient norm; null: none."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the probability spread over all classes."""
     class_weights: Literal["none", "balanced"] | list[float] = "none"
     """`balanced`: rows / (classes × rows of the class)."""
     length_groups: bool = True
@@ -68,6 +73,7 @@ class TrainingSection(Section):
     divergence_loss: float | None = Field(default=None, gt=0)
     """Abort after 20 consecutive steps with a loss above this; None: 10 × ln(classes)."""
     seed: int = Field(default=0, ge=0)
+    """Of weights, order and dropout."""
 
     @model_validator(mode="after")
     def one_duration(self) -> "TrainingSection":

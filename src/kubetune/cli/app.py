@@ -1,0 +1,88 @@
+"""The command `kubetune`: registers the commands and turns errors into one sentence and an exit code."""
+
+import sys
+import traceback
+from importlib import metadata
+from typing import Annotated, NoReturn
+
+import typer
+
+from kubetune.cli import (
+    compare,
+    delete,
+    endpoints,
+    export,
+    gc,
+    plan,
+    predict,
+    pull,
+    recipes,
+    run,
+    runs,
+    serve,
+    show,
+    stage,
+    stop,
+    validate,
+    why,
+)
+from kubetune.errors import KubetuneError
+
+app = typer.Typer(
+    name="kubetune",
+    help="Fine-tune a Hugging Face text model, from real data to a served prediction that can be trusted.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+for module in (
+    recipes, validate, plan, run, stage, runs, show, why, compare, pull,
+    export, serve, endpoints, predict, stop, delete, gc,
+):  # fmt: skip
+    app.command(module.__name__.rpartition(".")[2])(module.command)
+
+
+def version(value: bool) -> None:
+    """Print the version and leave."""
+    if value:
+        print(metadata.version("kubetune"))  # noqa: T201
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _version: Annotated[bool, typer.Option("--version", callback=version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Fine-tune a Hugging Face text model, from real data to a served prediction that can be trusted."""
+
+
+def main() -> NoReturn:
+    """Run the command line. The last line on standard error is the reason of a failure."""
+    try:
+        app(standalone_mode=True)
+    except KubetuneError as error:
+        leave(str(error), error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has left: nobody is there to be told
+        sys.exit(0)
+    except Exception as error:  # a bug of ours: show where, then say it in one line
+        traceback.print_exc()
+        leave(f"Unexpected {type(error).__name__}: {error}; please report it with the trace above.", 70)
+    sys.exit(0)
+
+
+def leave(reason: str, code: int) -> NoReturn:
+    """Say the reason in one line, on standard error and where Kubernetes looks for it, and exit."""
+    from kubetune.config.settings import load_settings
+
+    line = " ".join(reason.split())
+    print(f"kubetune: {line}", file=sys.stderr, flush=True)  # noqa: T201
+    try:
+        log = load_settings().termination_log
+        if log.exists():
+            log.write_text(line[:4000], encoding="utf-8")
+    except (KubetuneError, OSError):
+        pass  # the reason has been printed; a missing pod file must not replace the exit code
+    sys.exit(code)

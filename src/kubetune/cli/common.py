@@ -1,0 +1,67 @@
+"""Options that several commands share, and the store they name."""
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from kubetune.config.settings import Settings
+    from kubetune.storage.base import Store
+
+RecipeName = Annotated[str, typer.Argument(help="A shipped recipe (`kubetune recipes`) or a YAML file.")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[SECTION.KEY=VALUE]...", help="Changes to the recipe; values are YAML.")
+]
+StoreUrl = Annotated[
+    str | None, typer.Option("--store", help="A folder or s3://bucket/prefix. [env: KUBETUNE_STORE]", show_default=False)
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+RunName = Annotated[str, typer.Argument(help="A run, as listed by `kubetune runs`.")]
+
+
+def settings_for(store: str | None) -> "Settings":
+    """Return the settings, with the store of the command line if one is given."""
+    from kubetune.config.settings import load_settings
+
+    settings = load_settings()
+    return settings if store is None else settings.model_copy(update={"store": store})
+
+
+def opened(store: str | None) -> "tuple[Settings, Store]":
+    """Return the settings and the opened store."""
+    from kubetune.runner import open_configured_store
+
+    settings = settings_for(store)
+    return settings, open_configured_store(settings)
+
+
+def print_json(value: Any) -> None:
+    """Print JSON on standard output."""
+    json.dump(value, sys.stdout, indent=2, sort_keys=True, ensure_ascii=False)
+    sys.stdout.write("\n")
+
+
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table: drawn in a terminal, aligned plain text elsewhere, so that it can be cut and searched."""
+    if sys.stdout.isatty():
+        from rich import box
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table(*headings, box=box.SIMPLE_HEAD, pad_edge=False)
+        for row in rows:
+            table.add_row(*(cell.replace("[", "\\[") for cell in row))
+        Console().print(table)
+        return
+    widths = [max(len(row[index]) for row in [headings, *rows]) for index in range(len(headings))]
+    for row in [headings, *rows]:
+        sys.stdout.write("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n")
+
+
+def say(line: str = "") -> None:
+    """Print one plain line on standard output."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
