@@ -1,0 +1,154 @@
+"""The few sentences that a person should read first, drawn from `metrics.json`."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from kubetune.evaluation.shown import number, one_line, signed
+
+MAIN_METRIC = "macro_f1"
+"""Comparisons are made on macro F1: accuracy flatters a model that ignores rare classes."""
+FEW_ROWS = 200
+"""Below this many test rows the report warns of wide intervals."""
+GOOD_ECE = 0.02
+TRUNCATED_SHARE = 0.05
+WEAK_SLICES = 2
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One sentence.
+
+    Attributes:
+        kind: `good`, `bad` or `note`.
+        text: Plain text, still to be escaped.
+    """
+
+    kind: Literal["good", "bad", "note"]
+    text: str
+
+
+def findings(document: Mapping[str, Any]) -> list[Finding]:
+    """Return what stands out, most important first.
+
+    Args:
+        document: Content of `metrics.json`.
+    """
+    return [
+        *(Finding("bad", f"The model is {reason}") for reason in document["collapse"]),
+        *_against_baselines(document),
+        *_few_rows(document),
+        *_weakest_class(document),
+        *_confused(document),
+        *_weak_slices(document),
+        *_calibration(document),
+        *_truncation(document),
+    ]
+
+
+def compared(title: str, model: float, baseline: float, difference: Mapping[str, float]) -> Finding:
+    """Say whether the model beats a baseline in macro F1, as far as the rows can tell."""
+    span = f"{signed(difference['low'], 3)} to {signed(difference['high'], 3)}"
+    detail = (
+        f"{title}: macro F1 {number(model, 3)} against {number(baseline, 3)}, "
+        f"difference {signed(difference['value'], 3)}, 95 % interval {span}."
+    )
+    if difference["low"] > 0:
+        return Finding("good", f"Better than {detail}")
+    if difference["high"] < 0:
+        return Finding("bad", f"Worse than {detail}")
+    return Finding("bad", f"Not better than {detail}")
+
+
+def _against_baselines(document: Mapping[str, Any]) -> Iterator[Finding]:
+    model = document["metrics"][MAIN_METRIC]["value"]
+    for name in ("tfidf", "majority"):
+        if baseline := document["baselines"].get(name):
+            value = baseline["metrics"][MAIN_METRIC]["value"]
+            yield compared(baseline["title"], model, value, baseline["difference"][MAIN_METRIC])
+
+
+def _few_rows(document: Mapping[str, Any]) -> Iterator[Finding]:
+    if document["rows"] < FEW_ROWS:
+        yield Finding("note", f"There are only {document['rows']} test rows: the intervals are wide, and mean it.")
+
+
+def _weakest_class(document: Mapping[str, Any]) -> Iterator[Finding]:
+    present = [row for row in document["per_class"] if row["support"]]
+    if len(present) < 2:
+        return
+    row = min(present, key=lambda row: row["f1"]["value"])
+    f1 = row["f1"]
+    never = "; it is never predicted" if not row["predicted"] else ""
+    yield Finding(
+        "note",
+        f"The weakest class is “{one_line(row['label'], 60)}”: F1 {number(f1['value'], 3)} "
+        f"({number(f1['low'], 3)} to {number(f1['high'], 3)}) on {row['support']:,} rows{never}.",
+    )
+
+
+def _confused(document: Mapping[str, Any]) -> Iterator[Finding]:
+    if found := confusions(document, 1):
+        worst = found[0]
+        yield Finding(
+            "note",
+            f"The commonest mistake: “{worst['label']}” taken for “{worst['prediction']}”, {worst['rows']:,} of "
+            f"{worst['support']:,} rows ({worst['share']:.0%}).",
+        )
+
+
+def confusions(document: Mapping[str, Any], most: int) -> list[dict[str, Any]]:
+    """Return the commonest mistakes as `{"label", "prediction", "rows", "support", "share"}`, commonest first."""
+    names = [one_line(name, 60) for name in document["labels"]]
+    pairs = [
+        {
+            "label": names[true],
+            "prediction": names[predicted],
+            "rows": rows,
+            "support": sum(counts),
+            "share": rows / sum(counts),
+        }
+        for true, counts in enumerate(document["confusion"])
+        for predicted, rows in enumerate(counts)
+        if rows and true != predicted
+    ]
+    return sorted(pairs, key=lambda pair: -pair["rows"])[:most]
+
+
+def _weak_slices(document: Mapping[str, Any]) -> Iterator[Finding]:
+    overall = document["metrics"]["accuracy"]["value"]
+    weak = [
+        (column, part)
+        for column, parts in document["slices"].items()
+        if column != "label"  # the per-class sentence says it
+        for part in parts
+        if part["weak"]
+    ]
+    for column, part in sorted(weak, key=lambda pair: pair[1]["accuracy"]["value"])[:WEAK_SLICES]:
+        accuracy = part["accuracy"]
+        yield Finding(
+            "bad",
+            f"Weaker where {one_line(column, 60)} is {part['name']}: accuracy {number(accuracy['value'], 3)} "
+            f"({number(accuracy['low'], 3)} to {number(accuracy['high'], 3)}) on {part['rows']:,} rows, "
+            f"{number(overall, 3)} on all.",
+        )
+
+
+def _calibration(document: Mapping[str, Any]) -> Iterator[Finding]:
+    ece = document["metrics"]["ece"]["value"]
+    confidence = sum(part["rows"] * part["confidence"] for part in document["calibration"]) / document["rows"]
+    accuracy = document["metrics"]["accuracy"]["value"]
+    if ece <= GOOD_ECE:
+        yield Finding("good", f"Its confidence can be taken at its word: calibration error {ece:.1%}.")
+        return
+    lean = "over-confident" if confidence > accuracy else "under-confident"
+    yield Finding(
+        "note",
+        f"It is {lean}: mean confidence {confidence:.1%}, accuracy {accuracy:.1%}, calibration error {ece:.1%}.",
+    )
+
+
+def _truncation(document: Mapping[str, Any]) -> Iterator[Finding]:
+    share = document["truncated"] / document["rows"]
+    if share > TRUNCATED_SHARE:
+        yield Finding("note", f"{share:.0%} of the test rows were cut at the maximum length; a longer one may help.")

@@ -1,0 +1,152 @@
+"""Stage `evaluate`: test rows and model → predictions, metrics, report and verdict.
+
+The model runs in fp32 always: the golden vectors that `package` stores are these answers, and a served precision is
+compared with them inside a stated tolerance.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from kubetune.contract import Context, Result
+from kubetune.errors import ConfigError, DataError, InterruptedRunError, KubetuneError
+from kubetune.evaluation.assessment import Rows, assess
+from kubetune.evaluation.baselines import Baseline, majority, tfidf
+from kubetune.evaluation.metrics import Scores
+from kubetune.evaluation.predictions import predictions_table, write_predictions
+from kubetune.evaluation.report import Evidence, render
+from kubetune.tasks import load_task
+from kubetune.tasks.base import Task
+from kubetune.tasks.hardware import cpu_quota_threads
+from kubetune.tasks.inference import predict_logits
+from kubetune.tasks.spec import SPEC_FILE, load_spec
+
+CHUNK_BATCHES = 32
+"""Batches between two looks at the stop flag; rows are sorted by length inside such a chunk."""
+KEPT = "column_"
+
+
+def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], context: Context) -> Result:
+    """See `StageBody`.
+
+    Raises:
+        DataError: The test split is empty, or the model gives numbers that are not finite.
+        ConfigError: A GPU is declared and none is there.
+        InterruptedRunError: The stage was asked to stop; nothing is kept, since it is short.
+    """
+    dataset = _read_json(inputs["dataset"] / "dataset.json")
+    test = pq.read_table(inputs["dataset"] / "test.parquet")
+    if test.num_rows == 0:
+        raise DataError(
+            "empty-test",
+            "The test split has no rows, so nothing can be measured: give one in data.source, or set "
+            "data.splits.test above 0.",
+        )
+    task = load_task(config.task.kind)
+    logits = _predict(config, task, inputs["model"], (test, dataset["pad_token_id"]), context)
+    scores, probabilities = _score(task, logits, test)
+    context.progress.note("fitting the tf-idf baseline and drawing the intervals")
+    baselines = _baselines(inputs["dataset"] / "train.parquet", task, test, tuple(dataset["labels"]))
+    _stop_if_asked(context)
+    rows = _rows(test, tuple(dataset["labels"]))
+    assessment = assess(rows, scores, baselines, config.evaluation)
+    document = {**assessment.document, "task": config.task.kind, "precision": "fp32"}
+    table = predictions_table(test, scores, probabilities, logits)
+    evidence = Evidence(
+        predictions=table,
+        dataset=dataset,
+        spec=_read_json(inputs["model"] / SPEC_FILE),
+        training=_read_json(inputs["model"] / "training.json"),
+        thresholds=len(config.evaluation.thresholds),
+        hardest=config.evaluation.hardest,
+    )
+    write_predictions(table, outputs["report"] / "predictions.parquet")
+    text = json.dumps(document, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
+    (outputs["report"] / "metrics.json").write_text(text + "\n", encoding="utf-8")
+    (outputs["report"] / "report.html").write_text(render(document, evidence), encoding="utf-8")
+    return Result(metrics=assessment.flat, verdict=assessment.verdict)
+
+
+def _predict(config: Any, task: Task, folder: Path, rows: tuple[pa.Table, int], context: Context) -> np.ndarray:
+    """Return the logits of the test rows, (rows, classes), float32; `rows` are the table and the pad token."""
+    test, pad_token_id = rows
+    device = _device(config.resources.evaluate.hardware)
+    if device.type == "cpu":
+        torch.set_num_threads(cpu_quota_threads())
+    module = task.build_model(load_spec(folder), folder, pretrained=False).to(device)
+    names = [name for name in ("input_ids", "token_type_ids") if name in test.column_names]
+    encoded = test.select(names)
+    size = config.evaluation.batch * CHUNK_BATCHES
+    context.progress.start("evaluate", test.num_rows)
+    parts = []
+    for start in range(0, test.num_rows, size):
+        _stop_if_asked(context)
+        chunk = encoded.slice(start, size).to_pylist()
+        parts.append(predict_logits(module, chunk, task, pad_token_id, config.evaluation.batch, "fp32"))
+        context.progress.advance(len(chunk))
+    return np.concatenate(parts)
+
+
+def _score(task: Task, logits: np.ndarray, test: pa.Table) -> tuple[Scores, np.ndarray]:
+    """Return the model's scores and its probabilities (rows, classes), float32."""
+    if not np.isfinite(logits).all():
+        broken = int((~np.isfinite(logits).all(axis=1)).sum())
+        raise DataError(
+            "finite-logits", f"The model gives numbers that are not finite for {broken:,} test rows: train it again."
+        )
+    labels = test["label"].to_numpy().astype(np.int64)
+    probabilities = task.probabilities(logits)
+    losses = task.losses(torch.from_numpy(logits), torch.from_numpy(labels)).numpy().astype(np.float64)
+    predictions = logits.argmax(axis=1).astype(np.int64)
+    confidence = probabilities[np.arange(len(logits)), predictions].astype(np.float64)
+    return Scores(predictions, confidence, losses), probabilities
+
+
+def _baselines(train: Path, task: Task, test: pa.Table, names: tuple[str, ...]) -> list[Baseline]:
+    table = pq.read_table(train, columns=[*task.columns, "label"])
+    train_labels, labels = (part["label"].to_numpy().astype(np.int64) for part in (table, test))
+    texts = [[part[name].to_pylist() for name in task.columns] for part in (table, test)]
+    return [
+        majority(train_labels, labels, names),
+        tfidf(texts[0], train_labels, texts[1], labels, len(names)),
+    ]
+
+
+def _rows(test: pa.Table, names: tuple[str, ...]) -> Rows:
+    kept = {name.removeprefix(KEPT): test[name].to_pylist() for name in test.column_names if name.startswith(KEPT)}
+    return Rows(
+        labels=test["label"].to_numpy().astype(np.int64),
+        lengths=test["length"].to_numpy().astype(np.int64),
+        truncated=test["truncated"].to_numpy(),
+        names=names,
+        columns=kept,
+    )
+
+
+def _device(hardware: str) -> torch.device:
+    if hardware == "gpu" and not torch.cuda.is_available():
+        raise ConfigError(
+            "resources.evaluate.hardware is gpu and no GPU is visible: run it where one is, or declare cpu or any."
+        )
+    return torch.device("cuda" if hardware != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def _stop_if_asked(context: Context) -> None:
+    if context.should_stop():
+        raise InterruptedRunError("evaluate was asked to stop; run the same command again, it starts over.")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise KubetuneError(f"{path.name} of an input artifact cannot be read ({type(error).__name__}).") from error
+    if not isinstance(value, dict):
+        raise KubetuneError(f"{path.name} of an input artifact is not a JSON object.")
+    return value
