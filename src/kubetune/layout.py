@@ -7,6 +7,14 @@ from kubetune.errors import ConfigError
 RUN_PATTERN = re.compile(r"[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?")
 RUN_RULE = "1 to 53 lower-case letters, digits and inner hyphens, so that it fits object keys, pod names and labels"
 
+RUNS = "runs/"
+KEYS = "keys/"
+BLOBS = "blobs/sha256/"
+CHECKPOINTS = "checkpoints/"
+ENDPOINTS = "endpoints/"
+PROBE = "probe/conditional-writes"
+"""Written once by the first process that opens a bucket, to learn whether conditions are honoured."""
+
 
 def check_run(run: str) -> str:
     """Return `run` if it is a valid run id.
@@ -67,3 +75,18 @@ def endpoint(name: str) -> str:
 def upload(digest: str, name: str) -> str:
     """Key of a user's own file."""
     return f"uploads/{digest}/{name}"
+
+
+def run_prefix(run: str) -> str:
+    """Prefix of all that belongs to one run."""
+    return f"{RUNS}{run}/"
+
+
+def attempts_prefix(run: str, stage: str) -> str:
+    """Prefix of the records of a stage's attempts."""
+    return f"{RUNS}{run}/{stage}/attempts/"
+
+
+def checkpoint_files(key: str) -> str:
+    """Prefix of the bytes of a train key's checkpoints."""
+    return f"{CHECKPOINTS}{key}/files/"

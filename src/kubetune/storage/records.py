@@ -1,0 +1,141 @@
+"""Small JSON records that carry their own digest: a record is whole or it is nothing.
+
+A half-written, edited or misplaced record reads as absent, and whoever writes it next may replace it.
+"""
+
+import hashlib
+import json
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from kubetune.errors import KubetuneError, StoreUnavailableError
+from kubetune.storage.base import Store
+
+T = TypeVar("T")
+Parse = Callable[[Mapping[str, Any]], T]
+"""Builds a value from a record; a KeyError, TypeError or ValueError says that the record is garbage."""
+ROUNDS = 100
+
+
+@dataclass(frozen=True)
+class Found(Generic[T]):
+    """What lies under a record's key.
+
+    Attributes:
+        value: The record; None if nothing or garbage lies there.
+        etag: Names what lies there, garbage too; None if nothing does.
+    """
+
+    value: T | None
+    etag: str | None
+
+
+def digest_of(value: Any) -> str:
+    """SHA-256 (hex) over the canonical JSON of a value.
+
+    Raises:
+        KubetuneError: It cannot be written as JSON, for example because a number is not finite.
+    """
+    try:
+        text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise KubetuneError(
+            f"A record cannot be written: {error}; only finite numbers, text, lists and maps."
+        ) from error
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def encode(value: Mapping[str, Any]) -> bytes:
+    """Return the bytes of a record: JSON with sorted keys and the digest of the rest under `sha256`."""
+    digest_of(value)
+    plain = json.loads(json.dumps(value))
+    return (json.dumps({**plain, "sha256": digest_of(plain)}, sort_keys=True, indent=2) + "\n").encode()
+
+
+def decode(data: bytes) -> dict[str, Any] | None:
+    """Return a record without its digest, or None if the bytes are not a whole record."""
+    try:
+        value = json.loads(data)
+        if not isinstance(value, dict):
+            return None
+        stated = value.pop("sha256", None)
+        return value if stated == digest_of(value) else None
+    except (ValueError, RecursionError, KubetuneError):
+        return None
+
+
+def find(store: Store, key: str, parse: Parse[T]) -> Found[T]:
+    """Read a record. Garbage is read twice, so that a byte flipped on the way does not make a good record absent."""
+    for _ in range(2):
+        stored = store.get(key)
+        if stored is None:
+            return Found(None, None)
+        record = decode(stored.data)
+        if record is None:
+            continue
+        try:
+            return Found(parse(record), stored.etag)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            continue
+    return Found(None, stored.etag if stored else None)
+
+
+def settle(store: Store, key: str, value: Mapping[str, Any], parse: Parse[T]) -> T:
+    """Create a record, or return the one that already stands there; garbage is replaced.
+
+    Raises:
+        StoreUnavailableError: Others keep writing and removing it.
+    """
+    data = encode(value)
+    for round_number in range(ROUNDS):
+        if store.create(key, data):
+            return parse(value)
+        found = find(store, key, parse)
+        if found.value is not None:
+            return found.value
+        if found.etag is not None and store.swap(key, data, found.etag) is not None:
+            return parse(value)
+        pause(round_number)
+    raise contended(key)
+
+
+def update(store: Store, key: str, parse: Parse[T], change: Callable[[T | None], Mapping[str, Any] | None]) -> T | None:
+    """Change a record by compare-and-set, starting again from what another writer left.
+
+    Args:
+        store: Store.
+        key: Key of the record.
+        parse: Builds a value from a record.
+        change: Gets what stands (None: nothing or garbage), returns what shall stand (None: leave it). Called once a
+            round, so it must have no effect of its own.
+
+    Returns:
+        What stands now.
+
+    Raises:
+        StoreUnavailableError: Others kept winning.
+    """
+    for round_number in range(ROUNDS):
+        found = find(store, key, parse)
+        wanted = change(found.value)
+        if wanted is None:
+            return found.value
+        if store.swap(key, encode(wanted), found.etag) is not None:
+            return parse(wanted)
+        pause(round_number)
+    raise contended(key)
+
+
+def pause(round_number: int) -> None:
+    """Let the others finish: up to 20 ms at first, up to 0.3 s later."""
+    time.sleep(random.uniform(0.0, min(0.02 * (round_number + 1), 0.3)))
+
+
+def contended(key: str) -> StoreUnavailableError:
+    """The error for a record that others keep changing."""
+    return StoreUnavailableError(
+        f"Record {key} was changed by others {ROUNDS} times while this process tried to: run the same command again."
+    )

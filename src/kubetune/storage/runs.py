@@ -1,0 +1,126 @@
+"""What belongs to a run besides its commits: the resolved recipe, the attempts that failed, and telemetry."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kubetune import layout
+from kubetune.errors import ConfigError
+from kubetune.storage.base import Store
+from kubetune.storage.blobs import in_parallel, tree_paths
+from kubetune.storage.records import decode, encode, find, settle
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """One line of a listing.
+
+    Attributes:
+        run: Run id.
+        modified: When its last record was written, seconds since the epoch.
+        stages: Stages that have a commit record.
+    """
+
+    run: str
+    modified: float
+    stages: tuple[str, ...]
+
+
+def create_run(store: Store, run: str, recipe: Mapping[str, Any]) -> None:
+    """Record the resolved recipe of a run, or compare with the recorded one. Every call of a stage does it first.
+
+    Raises:
+        ConfigError: The run was begun with another recipe; names what differs.
+    """
+    standing = settle(store, layout.run_record(run), {"format": FORMAT, "recipe": recipe}, recipe_of)
+    differ = sorted(changed_paths(standing, recipe_of({"recipe": recipe})))
+    if differ:
+        raise ConfigError(
+            f"Run {run!r} was begun with another recipe ({', '.join(differ)[:400]} differ): a run keeps its recipe, "
+            "use a new run name or `kubetune delete` this one."
+        )
+
+
+def read_run(store: Store, run: str) -> dict[str, Any] | None:
+    """Return the recorded recipe of a run; None if there is no such run."""
+    return find(store, layout.run_record(layout.check_run(run)), recipe_of).value
+
+
+def recipe_of(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The recipe in a run's record, as plain JSON values."""
+    recipe = (decode(encode({"recipe": record["recipe"]})) or {})["recipe"]
+    if not isinstance(recipe, dict):
+        raise TypeError("a recipe is a map")
+    return recipe
+
+
+def changed_paths(first: Any, second: Any, path: str = "") -> Iterator[str]:
+    """Yield the dotted paths at which two JSON values differ."""
+    if isinstance(first, dict) and isinstance(second, dict):
+        for name in sorted({*first, *second}):
+            below = f"{path}.{name}" if path else name
+            if name not in first or name not in second:
+                yield below
+            else:
+                yield from changed_paths(first[name], second[name], below)
+    elif first != second:
+        yield path
+
+
+def list_runs(store: Store) -> list[RunSummary]:
+    """Return all runs, the one written to last first. A listing for people; what is committed is decided by records."""
+    found: dict[str, tuple[float, set[str]]] = {}
+    for entry in store.list(layout.RUNS):
+        run, _, rest = entry.key.removeprefix(layout.RUNS).partition("/")
+        modified, stages = found.get(run, (0.0, set()))
+        if rest.endswith("/COMMIT.json"):
+            stages.add(rest.removesuffix("/COMMIT.json"))
+        found[run] = (max(modified, entry.modified), stages)
+    runs = [RunSummary(run, modified, tuple(sorted(stages))) for run, (modified, stages) in found.items()]
+    return sorted(runs, key=lambda summary: (-summary.modified, summary.run))
+
+
+def delete_run(store: Store, run: str) -> int:
+    """Remove all records of a run, commits first so that nothing is half there; returns how many.
+
+    Its blobs stay until `gc` finds that nothing reaches them.
+    """
+    keys = [entry.key for entry in store.list(layout.run_prefix(layout.check_run(run)))]
+    record = layout.run_record(run)
+    keys.sort(key=lambda key: (key == record, not key.endswith("/COMMIT.json"), key))
+    return sum(store.delete(key) for key in keys)
+
+
+def record_attempt(store: Store, run: str, stage: str, name: str, facts: Mapping[str, Any]) -> None:
+    """Keep what is known of an attempt that did not commit. Never read by the pipeline."""
+    store.put(layout.attempt(run, stage, name), encode({"format": FORMAT, **facts}))
+
+
+def list_attempts(store: Store, run: str, stage: str) -> dict[str, dict[str, Any]]:
+    """Return what was recorded of attempts, by name."""
+    prefix = layout.attempts_prefix(run, stage)
+    found = {}
+    for entry in store.list(prefix):
+        stored = store.get(entry.key)
+        record = decode(stored.data) if stored is not None else None
+        if record is not None:
+            found[entry.key.removeprefix(prefix).removesuffix(".json")] = record
+    return found
+
+
+def put_telemetry(store: Store, run: str, stage: str, folder: Path) -> None:
+    """Upload all files of a folder as telemetry of a stage; a later attempt's files take the place of earlier ones."""
+
+    def put(path: Path) -> None:
+        store.put(layout.telemetry(run, stage, path.relative_to(folder).as_posix()), path)
+
+    in_parallel(put, list(tree_paths(folder)))
+
+
+def read_telemetry(store: Store, run: str, stage: str, name: str) -> bytes | None:
+    """Return a telemetry file; None if there is none."""
+    stored = store.get(layout.telemetry(run, stage, name))
+    return stored.data if stored is not None else None
