@@ -1,111 +1,31 @@
-"""The record that makes a stage's artifacts exist. It is written last and never changed."""
+"""Commits make artifacts exist, written last and never changed; the index leads from a stage key to the first of them."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kubetune import layout
-from kubetune.contract import Verdict
 from kubetune.errors import ConflictingCommitError
 from kubetune.storage.base import Store
-from kubetune.storage.blobs import File, parse_files, tree_digest
-from kubetune.storage.records import digest_of, encode, find, settle
+from kubetune.storage.blobs import missing_blobs
+from kubetune.storage.commit_record import FORMAT, Commit, differences, parse_commit
+from kubetune.storage.records import encode, find, settle, update
 
-FORMAT = 1
-
-
-@dataclass(frozen=True)
-class Commit:
-    """One (run, stage) that is done.
-
-    Attributes:
-        run: Run id.
-        stage: Stage name.
-        key: Digest of all that the result depends on.
-        fields: The named fields that the key was made of.
-        inputs: Artifact name → digest of its file list (`tree_digest`).
-        outputs: Artifact name → its files.
-        metrics: Flat finite numbers.
-        verdict: Whether the plan may go on.
-        facts: Further facts of the body.
-        fingerprint: What decides whether bits can be equal: versions, device, threads, world size, resumes.
-        image: Digest of the container image; empty outside one.
-        locks: Lock file → digest.
-        attempt: Identity of the execution that wrote it.
-    """
-
-    run: str
-    stage: str
-    key: str
-    fields: Mapping[str, str] = field(default_factory=dict)
-    inputs: Mapping[str, str] = field(default_factory=dict)
-    outputs: Mapping[str, tuple[File, ...]] = field(default_factory=dict)
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    verdict: Verdict = field(default_factory=Verdict)
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    fingerprint: Mapping[str, Any] = field(default_factory=dict)
-    image: str = ""
-    locks: Mapping[str, str] = field(default_factory=dict)
-    attempt: str = ""
-
-    @property
-    def files(self) -> tuple[File, ...]:
-        """Files of all outputs."""
-        return tuple(file for files in self.outputs.values() for file in files)
-
-    @property
-    def result(self) -> str:
-        """Digest of what two executions must agree on: not who wrote it, when, where or from which image."""
-        return digest_of(
-            {
-                "stage": self.stage,
-                "key": self.key,
-                "inputs": dict(self.inputs),
-                "outputs": {name: tree_digest(files) for name, files in self.outputs.items()},
-                "metrics": dict(self.metrics),
-                "verdict": [self.verdict.code, list(self.verdict.reasons)],
-            }
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        """As it stands in the store."""
-        return {
-            "format": FORMAT,
-            "run": self.run,
-            "stage": self.stage,
-            "key": self.key,
-            "fields": dict(self.fields),
-            "inputs": dict(self.inputs),
-            "outputs": {name: [file.to_json() for file in files] for name, files in self.outputs.items()},
-            "metrics": dict(self.metrics),
-            "verdict": {"code": self.verdict.code, "reasons": list(self.verdict.reasons)},
-            "facts": dict(self.facts),
-            "fingerprint": dict(self.fingerprint),
-            "image": self.image,
-            "locks": dict(self.locks),
-            "attempt": self.attempt,
-        }
-
-
-def parse_commit(value: Mapping[str, Any]) -> Commit:
-    """Read a commit from a record; KeyError, TypeError or ValueError says that it is none."""
-    if value["format"] != FORMAT:
-        raise ValueError(f"format {value['format']!r:.20} is unknown")
-    return Commit(
-        run=str(value["run"]),
-        stage=str(value["stage"]),
-        key=str(value["key"]),
-        fields=dict(value["fields"]),
-        inputs=dict(value["inputs"]),
-        outputs={name: parse_files(files) for name, files in value["outputs"].items()},
-        metrics=dict(value["metrics"]),
-        verdict=Verdict(int(value["verdict"]["code"]), tuple(value["verdict"]["reasons"])),
-        facts=dict(value["facts"]),
-        fingerprint=dict(value["fingerprint"]),
-        image=str(value["image"]),
-        locks=dict(value["locks"]),
-        attempt=str(value["attempt"]),
-    )
+__all__ = [
+    "Commit",
+    "Entry",
+    "Indexed",
+    "adopt",
+    "commit",
+    "committed",
+    "find_result",
+    "index",
+    "lookup",
+    "parse_commit",
+    "parse_entry",
+    "quarantine",
+    "read_commit",
+]
 
 
 def read_commit(store: Store, run: str, stage: str) -> Commit | None:
@@ -147,21 +67,6 @@ def commit(store: Store, record: Commit) -> Commit:
     return standing
 
 
-def differences(first: Commit, second: Commit) -> str:
-    """Name what differs in two results."""
-    named = {
-        "key": first.key != second.key,
-        "inputs": dict(first.inputs) != dict(second.inputs),
-        "metrics": dict(first.metrics) != dict(second.metrics),
-        "verdict": first.verdict != second.verdict,
-    }
-    outputs = {
-        f"output {name}": sorted(first.outputs.get(name, ())) != sorted(second.outputs.get(name, ()))
-        for name in sorted({*first.outputs, *second.outputs})
-    }
-    return ", ".join(name for name, differ in {**named, **outputs}.items() if differ)
-
-
 def adopt(store: Store, found: Commit, run: str, attempt: str) -> Commit:
     """Commit an earlier result in another run; its provenance stays that of the execution that made it."""
     return commit(store, replace(found, run=run, attempt=f"adopted:{found.run}:{attempt}"))
@@ -171,3 +76,137 @@ def committed(store: Store, run: str, stages: Iterable[str]) -> dict[str, Commit
     """Return the commits of those stages of a run that have one."""
     found = {stage: read_commit(store, run, stage) for stage in stages}
     return {stage: record for stage, record in found.items() if record is not None}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the index says of a stage key.
+
+    Attributes:
+        commit: The commit that first produced it; None where that one was proven broken.
+        broken: Digests of blobs that were found broken under this key; the producer must send them again.
+        retired: The run that made it was deleted. `gc` marked the entry; nobody adopts it any more.
+        reason: Why it is broken or retired; empty otherwise.
+    """
+
+    commit: Commit | None = None
+    broken: frozenset[str] = frozenset()
+    retired: bool = False
+    reason: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in the store."""
+        return {
+            "format": FORMAT,
+            "commit": self.commit.to_json() if self.commit else None,
+            "broken": sorted(self.broken),
+            "retired": self.retired,
+            "reason": self.reason,
+        }
+
+
+def parse_entry(value: Mapping[str, Any]) -> Entry:
+    """Read an index entry from a record; KeyError, TypeError or ValueError says that it is none."""
+    return Entry(
+        commit=parse_commit(value["commit"]) if value["commit"] is not None else None,
+        broken=frozenset(value["broken"]),
+        retired=bool(value["retired"]),
+        reason=str(value["reason"]),
+    )
+
+
+def lookup(store: Store, stage: str, key: str) -> Entry:
+    """Ask the index for a stage key. The result can be adopted where `commit` is set.
+
+    The blobs of a commit that is returned are there with their size; only `--audit` and readers see their bytes. Where
+    blobs are missing, `commit` is None and `broken` names them.
+    """
+
+    def parse(value: Mapping[str, Any]) -> Entry:
+        entry = parse_entry(value)
+        if entry.commit is not None and (entry.commit.stage, entry.commit.key) != (stage, key):
+            raise ValueError("it is the entry of another key")
+        return entry
+
+    entry = find(store, layout.stage_key(stage, key), parse).value or Entry()
+    if entry.commit is None or entry.retired:
+        return Entry(broken=entry.broken, reason=entry.reason)
+    missing = missing_blobs(store, entry.commit.files)
+    if missing:
+        return Entry(broken=missing, reason=f"{len(missing)} of its blobs are missing")
+    return entry
+
+
+def find_result(store: Store, run: str, stage: str, key: str) -> Entry:
+    """Find what stands in for running a stage: the index's commit, else the run's own one that never was indexed.
+
+    Returns:
+        An entry; run the stage where its `commit` is None, and send its `broken` blobs again then.
+    """
+    entry = lookup(store, stage, key)
+    if entry.commit is not None or entry.broken:
+        return entry
+    own = read_commit(store, run, stage)
+    if own is None or own.key != key:
+        return entry
+    missing = missing_blobs(store, own.files)
+    return Entry(broken=missing, reason="blobs are missing") if missing else Entry(own)
+
+
+@dataclass(frozen=True)
+class Indexed:
+    """Outcome of `index`.
+
+    Attributes:
+        first: The commit that the index names.
+        same: Whether ours has the same result. False is non-determinism: equal keys gave different bytes.
+        differ: What differs, for the report; empty if `same`.
+    """
+
+    first: Commit
+    same: bool
+    differ: str = ""
+
+
+def index(store: Store, ours: Commit) -> Indexed:
+    """Enter a commit in the index, unless a sound one is there for its key; that one stays.
+
+    An entry is replaced only where it is garbage, retired, quarantined, or its blobs are gone.
+    """
+
+    def change(entry: Entry | None) -> dict[str, Any] | None:
+        if entry is None or entry.commit is None or entry.retired:
+            return Entry(ours).to_json()
+        first = entry.commit
+        same_key = (first.stage, first.key) == (ours.stage, ours.key)
+        stands = same_key and (first.result == ours.result or not missing_blobs(store, first.files))
+        return None if stands else Entry(ours).to_json()
+
+    entry = update(store, layout.stage_key(ours.stage, ours.key), parse_entry, change)
+    first = entry.commit if entry is not None and entry.commit is not None else ours
+    same = first.result == ours.result
+    return Indexed(first, same, "" if same else differences(first, ours))
+
+
+def quarantine(store: Store, stage: str, key: str, broken: Collection[str], reason: str) -> None:
+    """Take a key out of use because blobs of its commit were proven broken, so that its producer runs again.
+
+    Args:
+        store: Store.
+        stage: Stage that produced the blobs.
+        key: Its key.
+        broken: Digests of the broken blobs; at least one of them must belong to the commit that the index names,
+            else the entry is left alone (the producer may have repaired it meanwhile under other bytes).
+        reason: One sentence for a person.
+    """
+
+    def change(entry: Entry | None) -> dict[str, Any] | None:
+        known = entry.broken if entry is not None else frozenset()
+        if entry is not None and entry.commit is not None:
+            if not {file.sha256 for file in entry.commit.files} & set(broken):
+                return None
+        elif set(broken) <= known:
+            return None
+        return Entry(broken=known | frozenset(broken), reason=reason).to_json()
+
+    update(store, layout.stage_key(stage, key), parse_entry, change)

@@ -13,9 +13,8 @@ from kubetune import layout
 from kubetune.storage.base import GRACE_S, Stat, Store
 from kubetune.storage.blobs import in_parallel
 from kubetune.storage.checkpoints import digests, parse_head
-from kubetune.storage.commits import Commit, parse_commit
+from kubetune.storage.commits import Commit, Entry, parse_commit, parse_entry
 from kubetune.storage.endpoints import parse_endpoint
-from kubetune.storage.index import Entry, parse_entry
 from kubetune.storage.records import find, update
 
 ABANDONED_S = 30 * 24 * 3600.0

@@ -26,6 +26,7 @@ from kubetune.storage.base import CHUNK, AbsentError, S3Settings, Stat, Stored, 
 from kubetune.storage.s3_http import Patience, PatientPool, raise_if_permanent
 
 CODE = re.compile(rb"<Code>([A-Za-z0-9.]+)</Code>")
+BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 PRESIGNED_FOR = timedelta(seconds=60)
 ABSENT = frozenset({"NoSuchKey", "NoSuchVersion"})
 LOST = frozenset({404, 412})  # a server answers 404 or 412 to `If-Match` on a key where nothing lies
@@ -49,6 +50,10 @@ class S3Store:
         server = urlsplit(settings.endpoint)
         if server.scheme not in {"http", "https"} or not server.netloc or server.path not in {"", "/"}:
             raise ConfigError(f"{settings.endpoint!r} is no address of an S3 server: use http(s)://host[:port].")
+        if not BUCKET.fullmatch(bucket):
+            raise ConfigError(
+                f"{bucket!r:.80} is no bucket name: use 3 to 63 lower-case letters, digits, dots, hyphens."
+            )
         self.bucket = bucket
         self.prefix = f"{check_key(prefix)}/" if prefix else ""
         self.settings = settings
@@ -230,14 +235,17 @@ class S3Store:
         except S3Error as error:
             raise self._refusal(error.code or "", error.message or "") from error
         except (InvalidResponseError, ServerError) as error:
-            raise ConfigError(
-                f"{self.settings.endpoint} does not answer as an S3 server does: set KUBETUNE_S3_ENDPOINT to one."
-            ) from error
+            raise self._no_s3_server() from error
         except HTTPError as error:
             raise_if_permanent(error, self.settings.endpoint)
             raise StoreUnavailableError(
                 f"Store {self.settings.endpoint} broke off ({type(error).__name__}): run the same command again."
             ) from error
+
+    def _no_s3_server(self) -> ConfigError:
+        return ConfigError(
+            f"{self.settings.endpoint} does not answer as an S3 server does: set KUBETUNE_S3_ENDPOINT to one."
+        )
 
     def _refusal(self, code: str, message: str) -> KubetuneError:
         """Our error for the server's error code."""
@@ -248,6 +256,8 @@ class S3Store:
             return ConfigError(f"{where} has no bucket {self.bucket!r}: create it or name another one.")
         if code == "RequestTimeTooSkewed":
             return ConfigError(f"{where} says that this machine's clock is wrong ({code}): set the clock.")
+        if code in {"BadRequest", "MethodNotAllowed", "ResourceNotFound"}:
+            return self._no_s3_server()
         if code in {"AuthorizationHeaderMalformed", "PermanentRedirect", "Redirect"}:
             return ConfigError(f"{where} belongs to another region ({code}): set KUBETUNE_S3_REGION.")
         if code in FULL:
