@@ -1,4 +1,4 @@
-"""Commits make artifacts exist, written last and never changed; the index leads from a stage key to the first of them."""
+"""Commits make artifacts exist: written last, never changed. The index leads from a stage key to the first of them."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace

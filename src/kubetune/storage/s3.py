@@ -32,9 +32,22 @@ ABSENT = frozenset({"NoSuchKey", "NoSuchVersion"})
 LOST = frozenset({404, 412})  # a server answers 404 or 412 to `If-Match` on a key where nothing lies
 CONFLICT = frozenset({409})  # two conditional writes met: the server asks to try again
 FULL = frozenset({"XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "QuotaExceeded"})
-WRONG_CREDENTIALS = frozenset(
-    {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken", "InvalidTokenId"}
-)
+NO_S3 = frozenset({"BadRequest", "MethodNotAllowed", "ResourceNotFound"})
+WRONG_CREDENTIALS = "refuses our credentials: check access key, secret key and policy"
+OTHER_REGION = "belongs to another region: set KUBETUNE_S3_REGION"
+ADVICE = {
+    "AccessDenied": WRONG_CREDENTIALS,
+    "InvalidAccessKeyId": WRONG_CREDENTIALS,
+    "SignatureDoesNotMatch": WRONG_CREDENTIALS,
+    "InvalidToken": WRONG_CREDENTIALS,
+    "InvalidTokenId": WRONG_CREDENTIALS,
+    "ExpiredToken": WRONG_CREDENTIALS,
+    "NoSuchBucket": "does not exist: create the bucket or name another one",
+    "RequestTimeTooSkewed": "says that this machine's clock is wrong: set the clock",
+    "AuthorizationHeaderMalformed": OTHER_REGION,
+    "PermanentRedirect": OTHER_REGION,
+    "Redirect": OTHER_REGION,
+}
 
 
 class S3Store:
@@ -250,21 +263,15 @@ class S3Store:
     def _refusal(self, code: str, message: str) -> KubetuneError:
         """Our error for the server's error code."""
         where = f"Store {self.url} at {self.settings.endpoint}"
-        if code in WRONG_CREDENTIALS:
-            return ConfigError(f"{where} refuses our credentials ({code}): check access key, secret key and policy.")
-        if code == "NoSuchBucket":
-            return ConfigError(f"{where} has no bucket {self.bucket!r}: create it or name another one.")
-        if code == "RequestTimeTooSkewed":
-            return ConfigError(f"{where} says that this machine's clock is wrong ({code}): set the clock.")
-        if code in {"BadRequest", "MethodNotAllowed", "ResourceNotFound"}:
-            return self._no_s3_server()
-        if code in {"AuthorizationHeaderMalformed", "PermanentRedirect", "Redirect"}:
-            return ConfigError(f"{where} belongs to another region ({code}): set KUBETUNE_S3_REGION.")
         if code in FULL:
             return StoreUnavailableError(
                 f"{where} is full ({code}); what was committed is safe: free some space (`kubetune gc`), then run the "
                 "same command again."
             )
+        if code in NO_S3:
+            return self._no_s3_server()
+        if code in ADVICE:
+            return ConfigError(f"{where} {ADVICE[code]} ({code}).")
         return KubetuneError(f"{where} answered {code or 'an error without a code'} ({message:.200}).")
 
 
