@@ -80,7 +80,9 @@ def test_a_changed_file_changes_the_keys_of_the_stages_that_reach_it(
 
 def test_a_helper_reached_through_a_lazy_import_counts(tree: Path) -> None:
     (tree / "training" / "extra.py").write_text("def double(x):\n    return 2 * x\n", encoding="utf-8")
-    append(tree / "training" / "loop.py", "\n\ndef later():\n    from kubetune.training import extra\n\n    return extra\n")
+    append(
+        tree / "training" / "loop.py", "\n\ndef later():\n    from kubetune.training import extra\n\n    return extra\n"
+    )
     before = keys(tree)
     append(tree / "training" / "extra.py", CODE)
     assert changed(tree, before) == {"train"}
@@ -100,7 +102,17 @@ def test_what_only_a_type_checker_imports_does_not_count(tree: Path) -> None:
 
 def test_every_third_party_import_of_a_stage_is_a_declared_package() -> None:
     """A package whose version can change bytes must be in the row; those that only move bytes are listed here."""
-    moves_bytes = {"pydantic", "yaml", "minio", "sqlalchemy", "huggingface_hub", "urllib3", "psutil", "requests", "httpx"}
+    moves_bytes = {
+        "pydantic",
+        "yaml",
+        "minio",
+        "sqlalchemy",
+        "huggingface_hub",
+        "urllib3",
+        "psutil",
+        "requests",
+        "httpx",
+    }
     distribution = {"sklearn": "scikit-learn", "vaderSentiment": "vaderSentiment"}
     root = Path(kubetune.__file__).parent
     for stage in STAGES:
@@ -124,9 +136,7 @@ def test_every_third_party_import_of_a_stage_is_a_declared_package() -> None:
 def test_an_upgraded_package_changes_the_stages_that_declare_it(monkeypatch: pytest.MonkeyPatch, tree: Path) -> None:
     before = keys(tree)
     real = kubetune.keys.installed_version  # type: ignore[attr-defined]
-    monkeypatch.setattr(
-        "kubetune.keys.installed_version", lambda name: "99" if name == "tokenizers" else real(name)
-    )
+    monkeypatch.setattr("kubetune.keys.installed_version", lambda name: "99" if name == "tokenizers" else real(name))
     assert changed(tree, before) == {"prepare", "package"}
 
 

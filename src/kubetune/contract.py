@@ -110,7 +110,7 @@ class Context(Protocol):
         """
 
     def should_stop(self) -> bool:
-        """True once SIGTERM or Ctrl-C asked the stage to end at its next safe point (then raise InterruptedRunError)."""
+        """True once SIGTERM or Ctrl-C asked the stage to end at its next safe point; then raise InterruptedRunError."""
 
 
 class StageBody(Protocol):

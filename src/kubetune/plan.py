@@ -59,3 +59,12 @@ def _ancestors(stage: str, edges: dict[str, tuple[str, ...]]) -> set[str]:
     for parent in edges[stage]:
         found |= _ancestors(parent, edges)
     return found
+
+
+def call_of(stage: str, recipe: Recipe, run: str, endpoint: str | None = None) -> StageCall:
+    """Return the call of one stage of a run.
+
+    Raises:
+        ConfigError: There is no such stage, or the run id or endpoint name is not allowed.
+    """
+    return plan(recipe, run, endpoint, until=stage)[-1]

@@ -16,7 +16,8 @@ Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[SECTION.KEY=VALUE]...", help="Changes to the recipe; values are YAML.")
 ]
 StoreUrl = Annotated[
-    str | None, typer.Option("--store", help="A folder or s3://bucket/prefix. [env: KUBETUNE_STORE]", show_default=False)
+    str | None,
+    typer.Option("--store", help="A folder or s3://bucket/prefix. [env: KUBETUNE_STORE]", show_default=False),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 RunName = Annotated[str, typer.Argument(help="A run, as listed by `kubetune runs`.")]

@@ -39,12 +39,10 @@ def _section(lines: list[str], path: str, model: type[BaseModel]) -> None:
     lines.append("")
     seen: set[type[BaseModel]] = set()
     for key, choice in below:
-        if path == "resources" or key.startswith("resources."):
-            if choice in seen:
-                continue
-            key = "resources.<stage>"
+        if choice in seen:
+            continue
         seen.add(choice)
-        _section(lines, key, choice)
+        _section(lines, "resources.<stage>" if path == "resources" else key, choice)
 
 
 def _allowed(field: FieldInfo, models: list[type[BaseModel]]) -> str:

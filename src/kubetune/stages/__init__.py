@@ -23,6 +23,7 @@ class Stage:
         reaches_outside: Whether it may use the network beyond the store. Such a stage has an identity in its key.
         accelerated: Whether it profits from GPUs.
         effect: It changes the world instead of writing artifacts; never adopted by key.
+        resumable: It leaves checkpoints and stops by itself at a safe point when asked to.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Stage:
     reaches_outside: bool = False
     accelerated: bool = False
     effect: bool = False
+    resumable: bool = False
 
 
 TASK = ("kubetune.tasks", "task.kind")
@@ -105,6 +107,7 @@ STAGES: tuple[Stage, ...] = (
         packages=("torch", "transformers", "accelerate", "safetensors", "numpy"),
         image="train",
         accelerated=True,
+        resumable=True,
     ),
     Stage(
         name="evaluate",

@@ -1,0 +1,47 @@
+"""`kubetune compare A B`: two runs side by side."""
+
+from typing import Annotated, Any
+
+import typer
+
+from kubetune.cli.common import AsJson, StoreUrl, opened, print_json, print_table
+
+
+def command(
+    first: Annotated[str, typer.Argument(help="A run.")],
+    second: Annotated[str, typer.Argument(help="Another run.")],
+    store: StoreUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show where two recipes differ and what that did to the metrics."""
+    from dataclasses import asdict
+
+    from kubetune.evaluation.compare import compare
+    from kubetune.history import commits_of, known_run
+
+    opened_store = opened(store)[1]
+    recipes = [known_run(opened_store, run) for run in (first, second)]
+    found = [commits_of(opened_store, run).get("evaluate") for run in (first, second)]
+    metrics: list[dict[str, float]] = [dict(commit.metrics) if commit else {} for commit in found]
+    rows = compare(recipes[0], recipes[1], metrics[0], metrics[1])
+    if as_json:
+        print_json([asdict(row) for row in rows])
+        return
+    print_table(
+        ["what", first, second, "difference", ""],
+        [
+            [
+                row.name,
+                text(row.left),
+                text(row.right),
+                "" if row.difference is None else f"{row.difference:+.4f}",
+                row.note,
+            ]
+            for row in rows
+        ],
+    )
+
+
+def text(value: Any) -> str:
+    """Show a recipe value or a metric."""
+    return "-" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)

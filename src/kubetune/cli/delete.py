@@ -1,0 +1,17 @@
+"""`kubetune delete RUN`: forget a run."""
+
+from kubetune.cli.common import RunName, StoreUrl, opened, say
+
+
+def command(run: RunName, store: StoreUrl = None) -> None:
+    """Delete a run's records; `kubetune gc` removes the content that only it needed."""
+    from kubetune.errors import ConfigError
+    from kubetune.history import endpoints_of, known_run
+    from kubetune.storage.runs import delete_run
+
+    opened_store = opened(store)[1]
+    known_run(opened_store, run)
+    serving = endpoints_of(opened_store, run)
+    if serving:
+        raise ConfigError(f"Run {run} is served by {', '.join(serving)}: deploy another run there first.")
+    say(f"deleted {delete_run(opened_store, run)} records of {run}.")

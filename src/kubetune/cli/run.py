@@ -1,0 +1,98 @@
+"""`kubetune run`: the whole plan on this machine, and what it came to."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kubetune.cli.common import Overrides, RecipeName, StoreUrl, opened, print_table, say
+
+if TYPE_CHECKING:
+    from kubetune.plan import StageCall
+    from kubetune.runner import StageResult
+    from kubetune.storage.base import Store
+
+PULLED = Path("kubetune-runs")
+
+
+def command(
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    run: Annotated[
+        str | None, typer.Option("--run", help="Run id; the default is the next free RECIPE-N.", show_default=False)
+    ] = None,
+    store: StoreUrl = None,
+    until: Annotated[str | None, typer.Option("--until", help="Last stage to run.", show_default=False)] = None,
+    endpoint: Annotated[
+        str | None, typer.Option("--endpoint", help="Endpoint to deploy to; the default is the recipe's name.")
+    ] = None,
+    audit: Annotated[bool, typer.Option("--audit", help="Run every stage again and compare every byte.")] = False,
+) -> None:
+    """Run a recipe from data to a served model; stages whose result exists are adopted."""
+    from kubetune.config.load import load_recipe
+    from kubetune.errors import RefusedError
+    from kubetune.local import StageFailedError, new_run, walk
+    from kubetune.plan import plan
+
+    loaded = load_recipe(recipe, overrides or [])
+    settings, opened_store = opened(store)
+    if run is not None:
+        calls = plan(loaded, run, endpoint, until)
+    else:
+        plan(loaded, f"{loaded.name}-1", endpoint, until)  # bad options must not leave an empty run behind
+        run = new_run(opened_store, loaded)
+        calls = plan(loaded, run, endpoint, until)
+    say(f"run {run}  ·  store {opened_store.url}")
+    try:
+        walk(calls, opened_store, settings, tell, audit=audit)
+    except RefusedError:
+        summarize(opened_store, run)
+        raise
+    except StageFailedError as error:
+        sys.exit(error.code)
+    summarize(opened_store, run)
+    suggest(run, loaded.name, [call.stage.name for call in calls])
+
+
+def tell(call: "StageCall", result: "StageResult") -> None:
+    """Print one line about a finished stage."""
+    words = {"adopted": f"adopted from {result.source}", "kept": "adopted, this run's own", "effect": "done"}
+    say(
+        f"{call.stage.name:<10}{words.get(result.status, result.status):<28}{result.seconds:7.1f} s  {result.note}".rstrip()
+    )
+
+
+def summarize(store: "Store", run: str) -> None:
+    """Print the metrics beside the baselines and where the report lies."""
+    from kubetune.history import SHOWN, commits_of, pull
+
+    evaluated = commits_of(store, run).get("evaluate")
+    if evaluated is None:
+        return
+    metrics = evaluated.metrics
+
+    def cell(name: str) -> str:
+        if name not in metrics:
+            return "-"
+        low, high = metrics.get(f"{name}_low"), metrics.get(f"{name}_high")
+        return f"{metrics[name]:.3f}" + (f" [{low:.3f}, {high:.3f}]" if low is not None and high is not None else "")
+
+    rows = [[name, cell(name), cell(f"baseline_tfidf_{name}"), cell(f"baseline_majority_{name}")] for name in SHOWN]
+    say()
+    rows_tested = int(metrics.get("test_rows", 0))
+    print_table(
+        [f"{rows_tested:,} test rows, 95 % interval", "model", "tf-idf + logistic regression", "majority class"], rows
+    )
+    folder = PULLED / run
+    report = folder / "report" / "report.html"
+    if not report.is_file():
+        pull(store, run, ["report"], folder)
+    say(f"report    {report.resolve()}")
+
+
+def suggest(run: str, name: str, stages: list[str]) -> None:
+    """Print the commands that a person may want next."""
+    say(f"next      kubetune show {run}   ·   kubetune why {run} train   ·   kubetune pull {run}")
+    if "deploy" in stages:
+        say(f'          kubetune predict --endpoint {name} "your text"   ·   kubetune stop {name}')

@@ -1,0 +1,35 @@
+"""`kubetune serve RUN`: serve one run's archive in the foreground."""
+
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kubetune.cli.common import RunName, StoreUrl, opened, say
+
+
+def command(
+    run: RunName,
+    port: Annotated[int | None, typer.Option("--port", min=1, max=65535, help="Loopback port.")] = None,
+    store: StoreUrl = None,
+) -> None:
+    """Serve a run's archive on this machine until Ctrl-C."""
+    from kubetune.history import artifact_of
+    from kubetune.serving.endpoints import serve_foreground
+    from kubetune.stopping import stop_requests
+    from kubetune.storage.blobs import fetch_tree
+
+    settings, opened_store = opened(store)
+    found = artifact_of(opened_store, run, "archive")
+    with tempfile.TemporaryDirectory(prefix="kubetune-serve-") as name, stop_requests() as stop:
+        archive = Path(name) / "archive"
+        archive.mkdir()
+        fetch_tree(opened_store, found.outputs["archive"], archive)
+        serve_foreground(archive, port or settings.port, ready, stop, settings.ready_timeout_s)
+
+
+def ready(url: str) -> None:
+    """Say where it answers."""
+    say(f"ready: {url}   (Ctrl-C ends it)")
+    say(f"""try:   curl -s {url} -H 'Content-Type: application/json' -d '{{"text": "I like it"}}'""")

@@ -1,0 +1,40 @@
+"""`kubetune stage NAME`: one stage in this process; the line that a pod, a Job and a shell all run."""
+
+from typing import Annotated
+
+import typer
+
+from kubetune.cli.common import StoreUrl
+
+
+def command(
+    name: Annotated[str, typer.Argument(help="Stage, as listed by `kubetune plan`.")],
+    run: Annotated[str, typer.Option("--run", help="Run id.")],
+    recipe: Annotated[
+        str | None, typer.Option("--recipe", help="Recipe; needed by the run's first call only.", show_default=False)
+    ] = None,
+    overrides: Annotated[list[str] | None, typer.Option("--set", help="section.key=value, with --recipe.")] = None,
+    store: StoreUrl = None,
+    endpoint: Annotated[str | None, typer.Option("--endpoint", help="Endpoint for `deploy`.")] = None,
+    audit: Annotated[bool, typer.Option("--audit", help="Run although the result exists, and compare it.")] = False,
+) -> None:
+    """Run one stage: adopt its result if it exists, else produce and commit it."""
+    from kubetune.cli.common import opened
+    from kubetune.cli.progress import progress_for
+    from kubetune.history import recipe_of_run
+    from kubetune.plan import call_of
+    from kubetune.runner import raise_for_verdict, run_stage
+    from kubetune.stopping import stop_requests
+
+    settings, opened_store = opened(store)
+    call = call_of(name, recipe_of_run(opened_store, run, recipe, overrides or []), run, endpoint)
+    progress = progress_for()
+    with stop_requests() as stop:
+        stop.raises = not call.stage.resumable
+        try:
+            result = run_stage(call, opened_store, settings, progress=progress, should_stop=stop, audit=audit)
+        finally:
+            progress.close()
+    if result.note:
+        progress.note(result.note)
+    raise_for_verdict(result)

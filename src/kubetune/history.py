@@ -1,0 +1,188 @@
+"""What a person asks of past runs: which there are, what they gave, why a stage ran again."""
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kubetune.config.load import load_recipe
+from kubetune.config.recipe import Recipe
+from kubetune.errors import ConfigError
+from kubetune.stages import BY_NAME, PRODUCER, STAGES
+from kubetune.storage.base import Store
+from kubetune.storage.blobs import fetch_tree
+from kubetune.storage.commits import Commit, committed, read_commit
+from kubetune.storage.endpoints import list_endpoints
+from kubetune.storage.runs import list_attempts, list_runs, read_run
+
+SHOWN = ("accuracy", "macro_f1", "weighted_f1", "mcc", "ece", "loss")
+
+
+def recipe_of_run(store: Store, run: str, recipe: str | None = None, overrides: Iterable[str] = ()) -> Recipe:
+    """Return a run's recipe: the given one, else the recorded one.
+
+    Raises:
+        ConfigError: No recipe is given and the run does not exist.
+    """
+    if recipe is not None:
+        return load_recipe(recipe, overrides)
+    if overrides:
+        raise ConfigError("Overrides change a recipe: give it with --recipe, a recorded run's recipe never changes.")
+    return Recipe.model_validate(known_run(store, run))
+
+
+def known_run(store: Store, run: str) -> dict[str, Any]:
+    """Return the recorded recipe of a run.
+
+    Raises:
+        ConfigError: There is no such run; names the nearest.
+    """
+    found = read_run(store, run)
+    if found is None:
+        names = [item.run for item in list_runs(store)]
+        near = difflib.get_close_matches(run, names, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        known = ", ".join(names[:5]) or "none yet"
+        raise ConfigError(f"Run {run!r} does not exist in {store.url}: {hint}known are {known}.")
+    return found
+
+
+def commits_of(store: Store, run: str) -> dict[str, Commit]:
+    """Return the commits of a run by stage, in plan order."""
+    known_run(store, run)
+    return committed(store, run, [stage.name for stage in STAGES])
+
+
+@dataclass(frozen=True)
+class RunLine:
+    """One line of `kubetune runs`.
+
+    Attributes:
+        run: Run id.
+        recipe: Recipe name.
+        state: `complete`, `refused at STAGE`, `failed at STAGE` or `open, next STAGE`.
+        metrics: Metrics of `evaluate`, if it is committed.
+        modified: Seconds since the epoch.
+    """
+
+    run: str
+    recipe: str
+    state: str
+    metrics: dict[str, float]
+    modified: float
+
+
+def run_lines(store: Store) -> list[RunLine]:
+    """Return all runs, the newest first."""
+    lines = []
+    for item in list_runs(store):
+        recipe = read_run(store, item.run)
+        if recipe is None:
+            continue
+        commits = committed(store, item.run, item.stages)
+        evaluated = commits.get("evaluate")
+        metrics = dict(evaluated.metrics) if evaluated else {}
+        lines.append(RunLine(item.run, str(recipe["name"]), state_of(store, item.run, commits), metrics, item.modified))
+    return lines
+
+
+def state_of(store: Store, run: str, commits: dict[str, Commit]) -> str:
+    """Say in a few words how far a run is."""
+    for stage in STAGES:
+        found = commits.get(stage.name)
+        if found is not None and not found.verdict.passed:
+            return f"refused at {stage.name}"
+        if found is None and not stage.effect:
+            failed = list_attempts(store, run, stage.name)
+            return f"failed at {stage.name}" if failed else f"open, next {stage.name}"
+    return "complete"
+
+
+def endpoints_of(store: Store, run: str) -> list[str]:
+    """Return the endpoints that serve a run's archive."""
+    return [endpoint.name for endpoint in list_endpoints(store) if endpoint.observed and endpoint.observed.run == run]
+
+
+@dataclass(frozen=True)
+class Why:
+    """Why a stage ran: how its key differs from the nearest other run's.
+
+    Attributes:
+        nearest: The run compared with; None where no other run has this stage.
+        differ: Field → (value there, value here); None where a side lacks the field.
+    """
+
+    nearest: str | None
+    differ: dict[str, tuple[str | None, str | None]]
+
+
+def why(store: Store, run: str, stage: str) -> Why:
+    """Compare the key of a run's stage with the nearest earlier run.
+
+    Raises:
+        ConfigError: There is no such run or stage, or it has not been committed.
+    """
+    if stage not in BY_NAME:
+        raise ConfigError(f"Stage {stage!r} does not exist: allowed are {', '.join(BY_NAME)}.")
+    known_run(store, run)
+    ours = read_commit(store, run, stage)
+    if ours is None:
+        raise ConfigError(f"Stage {stage} of run {run} is not committed, so it has no key yet: run it first.")
+    best: Why | None = None
+    for item in list_runs(store):
+        other = read_commit(store, item.run, stage) if item.run != run and stage in item.stages else None
+        if other is None:
+            continue
+        names = sorted({*ours.fields, *other.fields})
+        differ = {
+            name: (other.fields.get(name), ours.fields.get(name))
+            for name in names
+            if other.fields.get(name) != ours.fields.get(name)
+        }
+        if best is None or len(differ) < len(best.differ):
+            best = Why(item.run, differ)
+    return best or Why(None, {})
+
+
+def pull(store: Store, run: str, artifacts: Iterable[str], target: Path) -> dict[str, Path]:
+    """Bring artifacts of a run into `target/<artifact>`, every digest checked.
+
+    Args:
+        store: Where the run lives.
+        run: Run id.
+        artifacts: Artifact names; none: all that are committed.
+        target: Folder; an artifact's folder in it must not exist or be empty.
+
+    Raises:
+        ConfigError: An artifact does not exist or its folder is in use.
+    """
+    available = {name: files for found in commits_of(store, run).values() for name, files in found.outputs.items()}
+    wanted = list(artifacts) or list(available)
+    for name in wanted:
+        if name not in PRODUCER:
+            raise ConfigError(f"Artifact {name!r} does not exist: allowed are {', '.join(PRODUCER)}.")
+        if name not in available:
+            raise ConfigError(f"Run {run} has no {name!r} yet: stage {PRODUCER[name].name} has not committed it.")
+        folder = target / name
+        if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
+            raise ConfigError(f"{folder} is in use: name another folder with --to, or empty it.")
+    for name in wanted:
+        (target / name).mkdir(parents=True, exist_ok=True)
+        fetch_tree(store, available[name], target / name)
+    return {name: target / name for name in wanted}
+
+
+def artifact_of(store: Store, run: str, artifact: str) -> Commit:
+    """Return the commit that holds an artifact of a run.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    known_run(store, run)
+    found = read_commit(store, run, PRODUCER[artifact].name)
+    if found is None:
+        raise ConfigError(
+            f"Run {run} has no {artifact!r}: stage {PRODUCER[artifact].name} has not committed it; run it first."
+        )
+    return found

@@ -1,0 +1,139 @@
+"""The walk of a plan on one machine: adopt what exists, run the rest, one process a stage."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from kubetune import layout
+from kubetune.config.load import canonical
+from kubetune.config.recipe import Recipe
+from kubetune.config.settings import Settings, child_environment
+from kubetune.plan import StageCall
+from kubetune.runner import StageResult, adopt_stage, raise_for_verdict
+from kubetune.storage.base import Store
+from kubetune.storage.commits import Commit, read_commit
+from kubetune.storage.index import lookup
+from kubetune.storage.records import encode
+from kubetune.storage.runs import FORMAT, list_runs
+
+REPAIRS = 2
+"""How often a walk goes back to a producer whose bytes were found broken."""
+
+
+class StageFailedError(Exception):
+    """A stage's process has said its reason and ended with this code.
+
+    Attributes:
+        code: Its exit code.
+    """
+
+    def __init__(self, stage: str, code: int) -> None:
+        super().__init__(f"stage {stage} ended with {code}")
+        self.code = code
+
+
+def new_run(store: Store, recipe: Recipe) -> str:
+    """Create the next free run of a recipe, `<name>-<n>`, and return its id; safe against others who do the same."""
+    prefix = f"{recipe.name}-"
+    numbers = [run.run.removeprefix(prefix) for run in list_runs(store) if run.run.startswith(prefix)]
+    number = max((int(text) for text in numbers if text.isdigit()), default=0) + 1
+    while True:
+        run = f"{prefix}{number}"
+        if store.create(layout.run_record(run), encode({"format": FORMAT, "recipe": canonical(recipe)})):
+            return run
+        number += 1
+
+
+def walk(
+    calls: tuple[StageCall, ...],
+    store: Store,
+    settings: Settings,
+    tell: Callable[[StageCall, StageResult], None],
+    *,
+    audit: bool = False,
+) -> list[StageResult]:
+    """Run the calls in order.
+
+    Args:
+        calls: A plan.
+        store: Where results live.
+        settings: Deployment settings; stage processes inherit them from the environment.
+        tell: Called after each stage.
+        audit: Run every stage and compare it with the result that exists.
+
+    Raises:
+        RefusedError: A verdict was not good (also an adopted one).
+        StageFailedError: A stage's process failed; it has said why.
+    """
+    results: list[StageResult] = []
+    position, repairs = 0, 0
+    while position < len(calls):
+        call = calls[position]
+        result = None if audit else adopt_stage(call, store, settings)
+        if result is None:
+            code, seconds = run_process(call, settings, audit=audit)
+            broken = first_broken(calls[:position], store)
+            if code == 70 and broken is not None and repairs < REPAIRS:
+                repairs, position = repairs + 1, broken  # its input was found broken: the producer runs again
+                results = results[:broken]
+                continue
+            if code not in (0, 77, 99):
+                raise StageFailedError(call.stage.name, code)
+            result = finished(call, store, seconds, audit=audit)
+            if result is None:
+                raise StageFailedError(call.stage.name, code)
+        results.append(result)
+        tell(call, result)
+        raise_for_verdict(result)
+        position += 1
+    return results
+
+
+def run_process(call: StageCall, settings: Settings, *, audit: bool) -> tuple[int, float]:
+    """Run one stage in a process of its own and return its exit code and wall seconds; signals are passed on."""
+    command = [sys.executable, "-m", "kubetune", "stage", call.stage.name]
+    command += ["--run", call.run, "--store", settings.store, "--endpoint", call.endpoint]
+    started = time.monotonic()
+    command += ["--audit"] if audit else []
+    with subprocess.Popen(command, env=child_environment({})) as process, forwarded(process):
+        code = process.wait()
+    # A negative code is the signal that ended the process; 128 + n is what a shell would say.
+    return (code if code >= 0 else 128 - code), time.monotonic() - started
+
+
+def finished(call: StageCall, store: Store, seconds: float, *, audit: bool) -> StageResult | None:
+    """Return what a stage's process left behind."""
+    if call.stage.effect:
+        return StageResult("effect", Commit(run=call.run, stage=call.stage.name, key=""), seconds=seconds)
+    found = read_commit(store, call.run, call.stage.name)
+    return None if found is None else StageResult("audited" if audit else "ran", found, seconds=seconds)
+
+
+def first_broken(calls: tuple[StageCall, ...], store: Store) -> int | None:
+    """Return the position of the first call whose commit can no longer be trusted."""
+    for position, call in enumerate(calls):
+        found = read_commit(store, call.run, call.stage.name)
+        if found is not None and lookup(store, call.stage.name, found.key).commit is None:
+            return position
+    return None
+
+
+@contextmanager
+def forwarded(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Pass SIGTERM on to a stage's process. Ctrl-C reaches it from the terminal; here it only must not end us first."""
+
+    def forward(number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGTERM or os.getpgid(process.pid) != os.getpgrp():
+            process.send_signal(number)
+
+    former = {number: signal.signal(number, forward) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)

@@ -1,0 +1,81 @@
+"""Deployment settings as the plain values that a stage body may see: nobody passes more than a stage needs."""
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from kubetune.config.settings import Settings, environment, stage_environment, state_folder
+from kubetune.plan import StageCall
+from kubetune.storage.base import S3Settings, Store, open_store
+from kubetune.storage.blobs import list_tree, tree_digest
+
+
+def open_configured_store(settings: Settings, *, probe: bool = True) -> Store:
+    """Open the store that the settings name.
+
+    Raises:
+        ConfigError: It cannot be used as asked.
+        StoreUnavailableError: It does not answer.
+    """
+    return open_store(settings.store, s3_settings(settings), probe=probe)
+
+
+def s3_settings(settings: Settings) -> S3Settings | None:
+    """Return how the S3 server is reached; None where the settings do not say."""
+    if not (settings.s3_endpoint and settings.s3_access_key and settings.s3_secret_key):
+        return None
+    token = settings.s3_session_token
+    return S3Settings(
+        endpoint=settings.s3_endpoint,
+        access_key=settings.s3_access_key.get_secret_value(),
+        secret_key=settings.s3_secret_key.get_secret_value(),
+        session_token=token.get_secret_value() if token else None,
+        region=settings.s3_region,
+        ca_bundle=settings.ca_bundle,
+        deadline=settings.store_deadline_s,
+    )
+
+
+def outside(settings: Settings, store: Store | None = None) -> dict[str, Any]:
+    """Return what `ingest` and `fetch` need to reach the outside."""
+    proxies = {"https": settings.https_proxy, "http": settings.https_proxy} if settings.https_proxy else {}
+    return {
+        "hub_token": settings.hub_token.get_secret_value() if settings.hub_token else None,
+        "hub_endpoint": settings.hub_endpoint,
+        "offline": settings.offline,
+        "proxies": proxies,
+        "no_proxy": settings.no_proxy,
+        "ca_bundle": str(settings.ca_bundle) if settings.ca_bundle else None,
+        "sql_url": settings.sql_url.get_secret_value() if settings.sql_url else None,
+        "s3": s3_settings(settings),
+        "resolve_upload": None if store is None else upload_reader(store),
+    }
+
+
+def platform_for(call: StageCall, settings: Settings, store: Store, inputs: Mapping[str, Path]) -> dict[str, Any]:
+    """Return the deployment settings of one stage; never part of a result."""
+    stage = call.stage
+    if stage.reaches_outside:
+        return outside(settings, store)
+    values: dict[str, Any] = {"resources": getattr(call.recipe.resources, stage.name)}
+    if stage.effect:
+        values |= {
+            "endpoint": call.endpoint,
+            "archive_digest": tree_digest(list_tree(inputs["archive"])),
+            "state_dir": state_folder(settings),
+            "port": settings.port,
+            "ready_timeout_s": settings.ready_timeout_s,
+        }
+    return values
+
+
+def identity_of(call: StageCall, settings: Settings, store: Store | None = None) -> str | None:
+    """Return what the outside thing is right now: a content digest, a version, a commit; None where it has none."""
+    package, path = call.stage.chosen[0]
+    source: Any = call.recipe
+    for part in path.split(".")[:-1]:
+        source = getattr(source, part)
+    with environment(stage_environment(settings, outside=True)):
+        found: str | None = import_module(package).identify(source, outside(settings, store))
+    return found
