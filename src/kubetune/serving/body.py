@@ -1,0 +1,169 @@
+"""Bytes of a request into items, answers into JSON. One schema for every server.
+
+A request is text/plain (the body is the text) or JSON: `"a text"`, `{"text": …}`, `{"text": …, "text_pair": …}`, or
+`{"inputs": [any of these, …]}`; objects also take `top_k` (1, 2, …) or `all_scores` (true).
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from kubetune.serving.predictor import Outcome, Refusal
+from kubetune.tasks.base import Task
+
+KEYS = ("text", "text_pair", "inputs", "top_k", "all_scores")
+ALL = 0
+PHRASES = {
+    200: "OK",
+    400: "Bad Request",
+    413: "Content Too Large",
+    415: "Unsupported Media Type",
+    422: "Unprocessable Content",
+    500: "Internal Server Error",
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    """A parsed body.
+
+    Attributes:
+        items: Texts of each item, or why it has none.
+        batched: Whether the answer is a list.
+        top_k: Labels wanted; `ALL`; None: the archive's default.
+    """
+
+    items: tuple[tuple[object, ...] | Refusal, ...]
+    batched: bool = False
+    top_k: int | None = None
+
+
+class _BodyError(Exception):
+    """The request as a whole is refused."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.refusal = Refusal(status, reason)
+
+
+def parse(body: bytes, content_type: str, max_items: int) -> Request | Refusal:
+    """Read a request's bytes; never raises, whatever the bytes.
+
+    Args:
+        body: As received.
+        content_type: The header's value; empty counts as JSON.
+        max_items: Items that one request may hold.
+    """
+    kind = content_type.partition(";")[0].strip().lower()
+    try:
+        if kind not in ("", "application/json", "text/plain"):
+            raise _BodyError(415, "send application/json or text/plain")
+        text = _decode(body)
+        return Request(((text,),)) if kind == "text/plain" else _request(_load(text), max_items)
+    except _BodyError as error:
+        return error.refusal
+
+
+def from_json(value: Any, max_items: int) -> Request | Refusal:
+    """Check a body that was decoded already; never raises."""
+    try:
+        return _request(value, max_items)
+    except _BodyError as error:
+        return error.refusal
+
+
+def answer(
+    request: Request, outcomes: Sequence[Outcome], task: Task, labels: Sequence[str], top_k: int
+) -> tuple[int, str]:
+    """Return status and JSON body.
+
+    A batched request has status 200 as soon as one item has an answer; each refused item then carries its own.
+
+    Args:
+        request: The request.
+        outcomes: One an item.
+        task: Turns probabilities into labels.
+        labels: Class names by class number.
+        top_k: Labels an item where the request does not say.
+    """
+    wanted = top_k if request.top_k is None else request.top_k or len(labels)
+    rendered = [
+        _error(outcome)
+        if isinstance(outcome, Refusal)
+        else {"predictions": task.decode(outcome.probabilities, labels, wanted)}
+        for outcome in outcomes
+    ]
+    refused = [outcome.status for outcome in outcomes if isinstance(outcome, Refusal)]
+    status = refused[0] if len(refused) == len(outcomes) else 200
+    return status, json.dumps({"results": rendered} if request.batched else rendered[0])
+
+
+def refuse(refusal: Refusal) -> tuple[int, str]:
+    """Return status and JSON body of a request that was refused as a whole."""
+    return refusal.status, json.dumps(_error(refusal))
+
+
+def _error(refusal: Refusal) -> dict[str, Any]:
+    return {"error": {"status": refusal.status, "reason": refusal.reason}}
+
+
+def _decode(body: bytes) -> str:
+    if not body:
+        raise _BodyError(400, "the body is empty")
+    try:
+        return body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _BodyError(400, f"the body is not UTF-8 at byte {error.start}") from error
+
+
+def _load(text: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        where = f" at character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
+        raise _BodyError(400, f"the body is not JSON that can be read{where}") from error
+
+
+def _request(value: Any, max_items: int) -> Request:
+    if isinstance(value, str):
+        return Request(((value,),))
+    if not isinstance(value, dict):
+        raise _BodyError(400, "the body must be a string or an object with `text` or `inputs`")
+    if not set(value) <= set(KEYS):
+        raise _BodyError(400, f"the body has an unknown key: allowed are {', '.join(KEYS)}")
+    top_k = _top_k(value)
+    if "inputs" not in value:
+        item = _item({key: value[key] for key in ("text", "text_pair") if key in value})
+        return Request((item,), top_k=top_k)
+    inputs = value["inputs"]
+    if "text" in value or "text_pair" in value:
+        raise _BodyError(400, "give `text` or `inputs`, not both")
+    if not isinstance(inputs, list) or not inputs:
+        raise _BodyError(400, "`inputs` must be a list with at least one item")
+    if len(inputs) > max_items:
+        raise _BodyError(413, f"`inputs` has {len(inputs)} items: at most {max_items} are allowed")
+    return Request(tuple(_item(entry) for entry in inputs), batched=True, top_k=top_k)
+
+
+def _item(entry: Any) -> tuple[object, ...] | Refusal:
+    if isinstance(entry, str):
+        return (entry,)
+    if not isinstance(entry, dict) or "text" not in entry or not set(entry) <= {"text", "text_pair"}:
+        return Refusal(400, "an item must be a string or an object with `text` and, for pairs, `text_pair`")
+    return (entry["text"], entry["text_pair"]) if "text_pair" in entry else (entry["text"],)
+
+
+def _top_k(value: dict[str, Any]) -> int | None:
+    top_k, everything = value.get("top_k"), value.get("all_scores", False)
+    if not isinstance(everything, bool):
+        raise _BodyError(400, "`all_scores` must be true or false")
+    if everything and top_k is not None:
+        raise _BodyError(400, "give `top_k` or `all_scores`, not both")
+    if top_k is not None and (isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1):
+        raise _BodyError(400, "`top_k` must be a whole number from 1")
+    return ALL if everything else top_k
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")

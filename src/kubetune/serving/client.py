@@ -1,0 +1,103 @@
+"""A small HTTP client for a served model. It takes no proxy: a loopback server is never behind one."""
+
+import http.client
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from kubetune.errors import ConfigError, TemporaryError
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An HTTP answer.
+
+    Attributes:
+        status: HTTP status.
+        headers: Header values by lower-case name.
+        value: Decoded JSON; None where the body is not JSON.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    value: Any
+
+
+def call(url: str, method: str = "GET", value: Any = None, timeout_s: float = 30.0) -> Reply:
+    """Send one request and read the whole answer.
+
+    Args:
+        url: `http://host:port/path`.
+        method: HTTP method.
+        value: JSON body; None: no body.
+        timeout_s: For connecting and for each read.
+
+    Raises:
+        ConfigError: The URL is not an http URL.
+        OSError: Nothing answers there, or not in time.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "http" or not parts.hostname:
+        raise ConfigError(f"URL {url!r:.120} cannot be called: use http://HOST:PORT/predictions/NAME.")
+    body = None if value is None else json.dumps(value).encode("utf-8")
+    headers = {} if body is None else {"Content-Type": "application/json"}
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout_s)
+    try:
+        connection.request(method, parts.path + (f"?{parts.query}" if parts.query else ""), body, headers)
+        response = connection.getresponse()
+        raw = response.read()
+    except http.client.HTTPException as error:
+        raise ConnectionError(type(error).__name__) from error
+    finally:
+        connection.close()
+    try:
+        decoded = json.loads(raw)
+    except ValueError:
+        decoded = None
+    return Reply(response.status, {name.lower(): text for name, text in response.getheaders()}, decoded)
+
+
+def predict(
+    url: str, items: Sequence[Mapping[str, str]], top_k: int | None = None, timeout_s: float = 30.0, limit: int = 64
+) -> list[Any]:
+    """Ask for predictions; more items than one request may hold are sent in several.
+
+    Args:
+        url: `http://host:port/predictions/NAME`.
+        items: `{"text": …}` or `{"text": …, "text_pair": …}` each.
+        top_k: Labels an item; None: all of them.
+        timeout_s: A request.
+        limit: Items a request, at most what the archive's `serving.max_items` says.
+
+    Returns:
+        One entry an item: `{"predictions": [{"label", "score"}, …]}` or `{"error": {"status", "reason"}}`.
+
+    Raises:
+        TemporaryError: Nothing answers at `url`, or the server is overloaded.
+        ConfigError: The server refused the request as a whole.
+    """
+    wanted: dict[str, Any] = {"all_scores": True} if top_k is None else {"top_k": top_k}
+    results: list[Any] = []
+    for start in range(0, len(items), limit):
+        chunk = [dict(item) for item in items[start : start + limit]]
+        try:
+            reply = call(url, "POST", {"inputs": chunk, **wanted}, timeout_s)
+        except OSError as error:
+            raise TemporaryError(
+                f"Nothing answers at {url} ({type(error).__name__}): is the endpoint running?"
+            ) from error
+        results += _results(url, reply, len(chunk))
+    return results
+
+
+def _results(url: str, reply: Reply, count: int) -> list[Any]:
+    results = reply.value.get("results") if isinstance(reply.value, dict) else None
+    if isinstance(results, list) and len(results) == count:
+        return results
+    error = reply.value.get("error") if isinstance(reply.value, dict) else None
+    reason = error["reason"] if isinstance(error, dict) and "reason" in error else "no reason given"
+    if reply.status >= 500:
+        raise TemporaryError(f"{url} answered {reply.status} ({reason}): try again.")
+    raise ConfigError(f"{url} answered {reply.status} ({reason:.200}): change the request.")

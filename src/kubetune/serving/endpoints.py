@@ -1,0 +1,132 @@
+"""What a person does with endpoints of this machine: list, ask, stop, or serve one archive in the foreground."""
+
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kubetune.errors import ConfigError, InterruptedRunError, NotReadyError
+from kubetune.serving import client, processes, server
+from kubetune.serving.archive import read_archive
+from kubetune.serving.local_target import LocalTarget, Record, read_record
+
+POLL_S = 0.2
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One line of `kubetune endpoints`.
+
+    Attributes:
+        name: Endpoint name.
+        state: `serving`, `starting` (no worker is ready), `stopped` (on purpose) or `ended` (its process is gone).
+        digest: Archive digest.
+        url: Where predictions are asked for; empty when stopped.
+        pid: Process number; None when stopped.
+        since: When its record was written, ISO 8601.
+    """
+
+    name: str
+    state: str
+    digest: str
+    url: str
+    pid: int | None
+    since: str
+
+
+def endpoints(state_dir: Path) -> list[Endpoint]:
+    """Return the endpoints of this machine by name."""
+    folders = sorted(path for path in state_dir.iterdir() if path.is_dir()) if state_dir.is_dir() else []
+    return [_endpoint(record) for folder in folders if (record := read_record(folder)) is not None]
+
+
+def predict(state_dir: Path, where: str, items: Sequence[Mapping[str, str]], top_k: int | None = None) -> list[Any]:
+    """Ask an endpoint, see `client.predict`.
+
+    Args:
+        state_dir: Folder that holds all endpoints of this machine.
+        where: Name of an endpoint, or an `http://…/predictions/NAME` URL.
+        items: `{"text": …}` or `{"text": …, "text_pair": …}` each.
+        top_k: Labels an item; None: all of them.
+
+    Raises:
+        ConfigError: The endpoint does not exist, is stopped, or refused the request.
+        TemporaryError: It does not answer.
+    """
+    if "://" in where:
+        return client.predict(where, items, top_k)
+    record = _known(state_dir, where)
+    if record.server is None or not processes.alive(record.server.process):
+        raise ConfigError(f"Endpoint {where} does not run: deploy its run again to start it.")
+    serving = read_archive(LocalTarget(state_dir, where).archive(record.digest), verify=False).serving
+    return client.predict(record.server.url, items, top_k, float(serving.response_timeout_s), serving.max_items)
+
+
+def stop(state_dir: Path, name: str) -> None:
+    """Stop an endpoint; its archive and record stay.
+
+    Raises:
+        ConfigError: The endpoint does not exist.
+        TemporaryError: Another command is changing it.
+    """
+    _known(state_dir, name)
+    target = LocalTarget(state_dir, name)
+    with target.exclusive():
+        target.stop()
+
+
+def serve_foreground(
+    archive: Path,
+    port: int | None,
+    ready: Callable[[str], None],
+    should_stop: Callable[[], bool],
+    timeout_s: float = 180.0,
+) -> None:
+    """Serve one archive until `should_stop`, then leave nothing behind.
+
+    Args:
+        archive: A served directory.
+        port: Loopback port; None: the first free one from 8080 on.
+        ready: Called once with the URL when the golden vectors were reproduced.
+        should_stop: Asked several times a second.
+        timeout_s: For becoming ready.
+
+    Raises:
+        NotReadyError: It did not become ready, or the process ended by itself.
+        ConfigError: Port in use, no Java, no archive.
+    """
+    with tempfile.TemporaryDirectory(prefix="kubetune-serve-") as scratch:
+        running = server.start("model", archive, Path(scratch) / "server", port)
+        try:
+            server.wait_ready(running, archive, timeout_s, should_stop)
+            ready(running.url)
+            while not should_stop():
+                if not processes.alive(running.process):
+                    raise NotReadyError(f"TorchServe ended by itself: {server.last_words(running.log)}")
+                time.sleep(POLL_S)
+        except (InterruptedRunError, KeyboardInterrupt):
+            return
+        finally:
+            server.stop(running)
+
+
+def _known(state_dir: Path, name: str) -> Record:
+    folder = state_dir / name
+    record = read_record(folder) if folder.parent == state_dir else None
+    if record is None:
+        known = ", ".join(endpoint.name for endpoint in endpoints(state_dir)) or "none yet"
+        raise ConfigError(f"Endpoint {name!r:.60} does not exist on this machine: known are {known}.")
+    return record
+
+
+def _endpoint(record: Record) -> Endpoint:
+    running = record.server
+    if running is None:
+        return Endpoint(record.name, "stopped", record.digest, "", None, record.since)
+    if not processes.alive(running.process):
+        state = "ended"
+    else:
+        state = "serving" if server.workers_ready(running) else "starting"
+    return Endpoint(record.name, state, record.digest, running.url, running.process.pid, record.since)

@@ -1,0 +1,118 @@
+"""Which test rows become golden vectors: few, deterministic, and each there for a reason."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from kubetune.errors import DataError
+from kubetune.serving.golden import Vector
+
+MAX_LABELS = 32
+"""Label vectors; more would slow every readiness check without catching another kind of fault."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Rows that a server would refuse cannot be golden.
+
+    Attributes:
+        max_characters: Of each raw text.
+        columns: Text columns of the task.
+    """
+
+    max_characters: int
+    columns: tuple[str, ...]
+
+
+def pick(predictions: Path, labels: Sequence[str], limits: Limits) -> tuple[Vector, ...]:
+    """Pick rows from `predictions.parquet`.
+
+    Args:
+        predictions: The file.
+        labels: Class names by class number.
+        limits: What the server accepts.
+
+    Returns:
+        `ordinary` (median length), `longest`, `shortest`, where there is one `non-ascii` and `cleaned` (cleaning
+        changed it), and one row for each predicted label; a row that serves two purposes is taken once.
+
+    Raises:
+        DataError: No row can be served.
+    """
+    facts = _facts(predictions, limits)
+    if facts.num_rows == 0:
+        raise DataError(
+            "golden-rows",
+            f"No test row is at most serving.max_characters={limits.max_characters} characters long, so nothing can "
+            "prove that a server answers right: raise it",
+        )
+    chosen: dict[int, str] = {}
+    for name, row in _choices(facts, len(labels)):
+        chosen.setdefault(row, name)
+    return _vectors(predictions, chosen, labels, limits.columns)
+
+
+def _facts(predictions: Path, limits: Limits) -> pa.Table:
+    """Row number, id, length, prediction, confidence and whether it is ASCII, for rows that a server accepts."""
+    facts = ["row_id", "length", "prediction", "confidence"]
+    raw = [f"raw_{name}" for name in limits.columns]
+    parts, start = [], 0
+    for batch in pq.ParquetFile(predictions).iter_batches(columns=[*facts, *raw, *limits.columns]):
+        short = _all(pc.less_equal(pc.utf8_length(batch[name]), limits.max_characters) for name in raw)
+        filled = _all(pc.greater(pc.utf8_length(pc.utf8_trim_whitespace(batch[name])), 0) for name in limits.columns)
+        table = pa.table(
+            {
+                "row": pa.array(range(start, start + batch.num_rows), pa.int64()),
+                **{name: batch[name] for name in facts},
+                "ascii": _all(pc.string_is_ascii(batch[name]) for name in raw),
+                "changed": pc.invert(_all(pc.equal(batch[f"raw_{name}"], batch[name]) for name in limits.columns)),
+            }
+        )
+        parts.append(table.filter(pc.and_(short, filled)))
+        start += batch.num_rows
+    return pa.concat_tables(parts) if parts else pa.table({"row": pa.array([], pa.int64())})
+
+
+def _all(masks: Iterable[pa.Array]) -> pa.Array:
+    return reduce(pc.and_, masks)
+
+
+def _choices(facts: pa.Table, classes: int) -> list[tuple[str, int]]:
+    """(name, row number); ties go to the smaller row id.
+
+    The row of middling confidence stands for a group: the surest one would hardly move under a fault, the least sure
+    one moves most when a server merely computes in bf16.
+    """
+    by_length = facts.sort_by([("length", "ascending"), ("row_id", "ascending")])["row"].to_pylist()
+    found = [("ordinary", by_length[len(by_length) // 2]), ("longest", by_length[-1]), ("shortest", by_length[0])]
+    by_confidence = facts.sort_by([("confidence", "descending"), ("row_id", "ascending")])
+    groups = {"non-ascii": pc.invert(by_confidence["ascii"]), "cleaned": by_confidence["changed"]}
+    groups |= {f"label-{number}": pc.equal(by_confidence["prediction"], number) for number in range(classes)}
+    for name, mask in list(groups.items())[: 2 + MAX_LABELS]:
+        rows = by_confidence.filter(mask)["row"].to_pylist()
+        found += [(name, rows[len(rows) // 2])] if rows else []
+    return found
+
+
+def _vectors(
+    predictions: Path, chosen: Mapping[int, str], labels: Sequence[str], columns: Sequence[str]
+) -> tuple[Vector, ...]:
+    """Read the chosen rows only; the file may hold millions."""
+    wanted = ["row_id", "probabilities", *(f"raw_{name}" for name in columns)]
+    found: dict[str, Vector] = {}
+    start = 0
+    for batch in pq.ParquetFile(predictions).iter_batches(columns=wanted):
+        here = sorted(row for row in chosen if start <= row < start + batch.num_rows)
+        rows: list[dict[str, Any]] = batch.take(pa.array([row - start for row in here], pa.int64())).to_pylist()
+        for number, row in zip(here, rows, strict=True):
+            scores = {label: float(value) for label, value in zip(labels, row["probabilities"], strict=True)}
+            item = {name: row[f"raw_{name}"] for name in columns}
+            found[chosen[number]] = Vector(chosen[number], row["row_id"], item, scores)
+        start += batch.num_rows
+    return tuple(found[name] for name in chosen.values())

@@ -1,0 +1,148 @@
+"""Texts in, answers or typed refusals out. Knows nothing of any server and reads no environment."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from transformers import AutoTokenizer
+
+from kubetune.serving.archive import Archive, read_archive
+from kubetune.tasks import load_task
+from kubetune.tasks.hardware import cpu_quota_threads, native_bf16
+from kubetune.tasks.inference import Precision, predict_logits
+from kubetune.tasks.spec import load_spec
+from kubetune.text.checks import text_problem
+from kubetune.text.cleaning import clean
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Probabilities by class number."""
+
+    probabilities: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why an item has no answer.
+
+    Attributes:
+        status: HTTP status: 400 wrong form, 413 too long, 422 nothing to predict on, 500 the model failed.
+        reason: One sentence that holds nothing of the text.
+    """
+
+    status: int
+    reason: str
+
+
+Outcome = Answer | Refusal
+
+
+class Predictor:
+    """A loaded archive. Not thread-safe; a server's worker process holds one."""
+
+    def __init__(
+        self,
+        folder: Path,
+        device: str = "cpu",
+        precision: Literal["auto", "fp32", "bf16"] = "auto",
+        threads: int | None = None,
+    ) -> None:
+        """Load and verify the archive in `folder`.
+
+        Args:
+            folder: A served directory.
+            device: Torch device.
+            precision: `auto` is bf16 autocast where `device` has it natively, else fp32.
+            threads: Torch threads; None: the CPU quota divided by the archive's workers, at least 1.
+
+        Raises:
+            ConfigError: It is no archive of a known format.
+            CorruptArtifactError: A file does not have its digest.
+            DataError: The weights do not fit.
+        """
+        self.archive: Archive = read_archive(folder)
+        if device == "cpu":
+            torch.set_num_threads(threads or max(1, cpu_quota_threads() // self.archive.serving.workers))
+        auto: Precision = "bf16" if native_bf16(device) else "fp32"
+        self.precision: Precision = auto if precision == "auto" else precision
+        self.task = load_task(self.archive.task)
+        self._tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+        self._pad = self._tokenizer.pad_token_id or 0
+        self._module = self.task.build_model(load_spec(folder), folder, pretrained=False).to(device).eval()
+
+    def predict(self, items: Sequence[Sequence[object]]) -> list[Outcome]:
+        """Answer items, each a sequence of raw texts in the order of the task's columns.
+
+        One bad item never changes its neighbours' answers: it is refused before tokenising, and where a batch fails
+        in the model each of its items is tried alone.
+        """
+        cleaned = [self._clean(item) for item in items]
+        answers = iter(self._answer([item for item in cleaned if not isinstance(item, Refusal)]))
+        return [item if isinstance(item, Refusal) else next(answers) for item in cleaned]
+
+    def warm(self) -> None:
+        """Run each power-of-two length once, so that no client pays for first-use allocation."""
+        length = 2
+        while length < self.archive.max_length:
+            length = min(2 * length, self.archive.max_length)
+            rows = [{"input_ids": [self._pad] * length}]
+            predict_logits(self._module, rows, self.task, self._pad, self.archive.serving.split, self.precision)
+
+    def _clean(self, item: Sequence[object]) -> tuple[str, ...] | Refusal:
+        """Check one item and clean its texts."""
+        columns = self.task.columns
+        if len(item) != len(columns):
+            return Refusal(400, f"task {self.archive.task} takes {' and '.join(columns)}: {len(item)} texts given")
+        cleaned = []
+        for name, text in zip(columns, item, strict=True):
+            checked = self._clean_text(name, text)
+            if isinstance(checked, Refusal):
+                return checked
+            cleaned.append(checked)
+        return tuple(cleaned)
+
+    def _clean_text(self, name: str, text: object) -> str | Refusal:
+        """Length is checked before anything that costs time a character: a megabyte blocks a worker for a second."""
+        limit = self.archive.serving.max_characters
+        if not isinstance(text, str):
+            return Refusal(400, f"{name} must be a string, not {type(text).__name__}")
+        if len(text) > limit:
+            return Refusal(413, f"{name} has {len(text)} characters: at most {limit} are allowed")
+        if problem := text_problem(text):
+            return Refusal(422, f"{name} holds a {problem}")
+        cleaned = clean(text, self.archive.cleaning)
+        if not cleaned.strip():
+            return Refusal(422, f"{name} is empty after cleaning")
+        return cleaned
+
+    def _answer(self, items: Sequence[tuple[str, ...]]) -> list[Outcome]:
+        try:
+            return self._forward(items)
+        except Exception as error:  # a model can fail in ways that no list names; the culprit alone must pay
+            log.warning("batch of %d failed (%s); retrying one by one", len(items), type(error).__name__)
+        return [self._alone(item) for item in items]
+
+    def _alone(self, item: tuple[str, ...]) -> Outcome:
+        try:
+            return self._forward([item])[0]
+        except Exception as error:  # reported as this item's 500
+            log.error("an item of %d characters failed (%s)", sum(map(len, item)), type(error).__name__)
+            return Refusal(500, "the model failed on this item")
+
+    def _forward(self, items: Sequence[tuple[str, ...]]) -> list[Outcome]:
+        """Encode, sort and split, run, decode."""
+        if not items:
+            return []
+        rows, _ = self.task.encode(self._tokenizer, items, self.archive.max_length)
+        split = self.archive.serving.split
+        logits = predict_logits(self._module, rows, self.task, self._pad, split, self.precision)
+        if not np.isfinite(logits).all():
+            raise ArithmeticError("logits are not finite")
+        return [Answer(tuple(float(value) for value in row)) for row in self.task.probabilities(logits)]

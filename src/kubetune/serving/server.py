@@ -1,0 +1,213 @@
+"""One TorchServe process on loopback: start it, wait until it answers its golden vectors, stop it."""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from kubetune.errors import InterruptedRunError, NotReadyError
+from kubetune.serving import client, golden, processes
+from kubetune.serving import torchserve_config as configuration
+from kubetune.serving.archive import Archive, archive_digest, read_archive
+from kubetune.serving.java import find_java
+from kubetune.serving.processes import Process
+
+POLL_S = 0.2
+PROBE_TIMEOUT_S = 10.0
+WORKER_DEATHS = 2
+"""A worker that dies twice while loading will die a third time: TorchServe itself would try for five minutes."""
+DEATH = "Backend worker process died."
+
+
+@dataclass(frozen=True)
+class Server:
+    """A started server; plain values, so that it can be recorded and found again.
+
+    Attributes:
+        name: Model name.
+        digest: Digest of the archive it serves.
+        url: Where predictions are asked for.
+        management: Address of its (read-only) management API.
+        metrics: Where Prometheus reads.
+        folder: Its configuration and log; removed when it is stopped.
+        temporary: Folder of the worker sockets, where it does not lie in `folder`.
+        process: Which process it is.
+    """
+
+    name: str
+    digest: str
+    url: str
+    management: str
+    metrics: str
+    folder: str
+    temporary: str
+    process: Process
+
+    @property
+    def log(self) -> Path:
+        """What server and worker wrote."""
+        return Path(self.folder) / "server.log"
+
+    @property
+    def port(self) -> int:
+        """Port of `url`."""
+        return int(self.url.split(":")[2].split("/")[0])
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the values for a record."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Read a record."""
+        return cls(**{**values, "process": Process(**values["process"])})
+
+
+def start(name: str, source: Path, folder: Path, port: int | None, java: Path | None = None) -> Server:
+    """Start TorchServe for one archive; returns before it is ready.
+
+    Args:
+        name: Model name; not `token…`.
+        source: The archive's folder; it must stay where it is.
+        folder: New folder for configuration and log.
+        port: Loopback port; None: the first free one from 8080 on.
+        java: Java program; None: see `find_java`.
+
+    Raises:
+        ConfigError: No Java, port in use, TorchServe missing, or no archive.
+        CorruptArtifactError: A file of the archive does not have its digest.
+    """
+    archive = read_archive(source)
+    java = java or find_java()
+    ports = configuration.choose_ports(port)
+    folder = folder.resolve()
+    folder.mkdir(parents=True)
+    temporary = configuration.socket_folder(folder) or Path(tempfile.mkdtemp(prefix="kubetune-"))
+    temporary.mkdir(exist_ok=True)
+    configuration.write_files(folder, name, source, archive, ports)
+    process = processes.spawn(
+        configuration.command(java, folder, temporary),
+        configuration.environment(java, folder),
+        folder,
+        folder / "server.log",
+        mark=str(folder / "config.properties"),
+    )
+    return Server(
+        name=name,
+        digest=archive_digest(source),
+        url=f"http://{configuration.LOOPBACK}:{ports.inference}/predictions/{name}",
+        management=f"http://{configuration.LOOPBACK}:{ports.management}",
+        metrics=f"http://{configuration.LOOPBACK}:{ports.metrics}/metrics",
+        folder=str(folder),
+        temporary=str(temporary),
+        process=process,
+    )
+
+
+def wait_ready(server: Server, source: Path, timeout_s: float, should_stop: Callable[[], bool]) -> None:
+    """Return once `problems` finds nothing.
+
+    Raises:
+        NotReadyError: The process ended, the worker keeps dying, the golden vectors are not reproduced, or time is up.
+        InterruptedRunError: `should_stop` said so.
+    """
+    archive, vectors = read_archive(source, verify=False), golden.read_golden(source)
+    deadline = time.monotonic() + timeout_s
+    while True:
+        if should_stop():
+            raise InterruptedRunError(
+                f"Waiting for endpoint {server.name} was interrupted: run the same command again."
+            )
+        if not processes.alive(server.process):
+            raise NotReadyError(f"TorchServe for {server.name} ended while starting: {last_words(server.log)}")
+        if workers_ready(server) >= archive.serving.workers:
+            if wrong := _golden(server, archive, vectors):
+                raise NotReadyError(
+                    f"Endpoint {server.name} does not reproduce its golden vectors: {'; '.join(wrong)}."
+                )
+            return
+        if _deaths(server.log) >= WORKER_DEATHS:
+            raise NotReadyError(f"The worker of {server.name} cannot load the archive: {last_words(server.log)}")
+        if time.monotonic() > deadline:
+            raise NotReadyError(f"Endpoint {server.name} was not ready in {timeout_s:g} s: {last_words(server.log)}")
+        time.sleep(POLL_S)
+
+
+def problems(server: Server, source: Path) -> list[str]:
+    """Return what keeps the endpoint from being ready, one sentence each; empty: it is."""
+    if not processes.alive(server.process):
+        return ["the server process has ended"]
+    archive = read_archive(source)
+    if (ready := workers_ready(server)) < archive.serving.workers:
+        return [f"{ready} of {archive.serving.workers} workers are ready"]
+    return _golden(server, archive, golden.read_golden(source))
+
+
+def stop(server: Server) -> None:
+    """End the process with its workers and remove its folders."""
+    processes.terminate(server.process)
+    for folder in {server.folder, server.temporary}:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def last_words(log: Path, lines: int = 200) -> str:
+    """Return the last line of a log that names an error, else the last one; printable and short."""
+    try:
+        tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
+    except OSError:
+        return "it left no log"
+    told = [line for line in tail if "Error" in line and "at " not in line.lstrip()[:3]] or [
+        line for line in tail if line.strip()
+    ]
+    text = told[-1] if told else "its log is empty"
+    return "".join(character if character.isprintable() else " " for character in text)[:300]
+
+
+def workers_ready(server: Server) -> int:
+    """Workers that TorchServe calls READY; `/ping` is of no use, it is 200 without any."""
+    try:
+        reply = client.call(f"{server.management}/models/{server.name}", timeout_s=PROBE_TIMEOUT_S)
+    except OSError:
+        return 0
+    if reply.status != 200 or not isinstance(reply.value, list):
+        return 0
+    return sum(worker["status"] == "READY" for model in reply.value for worker in model["workers"])
+
+
+def _golden(server: Server, archive: Archive, vectors: golden.Golden) -> list[str]:
+    """Ask the golden vectors over HTTP, all of them of this very archive."""
+    limit, timeout_s = archive.serving.max_items, float(archive.serving.response_timeout_s)
+
+    def ask(items: Sequence[Mapping[str, str]]) -> golden.Answers:
+        found: list[golden.Scores | None] = []
+        precision = "fp32"
+        for start in range(0, len(items), limit):
+            chunk = [dict(item) for item in items[start : start + limit]]
+            reply = client.call(server.url, "POST", {"inputs": chunk, "all_scores": True}, timeout_s)
+            if reply.headers.get("x-archive-digest") != server.digest:
+                raise LookupError("it serves another archive")
+            precision = reply.headers["x-precision"]
+            found += [scores(result) for result in reply.value["results"]]
+        return golden.Answers(found, precision)
+
+    try:
+        return golden.check(vectors, ask)
+    except (OSError, LookupError, TypeError) as error:
+        return [f"the golden vectors got no answer ({type(error).__name__}: {error})"]
+
+
+def scores(result: Any) -> golden.Scores | None:
+    """Turn one entry of an answer into probability by label; None where it is an error."""
+    if "predictions" not in result:
+        return None
+    return {entry["label"]: entry["score"] for entry in result["predictions"]}
+
+
+def _deaths(log: Path) -> int:
+    try:
+        return log.read_text(encoding="utf-8", errors="replace").count(DEATH)
+    except OSError:
+        return 0

@@ -1,0 +1,79 @@
+"""TorchServe's view of the predictor: bytes ↔ items, a status an item. What needs no TorchServe is elsewhere."""
+
+import hashlib
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kubetune.serving import body
+from kubetune.serving.archive import archive_digest
+from kubetune.serving.predictor import Predictor, Refusal
+
+log = logging.getLogger(__name__)
+ARCHIVE_FOLDER = "archive"
+
+
+class TextHandler:
+    """The one class of this module, which is how TorchServe finds it."""
+
+    def initialize(self, context: Any) -> None:
+        """Load the archive below the model folder; raising here keeps the worker from becoming READY."""
+        properties = context.system_properties
+        folder = Path(properties["model_dir"]) / ARCHIVE_FOLDER
+        gpu = properties.get("gpu_id")
+        device = f"cuda:{gpu}" if gpu is not None and torch.cuda.is_available() else "cpu"
+        self.predictor = Predictor(folder, device)
+        self.predictor.warm()
+        self.headers = {
+            "x-model-name": str(context.model_name),
+            "x-model-version": str(context.manifest["model"]["modelVersion"]),
+            "x-archive-digest": archive_digest(folder),
+            "x-precision": self.predictor.precision,
+        }
+        log.warning("loaded %s", self.headers)
+
+    def handle(self, data: list[dict[str, Any]], context: Any) -> list[str]:
+        """Answer a batch of requests; never raises, since one exception would fail every request of the batch."""
+        parsed = [self._parse(index, fields, context) for index, fields in enumerate(data)]
+        flat = [item for request in parsed if isinstance(request, body.Request) for item in request.items]
+        try:
+            answers = iter(self.predictor.predict([item for item in flat if not isinstance(item, Refusal)]))
+            outcomes = iter([item if isinstance(item, Refusal) else next(answers) for item in flat])
+        except Exception as error:  # last resort: what the predictor did not foresee must not become eight 503s
+            log.error("a batch of %d items failed (%s)", len(flat), type(error).__name__)
+            outcomes = iter([Refusal(500, "the model failed on this batch")] * len(flat))
+        replies = []
+        for index, request in enumerate(parsed):
+            if isinstance(request, Refusal):
+                status, text = body.refuse(request)
+            else:
+                archive = self.predictor.archive
+                own = [next(outcomes) for _ in request.items]
+                status, text = body.answer(request, own, self.predictor.task, archive.labels, archive.serving.top_k)
+            self._stamp(index, status, context)
+            replies.append(text)
+        return replies
+
+    def _parse(self, index: int, fields: dict[str, Any], context: Any) -> body.Request | Refusal:
+        if "body" not in fields:
+            return Refusal(415, "send the text as the request's body, application/json or text/plain")
+        value = fields["body"]
+        max_items = self.predictor.archive.serving.max_items
+        if not isinstance(value, bytes | bytearray):  # a server that decodes bodies itself (decode_input_request=true)
+            return body.from_json(value, max_items)
+        kind = (context.get_request_header(index, "body") or {}).get("content-type", "")
+        request = body.parse(bytes(value), kind, max_items)
+        if isinstance(request, Refusal):
+            log.warning(
+                "refused %d bytes, sha256 %s: %s", len(value), hashlib.sha256(value).hexdigest()[:12], request.reason
+            )
+        return request
+
+    def _stamp(self, index: int, status: int, context: Any) -> None:
+        """TorchServe sends neither content type nor reason phrase by itself."""
+        context.set_response_content_type(index, "application/json")
+        context.set_response_status(status, body.PHRASES[status], index)
+        for name, value in self.headers.items():
+            context.set_response_header(index, name, value)

@@ -1,0 +1,123 @@
+"""Stage `package`: model, tokenizer and report → the served directory, proven by its own golden vectors."""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment, StrictUndefined
+
+from kubetune.contract import Context, Result
+from kubetune.errors import KubetuneError, RefusedError
+from kubetune.serving.archive import (
+    MODEL_CONFIG,
+    MODEL_FILES,
+    Archive,
+    ServingSettings,
+    archive_digest,
+    write_manifest,
+)
+from kubetune.serving.golden import Answers, Golden, check, write_golden
+from kubetune.serving.golden_rows import Limits, pick
+from kubetune.serving.predictor import Answer, Predictor
+from kubetune.tasks import load_task
+from kubetune.tasks.spec import load_spec
+
+ACCEPTABLE_WAIT_S = 5
+"""Requests may queue as long as this; more are turned away at once."""
+LOAD_TIMEOUT_S = 300
+
+
+def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], context: Context) -> Result:
+    """Write artifact `archive`; see `StageBody`.
+
+    Raises:
+        RefusedError: The report's verdict is a refusal; a refused model is never packaged.
+        KubetuneError: The packaged model does not reproduce what `evaluate` computed.
+        DataError: No test row is short enough for a golden vector.
+    """
+    metrics = _read_metrics(inputs["report"])
+    out = outputs["archive"]
+    spec = load_spec(inputs["model"])
+    for name in MODEL_FILES:
+        shutil.copyfile(inputs["model"] / name, out / name)
+    shutil.copytree(inputs["tokenizer"], out / "tokenizer")
+    serving = ServingSettings(**{field.name: getattr(config.serving, field.name) for field in fields(ServingSettings)})
+    task = load_task(config.task.kind)
+    vectors = pick(
+        inputs["report"] / "predictions.parquet", spec.labels, Limits(serving.max_characters, tuple(task.columns))
+    )
+    golden = Golden(vectors, serving.golden_tolerance)
+    write_golden(out, golden)
+    archive = Archive(
+        task=config.task.kind,
+        labels=spec.labels,
+        cleaning=tuple(config.data.cleaning),
+        max_length=config.model.max_length,
+        serving=serving,
+        files={},
+    )
+    (out / MODEL_CONFIG).write_text(_model_config(serving), encoding="utf-8")
+    (out / "MODEL_CARD.md").write_text(_model_card(archive, metrics), encoding="utf-8")
+    write_manifest(out, archive)
+    context.progress.note(f"asking the packaged model its {len(vectors)} golden vectors")
+    _prove(out, golden, context)
+    return Result(metrics={"golden_vectors": float(len(vectors))}, facts={"archive": archive_digest(out)})
+
+
+def _read_metrics(report: Path) -> dict[str, Any]:
+    """Read `metrics.json` and stop at a refusal."""
+    metrics: dict[str, Any] = json.loads((report / "metrics.json").read_text(encoding="utf-8"))
+    verdict = metrics["verdict"]
+    if verdict["code"] != 0:
+        raise RefusedError(f"The evaluation refused this model, so it is not packaged: {'; '.join(verdict['reasons'])}")
+    return metrics
+
+
+def _prove(out: Path, golden: Golden, context: Context) -> None:
+    """Training and serving skew ends here, not in front of a client."""
+    predictor = Predictor(out)
+    columns, labels = predictor.task.columns, predictor.archive.labels
+
+    def ask(items: Sequence[Mapping[str, str]]) -> Answers:
+        outcomes = predictor.predict([[item[name] for name in columns] for item in items])
+        found = [
+            dict(zip(labels, outcome.probabilities, strict=True)) if isinstance(outcome, Answer) else None
+            for outcome in outcomes
+        ]
+        return Answers(found, predictor.precision)
+
+    if wrong := check(golden, ask):
+        raise KubetuneError(f"The packaged model does not reproduce the evaluation: {'; '.join(wrong)}.")
+    context.telemetry.record("golden", vectors=len(golden.vectors), precision=predictor.precision)
+
+
+def _model_config(serving: ServingSettings) -> str:
+    """Return TorchServe's `model-config.yaml`, the one place for these settings: its API calls do not keep them."""
+    values = {
+        "minWorkers": serving.workers,
+        "maxWorkers": serving.workers,
+        "batchSize": serving.batch_size,
+        "maxBatchDelay": serving.max_batch_delay_ms,
+        "responseTimeout": serving.response_timeout_s,
+        "startupTimeout": LOAD_TIMEOUT_S,
+        "jobQueueSize": 2 * serving.batch_size * serving.workers * ACCEPTABLE_WAIT_S,
+    }
+    return yaml.safe_dump(values, sort_keys=True)
+
+
+def _model_card(archive: Archive, metrics: Mapping[str, Any]) -> str:
+    environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)  # noqa: S701
+    environment.filters["plain"] = _plain
+    template = environment.from_string((files("kubetune.serving") / "MODEL_CARD.md.j2").read_text(encoding="utf-8"))
+    return template.render(archive=archive, metrics=metrics["metrics"], rows=metrics["rows"])
+
+
+def _plain(text: str) -> str:
+    """Labels are data: no mark-up, no control characters, one line."""
+    kept = "".join(character if character.isprintable() and character not in "`|<>" else " " for character in text)
+    return " ".join(kept.split())[:60]

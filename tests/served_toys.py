@@ -1,0 +1,134 @@
+"""Artifacts around the toy model that the serving tests start from; real code wrote and reads them."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow as pa
+import toys
+import torch
+from transformers import AutoTokenizer
+
+from kubetune.config.serving import ServingSection
+from kubetune.evaluation.metrics import Scores
+from kubetune.evaluation.predictions import predictions_table, write_predictions
+from kubetune.stages import package
+from kubetune.tasks import load_task
+from kubetune.tasks.base import ModelSpec
+from kubetune.tasks.inference import predict_logits
+from kubetune.tasks.spec import save_spec
+from kubetune.tasks.weights import save_weights
+from kubetune.text.cleaning import clean
+
+CLEANING = ("unicode-nfc", "urls", "mentions", "whitespace")
+MAX_LENGTH = 32
+TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+EXTRA = [
+    "a good day  @anna https://example.org/x",
+    "awful food at the caf\u00e9 \U0001f922",
+    "nice",
+    " ".join(["we saw the film and it was bad"] * 9),
+]
+
+
+class Quiet:
+    """A context of a stage that keeps what it is told."""
+
+    def __init__(self, scratch: Path, **platform: object) -> None:
+        self.scratch, self.platform, self.notes = scratch, platform, []
+        self.progress = SimpleNamespace(
+            start=lambda *_: None, advance=lambda *_, **__: None, note=lambda line: self.notes.append(line)
+        )
+        self.telemetry = SimpleNamespace(record=lambda *_, **__: None)
+        self.checkpoints = None
+        self.stopping = False
+
+    def should_stop(self) -> bool:
+        return self.stopping
+
+
+def toy_inputs(folder: Path, *, pair: bool = False, head: str = "stock", seed: int = 0) -> dict[str, Path]:
+    """Write artifacts tokenizer, model and report of a model that learnt the toy rows, and return them by name."""
+    torch.set_num_threads(1)
+    source = toys.write_toy_model(folder / "source", seed)
+    tokenizer = folder / "tokenizer"
+    tokenizer.mkdir()
+    for name in TOKENIZER:
+        if (source / name).exists():
+            (tokenizer / name).write_bytes((source / name).read_bytes())
+    kind = "pair-classification" if pair else "text-classification"
+    task, loaded = load_task(kind), AutoTokenizer.from_pretrained(tokenizer)
+    spec = ModelSpec(kind, toys.LABELS, head, {"pooling": "cls", "hidden_size": None, "dropout": 0.0}, 0.0, MAX_LENGTH)
+    rows = toys.toy_rows(240, seed) + [{"text": text, "label": toys.LABELS[0]} for text in EXTRA]
+    raw = [(row["text"], "the day") if pair else (row["text"],) for row in rows]
+    encoded, truncated = task.encode(
+        loaded, [tuple(clean(text, CLEANING) for text in item) for item in raw], MAX_LENGTH
+    )
+    labels = torch.tensor([toys.LABELS.index(row["label"]) for row in rows])
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        module = task.build_model(spec, source, pretrained=True)
+        learn(module, task.collate(encoded, 0), labels)
+    model = folder / "model"
+    model.mkdir()
+    save_weights(module, model)
+    save_spec(spec, model)
+    config = json.loads((source / "config.json").read_text())
+    named = {"id2label": dict(enumerate(toys.LABELS)), "label2id": {name: n for n, name in enumerate(toys.LABELS)}}
+    config |= {"architectures": ["BertForSequenceClassification"], **named}
+    (model / "config.json").write_text(json.dumps(config))
+    logits = predict_logits(module, encoded, task, 0, 64)
+    write_report(folder / "report", raw, labels.numpy(), logits, (encoded, truncated))
+    return {"tokenizer": tokenizer, "model": model, "report": folder / "report"}
+
+
+def learn(module: torch.nn.Module, inputs: dict[str, torch.Tensor], labels: torch.Tensor) -> None:
+    """Enough steps that answers differ strongly from text to text."""
+    optimizer = torch.optim.AdamW(module.parameters(), lr=2e-3)
+    module.train()
+    for _ in range(20):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(module(**inputs), labels).backward()
+        optimizer.step()
+    module.eval()
+
+
+def write_report(folder: Path, raw: Sequence[tuple[str, ...]], labels: np.ndarray, logits: np.ndarray, rest) -> None:
+    """What `evaluate` leaves, as far as `package` reads it."""
+    encoded, truncated = rest
+    folder.mkdir()
+    task = load_task("text-classification")
+    columns = {"row_id": [f"{number:04}" for number in range(len(raw))], "label": labels, "truncated": truncated}
+    for position, name in enumerate(("text", "text_pair")[: len(raw[0])]):
+        columns[f"raw_{name}"] = [item[position] for item in raw]
+        columns[name] = [clean(item[position], CLEANING) for item in raw]
+    columns["length"] = [len(row["input_ids"]) for row in encoded]
+    probabilities, predictions = task.probabilities(logits), logits.argmax(axis=1)
+    scores = Scores(predictions, probabilities.max(axis=1).astype(np.float64), np.zeros(len(raw)))
+    table = predictions_table(pa.table(columns), scores, probabilities, logits)
+    write_predictions(table, folder / "predictions.parquet")
+    found = {"value": float((predictions == labels).mean()), "low": 0.9, "high": 1.0}
+    metrics = {"metrics": {"accuracy": found}, "rows": len(raw), "verdict": {"code": 0, "reasons": []}}
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+
+
+def recipe_view(kind: str = "text-classification", **serving: object) -> SimpleNamespace:
+    """What `package` may read of a recipe."""
+    return SimpleNamespace(
+        task=SimpleNamespace(kind=kind),
+        data=SimpleNamespace(cleaning=list(CLEANING)),
+        model=SimpleNamespace(max_length=MAX_LENGTH),
+        serving=ServingSection(**{"max_characters": 2000, **serving}),
+    )
+
+
+def toy_archive(folder: Path, *, pair: bool = False, head: str = "stock", seed: int = 0, **serving: object) -> Path:
+    """Run `package` on `toy_inputs` and return the archive."""
+    inputs = toy_inputs(folder / "inputs", pair=pair, head=head, seed=seed)
+    out = folder / "archive"
+    out.mkdir()
+    view = recipe_view("pair-classification" if pair else "text-classification", **serving)
+    package.run(view, inputs, {"archive": out}, Quiet(folder / "scratch"))
+    return out
