@@ -36,7 +36,7 @@ lock: | $(BIN)/uv ## write the locks again
 
 demo: install ## real tweets → a fine-tuned model → predictions over HTTP, on this machine
 	@$(BIN)/kubetune run $(DEMO)
-	@$(BIN)/kubetune predict $(DEMO) "I love how fast this phone is" \
+	@$(BIN)/kubetune predict --endpoint $(DEMO) "I love how fast this phone is" \
 	  "My flight is cancelled and nobody answers the phone" "The meeting starts at nine on Monday"
 	@$(BIN)/kubetune endpoints
 

@@ -12,7 +12,8 @@ from kubetune.errors import ConfigError
 from kubetune.stages import BY_NAME, PRODUCER, STAGES
 from kubetune.storage.base import Store
 from kubetune.storage.blobs import fetch_tree
-from kubetune.storage.commits import Commit, committed, read_commit
+from kubetune.storage.commit_record import Commit
+from kubetune.storage.commits import committed, read_commit
 from kubetune.storage.endpoints import list_endpoints
 from kubetune.storage.runs import list_attempts, list_runs, read_run
 

@@ -16,8 +16,8 @@ from kubetune.config.settings import Settings, child_environment
 from kubetune.plan import StageCall
 from kubetune.runner import StageResult, adopt_stage, raise_for_verdict
 from kubetune.storage.base import Store
-from kubetune.storage.commits import Commit, read_commit
-from kubetune.storage.index import lookup
+from kubetune.storage.commit_record import Commit
+from kubetune.storage.commits import lookup, read_commit
 from kubetune.storage.records import encode
 from kubetune.storage.runs import FORMAT, list_runs
 

@@ -1,6 +1,7 @@
 """Deployment settings as the plain values that a stage body may see: nobody passes more than a stage needs."""
 
 from collections.abc import Mapping
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from kubetune.config.settings import Settings, environment, stage_environment, s
 from kubetune.plan import StageCall
 from kubetune.storage.base import S3Settings, Store, open_store
 from kubetune.storage.blobs import list_tree, tree_digest
+from kubetune.storage.uploads import fetch_upload
 
 
 def open_configured_store(settings: Settings, *, probe: bool = True) -> Store:
@@ -49,7 +51,7 @@ def outside(settings: Settings, store: Store | None = None) -> dict[str, Any]:
         "ca_bundle": str(settings.ca_bundle) if settings.ca_bundle else None,
         "sql_url": settings.sql_url.get_secret_value() if settings.sql_url else None,
         "s3": s3_settings(settings),
-        "resolve_upload": None if store is None else upload_reader(store),
+        "resolve_upload": None if store is None else partial(fetch_upload, store),
     }
 
 

@@ -33,6 +33,6 @@ def command(
         )
     if found.unreadable:
         raise ConfigError(
-            f"{len(found.unreadable)} records cannot be read, so no blob was removed: {', '.join(found.unreadable)[:300]}; "
-            "repair or remove them first."
+            f"{len(found.unreadable)} records cannot be read, so no blob was removed: "
+            f"{', '.join(found.unreadable)[:300]}; repair or remove them first."
         )

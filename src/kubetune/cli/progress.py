@@ -35,7 +35,9 @@ class BarProgress:
     def advance(self, by: int = 1, **facts: float | str) -> None:
         """Move the bar and show the facts beside it."""
         if self._task is not None:
-            self._bar.update(self._task, advance=by, **({"facts": shown(facts)} if facts else {}))
+            self._bar.update(self._task, advance=by)
+            if facts:
+                self._bar.update(self._task, facts=shown(facts))
 
     def note(self, line: str) -> None:
         """Print one line above the bar."""

@@ -58,9 +58,8 @@ def command(
 def tell(call: "StageCall", result: "StageResult") -> None:
     """Print one line about a finished stage."""
     words = {"adopted": f"adopted from {result.source}", "kept": "adopted, this run's own", "effect": "done"}
-    say(
-        f"{call.stage.name:<10}{words.get(result.status, result.status):<28}{result.seconds:7.1f} s  {result.note}".rstrip()
-    )
+    status = words.get(result.status, result.status)
+    say(f"{call.stage.name:<10}{status:<28}{result.seconds:7.1f} s  {result.note}".rstrip())
 
 
 def summarize(store: "Store", run: str) -> None:

@@ -1,0 +1,114 @@
+"""Is the result of this call there already? Its key, its inputs, and the one way in which a stage is skipped."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from kubetune.config.load import canonical
+from kubetune.config.settings import Settings
+from kubetune.errors import ConfigError, NothingToDoError, RefusedError
+from kubetune.keys import key_fields, key_of
+from kubetune.plan import StageCall, plan
+from kubetune.platform import identity_of
+from kubetune.stages import PRODUCER
+from kubetune.storage import commits
+from kubetune.storage.base import Store
+from kubetune.storage.blobs import tree_digest
+from kubetune.storage.commit_record import Commit
+from kubetune.storage.runs import create_run
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """Outcome of a stage call.
+
+    Attributes:
+        status: `ran`, `adopted` (another run's commit), `kept` (this run's own), `audited` or `effect`.
+        commit: The commit that stands; for an effect, what it did (in `facts`).
+        source: Run whose commit was adopted; empty otherwise.
+        seconds: Wall time of this call.
+        note: A sentence worth showing; empty otherwise.
+    """
+
+    status: str
+    commit: Commit
+    source: str = ""
+    seconds: float = 0.0
+    note: str = ""
+
+
+def raise_for_verdict(result: StageResult) -> None:
+    """Turn a committed refusal into its exit code, on the first run, on a retry and on adoption alike.
+
+    Raises:
+        RefusedError: The verdict is 77.
+        NothingToDoError: The verdict is 99.
+    """
+    verdict = result.commit.verdict
+    if verdict.passed:
+        return
+    sentence = f"Stage {result.commit.stage} of run {result.commit.run}: " + " ".join(verdict.reasons)
+    raise NothingToDoError(sentence) if verdict.code == NothingToDoError.exit_code else RefusedError(sentence)
+
+
+@dataclass(frozen=True)
+class PreparedCall:
+    """A call with its place in the store: the commits it reads and the key it has."""
+
+    call: StageCall
+    inputs: Mapping[str, Commit]
+    fields: Mapping[str, str]
+    key: str
+
+
+def prepare_call(call: StageCall, store: Store, settings: Settings) -> PreparedCall:
+    """Record or compare the run's recipe, find the inputs and compute the key."""
+    create_run(store, call.run, canonical(call.recipe))
+    refuse_after_refusal(call, store)
+    inputs = {name: input_commit(call, name, store) for name in call.stage.inputs}
+    digests = {name: tree_digest(found.outputs[name]) for name, found in inputs.items()}
+    identity = identity_of(call, settings, store) if call.stage.reaches_outside else None
+    fields = key_fields(call.stage, call.recipe, digests, identity)
+    return PreparedCall(call, inputs, fields, key_of(fields))
+
+
+def refuse_after_refusal(call: StageCall, store: Store) -> None:
+    """Raise what a gate before this stage said, so that nothing runs after a refusal by any road."""
+    for earlier in plan(call.recipe, call.run, until=call.stage.name)[:-1]:
+        found = commits.read_commit(store, call.run, earlier.stage.name)
+        if found is not None:
+            raise_for_verdict(StageResult("kept", found))
+
+
+def input_commit(call: StageCall, artifact: str, store: Store) -> Commit:
+    """Return the commit of this run that holds an input.
+
+    Raises:
+        ConfigError: That stage has not run.
+    """
+    producer = PRODUCER[artifact].name
+    found = commits.read_commit(store, call.run, producer)
+    if found is None or artifact not in found.outputs:
+        raise ConfigError(
+            f"Stage {call.stage.name} of run {call.run} reads {artifact!r}, which stage {producer} has not committed: "
+            f"run `kubetune stage {producer} --run {call.run}` first, or the whole plan with `kubetune run`."
+        )
+    return found
+
+
+def adopt(prepared: PreparedCall, store: Store, attempt: str) -> StageResult | None:
+    """Adopt a commit with this key from this run or any other, verdict included; None if there is none to trust."""
+    call = prepared.call
+    own = commits.read_commit(store, call.run, call.stage.name)
+    if own is not None and own.key != prepared.key:
+        differ = [name for name in {*own.fields, *prepared.fields} if own.fields.get(name) != prepared.fields.get(name)]
+        raise ConfigError(
+            f"Run {call.run} has a commit of stage {call.stage.name} that was made under another key "
+            f"({', '.join(sorted(differ))[:300]} differ): a run never changes, use a new run name."
+        )
+    entry = commits.find_result(store, call.run, call.stage.name, prepared.key)
+    if entry.commit is None:
+        return None
+    if own is not None:
+        return StageResult("kept", own)
+    adopted = commits.adopt(store, entry.commit, call.run, attempt)
+    return StageResult("adopted", adopted, source=entry.commit.run)

@@ -1,0 +1,215 @@
+"""One execution of a stage's body: inputs become folders, the body fills others, those become a commit, last.
+
+A process may die at any line of this file: nothing that it wrote is visible before the commit.
+"""
+
+import hashlib
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from importlib import import_module, metadata
+from pathlib import Path
+from typing import Any
+
+from kubetune.adoption import PreparedCall, StageResult
+from kubetune.config.recipe import view
+from kubetune.config.settings import Settings, environment, stage_environment
+from kubetune.contract import Progress, Result, StageBody
+from kubetune.errors import ConflictingCommitError, CorruptArtifactError, KubetuneError
+from kubetune.platform import platform_for
+from kubetune.storage import commits
+from kubetune.storage.base import Store
+from kubetune.storage.blobs import broken_blobs, fetch_tree, list_tree, put_tree, tree_digest
+from kubetune.storage.checkpoints import StoredCheckpoints
+from kubetune.storage.commit_record import Commit
+from kubetune.storage.endpoints import Endpoint, Target, change_endpoint
+from kubetune.storage.runs import put_telemetry
+from kubetune.telemetry import TelemetryFile
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """What a body may use besides its directories; see `contract.Context`."""
+
+    progress: Progress
+    telemetry: TelemetryFile
+    scratch: Path
+    checkpoints: Any
+    platform: Mapping[str, Any]
+    should_stop: Callable[[], bool]
+
+
+@dataclass
+class Execution:
+    """One execution of a body."""
+
+    prepared: PreparedCall
+    store: Store
+    settings: Settings
+    progress: Progress
+    should_stop: Callable[[], bool]
+    attempt: str
+
+    def execute(self) -> StageResult:
+        """Run the body and commit what it wrote."""
+        call = self.prepared.call
+        if call.stage.effect:
+            return self.apply()
+        with self.body_result() as (result, outputs):
+            broken = commits.lookup(self.store, call.stage.name, self.prepared.key).broken
+            files = {name: put_tree(self.store, folder, rewrite=broken) for name, folder in outputs.items()}
+            standing = commits.commit(self.store, self.record(result, files))
+            indexed = commits.index(self.store, standing)
+        note = ""
+        if not indexed.same:
+            note = (
+                f"Stage {call.stage.name} is not deterministic: run {indexed.first.run} has the same key and another "
+                f"result ({indexed.differ}); the first stays in the index."
+            )
+        return StageResult("ran", standing, note=note)
+
+    def apply(self) -> StageResult:
+        """Run an effect: its wish is recorded before it, what came of it after it."""
+        call = self.prepared.call
+        artifact = call.stage.inputs[0]
+        wanted = Target(call.run, self.prepared.inputs[artifact].outputs[artifact])
+        former: list[Target | None] = [None]
+
+        def wish(endpoint: Endpoint) -> Endpoint:
+            former[0] = endpoint.desired
+            return replace(endpoint, desired=wanted)
+
+        wished = change_endpoint(self.store, call.endpoint, wish, event="deploy", at=now())
+        try:
+            with self.body_result() as (result, _):
+                done = self.record(result, {})
+        except BaseException:
+            # Whoever deployed meanwhile has wished for something else: then that stands.
+            self.settle(wished.epoch, "rollback", lambda endpoint: replace(endpoint, desired=former[0]))
+            raise
+        self.settle(
+            wished.epoch, "serving", lambda endpoint: replace(endpoint, observed=wanted, facts=dict(result.facts))
+        )
+        return StageResult("effect", done)
+
+    def settle(self, epoch: int, event: str, change: Callable[[Endpoint], Endpoint]) -> None:
+        """Record what came of an effect, unless a later wish stands."""
+        try:
+            change_endpoint(self.store, self.prepared.call.endpoint, change, event=event, at=now(), epoch=epoch)
+        except KubetuneError as error:
+            self.progress.note(str(error))
+
+    def audit(self) -> StageResult:
+        """Run the body beside an existing result and compare; broken blobs are found and put right."""
+        call, store = self.prepared.call, self.store
+        standing = commits.read_commit(store, call.run, call.stage.name)
+        if standing is None:
+            return self.execute()
+        broken = broken_blobs(store, standing.files)
+        if broken:
+            commits.quarantine(
+                store, call.stage.name, standing.key, broken, "an audit found bytes without their digest"
+            )
+        with self.body_result() as (result, outputs):
+            fresh = self.record(result, {name: list_tree(folder) for name, folder in outputs.items()})
+            if fresh.result != standing.result:
+                raise ConflictingCommitError(
+                    f"Audit of stage {call.stage.name} of run {call.run}: a second execution gave another result, so "
+                    "it is not deterministic; the first stays."
+                )
+            for folder in outputs.values():
+                put_tree(store, folder, rewrite=broken)
+            commits.index(store, standing)
+        note = f"{len(broken)} broken blobs were written again." if broken else "every byte is the same."
+        return StageResult("audited", standing, note=note)
+
+    @contextmanager
+    def body_result(self) -> Iterator[tuple[Result, dict[str, Path]]]:
+        """Run the body in a fresh folder that is removed after the block."""
+        call, stage = self.prepared.call, self.prepared.call.stage
+        with tempfile.TemporaryDirectory(prefix=f"kubetune-{stage.name}-", ignore_cleanup_errors=True) as name:
+            root = Path(name)
+            outputs = {artifact: made(root / "outputs" / artifact) for artifact in stage.outputs}
+            telemetry = TelemetryFile(made(root / "telemetry") / f"history-{self.attempt}.jsonl")
+            try:
+                inputs = self.fetch_inputs(root / "inputs")
+                with environment(stage_environment(self.settings, outside=stage.reaches_outside)):
+                    context = StageContext(
+                        progress=self.progress,
+                        telemetry=telemetry,
+                        scratch=made(root / "scratch"),
+                        checkpoints=self.checkpoints(root / "restored") if stage.resumable else None,
+                        platform=platform_for(call, self.settings, self.store, inputs),
+                        should_stop=self.should_stop,
+                    )
+                    telemetry.record("started", run=call.run, stage=stage.name, attempt=self.attempt)
+                    result = load_body(stage.entry)(view(call.recipe, stage.sections), inputs, outputs, context)
+                    telemetry.record("finished", metrics=dict(result.metrics), verdict=result.verdict.code)
+                yield result, outputs
+            finally:
+                telemetry.close()
+                put_telemetry(self.store, call.run, stage.name, telemetry.path.parent)
+
+    def fetch_inputs(self, folder: Path) -> dict[str, Path]:
+        """Bring the input artifacts into folders; broken bytes quarantine the key that led to them."""
+        found = {}
+        for artifact, source in self.prepared.inputs.items():
+            target = folder / artifact
+            target.mkdir(parents=True)
+            try:
+                fetch_tree(self.store, source.outputs[artifact], target)
+            except CorruptArtifactError as error:
+                commits.quarantine(self.store, source.stage, source.key, [error.digest], str(error))
+                raise
+            found[artifact] = target
+        return found
+
+    def checkpoints(self, folder: Path) -> StoredCheckpoints:
+        """The checkpoints of this key: whoever trains the same thing resumes the same state."""
+        return StoredCheckpoints(self.store, self.prepared.key, folder, self.progress.note)
+
+    def record(self, result: Result, files: Mapping[str, Any]) -> Commit:
+        """The commit of a result."""
+        call, facts = self.prepared.call, dict(result.facts)
+        fingerprint = facts.pop("fingerprint", {})
+        return Commit(
+            run=call.run,
+            stage=call.stage.name,
+            key=self.prepared.key,
+            fields=self.prepared.fields,
+            inputs={name: tree_digest(found.outputs[name]) for name, found in self.prepared.inputs.items()},
+            outputs=files,
+            metrics=result.metrics,
+            verdict=result.verdict,
+            facts=facts,
+            fingerprint=fingerprint,
+            image=self.settings.image_digest,
+            locks={"environment": environment_digest()},
+            attempt=self.attempt,
+        )
+
+
+def now() -> str:
+    """Time of day for records that people read."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def made(folder: Path) -> Path:
+    """Create a folder and return it."""
+    folder.mkdir(parents=True)
+    return folder
+
+
+def load_body(entry: str) -> StageBody:
+    """Return the function named by `module:function`."""
+    module, _, function = entry.partition(":")
+    body: StageBody = getattr(import_module(module), function)
+    return body
+
+
+def environment_digest() -> str:
+    """Digest of all installed distributions and versions, which is what a lock would state."""
+    names = sorted({f"{item.metadata['Name']}=={item.version}" for item in metadata.distributions()})
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()
