@@ -57,7 +57,8 @@ class BiLstmClassifier(nn.Module):
 
 def _take(states: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
     """Reorder (rows, length, width) along length by (rows, length) positions."""
-    return states.gather(1, index.unsqueeze(-1).expand_as(states))
+    rows = torch.arange(states.shape[0], device=states.device).unsqueeze(1)
+    return states[rows, index]
 
 
 def build_bilstm(spec: ModelSpec, folder: Path, *, pretrained: bool) -> BiLstmClassifier:

@@ -54,12 +54,19 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         raise DataError("weights", f"{path.name} is absent or damaged ({error}): fetch or train it again") from error
 
 
+def not_finite(module: torch.nn.Module) -> str | None:
+    """Return the name of the first tensor that holds NaN or infinity; None: all are finite."""
+    for name, tensor in module.state_dict().items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            return str(name)
+    return None
+
+
 def check_finite(module: torch.nn.Module) -> None:
     """Refuse NaN and infinity in any floating tensor of `module`.
 
     Raises:
         DataError: Names the first such tensor.
     """
-    for name, tensor in module.state_dict().items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise DataError("finite-weights", f"Weight {name} holds NaN or infinity: use other weights")
+    if name := not_finite(module):
+        raise DataError("finite-weights", f"Weight {name} holds NaN or infinity: use other weights")

@@ -1,0 +1,181 @@
+"""Starting the loop: in this process for 0 or 1 device, as N supervised processes of the same loop otherwise.
+
+Not `accelerate launch`: it starts one process where two were asked for, orphans it on SIGTERM, and loses exit codes.
+"""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, Any
+
+from kubetune import errors
+from kubetune.config.settings import child_environment
+from kubetune.contract import Context
+from kubetune.errors import DataError, KubetuneError, TemporaryError
+from kubetune.training.job import Job, Outcome
+
+POLL_SECONDS = 0.02
+KILLED = {-signal.SIGKILL, -signal.SIGTERM, -signal.SIGBUS}
+"""Ends that come from outside a rank; anything else without a report is a bug."""
+SILENCE_SECONDS = 300.0
+"""A rank that has not finished a micro-batch for so long is taken for hung."""
+
+
+class ContextHost:
+    """Implements `Host` where the loop runs in the stage's own process."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.start, self.advance = context.progress.start, context.progress.advance
+        self.note, self.record = context.progress.note, context.telemetry.record
+        self.should_stop = context.should_stop
+        self.publish = context.checkpoints.publish
+
+    def alive(self) -> None:
+        """Nobody watches but the person."""
+
+
+def launch(job: Job, context: Context, silence_seconds: float = SILENCE_SECONDS) -> Outcome:
+    """Run the loop with as many ranks as the job says.
+
+    Args:
+        job: What to train.
+        context: Of the stage.
+        silence_seconds: After which a silent rank is taken for hung.
+
+    Raises:
+        KubetuneError: What the loop raised.
+        TemporaryError: A rank was killed or hung; all were stopped and the last checkpoint stands.
+    """
+    if job.ranks == 1:
+        from kubetune.training.loop import train
+
+        return train(job, ContextHost(context))
+    room = context.scratch / "ranks"
+    room.mkdir()
+    (room / "job.json").write_text(job.to_json(), encoding="utf-8")
+    with ExitStack() as stack:
+        errors_out = [stack.enter_context((room / f"stderr-{rank}").open("wb")) for rank in range(job.ranks)]
+        ranks = [_start(room, rank, job, errors_out[rank]) for rank in range(job.ranks)]
+        try:
+            _supervise(ranks, room, ContextHost(context), silence_seconds)
+        finally:
+            for process in ranks:
+                process.kill()
+            for process in ranks:
+                process.communicate()
+    result = json.loads((room / "result.json").read_text(encoding="utf-8"))
+    return Outcome(metrics=result["metrics"], facts=result["facts"])
+
+
+def _start(room: Path, rank: int, job: Job, stderr: IO[bytes]) -> "subprocess.Popen[bytes]":
+    """Start one rank; its standard input stays open for as long as this process lives."""
+    # accelerate reads its world from these. The rendezvous is a file, so there is no port to collide on.
+    extra = {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": str(job.ranks),
+        "LOCAL_WORLD_SIZE": str(job.ranks),
+        "MASTER_ADDR": "127.0.0.1",
+        "OMP_NUM_THREADS": str(job.threads),
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+    if sys.platform == "linux":
+        extra |= {"GLOO_SOCKET_IFNAME": "lo"}
+    command = [sys.executable, "-m", "kubetune.training.rank", str(room), str(rank)]
+    return subprocess.Popen(command, env=child_environment(extra), stdin=subprocess.PIPE, stderr=stderr)
+
+
+def _supervise(ranks: "list[subprocess.Popen[bytes]]", room: Path, host: ContextHost, silence_seconds: float) -> None:
+    """Pass on what rank 0 says, pass on the wish to stop, and end with the first rank that ends badly."""
+    tail = _Tail(room / "events.jsonl")
+    started = time.time()
+    while True:
+        codes = [process.poll() for process in ranks]
+        for event in tail.read():
+            handled = time.time()
+            _pass_on(event, room, host)
+            started += time.time() - handled if event["kind"] == "publish" else 0.0
+        if host.should_stop():
+            (room / "stop").touch()
+        if any(codes) or all(code is not None for code in codes):
+            _raise_worst(codes, room)
+            return
+        for rank in range(len(ranks)):
+            mark = room / f"alive-{rank}"
+            silent = time.time() - max(started, mark.stat().st_mtime if mark.exists() else 0.0)
+            if silent > silence_seconds:
+                raise TemporaryError(
+                    f"Rank {rank} was silent for {silent:.0f} s and is taken for hung; all were stopped, the last "
+                    "checkpoint stands: run the same command again."
+                )
+        time.sleep(POLL_SECONDS)
+
+
+def _pass_on(event: dict[str, Any], room: Path, host: ContextHost) -> None:
+    kind = event["kind"]
+    if kind == "start":
+        host.start(event["what"], event["total"])
+    elif kind == "advance":
+        host.advance(event["by"], **event["facts"])
+    elif kind == "note":
+        host.note(event["line"])
+    elif kind == "record":
+        host.record(event["event"], **event["values"])
+    else:
+        folder = Path(event["folder"])
+        host.publish(folder)
+        (room / f"taken-{folder.name}").touch()
+
+
+def _raise_worst(codes: list[int | None], room: Path) -> None:
+    """Raise what a rank reported; a rank that left no report was killed or has a bug."""
+    deadline = time.monotonic() + 1.0
+    while time.monotonic() < deadline and any(codes) and not list(room.glob("error-*.json")):
+        time.sleep(POLL_SECONDS)
+    for rank in range(len(codes)):
+        report = room / f"error-{rank}.json"
+        if report.exists():
+            values = json.loads(report.read_text(encoding="utf-8"))
+            raise _rebuilt(values["kind"], values["message"])
+    for rank, code in enumerate(codes):
+        if code in KILLED:
+            raise TemporaryError(
+                f"Rank {rank} was ended by {signal.Signals(-code).name}; all ranks were stopped, the last checkpoint "
+                "stands: run again, and if memory was the reason lower training.micro_batch."
+            )
+    if any(codes):
+        rank = next(number for number, code in enumerate(codes) if code)
+        lines = (room / f"stderr-{rank}").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        raise KubetuneError(f"Rank {rank} ended with {codes[rank]}: {lines[-1][:300] if lines else 'without a word'}")
+
+
+def _rebuilt(kind: str, message: str) -> KubetuneError:
+    """Return the error of another process by its class name."""
+    found = getattr(errors, kind, KubetuneError)
+    if issubclass(found, DataError):
+        text, _, rule = message.rpartition(" [rule: ")
+        return DataError(rule.removesuffix("]"), text)
+    return found("", message) if issubclass(found, errors.CorruptArtifactError) else found(message)
+
+
+class _Tail:
+    """Complete lines that were appended to a file since the last read."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._position = 0
+
+    def read(self) -> list[dict[str, Any]]:
+        if not self._path.exists():
+            return []
+        with self._path.open("rb") as file:
+            file.seek(self._position)
+            block = file.read()
+        whole = block[: block.rfind(b"\n") + 1]
+        self._position += len(whole)
+        return [json.loads(line) for line in whole.splitlines()]

@@ -1,0 +1,244 @@
+"""The training loop, for 0, 1 and N devices alike. Read `train` first."""
+
+from contextlib import nullcontext
+from math import ceil, log
+
+import torch
+
+from kubetune.errors import ConfigError, InterruptedRunError, KubetuneError
+from kubetune.tasks import load_task
+from kubetune.tasks.inference import predict_logits
+from kubetune.tasks.weights import not_finite
+from kubetune.training.batches import MicroBatch, Timeline, micro_batch_size, micro_batches, tokens_of
+from kubetune.training.determinism import choose_precision, deterministic, fingerprint, seed_everything
+from kubetune.training.guards import check_divergence, check_finite_step, is_collapsed, judge
+from kubetune.training.job import Host, Job, Outcome
+from kubetune.training.meter import Meter
+from kubetune.training.optimizer import build_optimizer, clip, set_rate
+from kubetune.training.parameters import drop_unused, freeze, named_parameters, snapshot
+from kubetune.training.ranks import gather_rows, start_accelerator, total
+from kubetune.training.result import write_result
+from kubetune.training.resume import resume, save
+from kubetune.training.rows import Rows, read_rows
+from kubetune.training.run import Run, phase
+from kubetune.training.schedule import rate_factor
+
+EVALUATION_BATCH = 64
+
+
+def train(job: Job, host: Host) -> Outcome:
+    """Fine-tune, and write artifact `model`.
+
+    Returns:
+        What rank 0 found; other ranks return an empty outcome.
+
+    Raises:
+        InterruptedRunError: The host asked to stop; a checkpoint of the last step is published.
+        ConfigError: A setting cannot be used, the loss is not finite or diverges, or a checkpoint is of another world.
+        DataError: Dataset or weights are damaged.
+    """
+    with deterministic(job.threads):
+        run = prepare(job, host)
+        resume(run)
+        host.start("train", run.timeline.steps)
+        host.advance(run.state.step)
+        evaluate_if_due(run)
+        while run.state.step < run.timeline.steps and not run.state.stopped_early:
+            stop = train_step(run)
+            if stop:
+                save(run)
+                raise InterruptedRunError(
+                    f"Training was asked to stop and left a checkpoint after step {run.state.step} of "
+                    f"{run.timeline.steps}: run the same command again to go on."
+                )
+            if run.timeline.checkpoint_due(run.state.step):
+                save(run)
+            evaluate_if_due(run)
+        return write_result(run) if run.is_main else Outcome()
+
+
+def prepare(job: Job, host: Host) -> Run:
+    """Build everything before step 1; the same on a first and on a resumed attempt."""
+    with phase(host, "load"):
+        settings, task = job.settings, load_task(job.spec.task)
+        precision = choose_precision(settings.precision, job.device)
+        accelerator = start_accelerator(job.ranks, job.device, precision)
+        rows = {split: read_rows(job.dataset, split, len(job.spec.labels)) for split in ("train", "validation")}
+        timeline = build_timeline(job, rows["train"], len(rows["validation"]))
+        seed_everything(settings.seed)
+        module = task.build_model(job.spec, job.weights, pretrained=True)
+        groups = task.parameter_groups(module)
+        freeze(module, groups, settings.freeze.encoder, settings.freeze.first_layers)
+        before = snapshot(module)
+        module.to(accelerator.device)
+    run = Run(
+        job=job,
+        host=host,
+        task=task,
+        accelerator=accelerator,
+        train=rows["train"],
+        validation=rows["validation"],
+        timeline=timeline,
+        module=module,
+        wrapped=module,
+        before=before,
+        class_weights=class_weights(job, rows["train"], accelerator.device),
+        micro=micro_batch_size(settings.batch, settings.micro_batch, job.ranks),
+        meter=Meter(timeline.steps),
+    )
+    run.state.fingerprints = [fingerprint(job, precision)]
+    with phase(host, "first-batch"):
+        _try_longest_batch(run, groups)
+    run.parameters = {name: p for name, p in named_parameters(module).items() if p.requires_grad}
+    run.optimizer = build_optimizer(run.parameters, settings.learning_rate, settings.weight_decay)
+    seed_everything(settings.seed + accelerator.process_index)
+    return run
+
+
+def build_timeline(job: Job, train_rows: Rows, validation_rows: int) -> Timeline:
+    """Work out steps, evaluations and checkpoints.
+
+    Raises:
+        ConfigError: Early stopping without validation rows.
+    """
+    settings = job.settings
+    if settings.early_stopping is not None and not validation_rows:
+        raise ConfigError("training.early_stopping needs validation rows: the dataset has none; set data.splits.")
+    epoch = ceil(len(train_rows) / settings.batch)
+    steps = settings.steps or max(1, ceil((settings.epochs or 1.0) * epoch))
+    return Timeline(
+        lengths=train_rows.lengths,
+        batch=settings.batch,
+        steps=steps,
+        seed=settings.seed,
+        groups=settings.length_groups,
+        evaluate_every=settings.evaluate_every_steps or epoch,
+        checkpoint_every=settings.checkpoints.every_steps or max(1, min(200, round(steps / 10))),
+    )
+
+
+def class_weights(job: Job, rows: Rows, device: torch.device) -> torch.Tensor | None:
+    """Return the weight of each class, (classes,) fp32, or None.
+
+    Raises:
+        ConfigError: The recipe's list has another length than the labels.
+    """
+    asked, classes = job.settings.class_weights, len(job.spec.labels)
+    if asked == "none":
+        return None
+    if asked == "balanced":
+        counts = torch.bincount(torch.from_numpy(rows.labels), minlength=classes).clamp(min=1)
+        return (len(rows) / (classes * counts)).float().to(device)
+    if len(asked) != classes:
+        raise ConfigError(f"training.class_weights has {len(asked)} values: the data has {classes} labels.")
+    return torch.tensor(asked, dtype=torch.float32, device=device)
+
+
+def backward(run: Run, parts: list[MicroBatch], rows: int) -> torch.Tensor:
+    """Add the gradients of this rank's part of a global batch of `rows` rows; return the sum of its losses.
+
+    The loss of a step is the mean over the rows of all ranks and micro-batches, not a mean of means: each micro-batch
+    is scaled by the global count, and by the number of ranks, since their gradients are averaged.
+    """
+    settings, world = run.job.settings, run.accelerator.num_processes
+    pad_to = run.job.spec.max_length if settings.padding == "max-length" else None
+    loss_sum = torch.zeros((), device=run.accelerator.device, dtype=torch.float64)
+    for number, part in enumerate(parts):
+        last = number == len(parts) - 1
+        with nullcontext() if last else run.accelerator.no_sync(run.wrapped):
+            inputs = run.task.collate(run.train.pick(part.rows), run.job.pad_token_id, pad_to)
+            labels = torch.from_numpy(run.train.labels[part.rows]).to(run.accelerator.device)
+            logits = run.wrapped(**{name: tensor.to(run.accelerator.device) for name, tensor in inputs.items()})
+            losses = run.task.losses(logits, labels, settings.label_smoothing, run.class_weights)
+            loss = losses.sum() * part.weight
+            run.accelerator.backward(loss * (world / rows))
+        loss_sum += loss.detach()
+        run.host.alive()
+    return loss_sum
+
+
+def train_step(run: Run) -> bool:
+    """Do one optimizer step; return whether the ranks agreed to stop after it."""
+    state, settings, timeline = run.state, run.job.settings, run.timeline
+    world, rank = run.accelerator.num_processes, run.accelerator.process_index
+    batch = timeline.batch_at(state.step)
+    run.wrapped.train()
+    loss_sum = backward(run, micro_batches(batch, rank, world, run.micro), len(batch))
+    summed, stop = total(run.accelerator, loss_sum, float(run.host.should_stop()))
+    loss = summed / len(batch)
+    check_finite_step(state.step + 1, loss, None)
+    norm = clip(run.parameters, settings.clip_norm)
+    check_finite_step(state.step + 1, loss, norm)
+    rate = settings.learning_rate * rate_factor(settings.schedule, state.step, timeline.steps, settings.warmup)
+    set_rate(run.optimizer, rate)
+    run.optimizer.step()
+    run.optimizer.zero_grad(set_to_none=True)
+
+    pad_to = run.job.spec.max_length if settings.padding == "max-length" else None
+    real, computed = tokens_of(run.train.lengths, batch, world, run.micro, pad_to)
+    state.step += 1
+    state.loss_sum, state.loss_rows = state.loss_sum + summed, state.loss_rows + len(batch)
+    state.rows, state.tokens = state.rows + len(batch), state.tokens + real
+    state.computed_tokens += computed
+    if run.is_main:
+        run.host.advance(1, **run.meter.step(state.step, loss, rate, len(batch), real))
+        run.host.record("step", step=state.step, loss=loss, rate=rate, norm=norm, rows=len(batch), tokens=real)
+    check_divergence(state, loss, settings.divergence_loss or 10 * log(max(2, len(run.job.spec.labels))))
+    return stop > 0
+
+
+def evaluate_if_due(run: Run) -> None:
+    """Measure the current weights on the validation rows, where due and not yet done, and keep the best."""
+    state = run.state
+    if state.evaluated_at == state.step or not run.timeline.evaluation_due(state.step) or not len(run.validation):
+        return
+    with phase(run.host, "evaluate"):
+        index = torch.arange(len(run.validation)).numpy()[run.accelerator.process_index :: run.job.ranks]
+        precision = state.fingerprints[-1]["precision"]
+        rows = run.validation.pick(index)
+        logits = predict_logits(run.module, rows, run.task, run.job.pad_token_id, EVALUATION_BATCH, precision)
+        run.host.alive()
+        logits = gather_rows(run.accelerator, index, logits, len(run.validation))
+    metrics = run.task.metrics(run.validation.labels, logits)
+    if not all(map(torch.isfinite, map(torch.tensor, metrics.values()))):
+        raise ConfigError(f"Validation logits are not finite after step {state.step}: lower training.learning_rate.")
+    state.evaluations.append(
+        {
+            "step": state.step,
+            "epoch": state.step / run.timeline.steps_an_epoch,
+            "train_loss": state.loss_sum / max(1, state.loss_rows),
+            "validation": metrics,
+            "collapsed": is_collapsed(run.validation.labels, logits.argmax(axis=1)),
+        }
+    )
+    state.evaluated_at, state.loss_sum, state.loss_rows = state.step, 0.0, 0
+    metric = run.job.settings.best_metric
+    if judge(state, metric, metrics[metric], run.job.settings.early_stopping) and run.is_main:
+        run.best = {name: tensor.detach().to("cpu", copy=True) for name, tensor in run.module.state_dict().items()}
+    if run.is_main:
+        run.host.record("evaluation", **state.evaluations[-1])
+        shown = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+        run.host.note(f"step {state.step}: validation {shown}")
+
+
+def _try_longest_batch(run: Run, groups: dict[str, list[str]]) -> None:
+    """Run the longest batch unrecorded: memory runs out now or never, and tensors without a gradient show.
+
+    The generators are seeded afterwards and no weight moves. Ranks do it twice, since the gradient buckets of
+    `DistributedDataParallel` take their final layout after the first pass: a resumed run must sum in the same order.
+    """
+    batch = run.timeline.longest_batch()
+    if not len(batch):
+        raise KubetuneError("The dataset has no training rows: prepare should have refused it.")
+    world, rank = run.accelerator.num_processes, run.accelerator.process_index
+    parts = micro_batches(batch, rank, world, run.micro)
+    run.module.train()
+    backward(run, parts[:1], len(batch))
+    run.unused = drop_unused(run.module, groups)
+    run.module.zero_grad(set_to_none=True)
+    run.wrapped = run.accelerator.prepare(run.module)
+    for _ in range(2 if world > 1 else 0):
+        backward(run, parts[:1], len(batch))
+        run.module.zero_grad(set_to_none=True)
+    if bad := not_finite(run.module):
+        raise KubetuneError(f"Weight {bad} is not finite before step 1: this is a bug of kubetune.")

@@ -1,0 +1,65 @@
+"""A run in progress: what the steps of the loop share."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from accelerate import Accelerator
+
+from kubetune.tasks.base import Task
+from kubetune.training.batches import Timeline
+from kubetune.training.job import Host, Job
+from kubetune.training.meter import Meter, process_seconds
+from kubetune.training.parameters import Snapshot
+from kubetune.training.rows import Rows
+from kubetune.training.state import State
+
+
+@dataclass
+class Run:
+    """Everything a run in progress consists of.
+
+    Attributes:
+        module: The bare module, on its device.
+        wrapped: The same, wrapped for the ranks and the precision.
+        parameters: Trainable ones by name.
+        before: Snapshot of all parameters before step 1.
+        unused: Names that no gradient reaches.
+        best: Best weights so far (rank 0 only).
+        micro: Rows a rank computes at once.
+    """
+
+    job: Job
+    host: Host
+    task: Task
+    accelerator: Accelerator
+    train: Rows
+    validation: Rows
+    timeline: Timeline
+    module: torch.nn.Module
+    wrapped: torch.nn.Module
+    before: dict[str, Snapshot]
+    class_weights: torch.Tensor | None
+    micro: int
+    meter: Meter
+    optimizer: torch.optim.AdamW = field(init=False)
+    parameters: dict[str, torch.nn.Parameter] = field(default_factory=dict)
+    unused: list[str] = field(default_factory=list)
+    state: State = field(default_factory=State)
+    best: dict[str, torch.Tensor] | None = None
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this is rank 0, which writes and speaks."""
+        return bool(self.accelerator.is_main_process)
+
+
+@contextmanager
+def phase(host: Host, name: str) -> Iterator[None]:
+    """Record wall and CPU seconds of a part of the run."""
+    wall, cpu = time.perf_counter(), process_seconds()
+    yield
+    seconds = time.perf_counter() - wall
+    host.record("phase", phase=name, wall_seconds=seconds, cpu_seconds=process_seconds() - cpu)
