@@ -1,6 +1,7 @@
 """What earlier artifacts say of the data and the model, picked for a person."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,29 +36,26 @@ def data_facts(dataset: Mapping[str, Any], lengths: Ints, document: Mapping[str,
     facts = {
         "Cleaning": ", ".join(dataset["cleaning"]) or "none",
         "Length of test rows": f"median {middle} tokens, 95 % up to {high}, longest {longest}",
-        "Maximum length": f"{dataset['max_length']} tokens; {document['truncated']:,} test rows were cut",
+        "Maximum length": f"{dataset['max_length']} tokens; test rows cut: {document['truncated']:,}",
     }
     return {"splits": splits, "classes": classes, "facts": facts}
 
 
 def model_facts(spec: Mapping[str, Any], training: Mapping[str, Any]) -> dict[str, str]:
-    """Return name → value of the model's specification, its head and the plain numbers of its training.
+    """Return name → value of the model's specification and of its training, where it is known.
 
     Args:
         spec: `kubetune.json`.
         training: `training.json`, or empty.
     """
+    dropout = spec["encoder_dropout"]
+    head = {name: value for name, value in spec["head"].items() if value is not None and name != "kind"}
     found = {
-        "Task": spec["task"],
-        "Architecture": spec["architecture"],
-        "Head": ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in spec["head"].items()) or "none",
-        "Encoder dropout": "as the checkpoint says"
-        if spec["encoder_dropout"] is None
-        else f"{spec['encoder_dropout']:g}",
+        "Architecture": _head(spec["architecture"], head),
+        "Encoder dropout": "as the checkpoint says" if dropout is None else f"{dropout:g}",
         "Maximum length": f"{spec['max_length']} tokens",
     }
-    plain = {name: value for name, value in training.items() if isinstance(value, str | int | float)}
-    return found | {f"Training: {name.replace('_', ' ')}": _shown(value) for name, value in plain.items()}
+    return found | _parameters(training.get("parameters", ())) | _training(training)
 
 
 def learning_points(training: Mapping[str, Any]) -> tuple[list[dict[str, float]], str, float | None]:
@@ -65,14 +63,48 @@ def learning_points(training: Mapping[str, Any]) -> tuple[list[dict[str, float]]
 
     Args:
         training: `training.json`, or empty.
+
+    Returns:
+        `{"step", "train_loss", <validation metrics>}` an evaluation; metric; step or None.
     """
-    points = [dict(point) for point in training.get("evaluations", ())]
-    return points, training.get("best_metric", "macro_f1"), training.get("best_step")
+    points = [
+        {"step": point["step"], "train_loss": point["train_loss"], **point["validation"]}
+        for point in training.get("evaluations", ())
+    ]
+    best = training.get("best")
+    return points, best["metric"] if best else "macro_f1", best["step"] if best else None
 
 
-def _shown(value: str | float) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    return f"{value:.4g}" if isinstance(value, float) else one_line(value, 80)
+def _head(architecture: str, head: Mapping[str, Any]) -> str:
+    if architecture != "own":
+        head = {name: value for name, value in head.items() if name == "dropout"}
+    values = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in sorted(head.items()))
+    titles = {
+        "stock": "encoder with its own classification head",
+        "own": "encoder with our head",
+        "bilstm": "bidirectional LSTM, trained from scratch",
+    }
+    return f"{titles[architecture]}{f' ({values})' if values else ''}"
+
+
+def _parameters(table: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    sizes = [(math.prod(row["shape"]), row["trainable"]) for row in table]
+    total, trained = sum(size for size, _ in sizes), sum(size for size, trainable in sizes if trainable)
+    return {"Parameters": f"{total:,}, of which {trained:,} were trained"} if total else {}
+
+
+def _training(training: Mapping[str, Any]) -> dict[str, str]:
+    found = {}
+    if training.get("steps"):
+        early = ", stopped early" if training["stopped_early"] else ""
+        found["Training"] = f"{training['steps']:,} steps over {training['rows']:,} rows{early}"
+        found["Tokens"] = f"{training['tokens']:,}, padded by a factor of {training['padding_ratio']:.2f}"
+        found["Precision in training"] = training["precision"]
+    if best := training.get("best"):
+        value = f"{best['value']:.3f}"
+        found["Weights kept"] = f"of step {best['step']:,}, by validation {best['metric'].replace('_', ' ')} {value}"
+    if settings := training.get("settings"):
+        found["Learning rate"] = f"{settings['learning_rate']:g}, {settings['schedule']} schedule"
+        found["Batch"] = f"{settings['batch']} rows a step"
+        found["Seed"] = str(settings["seed"])
+    return found

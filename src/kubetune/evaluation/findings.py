@@ -112,7 +112,7 @@ def confusions(document: Mapping[str, Any], most: int) -> list[dict[str, Any]]:
         for predicted, rows in enumerate(counts)
         if rows and true != predicted
     ]
-    return sorted(pairs, key=lambda pair: -pair["rows"])[:most]
+    return sorted(pairs, key=lambda pair: (-pair["rows"], -pair["share"]))[:most]
 
 
 def _weak_slices(document: Mapping[str, Any]) -> Iterator[Finding]:
@@ -141,10 +141,13 @@ def _calibration(document: Mapping[str, Any]) -> Iterator[Finding]:
     if ece <= GOOD_ECE:
         yield Finding("good", f"Its confidence can be taken at its word: calibration error {ece:.1%}.")
         return
-    lean = "over-confident" if confidence > accuracy else "under-confident"
+    gap = confidence - accuracy
+    lean = "Its confidence is off now up, now down"
+    if abs(gap) > ece / 2:
+        lean = "It is over-confident" if gap > 0 else "It is under-confident"
     yield Finding(
         "note",
-        f"It is {lean}: mean confidence {confidence:.1%}, accuracy {accuracy:.1%}, calibration error {ece:.1%}.",
+        f"{lean}: mean confidence {confidence:.1%}, accuracy {accuracy:.1%}, calibration error {ece:.1%}.",
     )
 
 

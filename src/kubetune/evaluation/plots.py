@@ -53,6 +53,8 @@ STYLE: Any = {
     "text.parse_math": False,  # a dollar sign in a label is a dollar sign
 }
 WIDTH = 6.4
+FIRM_ROWS = 10
+"""Confidence bins with fewer rows get a bar but no point."""
 
 
 def reliability_diagram(calibration: Sequence[Mapping[str, Any]]) -> str:
@@ -62,14 +64,10 @@ def reliability_diagram(calibration: Sequence[Mapping[str, Any]]) -> str:
     with _Drawing("reliability", WIDTH, 4.6, "Reliability diagram: accuracy by confidence") as drawing:
         upper, lower = drawing.figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
         upper.plot([0, 1], [0, 1], color=MUTED, linestyle="--", linewidth=1)
-        upper.bar(centres, [part["accuracy"] for part in calibration], width * 0.86, color=ACCENT, alpha=0.35)
-        upper.plot(
-            [part["confidence"] for part in calibration],
-            [part["accuracy"] for part in calibration],
-            color=ACCENT,
-            marker="o",
-            markersize=4,
-        )
+        upper.bar(centres, [part["accuracy"] for part in calibration], width * 0.86, color=ACCENT, alpha=0.3)
+        firm = [part for part in calibration if part["rows"] >= FIRM_ROWS]
+        confidence, accuracy = ([part[name] for part in firm] for name in ("confidence", "accuracy"))
+        upper.plot(confidence, accuracy, color=ACCENT, marker="o", markersize=4)
         upper.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy")
         lower.bar(centres, [part["rows"] for part in calibration], width * 0.86, color=MUTED)
         lower.set(xlabel="confidence", ylabel="rows")
@@ -125,20 +123,24 @@ def confusion_map(counts: Sequence[Sequence[int]], names: Sequence[str]) -> str:
 
 
 def learning_curve(evaluations: Sequence[Mapping[str, float]], metric: str, best_step: float | None) -> str:
-    """Draw validation loss and the best-checkpoint metric against the step.
+    """Draw the metric that picked the weights, and validation and training loss, against the step.
 
     Args:
-        evaluations: `{"step", "loss", <metric>, …}` an evaluation, in order.
+        evaluations: `{"step", "train_loss", "loss", <metric>, …}` an evaluation, in order.
         metric: Name of the metric that picked the weights.
         best_step: Step whose weights were kept.
     """
     steps = [point["step"] for point in evaluations]
-    names = [name for name in dict.fromkeys((metric, "loss")) if all(name in point for point in evaluations)]
+    names = list(dict.fromkeys((metric, "loss")))
     with _Drawing("learning", WIDTH, 1.9 * len(names) + 0.5, "Validation metrics during training") as drawing:
         panels = drawing.figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
         for name, axes in zip(names, panels, strict=True):
-            axes.plot(steps, [point[name] for point in evaluations], color=ACCENT, marker="o", markersize=4)
-            axes.set_ylabel(f"validation {name.replace('_', ' ')}")
+            values = [point[name] for point in evaluations]
+            axes.plot(steps, values, color=ACCENT, marker="o", markersize=4, label="validation")
+            axes.set_ylabel(name.replace("_", " "))
+            if name == "loss":
+                axes.plot(steps, [point["train_loss"] for point in evaluations], color=MUTED, label="training")
+                axes.legend(frameon=False)
             if best_step is not None:
                 axes.axvline(best_step, color=GOOD, linestyle="--", linewidth=1)
         panels[-1].set_xlabel("optimizer step (dashed: the weights that were kept)")

@@ -67,7 +67,7 @@ def hardest(table: pa.Table, names: Sequence[str], most: int) -> list[Mapping[st
     columns = [name for name in ("raw_text", "raw_text_pair") if name in table.column_names]
     return [
         {
-            "row_id": one_line(row["row_id"], 16),
+            "row_id": one_line(row["row_id"], 80),
             "texts": [one_line(row[name]) for name in columns],
             "label": one_line(names[row["label"]], 60),
             "prediction": one_line(names[row["prediction"]], 60),

@@ -14,7 +14,7 @@ from kubetune.config.evaluation import LOWER_IS_BETTER
 from kubetune.evaluation import plots
 from kubetune.evaluation.facts import data_facts, learning_points, model_facts
 from kubetune.evaluation.findings import MAIN_METRIC, confusions, findings
-from kubetune.evaluation.metrics import Ints
+from kubetune.evaluation.metrics import METRICS, Ints
 from kubetune.evaluation.predictions import hardest
 from kubetune.evaluation.shown import number, one_line, signed
 from kubetune.evaluation.slices import FEW_ROWS
@@ -64,25 +64,27 @@ def render(document: Mapping[str, Any], evidence: Evidence) -> str:
         document: Content of `metrics.json`.
         evidence: What else is shown.
     """
+    cases = hardest(evidence.predictions, document["labels"], evidence.hardest)
     lengths, correct = (evidence.predictions[name].to_numpy() for name in ("length", "correct"))
     names = [one_line(name, 60) for name in document["labels"]]
+    drawings = _draw(document, names, lengths, correct, evidence.training)
     shown = {
         "title": f"Evaluation of a {document['task'].replace('-', ' ')} model",
         "subtitle": f"{len(names)} classes, {document['rows']:,} test rows, {evidence.spec['architecture']} head",
         "verdict": _verdict(document, evidence.thresholds),
         "findings": findings(document),
-        "headline": [_headline(metric, document) for metric in document["metrics"]],
+        "headline": [_headline(metric, document) for metric in METRICS],
         "baselines": [_baseline(name, document) for name in _ordered(document)],
         "confusion": _confusion_rows(document["confusion"], names) if len(names) <= TABLE_CLASSES else None,
         "confusions": confusions(document, TOP_CONFUSIONS),
         "names": names,
-        "plots": _draw(document, names, lengths, correct, evidence.training),
-        "hardest": hardest(evidence.predictions, names, evidence.hardest),
+        "plots": drawings,
+        "hardest": cases,
         "data": data_facts(evidence.dataset, lengths, document),
         "model": model_facts(evidence.spec, evidence.training),
         "few_rows": FEW_ROWS,
         "marks": MARKS,
-        "contents": _contents(bool(evidence.training)),
+        "contents": _contents(mistakes=bool(cases), training=drawings["learning"] is not None),
         "css": files("kubetune.evaluation").joinpath("report.css").read_text(encoding="utf-8"),
     }
     page: str = _template().render({**document, **shown})
@@ -105,7 +107,7 @@ def _template() -> Any:
 
 def _verdict(document: Mapping[str, Any], thresholds: int) -> dict[str, Any]:
     bars = {0: "The recipe sets no thresholds", 1: "The recipe's one threshold is met"}
-    sentence = bars.get(thresholds, f"All {thresholds} thresholds of the recipe are met")
+    sentence = bars.get(thresholds, f"Each of the recipe's {thresholds} thresholds is met")
     model = document["metrics"][MAIN_METRIC]
     return {
         "passed": document["verdict"]["code"] == 0,
@@ -183,7 +185,8 @@ def _draw(
     }
 
 
-def _contents(trained: bool) -> list[tuple[str, str]]:
+def _contents(**present: bool) -> list[tuple[str, str]]:
+    """Anchors and names of the sections, without those that are said not to be present."""
     entries = [
         ("headline", "Headline"),
         ("classes", "Classes"),
@@ -196,4 +199,4 @@ def _contents(trained: bool) -> list[tuple[str, str]]:
         ("model", "Model"),
         ("method", "Method"),
     ]
-    return [entry for entry in entries if trained or entry[0] != "training"]
+    return [entry for entry in entries if present.get(entry[0], True)]

@@ -1,0 +1,96 @@
+import time
+
+import numpy as np
+import pytest
+
+from kubetune.evaluation.intervals import bootstrap, estimate, label_estimates
+from kubetune.evaluation.metrics import METRICS, Scores, calibration_error, confusion, measure_counts
+
+
+def scores(labels: np.ndarray, probabilities: np.ndarray) -> Scores:
+    return Scores.from_probabilities(probabilities, labels)
+
+
+def test_equal_seeds_give_equal_bits_and_other_seeds_do_not(simulate) -> None:
+    labels, probabilities = simulate(300, 4)
+    first, second, third = (
+        bootstrap(labels, {"model": scores(labels, probabilities)}, 4, 200, seed).metrics["model"] for seed in (0, 0, 1)
+    )
+    for metric in METRICS:
+        assert np.array_equal(first[metric], second[metric])
+        assert not np.array_equal(first[metric], third[metric])
+
+
+def test_samples_scatter_like_resampled_rows(simulate) -> None:
+    """The count form must have the spread of the plain one: draw rows, measure, repeat."""
+    labels, probabilities = simulate(250, 3)
+    fast = bootstrap(labels, {"model": scores(labels, probabilities)}, 3, 2000, 0).metrics["model"]
+    draw = np.random.default_rng(5)
+    slow: dict[str, list[float]] = {metric: [] for metric in METRICS}
+    for _ in range(400):
+        rows = draw.integers(250, size=250)
+        drawn, truth = scores(labels[rows], probabilities[rows]), labels[rows]
+        plain = measure_counts(np.bincount(truth * 3 + drawn.predictions, minlength=9).reshape(3, 3))
+        plain |= {"loss": drawn.losses.mean(), "ece": calibration_error(drawn.confidence, truth == drawn.predictions)}
+        for metric, value in plain.items():
+            slow[metric].append(float(value))
+    for metric in METRICS:
+        assert fast[metric].mean() == pytest.approx(np.mean(slow[metric]), abs=4 * np.std(slow[metric]) / 20)
+        assert fast[metric].std() == pytest.approx(np.std(slow[metric]), rel=0.15)
+
+
+def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
+    """200 worlds with a true accuracy of 0.8: the 95 % interval must hold it in about 190 of them."""
+    draw, covered = np.random.default_rng(7), 0
+    for world in range(200):
+        labels = draw.integers(2, size=300)
+        predictions = np.where(draw.random(300) < 0.8, labels, 1 - labels)
+        found = label_estimates(confusion(labels, predictions, 2), 200, world)["accuracy"]
+        covered += found.low <= 0.8 <= found.high
+    assert 0.9 <= covered / 200 <= 0.985
+
+
+def test_differences_are_paired(simulate) -> None:
+    """Two systems that differ on five rows only: the paired interval is far narrower than the unpaired one."""
+    labels, probabilities = simulate(500, 3)
+    other = probabilities.copy()
+    other[:5] = np.eye(3)[(labels[:5] + 1) % 3]
+    systems = {"model": scores(labels, probabilities), "other": scores(labels, other)}
+    sampled = bootstrap(labels, systems, 3, 1000, 0).metrics
+    paired = estimate(0, sampled["model"]["accuracy"] - sampled["other"]["accuracy"])
+    alone = estimate(0, sampled["model"]["accuracy"])
+    assert paired.high - paired.low < 0.5 * (alone.high - alone.low)
+    same = bootstrap(labels, {"model": systems["model"], "twin": systems["model"]}, 3, 100, 0).metrics
+    for metric in METRICS:
+        assert np.array_equal(same["model"][metric], same["twin"][metric])
+
+
+def test_a_class_that_a_draw_misses_does_not_spoil_its_interval() -> None:
+    labels = np.array([0] * 60 + [1])
+    certain = np.eye(2)[labels] * 0.9 + 0.05
+    sampled = bootstrap(labels, {"model": scores(labels, certain)}, 2, 300, 0)
+    assert np.isnan(sampled.class_f1["model"][:, 1]).any()
+    assert estimate(1.0, sampled.class_f1["model"][:, 1]).low == 1.0
+    assert np.isfinite(sampled.metrics["model"]["macro_f1"]).all()
+
+
+def test_one_row_and_a_perfect_model_have_an_interval() -> None:
+    labels = np.array([1])
+    sampled = bootstrap(labels, {"model": scores(labels, np.array([[0.2, 0.8]]))}, 2, 100, 0).metrics["model"]
+    assert estimate(1.0, sampled["accuracy"]).as_dict() == {"value": 1.0, "low": 1.0, "high": 1.0}
+
+
+def test_chunks_do_not_change_the_samples(simulate, monkeypatch) -> None:
+    labels, probabilities = simulate(200, 5)
+    whole = bootstrap(labels, {"model": scores(labels, probabilities)}, 5, 100, 0).metrics["model"]
+    monkeypatch.setattr("kubetune.evaluation.intervals.CHUNK_CELLS", 300)
+    parts = bootstrap(labels, {"model": scores(labels, probabilities)}, 5, 100, 0).metrics["model"]
+    assert all(np.array_equal(whole[metric], parts[metric]) for metric in METRICS)
+
+
+def test_label_metrics_of_100_000_rows_cost_little(simulate) -> None:
+    labels, probabilities = simulate(100_000, 6)
+    counts = confusion(labels, probabilities.argmax(axis=1), 6)
+    start = time.process_time()
+    label_estimates(counts, 1000, 0)
+    assert time.process_time() - start < 1.0  # measured 0.05 s; resampling the rows takes about 20 s
