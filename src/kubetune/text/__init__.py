@@ -1,0 +1,1 @@
+"""Pure text functions that `prepare` and the server share, so that both see the same text."""

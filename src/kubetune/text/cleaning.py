@@ -1,0 +1,134 @@
+"""Cleaning steps by name. `prepare` runs them over the data set, the server over each request.
+
+Each step is pure, idempotent and linear in the length of the text, hostile text included. URLs and mentions become
+the plain words that encoders trained on tweets know (`http`, `@user`): they say that something was there without
+teaching the model names, and any word-piece vocabulary can spell them.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from types import MappingProxyType
+
+from kubetune.errors import ConfigError
+from kubetune.text.markup import strip_html
+from kubetune.text.unicode_forms import normalize
+
+URL = re.compile(r"\b(?:https?://|www\.)[^\s<>\"]+", re.IGNORECASE)
+MENTION = re.compile(r"(?<![\w@])@\w+")
+HASHES = re.compile(r"(?<![\w#])#+(?=\w)")
+
+
+def clean(text: str, steps: Sequence[str]) -> str:
+    """Return `text` after the named steps, in their order.
+
+    Args:
+        text: Any string.
+        steps: Names from `STEPS`.
+
+    Raises:
+        ConfigError: A name is unknown.
+    """
+    for name in steps:
+        step = STEPS.get(name)
+        if step is None:
+            raise ConfigError(f"Cleaning step {name!r} does not exist: allowed are {', '.join(STEPS)}.")
+        text = step(text)
+    return text
+
+
+def compose(text: str) -> str:
+    """Unicode NFC: one form for letters that can be written in several."""
+    return normalize("NFC", text)
+
+
+def replace_urls(text: str) -> str:
+    """`https://…` and `www.…`, up to the next white space, quote or angle bracket, become `http`."""
+    return URL.sub("http", text)
+
+
+def replace_mentions(text: str) -> str:
+    """`@name` becomes `@user`; the `@` of a mail address is none."""
+    return MENTION.sub("@user", text)
+
+
+def unmark_hashtags(text: str) -> str:
+    """`#word` becomes `word`: the word often carries the label, the mark only splits it off."""
+    return HASHES.sub("", text)
+
+
+def collapse_whitespace(text: str) -> str:
+    """Each run of white space (line ends included) becomes one space; none is left at the ends."""
+    return " ".join(text.split())
+
+
+def lower_case(text: str) -> str:
+    """Lower case by Unicode's rules."""
+    return text.lower()
+
+
+def keep_emoji(text: str) -> str:
+    """Emoji stay, with a space on each side: glued to a word they would make a word piece of both unknown."""
+    return _each_emoji(text, lambda emoji, name: emoji)
+
+
+def spell_emoji(text: str) -> str:
+    """Emoji become their English names: `grinning face`."""
+    return _each_emoji(text, lambda emoji, name: name.strip(":").replace("_", " "))
+
+
+def _each_emoji(text: str, write: Callable[[str, str], str]) -> str:
+    """Replace each emoji, the longest sequence first, and part it from its neighbours by white space.
+
+    The package's own tokenizer is quadratic on chains of joined emoji, so only its table is used.
+    """
+    if text.isascii():
+        return text
+    first, longest, names = _emoji_table()
+    pieces: list[str] = []
+    done = 0
+    for start in (found.start() for found in first.finditer(text)):
+        if start < done:
+            continue
+        size = next((n for n in range(longest, 0, -1) if text[start : start + n] in names), 0)
+        if size:
+            _part(pieces, text[done:start])
+            _part(pieces, write(text[start : start + size], names[text[start : start + size]]))
+            done = start + size
+    _part(pieces, text[done:])
+    return "".join(pieces)
+
+
+def _part(pieces: list[str], piece: str) -> None:
+    """Append `piece`, with a space before it unless one of the two sides has white space there."""
+    if not piece:
+        return
+    if pieces and not pieces[-1][-1].isspace() and not piece[0].isspace():
+        pieces.append(" ")
+    pieces.append(piece)
+
+
+@cache
+def _emoji_table() -> tuple[re.Pattern[str], int, dict[str, str]]:
+    """Return a pattern of the characters that begin an emoji, the longest sequence, and each one's English name."""
+    import emoji
+
+    names = {chars: str(data["en"]) for chars, data in emoji.EMOJI_DATA.items()}
+    first = "".join(sorted({re.escape(chars[0]) for chars in names}))
+    return re.compile(f"[{first}]"), max(map(len, names)), names
+
+
+STEPS: Mapping[str, Callable[[str], str]] = MappingProxyType(
+    {
+        "unicode-nfc": compose,
+        "html": strip_html,
+        "urls": replace_urls,
+        "mentions": replace_mentions,
+        "hashtags": unmark_hashtags,
+        "whitespace": collapse_whitespace,
+        "lower-case": lower_case,
+        "emoji-keep": keep_emoji,
+        "emoji-spell": spell_emoji,
+    }
+)
+"""Every step of `data.cleaning`, by name."""
