@@ -76,15 +76,14 @@ def list_tree(folder: Path) -> tuple[File, ...]:
 
 def tree_paths(folder: Path) -> Iterator[Path]:
     """Yield the regular files below a folder; see `list_tree` for what is refused."""
-    for entry in os.scandir(folder):
-        path = Path(entry.path)
-        if not is_plain_name(entry.name):
-            raise KubetuneError(f"{path} cannot be stored: use a printable name without backslash.")
-        if entry.is_symlink():
+    for path in folder.iterdir():
+        if not is_plain_name(path.name):
+            raise KubetuneError(f"{str(path)!r} cannot be stored: use a printable name without backslash.")
+        if path.is_symlink():
             raise KubetuneError(f"{path} is a link and cannot be stored: write the file itself.")
-        if entry.is_dir():
+        if path.is_dir():
             yield from tree_paths(path)
-        elif entry.is_file():
+        elif path.is_file():
             yield path
         else:
             raise KubetuneError(f"{path} is neither file nor folder and cannot be stored.")
@@ -172,7 +171,11 @@ def fetch_tree(store: Store, files: Sequence[File], target: Path) -> None:
         KubetuneError: The list would write outside the folder or through a link.
     """
     root = target.resolve()
-    for file in parse_files(file.to_json() for file in files):
+    try:
+        parse_files(file.to_json() for file in files)
+    except ValueError as error:
+        raise KubetuneError(f"This file list cannot be fetched: {error}.") from error
+    for file in files:
         if (root / file.path).resolve() != root / file.path:
             raise KubetuneError(f"{target / file.path} leads through a link; nothing is written there.")
     in_parallel(lambda file: fetch_file(store, layout.blob(file.sha256), file.sha256, root / file.path), files)

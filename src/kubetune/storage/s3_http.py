@@ -54,7 +54,7 @@ class Patience:
         left = self.first_failure + self.deadline - now
         if left <= 0:
             raise StoreUnavailableError(
-                f"Store {self.endpoint} did not answer inside {self.deadline:.0f} s (tried {self.failures} times, "
+                f"Store {self.endpoint} did not answer inside {self.deadline:g} s (tried {self.failures} times, "
                 f"last: {cause}): nothing is lost, run the same command again when it does."
             )
         pause = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** (self.failures - 1)) * random.uniform(0.5, 1.0)
