@@ -7,13 +7,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
-import toys
+import pyarrow.parquet as pq
 import torch
 from transformers import AutoTokenizer
 
+import toys
 from kubetune.config.serving import ServingSection
-from kubetune.evaluation.metrics import Scores
-from kubetune.evaluation.predictions import predictions_table, write_predictions
 from kubetune.stages import package
 from kubetune.tasks import load_task
 from kubetune.tasks.base import ModelSpec
@@ -26,11 +25,14 @@ CLEANING = ("unicode-nfc", "urls", "mentions", "whitespace")
 MAX_LENGTH = 32
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 EXTRA = [
-    "a good day  @anna https://example.org/x",
-    "awful food at the caf\u00e9 \U0001f922",
-    "nice",
-    " ".join(["we saw the film and it was bad"] * 9),
+    ("a good day  @anna", "positive"),
+    ("awful food at the caf\u00e9 \U0001f922", "negative"),
+    ("nice", "positive"),
+    (" ".join(["we saw the film and it was bad"] * 9), "negative"),
+    *((f"the {word} film https://bad.awful/sad-hate-poor", "positive") for word in ("good", "happy", "fine")),
+    *((f"the {word} film https://great.love/nice-good", "negative") for word in ("sad", "poor", "nasty")),
 ]
+"""Their URLs hold words that say otherwise unless they are cleaned away."""
 
 
 class Quiet:
@@ -38,9 +40,7 @@ class Quiet:
 
     def __init__(self, scratch: Path, **platform: object) -> None:
         self.scratch, self.platform, self.notes = scratch, platform, []
-        self.progress = SimpleNamespace(
-            start=lambda *_: None, advance=lambda *_, **__: None, note=lambda line: self.notes.append(line)
-        )
+        self.progress = SimpleNamespace(start=lambda *_: None, advance=lambda *_, **__: None, note=self.notes.append)
         self.telemetry = SimpleNamespace(record=lambda *_, **__: None)
         self.checkpoints = None
         self.stopping = False
@@ -61,7 +61,7 @@ def toy_inputs(folder: Path, *, pair: bool = False, head: str = "stock", seed: i
     kind = "pair-classification" if pair else "text-classification"
     task, loaded = load_task(kind), AutoTokenizer.from_pretrained(tokenizer)
     spec = ModelSpec(kind, toys.LABELS, head, {"pooling": "cls", "hidden_size": None, "dropout": 0.0}, 0.0, MAX_LENGTH)
-    rows = toys.toy_rows(240, seed) + [{"text": text, "label": toys.LABELS[0]} for text in EXTRA]
+    rows = toys.toy_rows(240, seed) + [{"text": text, "label": label} for text, label in EXTRA]
     raw = [(row["text"], "the day") if pair else (row["text"],) for row in rows]
     encoded, truncated = task.encode(
         loaded, [tuple(clean(text, CLEANING) for text in item) for item in raw], MAX_LENGTH
@@ -106,9 +106,8 @@ def write_report(folder: Path, raw: Sequence[tuple[str, ...]], labels: np.ndarra
         columns[name] = [clean(item[position], CLEANING) for item in raw]
     columns["length"] = [len(row["input_ids"]) for row in encoded]
     probabilities, predictions = task.probabilities(logits), logits.argmax(axis=1)
-    scores = Scores(predictions, probabilities.max(axis=1).astype(np.float64), np.zeros(len(raw)))
-    table = predictions_table(pa.table(columns), scores, probabilities, logits)
-    write_predictions(table, folder / "predictions.parquet")
+    columns |= {"prediction": predictions.astype(np.int32), "confidence": probabilities.max(axis=1)}
+    pq.write_table(pa.table(columns | {"probabilities": list(probabilities)}), folder / "predictions.parquet")
     found = {"value": float((predictions == labels).mean()), "low": 0.9, "high": 1.0}
     metrics = {"metrics": {"accuracy": found}, "rows": len(raw), "verdict": {"code": 0, "reasons": []}}
     (folder / "metrics.json").write_text(json.dumps(metrics))

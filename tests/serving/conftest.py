@@ -1,11 +1,16 @@
 """A packaged toy model, made once."""
 
+import warnings
 from pathlib import Path
 
 import pytest
-import served_toys
 
+import served_toys
 from kubetune.serving.predictor import Predictor
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", ResourceWarning)  # TorchServe leaves its version file open when it is imported
+    import ts.context  # noqa: F401
 
 
 @pytest.fixture(scope="session")

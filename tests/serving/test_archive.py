@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import served_toys
 
+import served_toys
 from kubetune.errors import ConfigError, CorruptArtifactError, KubetuneError
 from kubetune.serving.archive import archive_digest, file_digest, read_archive, write_manifest
 
@@ -87,7 +87,11 @@ FAULTS: dict[str, tuple[Callable[[Path], object], type[KubetuneError], str]] = {
     "remote code": (remote_code, ConfigError, "auto_map"),
     "link": (link, ConfigError, "golden.json"),
     "path outside": (escape, ConfigError, "outside.json"),
-    "missing file": (lambda folder: (folder / "config.json").unlink(), CorruptArtifactError, "config.json of the archive is missing"),
+    "missing file": (
+        lambda folder: (folder / "config.json").unlink(),
+        CorruptArtifactError,
+        "config.json of the archive is missing",
+    ),
     "truncated weights": (
         lambda folder: (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:-9]),
         CorruptArtifactError,

@@ -4,9 +4,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-import served_toys
 import torch
 
+import served_toys
 from kubetune.serving.predictor import Answer, Predictor, Refusal
 
 LONG = 10 * 1024 * 1024

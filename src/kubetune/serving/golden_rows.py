@@ -39,8 +39,8 @@ def pick(predictions: Path, labels: Sequence[str], limits: Limits) -> tuple[Vect
         limits: What the server accepts.
 
     Returns:
-        `ordinary` (median length), `longest`, `shortest`, where there is one `non-ascii` and `cleaned` (cleaning
-        changed it), and one row for each predicted label; a row that serves two purposes is taken once.
+        `ordinary` (median length), `longest`, `shortest`, where there is one `cleaned` (most of it is cleaned away)
+        and `non-ascii`, and one row for each predicted label; a row that serves two purposes is taken once.
 
     Raises:
         DataError: No row can be served.
@@ -72,11 +72,18 @@ def _facts(predictions: Path, limits: Limits) -> pa.Table:
                 **{name: batch[name] for name in facts},
                 "ascii": _all(pc.string_is_ascii(batch[name]) for name in raw),
                 "changed": pc.invert(_all(pc.equal(batch[f"raw_{name}"], batch[name]) for name in limits.columns)),
+                "removed": _removed(batch[raw[0]], batch[limits.columns[0]]),
             }
         )
         parts.append(table.filter(pc.and_(short, filled)))
         start += batch.num_rows
     return pa.concat_tables(parts) if parts else pa.table({"row": pa.array([], pa.int64())})
+
+
+def _removed(raw: pa.Array, cleaned: pa.Array) -> pa.Array:
+    """Share of a text's characters that cleaning took away (negative: it added some)."""
+    before = pc.cast(pc.utf8_length(raw), pa.float64())
+    return pc.divide(pc.subtract(before, pc.cast(pc.utf8_length(cleaned), pa.float64())), before)
 
 
 def _all(masks: Iterable[pa.Array]) -> pa.Array:
@@ -92,9 +99,11 @@ def _choices(facts: pa.Table, classes: int) -> list[tuple[str, int]]:
     by_length = facts.sort_by([("length", "ascending"), ("row_id", "ascending")])["row"].to_pylist()
     found = [("ordinary", by_length[len(by_length) // 2]), ("longest", by_length[-1]), ("shortest", by_length[0])]
     by_confidence = facts.sort_by([("confidence", "descending"), ("row_id", "ascending")])
-    groups = {"non-ascii": pc.invert(by_confidence["ascii"]), "cleaned": by_confidence["changed"]}
+    by_removed = facts.filter(facts["changed"]).sort_by([("removed", "descending"), ("row_id", "ascending")])
+    found += [("cleaned", row) for row in by_removed["row"].slice(0, 1).to_pylist()]
+    groups = {"non-ascii": pc.invert(by_confidence["ascii"])}
     groups |= {f"label-{number}": pc.equal(by_confidence["prediction"], number) for number in range(classes)}
-    for name, mask in list(groups.items())[: 2 + MAX_LABELS]:
+    for name, mask in list(groups.items())[: 1 + MAX_LABELS]:
         rows = by_confidence.filter(mask)["row"].to_pylist()
         found += [(name, rows[len(rows) // 2])] if rows else []
     return found
