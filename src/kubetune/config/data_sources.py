@@ -32,6 +32,8 @@ class FilesData(Section):
     """Split → file or files. `all`: one pool that `prepare` splits."""
     format: Format = "auto"
     """`auto` reads the suffix; `.gz` is understood after any of them."""
+    quotes: bool = True
+    """CSV and TSV: a field may be enclosed in `"`. False: a quote is a character like any other."""
 
     @model_validator(mode="after")
     def pool_or_splits(self) -> "FilesData":
@@ -71,6 +73,8 @@ class PackageData(Section):
     """File below the distribution's root, as listed in its RECORD."""
     format: Format = "auto"
     """`auto` reads the suffix; `.gz` is understood after any of them."""
+    quotes: bool = True
+    """CSV and TSV: a field may be enclosed in `"`. False: a quote is a character like any other."""
 
 
 DataSource = Annotated[HubData | FilesData | SqlData | PackageData, Field(discriminator="kind")]

@@ -1,0 +1,96 @@
+"""What a data source is: a module with two functions, and the record batches that it gives."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+CHUNK = 1 << 20
+"""Bytes read at a time."""
+
+
+@dataclass(frozen=True)
+class FileFact:
+    """A file that was read.
+
+    Attributes:
+        name: Its name without folders, so that a moved file is the same file.
+        sha256: Digest of its bytes as they lie there (compressed, if they do), hex.
+        size: Bytes.
+        rows: Rows that it gave.
+    """
+
+    name: str
+    sha256: str
+    size: int
+    rows: int
+
+
+@dataclass
+class Facts:
+    """What is known of a source once its rows have been read. Same source, same facts.
+
+    Attributes:
+        identity: What the source was when it was read; None: it has no name for that.
+        revision: Commit or version; None: it has none.
+        licence: As its owner states it; None: not stated.
+        files: What was read, in order.
+        surrogates: Characters U+FFFD that stand for lone surrogates, which no UTF-8 file can hold.
+        class_names: Column of class numbers → names by number.
+    """
+
+    identity: str | None = None
+    revision: str | None = None
+    licence: str | None = None
+    files: list[FileFact] = field(default_factory=list)
+    surrogates: int = 0
+    class_names: dict[str, list[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The rows of a source as a stream.
+
+    Attributes:
+        batches: (split, rows) in the source's order; all batches of a split have one schema.
+        facts: Complete once the stream has ended.
+    """
+
+    batches: "Iterator[tuple[str, pa.RecordBatch]]"
+    facts: Facts
+
+
+class Source(Protocol):
+    """A module of this package."""
+
+    def identify(self, source: Any, platform: Mapping[str, Any]) -> str | None:
+        """Return the source's identity without reading its rows; imports nothing heavy where it is files."""
+
+    def read(self, source: Any, encoding: str, platform: Mapping[str, Any], scratch: Path) -> Reading:
+        """Return the rows.
+
+        Args:
+            source: Section `data.source` of this kind.
+            encoding: Of text files; decoding is strict.
+            platform: Deployment settings.
+            scratch: A private folder for what must lie on disk meanwhile.
+        """
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file, hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def digest_of(parts: Any) -> str:
+    """Return one identity for JSON-able parts whose order matters."""
+    return "sha256:" + hashlib.sha256(json.dumps(parts, ensure_ascii=True).encode()).hexdigest()

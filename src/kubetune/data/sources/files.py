@@ -1,0 +1,124 @@
+"""Source `files`: local paths and globs, `s3://bucket/key`, `http(s)://…` and `upload:<digest>/<name>`."""
+
+import glob
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kubetune.config.data_sources import FilesData
+from kubetune.data.sources.base import Facts, Reading, digest_of, file_digest
+from kubetune.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from kubetune.data.sources.tables import TableFile
+
+UPLOAD = "upload:"
+
+
+def identify(source: FilesData, platform: Mapping[str, Any]) -> str | None:
+    """Return the digest of names, order and contents; None as soon as one file is a plain web address.
+
+    Raises:
+        DataError: A file does not exist.
+    """
+    parts = []
+    for split, address in _addresses(source):
+        known = _identity(address, platform)
+        if known is None:
+            return None
+        parts.append([split, *known])
+    return digest_of(parts)
+
+
+def read(source: FilesData, encoding: str, platform: Mapping[str, Any], scratch: Path) -> Reading:
+    """Return the rows of the files; what is remote is downloaded to scratch first.
+
+    Raises:
+        DataError: A file does not exist or breaks a rule.
+        ConfigError: An address cannot be used as configured.
+        TemporaryError: A server did not deliver.
+    """
+    from kubetune.data.sources.tables import TableReader
+
+    facts = Facts(identity=identify(source, platform))
+    files = [
+        _bring(split, address, platform, scratch / f"{number}")
+        for number, (split, address) in enumerate(_addresses(source))
+    ]
+    return Reading(TableReader(source.format, encoding, source.quotes, scratch, facts).read(files), facts)
+
+
+def _addresses(source: FilesData) -> Iterator[tuple[str, str]]:
+    """Yield (split, address) in the recipe's order; what a glob finds is sorted."""
+    for split, given in source.paths.items():
+        for address in [given] if isinstance(given, str) else given:
+            if _scheme(address):
+                yield split, address
+            else:
+                yield from ((split, path) for path in _local(address))
+
+
+def _scheme(address: str) -> str:
+    scheme, found, _ = address.partition("://")
+    if found and scheme not in {"s3", "http", "https"}:
+        raise ConfigError(
+            f"Address {scheme}://… cannot be read: allowed are local paths, s3://bucket/key, http(s)://… and "
+            "upload:<digest>/<name>."
+        )
+    return "upload" if address.startswith(UPLOAD) else scheme if found else ""
+
+
+def _local(address: str) -> list[str]:
+    if Path(address).is_file():
+        return [address]
+    matches = glob.glob(address, recursive=True)  # noqa: PTH207  (Path.glob takes no absolute pattern)
+    found = sorted(path for path in matches if Path(path).is_file())
+    if not found:
+        what = "is a folder" if Path(address).is_dir() else "does not exist"
+        raise DataError(
+            "missing-file", f"{address} {what}: name a file, or a pattern such as {Path(address).parent}/*.csv."
+        )
+    return found
+
+
+def _identity(address: str, platform: Mapping[str, Any]) -> list[str] | None:
+    match _scheme(address):
+        case "upload":
+            return [address]
+        case "s3":
+            from kubetune.data.sources import s3_objects
+
+            return s3_objects.identity(address, platform)
+        case "":
+            return [Path(address).name, _digest(Path(address))]
+    return None
+
+
+def _digest(path: Path) -> str:
+    try:
+        return file_digest(path)
+    except OSError as error:
+        raise DataError("unreadable-file", f"{path.name} cannot be read: {error.strerror or error}.") from None
+
+
+def _bring(split: str, address: str, platform: Mapping[str, Any], folder: Path) -> "TableFile":
+    from kubetune.data.sources.tables import TableFile
+
+    scheme = _scheme(address)
+    if not scheme:
+        return TableFile(split, Path(address).name, Path(address))
+    folder.mkdir()
+    if scheme == "upload":
+        resolve = platform.get("resolve_upload")
+        if resolve is None:
+            raise ConfigError(f"{address:.120} is in a store and none is open: name the store.")
+        path: Path = resolve(address, folder)
+    elif scheme == "s3":
+        from kubetune.data.sources import s3_objects
+
+        path = s3_objects.download(address, platform, folder)
+    else:
+        from kubetune.data.sources import web
+
+        path = web.download(address, platform, folder)
+    return TableFile(split, path.name, path)

@@ -1,0 +1,148 @@
+"""Files of any format as one stream of record batches."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from kubetune.data.sources.base import Facts, FileFact, file_digest
+from kubetune.data.sources.batches import check_columns, in_batches
+from kubetune.data.sources.delimited import read_delimited
+from kubetune.data.sources.json_lines import Types, read_objects, values
+from kubetune.data.sources.text_lines import read_bytes
+from kubetune.errors import ConfigError, DataError, TemporaryError
+
+FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+PARQUET_BATCH_ROWS = 8192
+
+
+@dataclass(frozen=True)
+class TableFile:
+    """A file on this machine's disk.
+
+    Attributes:
+        split: Split that its rows belong to.
+        name: Its name without folders; the suffix says how it is read.
+        path: Where it lies now.
+    """
+
+    split: str
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class TableReader:
+    """Reads files of one format and encoding.
+
+    Attributes:
+        layout: `csv`, `tsv`, `jsonl`, `parquet` or `auto`, which asks each file's suffix.
+        encoding: Of text files.
+        quotes: Whether CSV and TSV fields may be enclosed in quotes.
+        scratch: Folder for unpacked Parquet.
+        facts: Filled with the files that were read.
+    """
+
+    layout: str
+    encoding: str
+    quotes: bool
+    scratch: Path
+    facts: Facts
+
+    def read(self, files: Sequence[TableFile]) -> "Iterator[tuple[str, pa.RecordBatch]]":
+        """Stream the rows of files in their order.
+
+        Raises:
+            DataError: A file breaks a rule, or two files of a split have different columns.
+            ConfigError: A suffix says nothing and no format is given.
+            TemporaryError: A file was changed meanwhile.
+        """
+        layouts = [self.layout_of(file.name) for file in files]
+        marks = [_mark(file.path) for file in files]
+        types = Types()
+        for file, layout in zip(files, layouts, strict=True):
+            if layout == "jsonl":
+                types.learn(file.split, read_objects(file.path, file.name, self.encoding), file.name)
+        schemas: dict[str, tuple[str, pa.Schema]] = {}
+        for file, layout, mark in zip(files, layouts, marks, strict=True):
+            digest, rows = file_digest(file.path), 0
+            for batch in self.batches(file, layout, types):
+                first, schema = schemas.setdefault(file.split, (file.name, batch.schema))
+                yield file.split, _as(batch, schema, file.name, first)
+                rows += batch.num_rows
+            if _mark(file.path) != mark:
+                raise TemporaryError(f"{file.name} was changed while it was read: run the same command again.")
+            self.facts.files.append(FileFact(file.name, digest, file.path.stat().st_size, rows))
+
+    def layout_of(self, name: str) -> str:
+        """Return the format of a file."""
+        if self.layout != "auto":
+            return self.layout
+        suffix = Path(name.removesuffix(".gz")).suffix.lower()
+        if suffix not in FORMATS:
+            raise ConfigError(
+                f"The suffix of {name} does not say what it is: set data.source.format to csv, tsv, jsonl or parquet "
+                f"(known suffixes: {', '.join(FORMATS)}, each with or without .gz)."
+            )
+        return FORMATS[suffix]
+
+    def batches(self, file: TableFile, layout: str, types: Types) -> Iterator[pa.RecordBatch]:
+        """Stream one file."""
+        if layout == "parquet":
+            return self.parquet(file)
+        if layout == "jsonl":
+            schema = types.schema(file.split)
+            check_columns(schema.names, file.name)
+            rows = read_objects(file.path, file.name, self.encoding, self.facts)
+            return in_batches((values(row, schema) for _, row in rows), schema)
+        return read_delimited(file.path, file.name, self.encoding, layout, self.quotes)
+
+    def parquet(self, file: TableFile) -> Iterator[pa.RecordBatch]:
+        """Stream a Parquet file; dictionaries are resolved, strings are checked to be UTF-8."""
+        import pyarrow.parquet as pq
+
+        path = self.unpacked(file) if file.name.endswith(".gz") else file.path
+        try:
+            with pq.ParquetFile(path) as table:
+                check_columns(table.schema_arrow.names, file.name)
+                for batch in table.iter_batches(PARQUET_BATCH_ROWS):
+                    batch.validate(full=True)
+                    yield _plain(batch)
+        except (pa.ArrowException, OSError) as error:
+            reason = str(error).splitlines()[0][:200]
+            raise DataError("parquet", f"{file.name} is no readable Parquet file ({reason}): write it again.") from None
+        finally:
+            if path != file.path:
+                path.unlink()
+
+    def unpacked(self, file: TableFile) -> Path:
+        """Unpack a gzip file into scratch, as Parquet is read from its end."""
+        path = self.scratch / "unpacked.parquet"
+        with path.open("wb") as stream:
+            stream.writelines(read_bytes(file.path, file.name))
+        return path
+
+
+def _mark(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
+
+
+def _plain(batch: pa.RecordBatch) -> pa.RecordBatch:
+    arrays = [column.dictionary_decode() if pa.types.is_dictionary(column.type) else column for column in batch]
+    return pa.RecordBatch.from_arrays(arrays, names=batch.schema.names)
+
+
+def _as(batch: pa.RecordBatch, schema: pa.Schema, name: str, first: str) -> pa.RecordBatch:
+    if batch.schema == schema:
+        return batch
+    if set(batch.schema.names) == set(schema.names):
+        batch = batch.select(schema.names)
+        if batch.schema == schema:
+            return batch
+    raise DataError(
+        "columns-differ",
+        f"{name} and {first} belong to one split and have different columns or types: give them the same ones "
+        f"({', '.join(schema.names[:8])}).",
+    )
