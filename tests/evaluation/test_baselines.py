@@ -39,10 +39,11 @@ def test_tfidf_reads_both_texts_of_a_pair() -> None:
 
 
 def test_caps_are_kept_and_stated(monkeypatch) -> None:
-    monkeypatch.setattr(baselines, "FIT_ROWS", 50)
     monkeypatch.setattr(baselines, "FEATURES", 30)
     train, train_labels = toy(200, 0)
-    description = tfidf([train], train_labels, [train], train_labels, 2).description
+    chosen = sample_rows(train_labels, 50)
+    part = [train[row] for row in chosen]
+    description = tfidf([part], train_labels[chosen], [train], train_labels, 2, len(train)).description
     assert "30 words and word pairs (the commonest; capped), fitted on 50 of 200 train rows" in description
 
 

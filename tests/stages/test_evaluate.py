@@ -36,6 +36,7 @@ class Alone:
 
     stop: bool = False
     advanced: list[int] = field(default_factory=list)
+    recorded: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def progress(self) -> Any:
@@ -44,6 +45,10 @@ class Alone:
             advance=lambda by=1, **facts: self.advanced.append(by),
             note=lambda line: None,
         )
+
+    @property
+    def telemetry(self) -> Any:
+        return SimpleNamespace(record=lambda event, **values: self.recorded.append({"event": event, **values}))
 
     def should_stop(self) -> bool:
         return self.stop
@@ -159,6 +164,7 @@ def test_a_good_model_passes_with_everything_written(tmp_path: Path, dataset: Pa
     result = evaluate(tmp_path, dataset, taught, context, thresholds=bars, slices=["length", "label", "place"])
     assert result.verdict.passed
     assert sum(context.advanced) == COUNTS["test"]
+    assert context.recorded == [{"event": "device", "type": "cpu", "threads": 1, "precision": "fp32"}]
     assert {path.name for path in tmp_path.iterdir()} == {"metrics.json", "predictions.parquet", "report.html"}
     flat: Mapping[str, float] = result.metrics
     assert flat["accuracy_low"] <= flat["accuracy"] <= flat["accuracy_high"]

@@ -58,40 +58,46 @@ def majority(train_labels: Ints, labels: Ints, names: Sequence[str]) -> Baseline
 
 
 def tfidf(
-    train_texts: Sequence[Sequence[str]], train_labels: Ints, texts: Sequence[Sequence[str]], labels: Ints, classes: int
+    train_texts: Sequence[Sequence[str]],
+    train_labels: Ints,
+    texts: Sequence[Sequence[str]],
+    labels: Ints,
+    classes: int,
+    train_rows: int | None = None,
 ) -> Baseline:
     """Fit word 1- and 2-grams, tf-idf weighted, with a logistic regression on train and score the test rows.
 
     Args:
-        train_texts: One sequence a text column (two for pairs), each of train rows' cleaned texts.
-        train_labels: Class numbers of train, shape (train rows,).
+        train_texts: One sequence a text column (two for pairs), each of train rows' cleaned texts; at most the rows
+            that `sample_rows` chooses.
+        train_labels: Class numbers of those rows, shape (train rows,).
         texts: The same columns of the test rows.
         labels: True class numbers of the test rows, shape (rows,).
         classes: Number of classes.
+        train_rows: Rows of the whole train split, for the description; None: as many as are given.
 
     Raises:
         DataError: Train has one class only, so there is nothing to tell apart.
     """
     if len(np.unique(train_labels)) < 2:
         raise DataError("one-class", "The train rows have one class only: a classifier needs at least two.")
-    chosen = sample_rows(train_labels, FIT_ROWS)
     fitted, scored, capped = [], [], False
     for train_column, column in zip(train_texts, texts, strict=True):
         most = FEATURES // len(train_texts)
         vectorizer = TfidfVectorizer(ngram_range=(1, 2), max_features=most, sublinear_tf=True, token_pattern=WORD)
         try:
-            fitted.append(vectorizer.fit_transform([train_column[row] for row in chosen]))
+            fitted.append(vectorizer.fit_transform(train_column))
         except ValueError:  # "empty vocabulary": a column without a single word, say emoji alone
             continue
         scored.append(vectorizer.transform(column))
         capped |= len(vectorizer.vocabulary_) == most
-    bounds = f"fitted on {len(chosen):,} of {len(train_labels):,} train rows"
+    bounds = f"fitted on {len(train_labels):,} of {train_rows or len(train_labels):,} train rows"
     if not fitted:
         prior = np.bincount(train_labels, minlength=classes) / len(train_labels)
         probabilities = np.broadcast_to(prior, (len(labels), classes))
         description = f"No train text has a word, so it knows the class shares only; {bounds}."
     else:
-        probabilities, iterations = _fit(hstack(fitted).tocsr(), train_labels[chosen], hstack(scored).tocsr(), classes)
+        probabilities, iterations = _fit(hstack(fitted).tocsr(), train_labels, hstack(scored).tocsr(), classes)
         features = sum(matrix.shape[1] for matrix in fitted)
         description = (
             f"Logistic regression (C={REGULARISATION:g}) on tf-idf weights of {features:,} words and word pairs"
@@ -101,7 +107,7 @@ def tfidf(
     return Baseline("tfidf", "tf-idf", description, Scores.from_probabilities(probabilities, labels))
 
 
-def sample_rows(labels: Ints, most: int) -> Ints:
+def sample_rows(labels: Ints, most: int = FIT_ROWS) -> Ints:
     """Return at most `most` row numbers, ascending, evenly spaced over the rows sorted by class."""
     if len(labels) <= most:
         return np.arange(len(labels))

@@ -90,7 +90,8 @@ def _head(architecture: str, head: Mapping[str, Any]) -> str:
 def _parameters(table: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     sizes = [(math.prod(row["shape"]), row["trainable"]) for row in table]
     total, trained = sum(size for size, _ in sizes), sum(size for size, trainable in sizes if trainable)
-    return {"Parameters": f"{total:,}, of which {trained:,} were trained"} if total else {}
+    said = "all trained" if trained == total else f"of which {trained:,} were trained"
+    return {"Parameters": f"{total:,}, {said}"} if total else {}
 
 
 def _training(training: Mapping[str, Any]) -> dict[str, str]:

@@ -17,7 +17,7 @@ import torch
 from kubetune.contract import Context, Result
 from kubetune.errors import ConfigError, DataError, InterruptedRunError, KubetuneError
 from kubetune.evaluation.assessment import Rows, assess
-from kubetune.evaluation.baselines import Baseline, majority, tfidf
+from kubetune.evaluation.baselines import Baseline, majority, sample_rows, tfidf
 from kubetune.evaluation.metrics import Scores
 from kubetune.evaluation.predictions import predictions_table, write_predictions
 from kubetune.evaluation.report import Evidence, render
@@ -79,6 +79,8 @@ def _predict(config: Any, task: Task, folder: Path, rows: tuple[pa.Table, int], 
     device = _device(config.resources.evaluate.hardware)
     if device.type == "cpu":
         torch.set_num_threads(cpu_quota_threads())
+    torch.backends.cudnn.allow_tf32 = False  # else a recurrent layer on a GPU is not fp32
+    context.telemetry.record("device", type=device.type, threads=torch.get_num_threads(), precision="fp32")
     module = task.build_model(load_spec(folder), folder, pretrained=False).to(device)
     names = [name for name in ("input_ids", "token_type_ids") if name in test.column_names]
     encoded = test.select(names)
@@ -111,10 +113,13 @@ def _score(task: Task, logits: np.ndarray, test: pa.Table) -> tuple[Scores, np.n
 def _baselines(train: Path, task: Task, test: pa.Table, names: tuple[str, ...]) -> list[Baseline]:
     table = pq.read_table(train, columns=[*task.columns, "label"])
     train_labels, labels = (part["label"].to_numpy().astype(np.int64) for part in (table, test))
-    texts = [[part[name].to_pylist() for name in task.columns] for part in (table, test)]
+    chosen = sample_rows(train_labels)
+    fitted, scored = (
+        [part[name].to_pylist() for name in task.columns] for part in (table.take(pa.array(chosen)), test)
+    )
     return [
         majority(train_labels, labels, names),
-        tfidf(texts[0], train_labels, texts[1], labels, len(names)),
+        tfidf(fitted, train_labels[chosen], scored, labels, len(names), len(train_labels)),
     ]
 
 
