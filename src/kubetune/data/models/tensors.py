@@ -1,0 +1,149 @@
+"""Safetensors files: checked by the library, merged as bytes, so that no more than a piece of a tensor is in memory."""
+
+import json
+import math
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from kubetune.errors import DataError
+
+PIECE = 1 << 20
+METADATA = {"format": "pt"}
+"""What `transformers` wants to find in the header."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A tensor inside a file: name, type and shape as the header states them, and where its bytes are."""
+
+    name: str
+    dtype: str
+    shape: list[int]
+    file: Path
+    start: int
+    size: int
+
+
+def merge(files: Sequence[Path], target: Path) -> None:
+    """Write all tensors of `files` to `target`; one file that already says it is PyTorch's is copied as it is.
+
+    The order is that of the library's own writer: wide elements first, then by name.
+
+    Raises:
+        DataError: A file is damaged, or two hold a tensor of the same name.
+    """
+    entries: dict[str, Entry] = {}
+    for path in files:
+        metadata, found = read_header(path)
+        if len(files) == 1 and metadata == METADATA:
+            shutil.copyfile(path, target)
+            return
+        for entry in found:
+            if entry.name in entries:
+                former = entries[entry.name].file.name
+                raise DataError("weights", f"Tensor {entry.name!r:.80} is in {former} and in {path.name}: fetch again")
+            entries[entry.name] = entry
+    with target.open("wb") as out:
+        _write(sorted(entries.values(), key=_order), out)
+
+
+def read_header(path: Path) -> tuple[dict[str, str], list[Entry]]:
+    """Return metadata and entries of a safetensors file after the library has checked it.
+
+    Raises:
+        DataError: It is truncated or no such file; names it and its size.
+    """
+    try:
+        with safe_open(path, framework="pt"):
+            pass
+    except (SafetensorError, OSError) as error:
+        raise DataError(
+            "weights",
+            f"{path.name} ({path.stat().st_size} bytes{_expected(path)}) is damaged ({str(error)[:120]}): fetch again",
+        ) from error
+    values, start = _raw_header(path)
+    metadata = values.pop("__metadata__", {})
+    entries = [
+        Entry(name, facts["dtype"], facts["shape"], path, start + facts["data_offsets"][0], _size(facts))
+        for name, facts in values.items()
+    ]
+    return metadata, entries
+
+
+def check_finite(path: Path) -> int:
+    """Refuse NaN and infinity in a safetensors file, one tensor at a time.
+
+    Returns:
+        Number of elements of its floating tensors.
+
+    Raises:
+        DataError: Names the first such tensor, or says that there are none at all.
+    """
+    elements = 0
+    with safe_open(path, framework="pt") as file:
+        for name in sorted(file.keys()):
+            tensor = file.get_tensor(name)
+            if not tensor.is_floating_point():
+                continue
+            wide = tensor if tensor.element_size() > 1 else tensor.to(torch.float32)  # no isfinite for 8 bits
+            if not bool(torch.isfinite(wide).all()):
+                raise DataError("finite-weights", f"Weight {name!r:.120} holds NaN or infinity: use other weights")
+            elements += tensor.numel()
+    if not elements:
+        raise DataError("weights", "The model's weights hold no floating tensor, so there is nothing to fine-tune")
+    return elements
+
+
+def _write(entries: Sequence[Entry], out: BinaryIO) -> None:
+    header: dict[str, Any] = {"__metadata__": METADATA}
+    offset = 0
+    for entry in entries:
+        header[entry.name] = {
+            "dtype": entry.dtype,
+            "shape": entry.shape,
+            "data_offsets": [offset, offset + entry.size],
+        }
+        offset += entry.size
+    raw = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    raw += b" " * (-len(raw) % 8)  # the format aligns the tensors to 8 bytes
+    out.write(len(raw).to_bytes(8, "little") + raw)
+    for entry in entries:
+        with entry.file.open("rb") as source:
+            source.seek(entry.start)
+            left = entry.size
+            while left:
+                piece = source.read(min(PIECE, left))
+                left -= len(piece)
+                out.write(piece)
+
+
+def _order(entry: Entry) -> tuple[float, str, str]:
+    elements = math.prod(entry.shape)
+    return (-(entry.size / elements) if elements else 0.0, entry.dtype, entry.name)
+
+
+def _size(facts: dict[str, Any]) -> int:
+    start, end = facts["data_offsets"]
+    return int(end - start)
+
+
+def _raw_header(path: Path) -> tuple[dict[str, Any], int]:
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        return json.loads(file.read(length)), 8 + length
+
+
+def _expected(path: Path) -> str:
+    """Say how many bytes the header announces, where it can still be read."""
+    try:
+        values, start = _raw_header(path)
+        end = max(facts["data_offsets"][1] for name, facts in values.items() if name != "__metadata__")
+    except (ValueError, KeyError, TypeError, AttributeError, MemoryError, OverflowError):
+        return ""
+    return f", its header announces {start + end}"
