@@ -1,0 +1,218 @@
+"""First pass over the raw rows: clean, check, label. Texts go to disk, digests and numbers stay in memory.
+
+A row costs 45 bytes of memory, whatever its length, so that millions of rows fit.
+"""
+
+import hashlib
+import json
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from kubetune.data.labels import LabelBook
+from kubetune.errors import DataError
+from kubetune.text.checks import LONE_SURROGATE, text_problem
+from kubetune.text.cleaning import clean
+from kubetune.text.unicode_forms import normalize
+from kubetune.text.weak_labels import polarity
+
+BATCH = 4096
+REASONS = (
+    "missing-text",
+    "nul-character",
+    "lone-surrogate",
+    "too-short",
+    "too-long",
+    "missing-label",
+    "unknown-label",
+)
+"""Rules that reject a row, in the order in which they are looked at."""
+
+
+@dataclass(frozen=True)
+class RowRules:
+    """What `prepare` asks of a row.
+
+    Attributes:
+        texts: Names of the text columns: one, or two for pairs.
+        label: Name of the label column; None: weak labels.
+        keep: Further columns.
+        cleaning: Names of cleaning steps.
+        characters: Fewest and most characters of a cleaned text.
+        polarity: `positive_from` and `negative_to` of weak labels.
+    """
+
+    texts: tuple[str, ...]
+    label: str | None
+    keep: tuple[str, ...]
+    cleaning: tuple[str, ...]
+    characters: tuple[int, int]
+    polarity: tuple[float, float] | None = None
+
+    @property
+    def columns(self) -> list[str]:
+        """All columns that are read, each once."""
+        label = (self.label,) if self.label is not None else ()
+        return list(dict.fromkeys((*self.texts, *label, *self.keep)))
+
+
+@dataclass
+class Scan:
+    """What is known of all accepted rows, in source order; and where the rejected ones were.
+
+    Attributes:
+        split: Index into the names of the raw splits.
+        label: Number in the label book.
+        content: 16 bytes a row: digest of the raw cells, from which the row's identity follows.
+        normal: 16 bytes a row: digest of the normalised text, equal for duplicates.
+        rejects: Index of the raw split, row in it and number in `REASONS`, three numbers a rejected row.
+        raw_rows: Rows by raw split.
+    """
+
+    split: "array[int]" = field(default_factory=lambda: array("b"))
+    label: "array[int]" = field(default_factory=lambda: array("i"))
+    content: bytearray = field(default_factory=bytearray)
+    normal: bytearray = field(default_factory=bytearray)
+    rejects: "array[int]" = field(default_factory=lambda: array("q"))
+    raw_rows: list[int] = field(default_factory=list)
+
+    def digests(self, of: bytearray) -> np.ndarray:
+        """Return digests as an array (rows, 2) of unsigned 64-bit numbers."""
+        return np.frombuffer(of, dtype=np.uint64).reshape(-1, 2)
+
+
+class RawSplit(NamedTuple):
+    """One file of artifact `raw`.
+
+    Attributes:
+        number: Its place in the scan.
+        path: Parquet file.
+        broken: Rows whose text held half a UTF-16 pair; `ingest` wrote the halves as escapes.
+    """
+
+    number: int
+    path: Path
+    broken: frozenset[int]
+
+
+class Accepted(NamedTuple):
+    """Cells of one accepted row."""
+
+    raw: tuple[str, ...]
+    texts: tuple[str, ...]
+    kept: tuple[str | None, ...]
+
+
+def scan_split(source: RawSplit, rules: RowRules, book: LabelBook, scan: Scan) -> Iterator[pa.RecordBatch]:
+    """Judge each row of a raw split; yield the accepted ones in the columns of `accepted_schema`.
+
+    Raises:
+        DataError: A column is missing, or the file is not Parquet.
+    """
+    row = 0
+    for cells in read_cells(source.path, rules.columns):
+        accepted = []
+        for values in zip(*(cells[name] for name in rules.columns), strict=True):
+            named = dict(zip(rules.columns, values, strict=True))
+            judged = _judge(named, rules, book, row in source.broken)
+            if isinstance(judged, str):
+                scan.rejects.extend((source.number, row, REASONS.index(judged)))
+            else:
+                accepted.append(judged[0])
+                scan.split.append(source.number)
+                scan.label.append(judged[1])
+                scan.content += _content_digest(named, rules)
+                scan.normal += _digest(*map(normal_form, judged[0].texts))
+            row += 1
+        if accepted:
+            yield _to_batch(accepted, rules)
+    scan.raw_rows.append(row)
+
+
+def accepted_schema(rules: RowRules) -> pa.Schema:
+    """Return the columns between the two passes."""
+    pair = ("", "_pair")[: len(rules.texts)]
+    names = [f"raw_text{end}" for end in pair] + [f"text{end}" for end in pair]
+    return pa.schema([(name, pa.string()) for name in [*names, *(f"column_{name}" for name in rules.keep)]])
+
+
+def read_cells(path: Path, columns: Sequence[str]) -> Iterator[Mapping[str, list[Any]]]:
+    """Yield column name → values of some thousand rows at a time.
+
+    Raises:
+        DataError: The file is not Parquet.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=BATCH, columns=list(columns)):
+                yield {name: _to_list(batch.column(name)) for name in columns}
+    except pa.ArrowInvalid as error:
+        raise DataError("malformed-parquet", f"{path.name} is not a complete Parquet file; ingest it again.") from error
+
+
+def normal_form(text: str) -> str:
+    """Return the form in which duplicates are equal: NFKC, case and white space do not count."""
+    return " ".join(normalize("NFKC", normalize("NFKC", text).casefold()).split())
+
+
+def _to_list(column: pa.Array) -> list[Any]:
+    if isinstance(column.type, pa.DictionaryType):
+        column = column.dictionary_decode()
+    return list(column.to_pylist())
+
+
+def _judge(named: Mapping[str, Any], rules: RowRules, book: LabelBook, broken: bool) -> tuple[Accepted, int] | str:
+    """Return the accepted row with its label's number, or the rule that it breaks."""
+    raw = tuple(_cell(named[name]) for name in rules.texts if named[name] is not None)
+    problem = "missing-text" if len(raw) < len(rules.texts) else LONE_SURROGATE if broken else _problem(raw)
+    if problem is not None:
+        return problem
+    texts = tuple(clean(text, rules.cleaning) for text in raw)
+    fewest, most = rules.characters
+    if min(map(len, texts)) < fewest:
+        return "too-short"
+    if max(map(len, texts)) > most:
+        return "too-long"
+    value = polarity(texts[0], *rules.polarity) if rules.polarity is not None else named[rules.label or ""]
+    if value is None or str(value).strip() == "":
+        return "missing-label"
+    number = book.number(value)
+    kept = tuple(None if named[name] is None else _cell(named[name]) for name in rules.keep)
+    return "unknown-label" if number is None else (Accepted(raw, texts, kept), number)
+
+
+def _problem(texts: Sequence[str]) -> str | None:
+    return next((problem for text in texts if (problem := text_problem(text))), None)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
+
+
+def _content_digest(named: Mapping[str, Any], rules: RowRules) -> bytes:
+    return _digest(*("\x00" if named[name] is None else _cell(named[name]) for name in rules.columns))
+
+
+def _digest(*texts: str) -> bytes:
+    """Return 16 bytes; each text goes in with its length, so that no two lists of texts are alike."""
+    digest = hashlib.blake2b(digest_size=16)
+    for text in texts:
+        data = text.encode("utf-8", "surrogatepass")
+        digest.update(len(data).to_bytes(8, "little"))
+        digest.update(data)
+    return digest.digest()
+
+
+def _to_batch(rows: Sequence[Accepted], rules: RowRules) -> pa.RecordBatch:
+    columns = zip(*((*row.raw, *row.texts, *row.kept) for row in rows), strict=True)
+    schema = accepted_schema(rules)
+    arrays = [pa.array(column, pa.string()) for column in columns]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)

@@ -1,0 +1,121 @@
+"""A seeded, stratified split by a hash of the content: equal texts never straddle it, and order plays no part."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+TRAIN, VALIDATION, TEST, POOL, NEITHER = 0, 1, 2, 3, 4
+SPLITS = ("train", "validation", "test")
+
+
+def seeded_order(digests: np.ndarray, seed: int) -> np.ndarray:
+    """Return a pseudo-random 64-bit number for each digest.
+
+    Args:
+        digests: Shape (rows, 2), uint64.
+        seed: Another seed gives independent numbers.
+
+    Returns:
+        Shape (rows,), uint64; a function of (digest, seed) alone.
+    """
+    with np.errstate(over="ignore"):
+        value = digests[:, 0] ^ (np.uint64(seed) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):  # SplitMix64's finaliser
+            value = (value ^ (value >> np.uint64(shift))) * np.uint64(factor)
+        return np.asarray(value ^ (value >> np.uint64(31)))
+
+
+def group_of(digests: np.ndarray) -> np.ndarray:
+    """Return a number for each row that is equal exactly where digests are, shape (rows,), int64.
+
+    Groups are numbered in the order of their first row.
+    """
+    if not len(digests):
+        return np.zeros(0, dtype=np.int64)
+    order = np.lexsort((np.arange(len(digests)), digests[:, 0], digests[:, 1]))
+    ordered = digests[order]
+    starts = np.concatenate([[True], (ordered[1:] != ordered[:-1]).any(axis=1)])
+    sorted_number = np.cumsum(starts) - 1
+    first_rows = order[starts]
+    rank = np.empty(len(first_rows), dtype=np.int64)
+    rank[np.argsort(first_rows, kind="stable")] = np.arange(len(first_rows))
+    groups = np.empty(len(digests), dtype=np.int64)
+    groups[order] = rank[sorted_number]
+    return groups
+
+
+def carve(
+    rows: np.ndarray, group: np.ndarray, label: np.ndarray, order: np.ndarray, shares: Mapping[int, float]
+) -> np.ndarray:
+    """Give each of `rows` a split, so that each label has its share in each and each group lies in one.
+
+    A group of more than a hundredth of the smallest share stays in train: one text repeated hundreds of times would
+    otherwise be what is measured.
+
+    Args:
+        rows: Row numbers to divide.
+        group: Group of each row (of all rows).
+        label: Label of each row (of all rows); a group with several counts as its first row's.
+        order: `seeded_order` of each row's normalised text (of all rows).
+        shares: Split → share, for `VALIDATION` and `TEST`; the rest is train.
+
+    Returns:
+        Split of each of `rows`, int8.
+    """
+    members, first, which, size = np.unique(group[rows], return_index=True, return_inverse=True, return_counts=True)
+    stratum, hashed = label[rows][first], order[rows][first]
+    split_of = np.full(len(members), TRAIN, dtype=np.int8)
+    most = max(1.0, len(rows) * min((share for share in shares.values() if share), default=0.0) / 100)
+    for value in np.unique(stratum):
+        mine = np.flatnonzero(stratum == value)
+        total = int(size[mine].sum())
+        mine = mine[size[mine] <= most]
+        mine = mine[np.lexsort((mine, hashed[mine]))]
+        before = np.cumsum(size[mine]) - size[mine]
+        begin = 0
+        for split, share in sorted(shares.items(), reverse=True):
+            quota = int(total * share + 0.5)
+            split_of[mine[(before >= begin) & (before < begin + quota)]] = split
+            begin += quota
+    carved: np.ndarray = split_of[which]
+    return carved
+
+
+def limit_rows(split: np.ndarray, label: np.ndarray, order: np.ndarray, limit: int) -> np.ndarray:
+    """Choose `limit` rows in the proportions of split and label; at least one of each that occurs.
+
+    Args:
+        split: Split of each row; rows in none are `NEITHER`.
+        label: Label of each row.
+        order: `seeded_order` of each row's content.
+        limit: Rows wanted; nothing is left out where there are fewer.
+
+    Returns:
+        Which rows are left out, bool.
+    """
+    rows = np.flatnonzero(split < len(SPLITS))
+    left_out = np.zeros(len(split), dtype=bool)
+    if len(rows) <= limit:
+        return left_out
+    strata, which, size = np.unique(
+        split[rows].astype(np.int64) * (int(label.max()) + 1) + label[rows], return_inverse=True, return_counts=True
+    )
+    quota = quotas(size, limit)
+    for number in range(len(strata)):
+        mine = rows[which == number]
+        mine = mine[np.lexsort((mine, order[mine]))]
+        left_out[mine[quota[number] :]] = True
+    return left_out
+
+
+def quotas(size: np.ndarray, limit: int) -> np.ndarray:
+    """Divide `limit` in proportion to `size` by largest remainders; at least one each while `limit` lasts."""
+    exact = size * (limit / size.sum())
+    whole = np.maximum(np.floor(exact).astype(np.int64), 1)
+    missing = limit - int(whole.sum())
+    if missing >= 0:
+        for number in np.argsort(-(exact - whole), kind="stable")[:missing]:
+            whole[number] += 1
+    while whole.sum() > limit and whole.max() > 1:
+        whole[int(np.argmax(whole))] -= 1
+    return np.asarray(whole)

@@ -1,0 +1,159 @@
+"""Stage `prepare`: raw rows → cleaned, checked, labelled, split and tokenised rows, and a report about them.
+
+Two passes, so that memory does not grow with the texts: the first judges each row and keeps digests, then all
+decisions fall on arrays, the second tokenises what was chosen.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.parquet as pq
+
+from kubetune.contract import Context, Result
+from kubetune.data.columns import check_columns, class_names
+from kubetune.data.labels import LabelBook
+from kubetune.data.rejects import check_reject_share, write_rejects
+from kubetune.data.report import Gathered, data_report, render
+from kubetune.data.rows import RawSplit, RowRules, Scan, accepted_schema, scan_split
+from kubetune.data.selection import Selection, SelectionRules, select
+from kubetune.data.splits import SPLITS, TEST, VALIDATION
+from kubetune.data.tokens import Encoder, Lengths, write_splits
+from kubetune.errors import ConfigError, DataError, InterruptedRunError
+from kubetune.tasks import load_task
+from kubetune.text.weak_labels import POLARITIES
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+SCANNED = (*SPLITS, "all")
+ACCEPTED = "accepted.parquet"
+
+
+def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], context: Context) -> Result:
+    """See `StageBody`.
+
+    Raises:
+        DataError: A rule about the data is broken: columns, labels, splits, too many rejected rows.
+        ConfigError: The tokenizer cannot be used.
+        InterruptedRunError: The stage was asked to stop.
+    """
+    task, data = load_task(config.task.kind), config.data
+    rules = _row_rules(data)
+    encoder = Encoder(task, _tokenizer(inputs["tokenizer"]), config.model.max_length)
+    raw = _raw_splits(inputs["raw"])
+    schemas = {name: check_columns(inputs["raw"] / f"{name}.parquet", rules) for name in raw}
+    allowed = data.labels if data.labels is not None else (POLARITIES if rules.label is None else None)
+    book = LabelBook(allowed, class_names(schemas.values(), rules.label))
+    scan = _scan(inputs["raw"], raw, (rules, book), context)
+    check_reject_share(scan, raw, book, data.max_reject_share)
+    selection = select(scan, raw, book, _selection_rules(data))
+    lengths = _write(outputs["dataset"], (scan, selection), rules, encoder, context)
+    write_rejects(outputs["dataset"] / "rejects.parquet", scan, selection, raw)
+    gathered = Gathered(scan, selection, raw, book, lengths, config.model.max_length)
+    report = data_report(outputs["dataset"], gathered)
+    _write_json(outputs["dataset"] / "data_report.json", report)
+    (outputs["dataset"] / "data_report.html").write_text(render(report), encoding="utf-8")
+    document = {
+        "format": 1,
+        "task": config.task.kind,
+        "labels": selection.labels,
+        "splits": {name: sum(count) for name, count in selection.counts().items()},
+        "label_counts": selection.counts(),
+        "max_length": config.model.max_length,
+        "cleaning": list(data.cleaning),
+        "pad_token_id": encoder.tokenizer.pad_token_id,
+    }
+    _write_json(outputs["dataset"] / "dataset.json", document)
+    return Result(metrics=_metrics(report))
+
+
+def _row_rules(data: Any) -> RowRules:
+    texts = (data.columns.text,) if data.columns.text_pair is None else (data.columns.text, data.columns.text_pair)
+    weak = data.weak_labels
+    return RowRules(
+        texts=texts,
+        label=data.columns.label,
+        keep=tuple(data.columns.keep),
+        cleaning=tuple(data.cleaning),
+        characters=(data.min_characters, data.max_characters),
+        polarity=None if weak is None else (weak.positive_from, weak.negative_to),
+    )
+
+
+def _selection_rules(data: Any) -> SelectionRules:
+    return SelectionRules(
+        remove_duplicates=data.duplicates == "remove-from-train",
+        conflicts=data.conflicts,
+        shares={VALIDATION: data.splits.validation, TEST: data.splits.test},
+        seed=data.splits.seed,
+        limit=data.limit,
+    )
+
+
+def _tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(
+            f"The tokenizer cannot be loaded ({type(error).__name__}): use a model whose tokenizer is in the layout "
+            "of save_pretrained and needs no code of its own."
+        ) from error
+    if tokenizer.pad_token_id is None:
+        raise ConfigError("The tokenizer has no padding token: use an encoder whose tokenizer has one.")
+    return tokenizer
+
+
+def _raw_splits(folder: Path) -> list[str]:
+    found = [name for name in SCANNED if (folder / f"{name}.parquet").is_file()]
+    if not found:
+        raise DataError("empty-source", "The source gave no split: it must give train, or one pool.")
+    return found
+
+
+def _scan(folder: Path, raw: list[str], judge: tuple[RowRules, LabelBook], context: Context) -> Scan:
+    rules, book = judge
+    facts = json.loads((folder / "source.json").read_text(encoding="utf-8"))
+    broken = facts.get("lone_surrogates", {})
+    scan = Scan()
+    context.progress.start("cleaning rows", sum(pq.read_metadata(folder / f"{name}.parquet").num_rows for name in raw))
+    with pq.ParquetWriter(context.scratch / ACCEPTED, accepted_schema(rules), compression="lz4") as writer:
+        for index, name in enumerate(raw):
+            source = RawSplit(index, folder / f"{name}.parquet", frozenset(broken.get(name, ())))
+            for batch in scan_split(source, rules, book, scan):
+                writer.write_batch(batch)
+                context.progress.advance(len(batch))
+                _stop_if_asked(context)
+    return scan
+
+
+def _write(
+    folder: Path, chosen: tuple[Scan, Selection], rules: RowRules, encoder: Encoder, context: Context
+) -> Lengths:
+    context.progress.start("tokenising rows", len(chosen[1].split))
+    lengths = Lengths()
+    for rows, lengths in write_splits(context.scratch / ACCEPTED, folder, chosen, rules, encoder):  # noqa: B007
+        context.progress.advance(rows)
+        _stop_if_asked(context)
+    return lengths
+
+
+def _stop_if_asked(context: Context) -> None:
+    if context.should_stop():
+        raise InterruptedRunError("Asked to stop while preparing the data; run the same command again.")
+
+
+def _metrics(report: Mapping[str, Any]) -> dict[str, float]:
+    rows = report["rows"]
+    return {
+        **{f"rows_{name}": float(count) for name, count in rows["splits"].items()},
+        "rejected": float(rows["rejected"]),
+        "truncated_share_train": float(report["truncation"]["train"]["share"]),
+    }
+
+
+def _write_json(path: Path, document: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(document, sort_keys=True, indent=2) + "\n", encoding="utf-8")
