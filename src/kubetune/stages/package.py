@@ -4,12 +4,10 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Environment, StrictUndefined
 
 from kubetune.contract import Context, Result
 from kubetune.errors import KubetuneError, RefusedError
@@ -21,6 +19,7 @@ from kubetune.serving.archive import (
     archive_digest,
     write_manifest,
 )
+from kubetune.serving.cards import render
 from kubetune.serving.golden import Answers, Golden, check, write_golden
 from kubetune.serving.golden_rows import Limits, pick
 from kubetune.serving.predictor import Answer, Predictor
@@ -62,7 +61,8 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
         files={},
     )
     (out / MODEL_CONFIG).write_text(_model_config(serving), encoding="utf-8")
-    (out / "MODEL_CARD.md").write_text(_model_card(archive, metrics), encoding="utf-8")
+    card = render("MODEL_CARD.md.j2", archive=archive, metrics=metrics["metrics"], rows=metrics["rows"])
+    (out / "MODEL_CARD.md").write_text(card, encoding="utf-8")
     write_manifest(out, archive)
     context.progress.note(f"asking the packaged model its {len(vectors)} golden vectors")
     _prove(out, golden, context)
@@ -108,16 +108,3 @@ def _model_config(serving: ServingSettings) -> str:
         "jobQueueSize": 2 * serving.batch_size * serving.workers * ACCEPTABLE_WAIT_S,
     }
     return yaml.safe_dump(values, sort_keys=True)
-
-
-def _model_card(archive: Archive, metrics: Mapping[str, Any]) -> str:
-    environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)  # noqa: S701
-    environment.filters["plain"] = _plain
-    template = environment.from_string((files("kubetune.serving") / "MODEL_CARD.md.j2").read_text(encoding="utf-8"))
-    return template.render(archive=archive, metrics=metrics["metrics"], rows=metrics["rows"])
-
-
-def _plain(text: str) -> str:
-    """Labels are data: no mark-up, no control characters, one line."""
-    kept = "".join(character if character.isprintable() and character not in "`|<>" else " " for character in text)
-    return " ".join(kept.split())[:60]

@@ -1,0 +1,96 @@
+"""The archive for others: a `.mar` for any TorchServe, a folder for `transformers.pipeline`."""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from importlib.resources import files
+from os import defpath
+from pathlib import Path
+
+from kubetune.errors import ConfigError, KubetuneError
+from kubetune.serving.archive import MODEL_CONFIG, read_archive
+from kubetune.serving.cards import render
+from kubetune.serving.torchserve_config import MODEL_VERSION
+
+WITHOUT_PIPELINE = {
+    "own": "its own head (model.head.kind=own)",
+    "bilstm": "a bi-LSTM trained from scratch",
+}
+
+
+def export_mar(archive_dir: Path, out: Path) -> None:
+    """Write a `.mar` with torch-model-archiver; the TorchServe that loads it needs kubetune installed.
+
+    Args:
+        archive_dir: A served directory.
+        out: New file `NAME.mar`; NAME becomes the model's name.
+
+    Raises:
+        ConfigError: `out` exists, is not a `.mar`, or has a name that TorchServe refuses.
+        KubetuneError: torch-model-archiver failed.
+    """
+    read_archive(archive_dir)
+    if out.suffix != ".mar" or out.stem.startswith("token"):
+        raise ConfigError(f"{out.name!r:.80} cannot be exported: use NAME.mar where NAME does not start with `token`.")
+    if out.exists():
+        raise ConfigError(f"{out} exists already: remove it or export elsewhere.")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="kubetune-mar-") as name:
+        scratch = Path(name)
+        _archiver(archive_dir.resolve(), out.stem, scratch)
+        shutil.move(scratch / out.name, out)
+
+
+def export_hf(archive_dir: Path, out: Path) -> None:
+    """Write a folder that `transformers.pipeline("text-classification", out)` loads.
+
+    Its predictions are the archive's for text that was cleaned as the README in it says.
+
+    Args:
+        archive_dir: A served directory.
+        out: New or empty folder.
+
+    Raises:
+        ConfigError: `out` is not empty, or the model has no architecture of transformers.
+    """
+    archive = read_archive(archive_dir)
+    spec = json.loads((archive_dir / "kubetune.json").read_text(encoding="utf-8"))
+    if spec["architecture"] != "stock":
+        what = WITHOUT_PIPELINE.get(spec["architecture"], spec["architecture"])
+        raise ConfigError(
+            f"This model has {what}, which no class of transformers can load: export it with --mar, or train with "
+            "model.head.kind=stock on a pretrained encoder."
+        )
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"{out} exists and is not an empty folder: remove it or export elsewhere.")
+    out.mkdir(parents=True, exist_ok=True)
+    for source in (
+        archive_dir / "model.safetensors",
+        archive_dir / "config.json",
+        *(archive_dir / "tokenizer").iterdir(),
+    ):
+        shutil.copyfile(source, out / source.name)
+    settings = out / "tokenizer_config.json"
+    values = json.loads(settings.read_text(encoding="utf-8")) | {"model_max_length": archive.max_length}
+    settings.write_text(json.dumps(values, sort_keys=True, indent=2) + "\n", encoding="utf-8")
+    (out / "README.md").write_text(render("EXPORT.md.j2", archive=archive), encoding="utf-8")
+
+
+def _archiver(archive_dir: Path, name: str, scratch: Path) -> None:
+    """Run torch-model-archiver in a process of its own: it deletes `<temporary folder>/<model name>` if that exists."""
+    (scratch / "tmp").mkdir()
+    (scratch / "extra").mkdir()
+    (scratch / "extra" / "archive").symlink_to(archive_dir, target_is_directory=True)
+    handler = scratch / "kubetune_handler.py"
+    handler.write_bytes((files("kubetune.serving") / "mar_handler.py").read_bytes())
+    command = [sys.executable, "-m", "model_archiver.model_packaging"]
+    command += ["--model-name", name, "--version", MODEL_VERSION, "--handler", str(handler)]
+    command += ["--extra-files", str(scratch / "extra"), "--config-file", str(archive_dir / MODEL_CONFIG)]
+    command += ["--export-path", str(scratch), "--archive-format", "zip-store"]
+    variables = {"PATH": defpath, "TMPDIR": str(scratch / "tmp"), "LANG": "C.UTF-8"}
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+    if done.returncode != 0 or not (scratch / f"{name}.mar").is_file():
+        last = done.stderr.strip().splitlines()[-1:] or ["it gave no reason"]
+        raise KubetuneError(f"torch-model-archiver failed ({last[0]:.200}): is kubetune[serve] installed?")
