@@ -12,7 +12,7 @@ from kubetune.storage.base import Store, open_store
 from s3_server import S3Server, make_bucket, running_moto
 
 REAL = os.environ.get("KUBETUNE_TEST_S3", "")
-S3_SERVERS = ["moto", *(["real"] if REAL else [])]
+S3_SERVERS = ["moto", *([pytest.param("real", marks=pytest.mark.s3)] if REAL else [])]
 
 
 @pytest.fixture(scope="session")

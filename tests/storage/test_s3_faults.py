@@ -341,3 +341,30 @@ def test_index_and_lookup_over_a_bad_network(through: Opener, proxy: Proxy) -> N
     assert index(store, record).same
     proxy.add("status", times=2)
     assert lookup(store, record.stage, record.key).commit == record
+
+
+def test_a_versioned_bucket_never_loses_what_was_written_meanwhile(
+    server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A writer comes between the look at an object's age and its removal."""
+    from minio import Minio
+    from minio.commonconfig import ENABLED
+    from minio.versioningconfig import VersioningConfig
+
+    from kubetune.storage.s3 import S3Store
+
+    versioned = make_bucket(replace(server, bucket="kubetune-versioned"))
+    client = Minio(server.address, server.access_key, server.secret_key, secure=False, region="us-east-1")
+    client.set_bucket_versioning(versioned.bucket, VersioningConfig(ENABLED))
+    store, original = versioned.open(), S3Store._stat
+    store.put("key", b"old")
+
+    def with_a_writer_behind(self: S3Store, key: str) -> object:
+        found = original(self, key)
+        self.put(key, b"new")
+        return found
+
+    monkeypatch.setattr(S3Store, "_stat", with_a_writer_behind)
+    assert store.delete("key", unless_newer_than=time.time() + 60) is True
+    found = store.get("key")
+    assert found is not None and found.data == b"new"

@@ -1,5 +1,6 @@
 """One behaviour suite for every store."""
 
+import os
 import time
 from pathlib import Path
 
@@ -136,3 +137,8 @@ def test_the_seam_does_not_import_the_client() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_real_server_takes_part() -> None:
+    if not os.environ.get("KUBETUNE_TEST_S3"):
+        pytest.skip("KUBETUNE_TEST_S3=http://key:secret@host:port/bucket names no real S3 server; moto alone was used")
