@@ -125,11 +125,14 @@ def test_the_verdict_comes_first_with_its_reasons(assessed) -> None:
     assert "The recipe's one threshold is met" in passed
 
 
-@pytest.mark.parametrize(("classes", "table"), [(3, True), (20, False)])
+@pytest.mark.parametrize(("classes", "table"), [(3, True), (30, False)])
 def test_many_classes_are_a_heat_map(assessed, classes: int, table: bool) -> None:
     page = page_of(assessed(names=tuple(f"class {number}" for number in range(classes)), rows=800))
     assert ('class="confusion"' in page) == table
     assert ("Confusion matrix as a heat map" in page) != table
+    assert ("<summary>All 30 rows</summary>" in page) != table
+    assert ("The 24 weakest of 30 classes." in page) != table
+    assert not Page(page).open
 
 
 def test_no_mistakes_and_no_training_leave_no_empty_sections(assessed) -> None:

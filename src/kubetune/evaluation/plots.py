@@ -53,6 +53,8 @@ STYLE: Any = {
     "text.parse_math": False,  # a dollar sign in a label is a dollar sign
 }
 WIDTH = 6.4
+MOST_CLASSES = 24
+"""Classes in one plot."""
 FIRM_ROWS = 10
 """Confidence bins with fewer rows get a bar but no point."""
 
@@ -76,8 +78,8 @@ def reliability_diagram(calibration: Sequence[Mapping[str, Any]]) -> str:
 
 
 def class_f1(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Draw the F1 of each class with its interval, best on top."""
-    ranked = sorted(rows, key=lambda row: row["f1"]["value"])
+    """Draw the F1 of each class with its interval, best on top; of many classes, the weakest."""
+    ranked = sorted(rows, key=lambda row: row["f1"]["value"])[:MOST_CLASSES]
     values = np.array([row["f1"]["value"] for row in ranked])
     lows = values - [row["f1"]["low"] for row in ranked]
     highs = np.array([row["f1"]["high"] for row in ranked]) - values

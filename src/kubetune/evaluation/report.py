@@ -83,6 +83,7 @@ def render(document: Mapping[str, Any], evidence: Evidence) -> str:
         "data": data_facts(evidence.dataset, lengths, document),
         "model": model_facts(evidence.spec, evidence.training),
         "few_rows": FEW_ROWS,
+        "most_classes": plots.MOST_CLASSES,
         "marks": MARKS,
         "contents": _contents(mistakes=bool(cases), training=drawings["learning"] is not None),
         "css": files("kubetune.evaluation").joinpath("report.css").read_text(encoding="utf-8"),
