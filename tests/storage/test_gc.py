@@ -45,17 +45,17 @@ def blobs_of(store: Store) -> set[str]:
     return {stat.key.rpartition("/")[2] for stat in store.list(layout.BLOBS)}
 
 
-def test_only_what_nothing_reaches_and_is_old_goes(store: Store) -> None:
-    kept = finished(store)
-    put_blob(store, b"an old orphan")
-    age(store)
-    young = put_blob(store, b"a young orphan")
-    would = collect(store, grace=GRACE, dry_run=True)
+def test_only_what_nothing_reaches_and_is_old_goes(local: Store) -> None:
+    kept = finished(local)
+    put_blob(local, b"an old orphan")
+    age(local)
+    young = put_blob(local, b"a young orphan")
+    would = collect(local, grace=GRACE, dry_run=True)
     assert (would.blobs, would.bytes) == (1, len(b"an old orphan"))
-    assert len(blobs_of(store)) == 3
-    assert collect(store, grace=GRACE) == would
-    assert blobs_of(store) == {kept.files[0].sha256, young}
-    assert lookup(store, "train", kept.key).commit == kept
+    assert len(blobs_of(local)) == 3
+    assert collect(local, grace=GRACE) == would
+    assert blobs_of(local) == {kept.files[0].sha256, young}
+    assert lookup(local, "train", kept.key).commit == kept
 
 
 def test_a_deleted_run_goes_in_two_steps_keys_first(local: Store) -> None:

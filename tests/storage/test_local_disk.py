@@ -132,7 +132,7 @@ def test_killed_while_uploading_is_invisible(tmp_path: Path) -> None:
         "    store.put(f'put/{number % 3}', bytes([number % 251]) * 3_000_000)\n"
         "    store.create(f'create/{number}', bytes([number % 251]) * 100_000)\n"
     )
-    for _ in range(8):
+    for _ in range(6):
         process = subprocess.Popen([sys.executable, "-c", code, str(root)], stdout=subprocess.PIPE)
         with process:
             assert process.stdout is not None and process.stdout.readline() == b"ready\n"
