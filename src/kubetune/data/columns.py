@@ -1,8 +1,6 @@
-"""Whether the raw rows have the columns that the recipe names, and what the source calls its classes."""
+"""Whether the raw rows have the columns that the recipe names."""
 
 import difflib
-import json
-from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,8 +11,8 @@ from kubetune.data.shown import one_line
 from kubetune.errors import DataError
 
 
-def check_columns(path: Path, rules: RowRules) -> pa.Schema:
-    """Return the columns of a raw split.
+def check_columns(path: Path, rules: RowRules) -> None:
+    """Refuse a raw split that lacks a column.
 
     Raises:
         DataError: One that the recipe names is missing; the nearest is named. Or the file is not Parquet.
@@ -37,22 +35,3 @@ def check_columns(path: Path, rules: RowRules) -> pa.Schema:
                 "missing-column",
                 f"Split {path.stem} has no column {name!r:.80}, which {where[name]} names: {hint}it has {listed}.",
             )
-    return schema
-
-
-def class_names(schemas: Iterable[pa.Schema], label: str | None) -> list[str] | None:
-    """Return the names that a hub data set gives to integer labels, if it does.
-
-    Args:
-        schemas: Columns of the raw splits; `datasets` leaves its features in their metadata.
-        label: Name of the label column.
-    """
-    for schema in schemas:
-        stored = (schema.metadata or {}).get(b"huggingface")
-        if stored is None or label is None:
-            continue
-        features = json.loads(stored).get("info", {}).get("features", {})
-        feature = features.get(label)
-        if isinstance(feature, dict) and feature.get("_type") == "ClassLabel":
-            return [str(name) for name in feature["names"]]
-    return None

@@ -23,6 +23,7 @@ from kubetune.text.unicode_forms import normalize
 from kubetune.text.weak_labels import polarity
 
 BATCH = 4096
+REPLACEMENT = "\ufffd"
 REASONS = (
     "missing-text",
     "nul-character",
@@ -93,12 +94,12 @@ class RawSplit(NamedTuple):
     Attributes:
         number: Its place in the scan.
         path: Parquet file.
-        broken: Rows whose text held half a UTF-16 pair; `ingest` wrote the halves as escapes.
+        replaced: Whether `ingest` put U+FFFD where the source had lone surrogates.
     """
 
     number: int
     path: Path
-    broken: frozenset[int]
+    replaced: bool
 
 
 class Accepted(NamedTuple):
@@ -120,7 +121,7 @@ def scan_split(source: RawSplit, rules: RowRules, book: LabelBook, scan: Scan) -
         accepted = []
         for values in zip(*(cells[name] for name in rules.columns), strict=True):
             named = dict(zip(rules.columns, values, strict=True))
-            judged = _judge(named, rules, book, row in source.broken)
+            judged = _judge(named, rules, book, source.replaced)
             if isinstance(judged, str):
                 scan.rejects.extend((source.number, row, REASONS.index(judged)))
             else:
@@ -167,10 +168,10 @@ def _to_list(column: pa.Array) -> list[Any]:
     return list(column.to_pylist())
 
 
-def _judge(named: Mapping[str, Any], rules: RowRules, book: LabelBook, broken: bool) -> tuple[Accepted, int] | str:
+def _judge(named: Mapping[str, Any], rules: RowRules, book: LabelBook, replaced: bool) -> tuple[Accepted, int] | str:
     """Return the accepted row with its label's number, or the rule that it breaks."""
     raw = tuple(_cell(named[name]) for name in rules.texts if named[name] is not None)
-    problem = "missing-text" if len(raw) < len(rules.texts) else LONE_SURROGATE if broken else _problem(raw)
+    problem = "missing-text" if len(raw) < len(rules.texts) else _problem(raw, replaced)
     if problem is not None:
         return problem
     texts = tuple(clean(text, rules.cleaning) for text in raw)
@@ -187,7 +188,9 @@ def _judge(named: Mapping[str, Any], rules: RowRules, book: LabelBook, broken: b
     return "unknown-label" if number is None else (Accepted(raw, texts, kept), number)
 
 
-def _problem(texts: Sequence[str]) -> str | None:
+def _problem(texts: Sequence[str], replaced: bool) -> str | None:
+    if replaced and any(REPLACEMENT in text for text in texts):
+        return LONE_SURROGATE
     return next((problem for text in texts if (problem := text_problem(text))), None)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 
 from kubetune.contract import Context, Result
-from kubetune.data.columns import check_columns, class_names
+from kubetune.data.columns import check_columns
 from kubetune.data.labels import LabelBook
 from kubetune.data.rejects import check_reject_share, write_rejects
 from kubetune.data.report import Gathered, data_report, render
@@ -43,10 +43,12 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
     rules = _row_rules(data)
     encoder = Encoder(task, _tokenizer(inputs["tokenizer"]), config.model.max_length)
     raw = _raw_splits(inputs["raw"])
-    schemas = {name: check_columns(inputs["raw"] / f"{name}.parquet", rules) for name in raw}
+    for name in raw:
+        check_columns(inputs["raw"] / f"{name}.parquet", rules)
+    source = json.loads((inputs["raw"] / "source.json").read_text(encoding="utf-8"))
     allowed = data.labels if data.labels is not None else (POLARITIES if rules.label is None else None)
-    book = LabelBook(allowed, class_names(schemas.values(), rules.label))
-    scan = _scan(inputs["raw"], raw, (rules, book), context)
+    book = LabelBook(allowed, source.get("class_names", {}).get(rules.label))
+    scan = _scan([inputs["raw"] / f"{name}.parquet" for name in raw], source, (rules, book), context)
     check_reject_share(scan, raw, book, data.max_reject_share)
     selection = select(scan, raw, book, _selection_rules(data))
     lengths = _write(outputs["dataset"], (scan, selection), rules, encoder, context)
@@ -114,16 +116,13 @@ def _raw_splits(folder: Path) -> list[str]:
     return found
 
 
-def _scan(folder: Path, raw: list[str], judge: tuple[RowRules, LabelBook], context: Context) -> Scan:
+def _scan(files: list[Path], source: Mapping[str, Any], judge: tuple[RowRules, LabelBook], context: Context) -> Scan:
     rules, book = judge
-    facts = json.loads((folder / "source.json").read_text(encoding="utf-8"))
-    broken = facts.get("lone_surrogates", {})
     scan = Scan()
-    context.progress.start("cleaning rows", sum(pq.read_metadata(folder / f"{name}.parquet").num_rows for name in raw))
+    context.progress.start("cleaning rows", sum(pq.read_metadata(path).num_rows for path in files))
     with pq.ParquetWriter(context.scratch / ACCEPTED, accepted_schema(rules), compression="lz4") as writer:
-        for index, name in enumerate(raw):
-            source = RawSplit(index, folder / f"{name}.parquet", frozenset(broken.get(name, ())))
-            for batch in scan_split(source, rules, book, scan):
+        for number, path in enumerate(files):
+            for batch in scan_split(RawSplit(number, path, bool(source.get("surrogates"))), rules, book, scan):
                 writer.write_batch(batch)
                 context.progress.advance(len(batch))
                 _stop_if_asked(context)
