@@ -65,7 +65,7 @@ def hub_errors(what: str) -> Iterator[None]:
         raise ConfigError(f"{what} cannot be asked for: HF_HUB_OFFLINE is set in this process.") from None
     except errors.HfHubHTTPError as error:
         raise _refused(what, error.response.status_code) from None
-    except (errors.HTTPError, errors.LocalEntryNotFoundError) as error:
+    except (errors.HTTPError, errors.LocalEntryNotFoundError) as error:  # type: ignore[attr-defined]  # not in __all__
         raise _unreachable(what, error) from None
     except OSError as error:
         if error.errno is not None and not isinstance(error, ConnectionError | TimeoutError):

@@ -22,13 +22,13 @@ class FileFact:
         name: Its name without folders, so that a moved file is the same file.
         sha256: Digest of its bytes as they lie there (compressed, if they do), hex.
         size: Bytes.
-        rows: Rows that it gave.
+        rows: Rows that it gave; None where another library read it together with others.
     """
 
     name: str
     sha256: str
     size: int
-    rows: int
+    rows: int | None
 
 
 @dataclass

@@ -86,9 +86,9 @@ def _identity(address: str, platform: Mapping[str, Any]) -> list[str] | None:
         case "upload":
             return [address]
         case "s3":
-            from kubetune.data.sources import s3_objects
+            from kubetune.data.sources.s3_objects import identity as object_identity
 
-            return s3_objects.identity(address, platform)
+            return object_identity(address, platform)
         case "":
             return [Path(address).name, _digest(Path(address))]
     return None
@@ -114,11 +114,11 @@ def _bring(split: str, address: str, platform: Mapping[str, Any], folder: Path) 
             raise ConfigError(f"{address:.120} is in a store and none is open: name the store.")
         path: Path = resolve(address, folder)
     elif scheme == "s3":
-        from kubetune.data.sources import s3_objects
+        from kubetune.data.sources.s3_objects import download as download_object
 
-        path = s3_objects.download(address, platform, folder)
+        path = download_object(address, platform, folder)
     else:
-        from kubetune.data.sources import web
+        from kubetune.data.sources.web import download
 
-        path = web.download(address, platform, folder)
+        path = download(address, platform, folder)
     return TableFile(split, path.name, path)

@@ -58,7 +58,7 @@ def _find(source: PackageData) -> tuple[metadata.Distribution, Path]:
 def _licence(installed: metadata.Distribution) -> str | None:
     """Licence that the distribution states of itself, on one line."""
     for field in ("License-Expression", "License"):
-        stated = (installed.metadata.get(field) or "").strip()
+        stated = installed.metadata[field].strip() if field in installed.metadata else ""
         if stated and stated != "UNKNOWN" and "\n" not in stated:
             return stated
     return None

@@ -1,0 +1,112 @@
+"""Objects of the configured S3 server as files: named by version or etag, downloaded at exactly that."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import urllib3
+
+from kubetune.data.sources.base import CHUNK
+from kubetune.errors import ConfigError, DataError, TemporaryError
+
+if TYPE_CHECKING:
+    from minio import Minio
+
+ABSENT = {"NoSuchKey", "NoSuchBucket", "NoSuchVersion"}
+FORBIDDEN = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken"}
+
+
+def identity(address: str, platform: Mapping[str, Any]) -> list[str]:
+    """Return the object's name and its version, or its etag where the bucket keeps no versions.
+
+    Raises:
+        DataError: There is no such object.
+        ConfigError: No server is configured, or it refuses the credentials.
+        TemporaryError: It does not answer.
+    """
+    bucket, key = _split(address)
+    with _errors(address):
+        found = _client(platform).stat_object(bucket, key)
+    version = found.version_id if found.version_id not in {None, "null"} else None
+    return [Path(key).name, version or f"etag:{found.etag}"]
+
+
+def download(address: str, platform: Mapping[str, Any], folder: Path) -> Path:
+    """Write the object below a folder and return its path; raises as `identity` does."""
+    bucket, key = _split(address)
+    path = folder / Path(key).name
+    with _errors(address):
+        client = _client(platform)
+        found = client.stat_object(bucket, key)
+        response = client.get_object(
+            bucket, key, version_id=found.version_id, request_headers={"If-Match": f'"{found.etag}"'}
+        )
+        try:
+            with path.open("wb") as stream:
+                stream.writelines(response.stream(CHUNK))
+        finally:
+            response.close()
+            response.release_conn()
+    if path.stat().st_size != found.size:
+        raise TemporaryError(f"{address} was not delivered whole: run the same command again.")
+    return path
+
+
+def _split(address: str) -> tuple[str, str]:
+    bucket, _, key = address.removeprefix("s3://").partition("/")
+    if not bucket or not key or key.endswith("/"):
+        raise ConfigError(f"{address:.200} names no object: allowed is s3://bucket/key, one object each.")
+    return bucket, key
+
+
+def _client(platform: Mapping[str, Any]) -> "Minio":
+    from minio import Minio
+
+    settings = platform.get("s3")
+    if settings is None:
+        raise ConfigError(
+            "An s3:// source needs a server and credentials: set KUBETUNE_S3_ENDPOINT, KUBETUNE_S3_ACCESS_KEY and "
+            "KUBETUNE_S3_SECRET_KEY."
+        )
+    pool = urllib3.PoolManager(
+        timeout=urllib3.Timeout(connect=settings.connect_timeout, read=settings.read_timeout),
+        retries=urllib3.Retry(total=4, backoff_factor=0.2, status_forcelist=[500, 502, 503, 504]),
+        cert_reqs="CERT_REQUIRED",
+        ca_certs=str(settings.ca_bundle) if settings.ca_bundle else None,  # None: the system's
+    )
+    where = urlsplit(settings.endpoint)
+    return Minio(
+        endpoint=where.netloc,
+        access_key=settings.access_key,
+        secret_key=settings.secret_key,
+        session_token=settings.session_token,
+        secure=where.scheme == "https",
+        region=settings.region,
+        http_client=pool,
+    )
+
+
+@contextmanager
+def _errors(address: str) -> Iterator[None]:
+    from minio.error import MinioException, S3Error
+
+    try:
+        yield
+    except S3Error as error:
+        if error.code in ABSENT:
+            raise DataError("missing-file", f"{address} does not exist: name an object of the server.") from None
+        if error.code in FORBIDDEN:
+            raise ConfigError(
+                f"{address} may not be read ({error.code}): check KUBETUNE_S3_ACCESS_KEY, KUBETUNE_S3_SECRET_KEY and "
+                "what they may read."
+            ) from None
+        if error.code == "PreconditionFailed":
+            raise TemporaryError(f"{address} was changed while it was read: run the same command again.") from None
+        raise TemporaryError(f"{address}: the S3 server answered {error.code}; run the same command again.") from None
+    except (MinioException, urllib3.exceptions.HTTPError) as error:
+        raise TemporaryError(
+            f"{address} could not be had from the S3 server ({type(error).__name__}): run the same command again when "
+            "it answers."
+        ) from None

@@ -1,0 +1,171 @@
+"""Source `sql`: the rows of one SELECT, read in chunks.
+
+A query can be read only once and the types of its values are known only at its end, so its rows lie as JSON lines in
+scratch meanwhile and get their types by the same rules as a JSON lines file.
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import date, datetime, time
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+from uuid import UUID
+
+from kubetune.config.data_sources import SqlData
+from kubetune.data.sources.base import Facts, Reading
+from kubetune.errors import ConfigError, DataError, TemporaryError
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL, Engine
+
+SPLITS = ("train", "validation", "test", "unsupervised")
+SELECT = re.compile(r"\s*(--[^\n]*\n\s*|/\*.*?\*/\s*)*(select|with|\()\b?", re.IGNORECASE | re.DOTALL)
+
+
+def identify(source: SqlData, platform: Mapping[str, Any]) -> str | None:
+    """Return None: only reading a query again tells whether its rows changed."""
+    return None
+
+
+def read(source: SqlData, encoding: str, platform: Mapping[str, Any], scratch: Path) -> Reading:
+    """Return the rows of the query.
+
+    Raises:
+        ConfigError: There is no usable URL or driver, or the database refuses the query.
+        DataError: A value is binary, a column is named twice, or the split column holds something else.
+        TemporaryError: The database does not answer.
+    """
+    from kubetune.data.sources.tables import TableFile, TableReader
+
+    if encoding != "utf-8":
+        raise ConfigError(f"data.encoding {encoding!r:.60} cannot be used with a query: leave it utf-8.")
+    if not SELECT.match(source.query):
+        raise ConfigError("data.source.query is no SELECT: allowed is one query that only reads.")
+    engine = _engine(_url(source, platform))
+    try:
+        splits = _spool(engine, source, scratch)
+    finally:
+        engine.dispose()
+    files = [TableFile(split, f"{split}.jsonl", scratch / f"{split}.jsonl") for split in splits]
+    facts = Facts()
+    return Reading(TableReader("jsonl", "utf-8", True, scratch, facts).read(files), facts)
+
+
+def _url(source: SqlData, platform: Mapping[str, Any]) -> "URL":
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    given = source.url or platform.get("sql_url")
+    if not given:
+        raise ConfigError("The sql source has no address: set data.source.url, or KUBETUNE_SQL_URL with its password.")
+    try:
+        url = make_url(given)
+    except (ArgumentError, ValueError):
+        raise ConfigError(
+            "The address of the sql source is no SQLAlchemy URL: allowed is dialect[+driver]://user@host:port/database."
+        ) from None
+    hidden = [name for name in url.query if "pass" in name.lower() or "token" in name.lower()]
+    if source.url and (url.password is not None or hidden):
+        raise ConfigError(
+            "data.source.url holds a password and recipes are stored: remove it there and set KUBETUNE_SQL_URL."
+        )
+    in_file = url.get_backend_name() == "sqlite" and url.database not in {None, "", ":memory:"}
+    if in_file and not str(url.database).startswith("file:") and not Path(str(url.database)).is_file():
+        raise DataError("missing-file", f"Database {url.database} does not exist: name an existing file.")
+    return url
+
+
+def _engine(url: "URL") -> "Engine":
+    from sqlalchemy import create_engine
+    from sqlalchemy.exc import NoSuchModuleError
+
+    try:
+        return create_engine(url)
+    except (NoSuchModuleError, ImportError) as error:
+        raise ConfigError(
+            f"No driver for {url.drivername} is installed ({str(error).splitlines()[0]:.120}): install it, or name "
+            "another one as dialect+driver."
+        ) from None
+
+
+def _spool(engine: "Engine", source: SqlData, scratch: Path) -> list[str]:
+    """Write the rows of each split as JSON lines; returns the splits."""
+    from kubetune.data.sources.batches import check_columns
+
+    opened: dict[str, TextIO] = {}
+    with _errors(), ExitStack() as files, engine.connect() as connection:
+        reading = connection.execution_options(stream_results=True, yield_per=source.chunk_rows)
+        result = reading.exec_driver_sql(source.query)
+        columns = list(result.keys())
+        check_columns(columns, "The query's result")
+        place = _place_of(source.split_column, columns)
+        for rows in result.partitions():
+            for row in rows:
+                split = "all" if place is None else _split(row[place])
+                if split not in opened:
+                    stream = (scratch / f"{split}.jsonl").open("w", encoding="ascii")
+                    opened[split] = files.enter_context(stream)
+                opened[split].write(_line(columns, row, place))
+    return [name for name in ("all", *SPLITS) if name in opened]
+
+
+def _place_of(column: str | None, columns: Sequence[str]) -> int | None:
+    if column is None:
+        return None
+    if column not in columns:
+        raise DataError(
+            "missing-column", f"The query's result has no column {column!r:.80}: it has {', '.join(columns):.400}."
+        )
+    return columns.index(column)
+
+
+def _split(value: Any) -> str:
+    if value not in SPLITS:
+        raise DataError(
+            "unknown-split", f"The split column holds {value!r:.80}: allowed are {', '.join(SPLITS)}, lower case."
+        )
+    return str(value)
+
+
+def _line(columns: Sequence[str], row: Sequence[Any], without: int | None) -> str:
+    pairs = zip(columns, row, strict=True)
+    kept = {name: _plain(name, value) for place, (name, value) in enumerate(pairs) if place != without}
+    return json.dumps(kept) + "\n"
+
+
+def _plain(column: str, value: Any) -> Any:
+    """Return a value as JSON has it; what JSON has not becomes its usual notation."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    if isinstance(value, Decimal | UUID):
+        return str(value)
+    raise DataError(
+        "binary-value",
+        f"Column {column!r:.80} of the query holds {type(value).__name__} values: select text and numbers only.",
+    )
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    from sqlalchemy import exc
+
+    try:
+        yield
+    except exc.DBAPIError as error:
+        reason = str(error.orig).strip().splitlines()[0][:200] if str(error.orig).strip() else type(error).__name__
+        # Before a statement was sent, the failure is of the connection.
+        if error.connection_invalidated or error.statement is None:
+            raise TemporaryError(
+                f"The database does not answer ({reason}): run the same command again when it does, or correct its URL."
+            ) from None
+        raise ConfigError(f"The database refused the query ({reason}): correct data.source.query.") from None
+    except exc.ResourceClosedError:
+        raise ConfigError("data.source.query gives no rows to read: allowed is one SELECT.") from None
