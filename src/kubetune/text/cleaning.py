@@ -90,7 +90,7 @@ def _each_emoji(text: str, write: Callable[[str, str], str]) -> str:
     for start in (found.start() for found in first.finditer(text)):
         if start < done:
             continue
-        size = next((n for n in range(longest, 0, -1) if text[start : start + n] in names), 0)
+        size = next((n for n in range(longest[text[start]], 0, -1) if text[start : start + n] in names), 0)
         if size:
             _part(pieces, text[done:start])
             _part(pieces, write(text[start : start + size], names[text[start : start + size]]))
@@ -109,13 +109,16 @@ def _part(pieces: list[str], piece: str) -> None:
 
 
 @cache
-def _emoji_table() -> tuple[re.Pattern[str], int, dict[str, str]]:
-    """Return a pattern of the characters that begin an emoji, the longest sequence, and each one's English name."""
+def _emoji_table() -> tuple[re.Pattern[str], dict[str, int], dict[str, str]]:
+    """Return a pattern of what can begin an emoji, the longest emoji by first character, and each one's name."""
     import emoji
 
     names = {chars: str(data["en"]) for chars, data in emoji.EMOJI_DATA.items()}
-    first = "".join(sorted({re.escape(chars[0]) for chars in names}))
-    return re.compile(f"[{first}]"), max(map(len, names)), names
+    longest: dict[str, int] = {}
+    for chars in names:
+        longest[chars[0]] = max(longest.get(chars[0], 0), len(chars))
+    first = "".join(sorted(map(re.escape, longest)))
+    return re.compile(f"[{first}]"), longest, names
 
 
 STEPS: Mapping[str, Callable[[str], str]] = MappingProxyType(

@@ -6,13 +6,14 @@ Unicode Standard Annex 15; no written language has runs that long.
 """
 
 import re
-import sys
 import unicodedata
 from functools import cache
 from typing import Literal
 
 Form = Literal["NFC", "NFKC"]
 LONGEST_RUN = 30
+LAST_MARK = 0x1FFFF
+"""The planes above hold ideographs, variation selectors and private characters, none of which combines."""
 JOINER = "\u034f"
 
 
@@ -38,7 +39,7 @@ def _cut_runs(text: str) -> str:
 def _long_run() -> re.Pattern[str]:
     """Return a pattern of `LONGEST_RUN` marks that are followed by one more."""
     ranges: list[list[int]] = []
-    for code in range(0x300, sys.maxunicode + 1):
+    for code in range(0x300, LAST_MARK + 1):
         if _starts_nothing(chr(code)):
             if ranges and ranges[-1][1] == code - 1:
                 ranges[-1][1] = code
