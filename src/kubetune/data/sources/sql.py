@@ -23,7 +23,15 @@ if TYPE_CHECKING:
     from sqlalchemy import URL, Engine
 
 SPLITS = ("train", "validation", "test", "unsupervised")
-SELECT = re.compile(r"\s*(--[^\n]*\n\s*|/\*.*?\*/\s*)*(select|with|\()\b?", re.IGNORECASE | re.DOTALL)
+SELECT = re.compile(r"\s*(--[^\n]*\n\s*|/\*.*?\*/\s*)*(select\b|with\b|\()", re.IGNORECASE | re.DOTALL)
+
+READ_ONLY = {
+    "sqlite": "PRAGMA query_only = ON",
+    "postgresql": "SET TRANSACTION READ ONLY",
+    "mysql": "SET SESSION TRANSACTION READ ONLY",
+    "mariadb": "SET SESSION TRANSACTION READ ONLY",
+}
+"""What makes a connection refuse to write: a WITH may hold a DELETE."""
 
 
 def identify(source: SqlData, platform: Mapping[str, Any]) -> str | None:
@@ -98,8 +106,10 @@ def _spool(engine: "Engine", source: SqlData, scratch: Path) -> list[str]:
 
     opened: dict[str, TextIO] = {}
     with _errors(), ExitStack() as files, engine.connect() as connection:
-        reading = connection.execution_options(stream_results=True, yield_per=source.chunk_rows)
-        result = reading.exec_driver_sql(source.query)
+        if engine.dialect.name in READ_ONLY:
+            connection.exec_driver_sql(READ_ONLY[engine.dialect.name])
+        chunked = {"stream_results": True, "yield_per": source.chunk_rows}
+        result = connection.exec_driver_sql(source.query, execution_options=chunked)
         columns = list(result.keys())
         check_columns(columns, "The query's result")
         place = _place_of(source.split_column, columns)

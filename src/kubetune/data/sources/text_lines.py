@@ -23,10 +23,11 @@ def check_encoding(encoding: str) -> str:
     Raises:
         ConfigError: Python has no such codec, or ASCII characters are not single bytes in it.
     """
-    plain = bytes(range(128))
+    # The backslash last and as an escape, so that a codec of escapes gives something else and warns of nothing.
+    plain = bytes(range(92)) + bytes(range(93, 128)) + b"\\u0041"
     try:
         name = codecs.lookup(encoding).name
-        fits = plain.decode(encoding) == plain.decode("ascii")
+        fits = plain.decode(encoding) == plain.decode("ascii") and name != "idna"
     except (LookupError, UnicodeError, ValueError):
         name, fits = encoding, False
     if not fits:
@@ -35,7 +36,7 @@ def check_encoding(encoding: str) -> str:
             "(utf-8, latin-1, cp1252, mac_roman, shift_jis, …); convert other files to UTF-8 first, for example with "
             "iconv."
         )
-    return name
+    return name.removesuffix("-sig")  # the mark is removed anyway
 
 
 def read_bytes(path: Path, name: str) -> Iterator[bytes]:
