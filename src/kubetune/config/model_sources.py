@@ -11,9 +11,9 @@ class HubModel(Section):
     """A repository of a Hugging Face hub, frozen at a commit."""
 
     kind: Literal["hub"] = "hub"
-    name: str
+    name: str = Field(min_length=1)
     """Repository, for example `google-bert/bert-base-uncased`."""
-    revision: str = "main"
+    revision: str = Field(default="main", min_length=1)
     """Branch, tag or commit; `fetch` resolves it to a commit and records that."""
 
 
@@ -21,7 +21,7 @@ class PathModel(Section):
     """A local folder in the layout of `save_pretrained`."""
 
     kind: Literal["path"] = "path"
-    path: str
+    path: str = Field(min_length=1)
     """The folder."""
 
 
@@ -29,7 +29,7 @@ class S3Model(Section):
     """A prefix of the configured S3 server that holds such a folder."""
 
     kind: Literal["s3"] = "s3"
-    url: str
+    url: str = Field(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?$")
     """`s3://bucket/prefix`."""
 
 
@@ -37,12 +37,12 @@ class PackageModel(Section):
     """Such a folder inside an installed Python distribution, which is never imported."""
 
     kind: Literal["package"] = "package"
-    distribution: str
+    distribution: str = Field(min_length=1)
     """Name of the installed distribution."""
     version: str | None = None
     """Exact version that must be installed; null: any."""
-    path: str
-    """The folder."""
+    path: str = Field(min_length=1)
+    """The folder, from where the distribution is installed, for example `package_name/model`."""
 
 
 PretrainedSource = Annotated[HubModel | PathModel | S3Model | PackageModel, Field(discriminator="kind")]

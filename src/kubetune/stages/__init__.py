@@ -67,7 +67,7 @@ STAGES: tuple[Stage, ...] = (
             ("kubetune.data.models", "model.source.kind"),
             ("kubetune.data.models", "model.source.tokenizer.kind"),
         ),
-        packages=("safetensors", "torch"),
+        packages=("safetensors", "torch", "transformers"),
         image="ingest",
         reaches_outside=True,
     ),

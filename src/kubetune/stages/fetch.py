@@ -21,6 +21,8 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
     facts = load_model_source(source.kind).fetch(
         source, context.platform, outputs["tokenizer"], outputs["weights"], context.scratch
     )
+    for line in facts["added"]:
+        context.progress.note(f"added to {line}")
     parameters = facts.get("parameters")
     context.progress.note(f"licence: {facts['licence'] or 'not stated'}; parameters: {parameters or 'drawn in train'}")
     return Result(metrics={} if parameters is None else {"parameters": float(parameters)}, facts=facts)

@@ -86,19 +86,30 @@ def weights_name(names: Iterable[str]) -> str:
     raise DataError("weights", f"The model has no weights: one of {', '.join(WEIGHT_FILES)} is needed")
 
 
-def small_names(names: Iterable[str], *, weights: bool = True) -> list[str]:
-    """Return what is read besides tensors: tokenizer, card and, with `weights`, the configuration, sorted.
+def needed_names(names: Iterable[str], *, weights: bool = True) -> list[str]:
+    """Return the files to read, sorted: tokenizer, card, configuration, weights or their index (not the shards).
+
+    Args:
+        names: All files of the checkpoint.
+        weights: False for the tokenizer alone; then the configuration is read where there is one.
 
     Raises:
-        DataError: Tokenizer or configuration is missing.
+        DataError: Something needed is missing.
     """
     present = set(names)
     if weights and CONFIG_FILE not in present:
         raise DataError(
             "model-config", f"The model has no {CONFIG_FILE}: it says which architecture the weights are for"
         )
-    chosen = {*tokenizer_names(present), *({CARD} & present), *({CONFIG_FILE} if weights else ())}
+    chosen = {*tokenizer_names(present), *({CARD, CONFIG_FILE} & present)}
+    if weights:
+        chosen.add(weights_name(present))
     return sorted(chosen)
+
+
+def is_read(name: str) -> bool:
+    """Whether `needed_names` or an index may name this file."""
+    return _matches(name, (*TOKENIZER_FILES, CONFIG_FILE, CARD, *WEIGHT_FILES)) or SHARD.fullmatch(name) is not None
 
 
 def shard_names(index: Path) -> list[str]:
@@ -152,11 +163,9 @@ def checkpoint_digest(folder: Path, *, weights: bool = True) -> str:
     Raises:
         DataError: A needed file is missing.
     """
-    present = file_names(folder)
-    names = small_names(present, weights=weights)
-    if weights:
-        names += weight_parts(folder, weights_name(present))
-    return folder_digest(folder, names)
+    names = needed_names(file_names(folder), weights=weights)
+    shards = [shard for name in names if name.endswith(".index.json") for shard in weight_parts(folder, name)[1:]]
+    return folder_digest(folder, [*names, *shards])
 
 
 def weight_parts(folder: Path, chosen: str) -> list[str]:
@@ -178,4 +187,4 @@ def weight_parts(folder: Path, chosen: str) -> list[str]:
 
 
 def _matches(name: str, patterns: Iterable[str]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
+    return "/" not in name and any(fnmatchcase(name, pattern) for pattern in patterns)

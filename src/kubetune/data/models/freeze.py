@@ -5,11 +5,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from kubetune.data.models.completion import check_loads, model_type, tokenizer_class
 from kubetune.data.models.files import (
     CONFIG_FILE,
     WEIGHT_FILES,
     Checkpoint,
     file_names,
+    needed_names,
     read_object,
     tokenizer_names,
     weight_parts,
@@ -28,43 +30,64 @@ def freeze(checkpoint: Checkpoint, tokenizer_dir: Path, weights_dir: Path, scrat
     pickled weights are converted first, a shard at a time.
 
     Returns:
-        Facts: kind, revision, licence, `format` of the weights and the number of `parameters`.
+        Facts: kind, revision, licence, `format` of the weights, number of `parameters`, and what was `added` to files.
 
     Raises:
         DataError: Something is missing, damaged, not finite, or would run code of the checkpoint.
     """
     from kubetune.data.models.pickled import convert
-    from kubetune.data.models.tensors import check_finite, merge
+    from kubetune.data.models.tensors import check_finite, check_index, merge
 
-    names = file_names(checkpoint.folder)
-    freeze_tokenizer(checkpoint, tokenizer_dir)
-    _check_config(checkpoint.folder)
-    chosen = weights_name(names)
-    parts = [checkpoint.folder / name for name in weight_parts(checkpoint.folder, chosen)]
-    files = [path for path in parts if not path.name.endswith(".index.json")]
-    pickled = chosen.startswith("pytorch_model")
+    folder = checkpoint.folder
+    names = needed_names(file_names(folder))
+    config = _config(folder)
+    added = freeze_tokenizer(checkpoint, tokenizer_dir)
+    architecture = model_type(config, names)
+    if config.get("model_type") != architecture:
+        added.append(f"{CONFIG_FILE}: model_type={architecture}")
+        write_json(weights_dir / CONFIG_FILE, {**config, "model_type": architecture})
+    else:
+        shutil.copyfile(folder / CONFIG_FILE, weights_dir / CONFIG_FILE)
+    check_loads(tokenizer_dir, weights_dir)
+    parts = [folder / name for name in weight_parts(folder, weights_name(names))]
+    files = [path for path in parts if path.suffix != ".json"]
+    pickled = parts[0].name.startswith("pytorch_model")
     if pickled:
         files = convert(files, scratch)
-    target = weights_dir / WEIGHT_FILES[0]
-    merge(files, target)
-    parameters = check_finite(target)
-    _copy(checkpoint.folder / CONFIG_FILE, weights_dir)
-    facts = {**stated(checkpoint), "format": "pickle" if pickled else "safetensors", "parameters": parameters}
+    merge(files, weights_dir / WEIGHT_FILES[0])
+    if len(parts) > len(files):
+        check_index(parts[0], weights_dir / WEIGHT_FILES[0])
+    parameters = check_finite(weights_dir / WEIGHT_FILES[0])
+    form = "pickle" if pickled else "safetensors"
+    facts = {**stated(checkpoint), "format": form, "parameters": parameters, "added": added}
     write_json(weights_dir / SOURCE_FILE, facts)
     return facts
 
 
-def freeze_tokenizer(checkpoint: Checkpoint, tokenizer_dir: Path) -> None:
+def freeze_tokenizer(checkpoint: Checkpoint, tokenizer_dir: Path) -> list[str]:
     """Copy the tokenizer's files, and only those.
+
+    Returns:
+        What was added to them, one short line each; see `completion`.
 
     Raises:
         DataError: There is none, or it asks for code of the checkpoint.
     """
-    names = tokenizer_names(file_names(checkpoint.folder))
+    folder = checkpoint.folder
+    names = tokenizer_names(file_names(folder))
+    stated_there: dict[str, Any] = {}
     for name in names:
         if name.endswith(".json"):
-            _refuse_remote_code(name, read_object(checkpoint.folder / name, "tokenizer"))
-        _copy(checkpoint.folder / name, tokenizer_dir)
+            values = read_object(folder / name, "tokenizer")
+            _refuse_remote_code(name, values)
+            stated_there = values if name == TOKENIZER_CONFIG else stated_there
+        shutil.copyfile(folder / name, tokenizer_dir / name)
+    config = _config(folder) if (folder / CONFIG_FILE).is_file() else {}
+    missing = tokenizer_class(stated_there, config, names)
+    if missing is None:
+        return []
+    write_json(tokenizer_dir / TOKENIZER_CONFIG, {**stated_there, "tokenizer_class": missing})
+    return [f"{TOKENIZER_CONFIG}: tokenizer_class={missing}"]
 
 
 def stated(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -77,15 +100,10 @@ def write_json(path: Path, values: dict[str, Any]) -> None:
     path.write_text(json.dumps(values, sort_keys=True, indent=2) + "\n", encoding="utf-8")
 
 
-def _check_config(folder: Path) -> None:
-    if not (folder / CONFIG_FILE).is_file():
-        raise DataError(
-            "model-config", f"The model has no {CONFIG_FILE}: it says which architecture the weights are for"
-        )
+def _config(folder: Path) -> dict[str, Any]:
     config = read_object(folder / CONFIG_FILE, "model-config")
     _refuse_remote_code(CONFIG_FILE, config)
-    if not isinstance(config.get("model_type"), str):
-        raise DataError("model-config", f"{CONFIG_FILE} names no model_type: add the architecture's, for example bert")
+    return config
 
 
 def _refuse_remote_code(name: str, values: dict[str, Any]) -> None:
@@ -94,7 +112,3 @@ def _refuse_remote_code(name: str, values: dict[str, Any]) -> None:
             "remote-code",
             f"{name} has auto_map, which runs code of the checkpoint: use one whose architecture transformers has",
         )
-
-
-def _copy(path: Path, folder: Path) -> None:
-    shutil.copyfile(path, folder / path.name)

@@ -1,6 +1,7 @@
 """Pickled checkpoints, read without running what they ask for, and stored as safetensors."""
 
 import pickle
+import warnings
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,7 +39,9 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
     """
     size = path.stat().st_size
     try:
-        state: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Detected pickle protocol")  # what matters of it is refused below
+            state: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
         raise DataError(
             "pickle",

@@ -5,6 +5,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from kubetune.data.models.completion import check_loads
 from kubetune.data.models.freeze import SOURCE_FILE, freeze_tokenizer, stated, write_json
 
 ARCHITECTURE_FILE = "architecture.json"
@@ -27,10 +28,11 @@ def fetch(
         TemporaryError: Its server does not answer.
     """
     checkpoint = _inner(source).locate(source.tokenizer, platform, scratch, weights=False)
-    freeze_tokenizer(checkpoint, tokenizer_dir)
+    added = freeze_tokenizer(checkpoint, tokenizer_dir)
+    check_loads(tokenizer_dir)
     sizes = source.model_dump(mode="json", include={"architecture", "embedding_size", "hidden_size", "layers"})
     write_json(weights_dir / ARCHITECTURE_FILE, sizes)
-    facts = {"kind": source.kind, "revision": None, "licence": None, "tokenizer": stated(checkpoint)}
+    facts = {"kind": source.kind, "revision": None, "licence": None, "tokenizer": stated(checkpoint), "added": added}
     write_json(weights_dir / SOURCE_FILE, facts)
     return facts
 

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 import torch
 from safetensors import SafetensorError, safe_open
 
+from kubetune.data.models.files import read_object
 from kubetune.errors import DataError
 
 PIECE = 1 << 20
@@ -98,6 +99,20 @@ def check_finite(path: Path) -> int:
     if not elements:
         raise DataError("weights", "The model's weights hold no floating tensor, so there is nothing to fine-tune")
     return elements
+
+
+def check_index(index: Path, merged: Path) -> None:
+    """Refuse a merged file that lacks a tensor of the index.
+
+    Raises:
+        DataError: Names the first of them.
+    """
+    with safe_open(merged, framework="pt") as file:
+        absent = sorted(set(read_object(index, "weights")["weight_map"]) - set(file.keys()))
+    if absent:
+        raise DataError(
+            "weights", f"{index.name} names {len(absent)} tensors that no file holds ({absent[0]:.120}): fetch it again"
+        )
 
 
 def _write(entries: Sequence[Entry], out: BinaryIO) -> None:
