@@ -1,8 +1,13 @@
 """A toy run of the training loop: a prepared dataset, a job, and a stage context that lives in memory and on disk."""
 
+import hashlib
 import json
+import multiprocessing
+import os
 import shutil
-from collections.abc import Callable
+import sys
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +17,6 @@ import pyarrow.parquet as pq
 
 import toys
 from kubetune.config.training import TrainingSection
-from kubetune.tasks import load_task
 from kubetune.tasks.base import ModelSpec
 from kubetune.training.job import Job
 
@@ -20,28 +24,35 @@ PAD = 0
 MAX_LENGTH = 32
 
 
-def write_dataset(folder: Path, model: Path, kind: str = "text-classification", rows: int = 120) -> Path:
-    """Write artifact `dataset` of toy rows as `prepare` does; lengths are ragged."""
-    from transformers import AutoTokenizer
+WORDS = toys.POSITIVE + toys.NEGATIVE + toys.NEUTRAL
+CLS, SEP, FIRST_WORD = 2, 3, 5
 
-    task, tokenizer = load_task(kind), AutoTokenizer.from_pretrained(model, local_files_only=True)
+
+def write_dataset(folder: Path, kind: str = "text-classification", rows: int = 120) -> Path:
+    """Write artifact `dataset` of toy rows as `prepare` does, lengths ragged.
+
+    Words are numbered by hand: the toy tokenizer numbers them differently in each process, and losses are pinned.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     splits = {}
     for number, (split, count) in enumerate({"train": rows, "validation": 40, "test": 40}.items()):
         found = toys.toy_rows(count, seed=number)
-        texts = [row["text"] for row in found]
-        pairs = [(text,) if len(task.columns) == 1 else (text, texts[-n]) for n, text in enumerate(texts)]
-        encoded, truncated = task.encode(tokenizer, pairs, MAX_LENGTH)
+        ids = [[FIRST_WORD + WORDS.index(word) for word in row["text"].split()] for row in found]
+        if kind == "pair-classification":
+            second = [other[:6] for other in reversed(ids)]
+            types = [[0] * (len(a) + 2) + [1] * (len(b) + 1) for a, b in zip(ids, second, strict=True)]
+            ids = [[CLS, *a, SEP, *b, SEP] for a, b in zip(ids, second, strict=True)]
+        else:
+            types, ids = None, [[CLS, *a, SEP] for a in ids]
         columns: dict[str, Any] = {
             "row_id": pa.array([f"{split}-{n}" for n in range(count)]),
-            "text": pa.array(texts),
+            "text": pa.array([row["text"] for row in found]),
             "label": pa.array([toys.LABELS.index(row["label"]) for row in found], pa.int32()),
-            "input_ids": pa.array([row["input_ids"] for row in encoded], pa.list_(pa.int32())),
-            "length": pa.array([len(row["input_ids"]) for row in encoded], pa.int32()),
-            "truncated": pa.array(truncated),
+            "input_ids": pa.array(ids, pa.list_(pa.int32())),
+            "length": pa.array([len(row) for row in ids], pa.int32()),
         }
-        if len(task.columns) == 2:
-            columns["token_type_ids"] = pa.array([row["token_type_ids"] for row in encoded], pa.list_(pa.int8()))
+        if types is not None:
+            columns["token_type_ids"] = pa.array(types, pa.list_(pa.int8()))
         pq.write_table(pa.table(columns), folder / f"{split}.parquet")
         splits[split] = count
     facts = {"labels": list(toys.LABELS), "max_length": MAX_LENGTH, "pad_token_id": PAD, "splits": splits}
@@ -125,3 +136,45 @@ class ToyContext:
 
     def of(self, event: str) -> list[dict[str, Any]]:
         return [values for values in self.events if values["event"] == event]
+
+
+def sha(folder: Path) -> str:
+    """SHA-256 of the weights in artifact `model`."""
+    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+
+
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["kubetune.training.loop", "kubetune.tasks.encoder", "pyarrow.parquet", "trained_toys"])
+
+
+class ForkedRank:
+    """Implements `launch.RankProcess` by forking a process that has the imports done: half a second, not ten."""
+
+    def __init__(self, room: Path, rank: int, environment: Mapping[str, str]) -> None:
+        self._process = FORKS.Process(target=_forked_rank, args=(room, rank, dict(environment)), daemon=True)
+        self._process.start()
+        self.pid = self._process.pid
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.join()
+
+
+def _forked_rank(room: Path, rank: int, environment: dict[str, str]) -> None:
+    from kubetune.training.rank import main
+
+    os.environ.update(environment)
+    with (room / f"stderr-{rank}").open("wb") as stderr:
+        os.dup2(stderr.fileno(), 2)
+    sys.exit(main(room, rank))
+
+
+def train_slowly(home: Path, dataset: Path, weights: Path, changes: dict[str, Any]) -> None:
+    """A run to be killed from outside."""
+    from kubetune.training.launch import launch
+
+    slow = ToyContext(home / "scratch", home / "kept", on_publish=lambda folder: time.sleep(0.05))
+    launch(make_job(home, dataset, weights, **changes), slow)

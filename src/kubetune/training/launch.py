@@ -8,9 +8,9 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, Protocol
 
 from kubetune import errors
 from kubetune.config.settings import child_environment
@@ -39,13 +39,47 @@ class ContextHost:
         """Nobody watches but the person."""
 
 
-def launch(job: Job, context: Context, silence_seconds: float = SILENCE_SECONDS) -> Outcome:
+class RankProcess(Protocol):
+    """A started rank."""
+
+    def poll(self) -> int | None:
+        """Exit code, negative for a signal; None while it runs."""
+
+    def kill(self) -> None:
+        """End it at once and wait for it; nothing happens where it ended before."""
+
+
+Starter = Callable[[Path, int, Mapping[str, str]], RankProcess]
+"""(room, rank, additions to the environment) → the started rank."""
+
+
+class PythonProcess:
+    """Implements `RankProcess` as an interpreter of its own, whose standard input closes when this process ends."""
+
+    def __init__(self, room: Path, rank: int, environment: Mapping[str, str]) -> None:
+        command = [sys.executable, "-m", "kubetune.training.rank", str(room), str(rank)]
+        with (room / f"stderr-{rank}").open("wb") as stderr:
+            self._process = subprocess.Popen(
+                command, env=child_environment(environment), stdin=subprocess.PIPE, stderr=stderr
+            )
+        self.poll = self._process.poll
+
+    def kill(self) -> None:
+        """See `RankProcess.kill`."""
+        self._process.kill()
+        self._process.communicate()
+
+
+def launch(
+    job: Job, context: Context, silence_seconds: float = SILENCE_SECONDS, start: Starter = PythonProcess
+) -> Outcome:
     """Run the loop with as many ranks as the job says.
 
     Args:
         job: What to train.
         context: Of the stage.
         silence_seconds: After which a silent rank is taken for hung.
+        start: How a rank is started.
 
     Raises:
         KubetuneError: What the loop raised.
@@ -58,24 +92,21 @@ def launch(job: Job, context: Context, silence_seconds: float = SILENCE_SECONDS)
     room = context.scratch / "ranks"
     room.mkdir()
     (room / "job.json").write_text(job.to_json(), encoding="utf-8")
-    with ExitStack() as stack:
-        errors_out = [stack.enter_context((room / f"stderr-{rank}").open("wb")) for rank in range(job.ranks)]
-        ranks = [_start(room, rank, job, errors_out[rank]) for rank in range(job.ranks)]
-        try:
-            _supervise(ranks, room, ContextHost(context), silence_seconds)
-        finally:
-            for process in ranks:
-                process.kill()
-            for process in ranks:
-                process.communicate()
+    ranks: list[RankProcess] = []
+    try:
+        for rank in range(job.ranks):
+            ranks.append(start(room, rank, _environment(rank, job)))  # noqa: PERF401 - those started must be ended
+        _supervise(ranks, room, ContextHost(context), silence_seconds)
+    finally:
+        for process in ranks:
+            process.kill()
     result = json.loads((room / "result.json").read_text(encoding="utf-8"))
     return Outcome(metrics=result["metrics"], facts=result["facts"])
 
 
-def _start(room: Path, rank: int, job: Job, stderr: IO[bytes]) -> "subprocess.Popen[bytes]":
-    """Start one rank; its standard input stays open for as long as this process lives."""
-    # accelerate reads its world from these. The rendezvous is a file, so there is no port to collide on.
-    extra = {
+def _environment(rank: int, job: Job) -> dict[str, str]:
+    """What accelerate reads its world from. The rendezvous itself is a file: there is no port to collide on."""
+    values = {
         "RANK": str(rank),
         "LOCAL_RANK": str(rank),
         "WORLD_SIZE": str(job.ranks),
@@ -84,36 +115,38 @@ def _start(room: Path, rank: int, job: Job, stderr: IO[bytes]) -> "subprocess.Po
         "OMP_NUM_THREADS": str(job.threads),
         "TOKENIZERS_PARALLELISM": "false",
     }
-    if sys.platform == "linux":
-        extra |= {"GLOO_SOCKET_IFNAME": "lo"}
-    command = [sys.executable, "-m", "kubetune.training.rank", str(room), str(rank)]
-    return subprocess.Popen(command, env=child_environment(extra), stdin=subprocess.PIPE, stderr=stderr)
+    return values | ({"GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {})
 
 
-def _supervise(ranks: "list[subprocess.Popen[bytes]]", room: Path, host: ContextHost, silence_seconds: float) -> None:
+def _supervise(ranks: list[RankProcess], room: Path, host: ContextHost, silence_seconds: float) -> None:
     """Pass on what rank 0 says, pass on the wish to stop, and end with the first rank that ends badly."""
     tail = _Tail(room / "events.jsonl")
-    started = time.time()
+    awake = time.time()
     while True:
         codes = [process.poll() for process in ranks]
         for event in tail.read():
-            handled = time.time()
             _pass_on(event, room, host)
-            started += time.time() - handled if event["kind"] == "publish" else 0.0
+            if event["kind"] == "publish":  # an upload is our own silence, not the ranks'
+                awake = time.time()
         if host.should_stop():
             (room / "stop").touch()
         if any(codes) or all(code is not None for code in codes):
             _raise_worst(codes, room)
             return
-        for rank in range(len(ranks)):
-            mark = room / f"alive-{rank}"
-            silent = time.time() - max(started, mark.stat().st_mtime if mark.exists() else 0.0)
-            if silent > silence_seconds:
-                raise TemporaryError(
-                    f"Rank {rank} was silent for {silent:.0f} s and is taken for hung; all were stopped, the last "
-                    "checkpoint stands: run the same command again."
-                )
+        _check_alive(room, len(ranks), awake, silence_seconds)
         time.sleep(POLL_SECONDS)
+
+
+def _check_alive(room: Path, ranks: int, awake: float, silence_seconds: float) -> None:
+    """Raise if a rank was silent for too long since `awake` (seconds since the epoch)."""
+    for rank in range(ranks):
+        mark = room / f"alive-{rank}"
+        silent = time.time() - max(awake, mark.stat().st_mtime if mark.exists() else 0.0)
+        if silent > silence_seconds:
+            raise TemporaryError(
+                f"Rank {rank} was silent for {silent:.0f} s and is taken for hung; all were stopped, the last "
+                "checkpoint stands: run the same command again."
+            )
 
 
 def _pass_on(event: dict[str, Any], room: Path, host: ContextHost) -> None:
@@ -150,7 +183,8 @@ def _raise_worst(codes: list[int | None], room: Path) -> None:
             )
     if any(codes):
         rank = next(number for number, code in enumerate(codes) if code)
-        lines = (room / f"stderr-{rank}").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        said = room / f"stderr-{rank}"
+        lines = said.read_text(encoding="utf-8", errors="replace").strip().splitlines() if said.exists() else []
         raise KubetuneError(f"Rank {rank} ended with {codes[rank]}: {lines[-1][:300] if lines else 'without a word'}")
 
 

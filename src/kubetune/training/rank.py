@@ -71,7 +71,6 @@ def main(room: Path, rank: int) -> int:
     # The stage alone is told to stop, and says so by a file: ranks must agree on the step they stop after.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
     host = RoomHost(room, rank)
     try:
         import torch.distributed
@@ -113,4 +112,5 @@ def _write(path: Path, values: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
     sys.exit(main(Path(sys.argv[1]), int(sys.argv[2])))

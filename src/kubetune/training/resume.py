@@ -56,6 +56,7 @@ def _write(run: Run) -> None:
         run.host.publish(folder)
         shutil.rmtree(folder, ignore_errors=True)
         run.host.record("checkpoint", step=step)
+    total(accelerator, 0.0)  # nobody goes on, or ends because it was asked to, before the checkpoint is durable
 
 
 def resume(run: Run) -> None:

@@ -56,17 +56,26 @@ def read_rows(dataset: Path, split: str, classes: int) -> Rows:
 
     path = dataset / f"{split}.parquet"
     try:
-        names = [n for n in ("input_ids", "token_type_ids", "label") if n in pyarrow.parquet.read_schema(path).names]
-        table = pyarrow.parquet.read_table(path, columns=names)
-        labels = table["label"].to_numpy().astype(np.int64)
-        lists = {name: table[name].combine_chunks() for name in names if name != "label"}
+        with pyarrow.parquet.ParquetFile(path) as file:
+            names = [name for name in ("input_ids", "token_type_ids", "label") if name in file.schema_arrow.names]
+            table = file.read(columns=names).combine_chunks()
+        labels = _numbers(table["label"].chunk(0) if table.num_rows else pyarrow.array([], pyarrow.int32()))
         offsets, columns = np.zeros(1, dtype=np.int64), {}
-        for name, column in lists.items():
-            array = column if isinstance(column, pyarrow.Array) else pyarrow.concat_arrays(column.chunks)
-            offsets = array.offsets.to_numpy().astype(np.int64)
-            columns[name] = array.values.to_numpy()[offsets[0] : offsets[-1]]
-    except (OSError, KeyError, pyarrow.ArrowException) as error:
+        for name in names if table.num_rows else ():
+            if name != "label":
+                if table[name].num_chunks != 1:
+                    raise DataError("dataset-size", f"{path.name} has more than 2^31 tokens: set data.limit")
+                array = table[name].chunk(0)
+                offsets = _numbers(array.offsets).astype(np.int64)
+                columns[name] = _numbers(array.values)[offsets[0] : offsets[-1]]
+        labels = labels.astype(np.int64)
+    except (OSError, KeyError, TypeError, pyarrow.ArrowException) as error:
         raise DataError("dataset", f"{path.name} of the prepared dataset cannot be read: prepare again") from error
     if len(labels) and not (labels.min() >= 0 and labels.max() < classes):
         raise DataError("label-range", f"{path.name} has labels outside 0..{classes - 1}: prepare again")
     return Rows(columns, offsets - offsets[0], labels)
+
+
+def _numbers(array: Any) -> np.ndarray:
+    """View an Arrow array without nulls; its own `to_numpy` would import pandas, seconds a rank."""
+    return np.from_dlpack(array)

@@ -1,0 +1,71 @@
+"""Sample order and its arithmetic."""
+
+import numpy as np
+import pytest
+
+from kubetune.errors import ConfigError
+from kubetune.training.batches import Timeline, epoch_batches, micro_batch_size, micro_batches, tokens_of
+
+LENGTHS = np.random.default_rng(5).integers(3, 90, size=1003)
+
+
+@pytest.mark.parametrize("groups", [True, False])
+@pytest.mark.parametrize("batch", [1, 16, 64, 2000])
+def test_each_row_occurs_exactly_once_an_epoch(groups: bool, batch: int) -> None:
+    batches = epoch_batches(LENGTHS, batch, seed=1, epoch=0, groups=groups)
+    assert np.array_equal(np.sort(np.concatenate(batches)), np.arange(1003))
+    assert len(batches) == -(-1003 // batch)
+    assert sorted(map(len, batches))[1:] == [batch] * (len(batches) - 1)
+
+
+def test_order_is_a_pure_function_of_seed_and_epoch() -> None:
+    def order(seed: int, epoch: int) -> list[int]:
+        return np.concatenate(epoch_batches(LENGTHS, 16, seed, epoch)).tolist()
+
+    assert order(1, 2) == order(1, 2)
+    assert order(1, 2) != order(1, 3)
+    assert order(1, 2) != order(2, 2)
+
+
+def test_groups_need_hardly_any_padding_and_random_order_twice_the_tokens() -> None:
+    def ratio(groups: bool) -> float:
+        counts = [tokens_of(LENGTHS, batch, 1, 64, None) for batch in epoch_batches(LENGTHS, 64, 0, 0, groups)]
+        return sum(computed for _, computed in counts) / sum(real for real, _ in counts)
+
+    assert ratio(True) < 1.1
+    assert ratio(False) > 1.6
+
+
+def test_batch_order_is_not_by_length() -> None:
+    means = [LENGTHS[batch].mean() for batch in epoch_batches(LENGTHS, 16, 0, 0)]
+    assert abs(np.corrcoef(means, np.arange(len(means)))[0, 1]) < 0.4
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 16])
+@pytest.mark.parametrize("world", [1, 2, 3, 4])
+@pytest.mark.parametrize("micro", [1, 2, 4])
+def test_ranks_make_equal_calls_and_cover_the_batch_once(size: int, world: int, micro: int) -> None:
+    batch = np.arange(100, 100 + size)
+    parts = [micro_batches(batch, rank, world, micro) for rank in range(world)]
+    assert len({len(part) for part in parts}) == 1
+    covered = [row for part in parts for piece in part if piece.weight for row in piece.rows]
+    assert sorted(covered) == batch.tolist()
+    assert all(len(piece.rows) <= micro for part in parts for piece in part)
+
+
+def test_an_indivisible_batch_is_refused() -> None:
+    assert micro_batch_size(16, None, 2) == 8
+    assert micro_batch_size(16, 4, 2) == 4
+    with pytest.raises(ConfigError, match="divide evenly"):
+        micro_batch_size(16, None, 3)
+    with pytest.raises(ConfigError, match="micro_batch 3"):
+        micro_batch_size(16, 3, 1)
+
+
+def test_position_is_found_by_arithmetic() -> None:
+    timeline = Timeline(LENGTHS, 16, 200, 3, True, evaluate_every=63, checkpoint_every=20)
+    assert timeline.steps_an_epoch == 63
+    assert np.array_equal(timeline.batch_at(63 + 5), epoch_batches(LENGTHS, 16, 3, 1)[5])
+    assert [step for step in range(201) if timeline.evaluation_due(step)] == [63, 126, 189, 200]
+    assert not timeline.checkpoint_due(200)
+    assert LENGTHS[timeline.longest_batch()].min() == np.sort(LENGTHS)[-16]
