@@ -28,7 +28,7 @@ def check_columns(path: Path, rules: RowRules) -> None:
     for name in rules.columns:
         if name not in schema.names:
             shown = [one_line(column, 60) for column in schema.names]
-            near = difflib.get_close_matches(name, shown, n=1, cutoff=0.5)
+            near = difflib.get_close_matches(name, shown, n=1, cutoff=0.65)
             hint = f"did you mean {near[0]!r}? " if near else ""
             listed = ", ".join(shown[:20]) + (", …" if len(shown) > 20 else "")
             raise DataError(

@@ -49,7 +49,7 @@ def carve(
 ) -> np.ndarray:
     """Give each of `rows` a split, so that each label has its share in each and each group lies in one.
 
-    A group of more than a hundredth of the smallest share stays in train: one text repeated hundreds of times would
+    A group of more than ten rows and of a hundredth of the smallest share stays in train: one text repeated hundreds of times would
     otherwise be what is measured.
 
     Args:
@@ -65,7 +65,7 @@ def carve(
     members, first, which, size = np.unique(group[rows], return_index=True, return_inverse=True, return_counts=True)
     stratum, hashed = label[rows][first], order[rows][first]
     split_of = np.full(len(members), TRAIN, dtype=np.int8)
-    most = max(1.0, len(rows) * min((share for share in shares.values() if share), default=0.0) / 100)
+    most = max(10.0, len(rows) * min((share for share in shares.values() if share), default=0.0) / 100)
     for value in np.unique(stratum):
         mine = np.flatnonzero(stratum == value)
         total = int(size[mine].sum())

@@ -1,0 +1,87 @@
+"""Properties of the split, the limit and the duplicate rules over random pools."""
+
+import numpy as np
+import pytest
+
+from kubetune.data.duplicates import conflicting, leaked, occurrence, repeated, resolve_conflicts
+from kubetune.data.splits import TEST, TRAIN, VALIDATION, carve, group_of, limit_rows, quotas, seeded_order
+
+SHARES = {VALIDATION: 0.1, TEST: 0.2}
+
+
+def pool(seed: int, rows: int = 4000, texts: int = 3500) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return digests, groups and labels of a random pool with duplicates; labels follow the text."""
+    draw = np.random.default_rng(seed)
+    digests = draw.integers(0, 2**63, size=(texts, 2), dtype=np.uint64)
+    which = draw.integers(0, texts, size=rows)
+    labels = draw.choice(3, size=texts, p=[0.7, 0.25, 0.05]).astype(np.int32)
+    return digests[which], group_of(digests[which]), labels[which]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_split_is_stratified_whole_groups_and_a_function_of_the_seed(seed: int) -> None:
+    digests, group, label = pool(seed)
+    rows = np.arange(len(group))
+    split = carve(rows, group, label, seeded_order(digests, seed), SHARES)
+    again = carve(rows, group, label, seeded_order(digests, seed), SHARES)
+    other = carve(rows, group, label, seeded_order(digests, seed + 1), SHARES)
+    assert (split == again).all()
+    assert (split != other).mean() > 0.2
+    for value in range(3):
+        mine = split[label == value]
+        for number, share in ((TEST, 0.2), (VALIDATION, 0.1), (TRAIN, 0.7)):
+            assert (mine == number).mean() == pytest.approx(share, abs=4 / len(mine) + 0.005)
+    assert all(len(set(split[group == number])) == 1 for number in range(0, int(group.max()), 37))
+
+
+def test_the_split_does_not_depend_on_the_order_of_rows() -> None:
+    digests, group, label = pool(1)
+    turned = np.random.default_rng(0).permutation(len(group))
+    split = carve(np.arange(len(group)), group, label, seeded_order(digests, 0), SHARES)
+    after = carve(
+        np.arange(len(group)), group_of(digests[turned]), label[turned], seeded_order(digests, 0)[turned], SHARES
+    )
+    assert (after == split[turned]).all()
+
+
+def test_groups_are_numbered_by_their_first_row() -> None:
+    digests = np.array([[5, 1], [3, 2], [5, 1], [5, 2], [3, 2]], dtype=np.uint64)
+    assert group_of(digests).tolist() == [0, 1, 0, 2, 1]
+    assert group_of(digests[:0]).tolist() == []
+
+
+@pytest.mark.parametrize(("size", "limit"), [([50, 30, 20], 10), ([1000, 1, 1], 10), ([7, 7, 7], 20), ([3, 900], 11)])
+def test_quotas_add_up_and_leave_nobody_out(size: list[int], limit: int) -> None:
+    found = quotas(np.array(size), limit)
+    assert found.sum() == limit
+    assert (found >= 1).all()
+    assert (found <= np.array(size)).all()
+    assert np.abs(found - np.array(size) * limit / sum(size)).max() < 2
+
+
+def test_a_limit_leaves_out_exactly_the_rest_and_is_nested() -> None:
+    digests, group, label = pool(2)
+    split = carve(np.arange(len(group)), group, label, seeded_order(digests, 0), SHARES)
+    order = seeded_order(np.random.default_rng(1).integers(0, 2**63, size=digests.shape, dtype=np.uint64), 0)
+    kept = [~limit_rows(split, label, order, limit) for limit in (300, 900)]
+    assert [mask.sum() for mask in kept] == [300, 900]
+    assert (kept[0] <= kept[1]).mean() > 0.999
+    assert not limit_rows(split, label, order, 5000).any()
+
+
+def test_leaks_repeats_and_conflicts_by_hand() -> None:
+    split = np.array([0, 0, 1, 2, 0, 0, 0], dtype=np.int8)
+    group = np.array([0, 1, 0, 2, 2, 3, 3])
+    label = np.array([0, 1, 0, 1, 1, 0, 1], dtype=np.int32)
+    in_validation, in_test = leaked(split, group)
+    assert np.flatnonzero(in_validation).tolist() == [0]
+    assert np.flatnonzero(in_test).tolist() == [4]
+    assert np.flatnonzero(repeated(split, group, TRAIN)).tolist() == [6]
+    assert np.flatnonzero(conflicting(split, group, label, TRAIN)).tolist() == [5, 6]
+    assert np.flatnonzero(resolve_conflicts(split, group, label, "first")).tolist() == [6]
+    assert np.flatnonzero(resolve_conflicts(split, group, label, "majority")).tolist() == [5, 6]
+
+
+def test_occurrences_count_the_rows_before() -> None:
+    assert occurrence(np.array([0, 1, 0, 0, 1, 2])).tolist() == [0, 0, 1, 2, 1, 0]
+    assert occurrence(np.zeros(0, dtype=np.int64)).tolist() == []
