@@ -3,9 +3,13 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
+
+from kubetune.config.model_sources import PathModel
+from kubetune.data.models import load_model_source
 
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
 
@@ -46,3 +50,26 @@ def assert_same_tensors(first: Path, second: Path) -> None:
     ours, theirs = load_file(first), load_file(second)
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[name], theirs[name]) and ours[name].dtype == theirs[name].dtype for name in ours)
+
+
+def edit(model: Path, name: str, **values: Any) -> None:
+    stated = json.loads((model / name).read_text())
+    (model / name).write_text(
+        json.dumps({key: value for key, value in {**stated, **values}.items() if value is not None})
+    )
+
+
+def fetch(source: Any, folder: Path, platform: dict[str, Any] | None = None) -> tuple[dict[str, Any], Path, Path]:
+    """Fetch into `tokenizer` and `weights` of a new `folder`; returns the facts and both."""
+    for name in ("tokenizer", "weights", "scratch"):
+        (folder / name).mkdir(parents=True)
+    module = load_model_source(source.kind)
+    return (
+        module.fetch(source, platform or {}, folder / "tokenizer", folder / "weights", folder / "scratch"),
+        folder / "tokenizer",
+        folder / "weights",
+    )
+
+
+def fetch_path(model: Path, folder: Path) -> tuple[dict[str, Any], Path, Path]:
+    return fetch(PathModel(path=str(model)), folder)

@@ -28,7 +28,6 @@ class Hub:
     branches: dict[tuple[str, str], str] = field(default_factory=dict)
     gated: dict[str, str] = field(default_factory=dict)
     """Repository → the token that may read it."""
-    card: dict[str, object] | None = None
     break_after: dict[str, int] = field(default_factory=dict)
     """File name → bytes after which its connection breaks, every time."""
     corrupt: set[str] = field(default_factory=set)
@@ -118,7 +117,7 @@ class HubHandler(BaseHTTPRequestHandler):
         siblings = [
             {"rfilename": name, "blobId": git_id(content), **facts(content, name)} for name, content in files.items()
         ]
-        self.send_json({"id": repository, "sha": commit, "siblings": siblings, "cardData": self.hub.card, "tags": []})
+        self.send_json({"id": repository, "sha": commit, "siblings": siblings, "tags": []})
 
     def resolve(self, files: dict[str, bytes], name: str, commit: str) -> None:
         if name not in files:

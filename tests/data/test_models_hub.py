@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from data import model_files
+from data.model_files import fetch
 from data.model_hub_server import Hub, running_hub
 from kubetune.config.model_sources import HubModel, ScratchModel
-from kubetune.data.models import identify, load_model_source
+from kubetune.data.models import identify
 from kubetune.errors import ConfigError, DataError, TemporaryError
 
 NAME = "someone/tiny"
@@ -32,15 +33,6 @@ def reach(hub: Hub, **values: Any) -> dict[str, Any]:
     return {"hub_endpoint": hub.url, "hub_token": None, "offline": False, **values}
 
 
-def fetch(source: HubModel | ScratchModel, platform: dict[str, Any], folder: Path) -> tuple[dict[str, Any], Path, Path]:
-    for name in ("tokenizer", "weights", "scratch"):
-        (folder / name).mkdir(parents=True)
-    facts = load_model_source(source.kind).fetch(
-        source, platform, folder / "tokenizer", folder / "weights", folder / "scratch"
-    )
-    return facts, folder / "tokenizer", folder / "weights"
-
-
 def assert_nothing_left(folder: Path) -> None:
     assert not any((folder / "tokenizer").iterdir())
     assert not any((folder / "weights").iterdir())
@@ -48,7 +40,7 @@ def assert_nothing_left(folder: Path) -> None:
 
 def test_a_branch_is_pinned_to_its_commit(hub: Hub, files: dict[str, bytes], toy_model: Path, tmp_path: Path) -> None:
     commit = hub.push(NAME, files)
-    facts, tokenizer, weights = fetch(HubModel(name=NAME), reach(hub), tmp_path)
+    facts, tokenizer, weights = fetch(HubModel(name=NAME), tmp_path, reach(hub))
     assert (facts["revision"], facts["licence"]) == (commit, "mit")
     assert identify(HubModel(name=NAME), reach(hub)) == commit
     assert (weights / "model.safetensors").read_bytes() == files["model.safetensors"]
@@ -64,7 +56,7 @@ def test_a_moved_branch_is_another_model_and_a_tag_on_the_same_commit_is_not(
     assert identify(HubModel(name=NAME), reach(hub)) == identify(HubModel(name=NAME, revision="v1"), reach(hub))
     second = hub.push(NAME, files | {"README.md": b"---\nlicense: cc0-1.0\n---"})
     assert identify(HubModel(name=NAME), reach(hub)) == second != first
-    facts, _, _ = fetch(HubModel(name=NAME, revision="v1"), reach(hub), tmp_path)
+    facts, _, _ = fetch(HubModel(name=NAME, revision="v1"), tmp_path, reach(hub))
     assert (facts["revision"], facts["licence"]) == (first, "mit")
 
 
@@ -78,7 +70,7 @@ def test_sharded_pickles_are_downloaded_through_their_index(
 ) -> None:
     folder = model_files.sharded(toy_model, tmp_path / "sharded", "bin")
     hub.push(NAME, {path.name: path.read_bytes() for path in folder.iterdir()})
-    facts, _, weights = fetch(HubModel(name=NAME), reach(hub), tmp_path / "out")
+    facts, _, weights = fetch(HubModel(name=NAME), tmp_path / "out", reach(hub))
     assert facts["format"] == "pickle"
     model_files.assert_same_tensors(weights / "model.safetensors", toy_model / "model.safetensors")
 
@@ -88,11 +80,11 @@ def test_a_gated_repository_asks_for_a_token(hub: Hub, files: dict[str, bytes], 
     hub.gated[NAME] = "hf_right"
     for number, token in enumerate((None, "hf_wrong")):  # 401, 403
         with pytest.raises(ConfigError, match=r"is gated: accept its terms .* set HF_TOKEN") as caught:
-            fetch(HubModel(name=NAME), reach(hub, hub_token=token), tmp_path / str(number))
+            fetch(HubModel(name=NAME), tmp_path / str(number), reach(hub, hub_token=token))
         assert caught.value.exit_code == 78
         assert "hf_wrong" not in str(caught.value)
         assert_nothing_left(tmp_path / str(number))
-    facts, _, _ = fetch(HubModel(name=NAME), reach(hub, hub_token="hf_right"), tmp_path / "right")
+    facts, _, _ = fetch(HubModel(name=NAME), tmp_path / "right", reach(hub, hub_token="hf_right"))
     assert facts["kind"] == "hub"
     assert hub.tokens == {"hf_wrong", "hf_right"}
 
@@ -108,7 +100,7 @@ def test_offline_settings_ask_nobody(hub: Hub, files: dict[str, bytes], tmp_path
     commit = hub.push(NAME, files)
     for revision in ("main", commit):
         with pytest.raises(ConfigError, match="settings say offline"):
-            fetch(HubModel(name=NAME, revision=revision), reach(hub, offline=True), tmp_path / revision)
+            fetch(HubModel(name=NAME, revision=revision), tmp_path / revision, reach(hub, offline=True))
     assert hub.requests == []
 
 
@@ -129,11 +121,11 @@ def test_half_a_download_leaves_nothing(
     hub.push(NAME, files)
     hub.break_after["model.safetensors"] = len(files["model.safetensors"]) // 2
     with pytest.raises(TemporaryError, match="run the same command again"):
-        fetch(HubModel(name=NAME), reach(hub), tmp_path / "broken")
+        fetch(HubModel(name=NAME), tmp_path / "broken", reach(hub))
     assert_nothing_left(tmp_path / "broken")
     assert not list((tmp_path / "hf-home").rglob("*.safetensors"))
     hub.break_after.clear()
-    _, _, weights = fetch(HubModel(name=NAME), reach(hub), tmp_path / "whole")
+    _, _, weights = fetch(HubModel(name=NAME), tmp_path / "whole", reach(hub))
     assert (weights / "model.safetensors").read_bytes() == files["model.safetensors"]
 
 
@@ -144,7 +136,7 @@ def test_bytes_that_the_hub_does_not_list_are_not_taken(
     hub.push(NAME, files)
     hub.corrupt.add(name)
     with pytest.raises(TemporaryError, match=f"{name} did not arrive as the hub lists it"):
-        fetch(HubModel(name=NAME), reach(hub), tmp_path)
+        fetch(HubModel(name=NAME), tmp_path, reach(hub))
     assert_nothing_left(tmp_path)
 
 
@@ -154,7 +146,7 @@ def test_a_repository_without_our_weights_is_refused_before_a_download(
     del files["model.safetensors"]
     hub.push(NAME, files)
     with pytest.raises(DataError, match=r"only weights of another framework \(tf_model.h5\)") as caught:
-        fetch(HubModel(name=NAME), reach(hub), tmp_path)
+        fetch(HubModel(name=NAME), tmp_path, reach(hub))
     assert (caught.value.exit_code, caught.value.rule) == (65, "weights")
     assert hub.downloads() == []
 
@@ -163,7 +155,7 @@ def test_scratch_downloads_a_tokenizer_alone(hub: Hub, files: dict[str, bytes], 
     commit = hub.push(NAME, files)
     source = ScratchModel(tokenizer=HubModel(name=NAME))
     assert identify(source, reach(hub)) == commit
-    facts, tokenizer, weights = fetch(source, reach(hub), tmp_path)
+    facts, tokenizer, weights = fetch(source, tmp_path, reach(hub))
     assert facts["tokenizer"] == {"kind": "hub", "revision": commit, "licence": "mit"}
     assert (tokenizer / "tokenizer.json").read_bytes() == files["tokenizer.json"]
     assert {path.name for path in weights.iterdir()} == {"architecture.json", "source.json"}

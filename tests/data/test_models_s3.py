@@ -13,8 +13,9 @@ from minio.versioningconfig import VersioningConfig
 from pydantic import ValidationError
 
 from data import model_files
+from data.model_files import fetch
 from kubetune.config.model_sources import S3Model, ScratchModel
-from kubetune.data.models import identify, load_model_source
+from kubetune.data.models import identify
 from kubetune.errors import ConfigError, DataError, TemporaryError
 from kubetune.storage.base import S3Settings
 from s3_server import running_moto
@@ -48,15 +49,6 @@ def bucket(address: str) -> Bucket:
     return Bucket(address)
 
 
-def fetch(source: Any, platform: dict[str, Any], folder: Path) -> tuple[dict[str, Any], Path, Path]:
-    for name in ("tokenizer", "weights", "scratch"):
-        (folder / name).mkdir(parents=True)
-    facts = load_model_source(source.kind).fetch(
-        source, platform, folder / "tokenizer", folder / "weights", folder / "scratch"
-    )
-    return facts, folder / "tokenizer", folder / "weights"
-
-
 @pytest.mark.parametrize("prefix", ["models/tiny", "", "with space/\u00e9"])
 def test_a_prefix_is_fetched_and_nothing_below_or_beside_it(
     bucket: Bucket, toy_model: Path, tmp_path: Path, prefix: str
@@ -64,7 +56,7 @@ def test_a_prefix_is_fetched_and_nothing_below_or_beside_it(
     source = bucket.upload(toy_model, prefix)
     for other in (f"{prefix}/onnx/config.json", f"{prefix}-large/config.json"):
         bucket.client.fput_object(bucket.name, other.lstrip("/"), str(toy_model / "tokenizer.json"))
-    facts, tokenizer, weights = fetch(source, bucket.platform, tmp_path)
+    facts, tokenizer, weights = fetch(source, tmp_path, bucket.platform)
     assert facts["kind"] == "s3"
     assert facts["revision"] == identify(source, bucket.platform)
     for name in model_files.TOKENIZER:
@@ -96,16 +88,16 @@ def test_a_new_version_of_equal_bytes_is_another_identity(address: str, toy_mode
 def test_shards_come_through_their_index(bucket: Bucket, toy_model: Path, tmp_path: Path) -> None:
     folder = model_files.sharded(toy_model, tmp_path / "sharded", "safetensors")
     source = bucket.upload(folder)
-    _, _, weights = fetch(source, bucket.platform, tmp_path / "out")
+    _, _, weights = fetch(source, tmp_path / "out", bucket.platform)
     model_files.assert_same_tensors(weights / "model.safetensors", toy_model / "model.safetensors")
     bucket.client.remove_object(bucket.name, "models/tiny/model-00002-of-00002.safetensors")
     with pytest.raises(DataError, match=r"names model-00002-of-00002.safetensors, which is not below s3://"):
-        fetch(source, bucket.platform, tmp_path / "again")
+        fetch(source, tmp_path / "again", bucket.platform)
 
 
 def test_scratch_downloads_no_weights(bucket: Bucket, toy_model: Path, tmp_path: Path) -> None:
     source = ScratchModel(tokenizer=bucket.upload(toy_model))
-    _, tokenizer, weights = fetch(source, bucket.platform, tmp_path)
+    _, tokenizer, weights = fetch(source, tmp_path, bucket.platform)
     assert (tokenizer / "tokenizer.json").read_bytes() == (toy_model / "tokenizer.json").read_bytes()
     assert {path.name for path in weights.iterdir()} == {"architecture.json", "source.json"}
     assert not (tmp_path / "scratch/s3/model.safetensors").exists()
@@ -126,7 +118,7 @@ def test_an_object_that_changes_meanwhile_is_not_mixed_in(
 
     monkeypatch.setattr(s3, "_objects", list_then_change)
     with pytest.raises(TemporaryError, match="changed meanwhile"):
-        fetch(source, bucket.platform, tmp_path)
+        fetch(source, tmp_path, bucket.platform)
 
 
 def test_what_cannot_be_used_is_a_wrong_recipe_or_setting(bucket: Bucket, toy_model: Path) -> None:

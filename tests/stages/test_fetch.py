@@ -21,6 +21,9 @@ class Said:
     def start(self, what: str, total: int | None = None) -> None:
         self.lines.append(what)
 
+    def advance(self, by: int = 1, **facts: float | str) -> None:
+        pass
+
     def note(self, line: str) -> None:
         self.lines.append(line)
 

@@ -17,10 +17,11 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
         TemporaryError: Its server does not answer, or broke off; nothing is kept.
     """
     source = config.model.source
-    context.progress.start(f"fetching the model from {source.kind}")
+    context.progress.start(f"fetching the model from {source.kind}", total=1)
     facts = load_model_source(source.kind).fetch(
         source, context.platform, outputs["tokenizer"], outputs["weights"], context.scratch
     )
+    context.progress.advance()
     for line in facts["added"]:
         context.progress.note(f"added to {line}")
     parameters = facts.get("parameters")

@@ -47,8 +47,7 @@ def locate(source: Any, platform: Mapping[str, Any], scratch: Path, *, weights: 
         if absent := [name for name in shards if name not in listed]:
             raise DataError("weights", f"{index} names {absent[0]}, which the repository lacks: use another revision")
         _download(client, source.name, checkpoint, {name: listed[name] for name in shards})
-    stated = info.card_data.license if info.card_data else None
-    return replace(checkpoint, licence=card_licence(checkpoint.folder) or (str(stated) if stated else None))
+    return replace(checkpoint, licence=card_licence(checkpoint.folder))
 
 
 def fetch(

@@ -6,19 +6,17 @@ from typing import Any
 
 import yaml
 
+from kubetune.data.models.files import CARD
+
 LONGEST = 200
 
 
-def card_licence(folder: Path, name: str = "README.md") -> str | None:
+def card_licence(folder: Path) -> str | None:
     """Return the licence that the YAML front matter of a model card states, or None."""
-    path = folder / name
+    path = folder / CARD
     if not path.is_file():
         return None
-    return text_licence(path.read_text(encoding="utf-8", errors="replace"))
-
-
-def text_licence(text: str) -> str | None:
-    """Return the licence that the front matter of a card's text states, or None."""
+    text = path.read_text(encoding="utf-8", errors="replace")
     head, _, rest = text.removeprefix("\ufeff").partition("\n")
     if head.strip() != "---":
         return None
