@@ -126,13 +126,13 @@ BAD = [
     ("wide.jsonl", '{"text": "a"}\n'.encode("utf-16-le"), "encoding", "looks like UTF-16"),
     ("packed.csv", gzip.compress(b"text\na\n"), "encoding", r"gzip data without \.gz"),
     ("table.csv", b"PAR1 and so on", "encoding", "format=parquet"),
-    ("cut.csv.gz", gzip.compress(b"text\n" + os.urandom(5000).hex().encode())[:-500], "gzip", "cut.csv.gz is truncated"),
+    ("cut.csv.gz", gzip.compress(b"text\n" + os.urandom(5000).hex().encode())[:-500], "gzip", "is truncated"),
     ("plain.csv.gz", b"text\na\n", "gzip", "no whole gzip file"),
     ("ragged.csv", b'a,b\n"1\n1",2\n3\n', "ragged-row", "line 4 has 1 fields and the header has 2"),
     ("long.csv", b"a,b\n1,2,3\n", "ragged-row", "line 2 has 3 fields"),
     ("open.csv", b'a,b\n1,2\n3,"4\n5,6\n', "unclosed-quote", "opens in the row at line 3 is not closed"),
     ("twice.csv", b"a,b,a\n1,2,3\n", "duplicate-column", "two columns named 'a'"),
-    ("many.csv", b",".join(b"%d" % n for n in range(10**6)) + b"\n", "columns", "1000000 columns: allowed are 1 to 10000"),
+    ("many.csv", b",".join(b"%d" % n for n in range(10**6)) + b"\n", "columns", "1000000 columns: allowed are"),
     ("bad.jsonl", b'{"text": "a"}\n{"text": \n', "malformed-json", "bad.jsonl line 2 is not JSON"),
     ("list.jsonl", b'{"text": "a"}\n["a"]\n', "not-an-object", "line 2 is JSON but no object"),
     ("nest.jsonl", b'{"text": "a"}\n\n{"text": ["b"]}\n', "nested-value", "line 3: 'text' holds a list"),
@@ -178,7 +178,7 @@ def test_parquet_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     wrong = pa.Array.from_buffers(pa.string(), 1, pa.array([b"\xff"], pa.binary()).buffers())
     pq.write_table(pa.table({"text": wrong}), path)
-    with pytest.raises(DataError, match="a.parquet"):
+    with pytest.raises(DataError, match=r"a\.parquet is no readable"):
         read(files_of(path), tmp_path)
 
 
@@ -211,7 +211,7 @@ def test_a_missing_file_is_bad_data_at_once(tmp_path: Path) -> None:
 def test_an_unreadable_file_is_bad_data(tmp_path: Path) -> None:
     path = made(tmp_path, "a.csv", "text\na\n")
     path.chmod(0)
-    with pytest.raises(DataError, match="a.csv cannot be read"):
+    with pytest.raises(DataError, match=r"a\.csv cannot be read"):
         identify(files_of(path), {})
 
 
@@ -249,7 +249,7 @@ def test_splits_and_globs(tmp_path: Path) -> None:
 def test_files_of_one_split_must_have_the_same_columns(tmp_path: Path) -> None:
     first, other = made(tmp_path, "a.csv", "text,label\na,b\n"), made(tmp_path, "b.csv", "text,topic\na,b\n")
     swapped = made(tmp_path, "c.csv", "label,text\nd,c\n")
-    with pytest.raises(DataError, match="b.csv and a.csv belong to one split and have different columns"):
+    with pytest.raises(DataError, match=r"b\.csv and a\.csv belong to one split and have different columns"):
         read(files_of(first, other), tmp_path)
     rows, _ = read(files_of(first, swapped), tmp_path)
     assert rows["all"] == [{"text": "a", "label": "b"}, {"text": "c", "label": "d"}]

@@ -156,7 +156,7 @@ def test_splits_of_other_names_must_be_mapped(hub: Hub, tmp_path: Path) -> None:
     hub.repository(NAME).push(
         {**hub.repository(NAME).commits[hub.repository(NAME).branches["main"]], "README.md": card}
     )
-    with pytest.raises(ConfigError, match="has the splits dev: set data.source.splits"):
+    with pytest.raises(ConfigError, match=r"has the splits dev: set data\.source\.splits"):
         read(small(config=None), tmp_path, **at(hub))
     rows, _ = read(small(config=None, splits={"train": "dev"}), tmp_path, **at(hub))
     assert rows == {"train": [{"text": "a"}]}
@@ -178,7 +178,7 @@ def test_files_elsewhere_are_not_followed(hub: Hub, tmp_path: Path) -> None:
 
 def test_a_gated_data_set_needs_the_token_of_the_settings(hub: Hub, feelings: Repository, tmp_path: Path) -> None:
     feelings.gated = True
-    with pytest.raises(ConfigError, match="is gated: accept its terms on the hub .* and set HF_TOKEN") as caught:
+    with pytest.raises(ConfigError, match=r"is gated: accept its terms on the hub .* and set HF_TOKEN") as caught:
         read(small(), tmp_path, **at(hub))
     assert caught.value.exit_code == 78
     with pytest.raises(ConfigError, match="is gated") as caught:

@@ -42,8 +42,10 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
     context.progress.start("reading rows")
     reading = load_source(source.kind).read(source, config.data.encoding, context.platform, context.scratch)
     rows = _write(reading.batches, out, context)
-    if not rows:
-        raise DataError("no-rows", f"The {source.kind} source has no rows: at least one row is needed.")
+    empty = [split for split in getattr(source, "paths", {}) if split not in rows]
+    if empty or not rows:
+        where = f", split {empty[0]} of it," if empty and rows else ""
+        raise DataError("no-rows", f"The {source.kind} source{where} has no rows: at least one row is needed.")
     for fact in reading.facts.files:
         context.telemetry.record("read", name=fact.name, rows=fact.rows, bytes=fact.size)
     context.telemetry.record("ingested", rows=sum(rows.values()), seconds=time.monotonic() - started)
