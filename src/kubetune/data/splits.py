@@ -49,8 +49,8 @@ def carve(
 ) -> np.ndarray:
     """Give each of `rows` a split, so that each label has its share in each and each group lies in one.
 
-    A group of more than ten rows and of a hundredth of the smallest share stays in train: one text repeated hundreds of times would
-    otherwise be what is measured.
+    A group of more than ten rows and of a hundredth of the smallest share stays in train: one text repeated
+    hundreds of times would otherwise be what is measured.
 
     Args:
         rows: Row numbers to divide.
