@@ -70,7 +70,7 @@ def test_a_hung_rank_is_found(run_toy: Any, tmp_path: Path, text_dataset: Path, 
     context = toys.ToyContext(tmp_path / "scratch", tmp_path / "kept", on_publish=stop_rank_1)
     job = toys.make_job(tmp_path / "hung", text_dataset, toy_model, ranks=2, **SIX)
     with pytest.raises(TemporaryError, match="taken for hung"):
-        launch(job, context, silence_seconds=15.0, start=Hangs)
+        launch(job, context, silence_seconds=8.0, start=Hangs)
     assert all(gone(pid) for pid in pids)
 
 

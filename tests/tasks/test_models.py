@@ -1,0 +1,239 @@
+"""Every architecture of every task: encoding, padding, gradients' groups, files."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+import trained_toys
+from kubetune.errors import ConfigError, DataError
+from kubetune.tasks import load_task
+from kubetune.tasks.base import ModelSpec, Task
+from kubetune.tasks.inference import predict_logits
+from kubetune.tasks.spec import load_spec, save_model
+
+KINDS = ("text-classification", "pair-classification")
+HEADS: dict[str, tuple[str, dict[str, Any]]] = {
+    "stock": ("stock", {"dropout": 0.1}),
+    "cls": ("own", {"pooling": "cls", "dropout": 0.1}),
+    "mean-hidden": ("own", {"pooling": "mean", "hidden_size": 8, "dropout": 0.1}),
+    "bilstm": ("bilstm", {"dropout": 0.1}),
+}
+
+
+def weights_of(head: str, toy_model: Path, tmp_path: Path) -> Path:
+    return trained_toys.write_scratch_weights(tmp_path / "scratch") if head == "bilstm" else toy_model
+
+
+def build(
+    kind: str, head: str, weights: Path, encoder_dropout: float | None = None, **values: Any
+) -> tuple[Task, ModelSpec, torch.nn.Module]:
+    architecture, defaults = HEADS[head]
+    spec = ModelSpec(kind, ("a", "b", "c"), architecture, defaults | values, encoder_dropout, max_length=24)
+    torch.manual_seed(3)
+    task = load_task(kind)
+    return task, spec, task.build_model(spec, weights, pretrained=True)
+
+
+def encoded(task: Task, toy_model: Path, count: int = 17) -> list[Any]:
+    tokenizer = AutoTokenizer.from_pretrained(toy_model, local_files_only=True)
+    items = [("the good day on monday " * (1 + n % 5),) * len(task.columns) for n in range(count)]
+    return task.encode(tokenizer, items, 24)[0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_encoding_cuts_at_the_limit_and_says_so(kind: str, toy_model: Path) -> None:
+    task = load_task(kind)
+    names = ["input_ids", "token_type_ids", "attention_mask"]
+    tokenizer = AutoTokenizer.from_pretrained(toy_model, local_files_only=True, model_input_names=names)
+    short, long = ("good day",) * len(task.columns), ("good " * 50,) * len(task.columns)
+    rows, truncated = task.encode(tokenizer, [short, long], 12)
+    assert truncated == [False, True]
+    assert len(rows[1]["input_ids"]) == 12
+    assert set(rows[0]) >= {"input_ids"}
+    assert task.encode(tokenizer, [], 12) == ([], [])
+    if kind == "pair-classification":
+        assert rows[0]["token_type_ids"] == sorted(rows[0]["token_type_ids"]) != [0] * len(rows[0]["input_ids"])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("head", HEADS)
+def test_neighbours_and_padding_change_nothing(kind: str, head: str, toy_model: Path, tmp_path: Path) -> None:
+    task, _, module = build(kind, head, weights_of(head, toy_model, tmp_path))
+    rows = encoded(task, toy_model)
+    together = predict_logits(module, rows, task, 0, 32)
+    assert together.shape == (17, 3)
+    assert together.dtype == np.float32
+    for other in (
+        predict_logits(module, rows, task, 0, 4),
+        np.concatenate([predict_logits(module, [row], task, 0, 1) for row in rows]),
+        predict_logits(module, rows[::-1], task, 0, 4)[::-1],
+    ):
+        assert np.abs(other - together).max() < 1e-6
+    module.eval()
+    with torch.inference_mode():
+        padded = module(**task.collate(rows, 0, pad_to=40)).numpy()
+    assert np.abs(padded - together).max() < 1e-6
+    assert predict_logits(module, [], task, 0, 4).shape == (0, 0)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_what_is_saved_loads_to_the_same_logits(head: str, toy_model: Path, tmp_path: Path) -> None:
+    kind = "text-classification"
+    task, spec, module = build(kind, head, weights_of(head, toy_model, tmp_path))
+    folder = tmp_path / "model"
+    folder.mkdir()
+    save_model(module, spec, folder)
+    first = {path.name: path.read_bytes() for path in folder.iterdir()}
+    save_model(module, spec, folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == first
+    assert not any(str(tmp_path).encode() in content or b"/" in content[:200] for content in first.values())
+    again = task.build_model(load_spec(folder), folder, pretrained=False)
+    rows = encoded(task, toy_model)
+    assert np.array_equal(predict_logits(again, rows, task, 0, 8), predict_logits(module, rows, task, 0, 8))
+
+
+def test_a_stock_model_is_an_ordinary_transformers_folder(toy_model: Path, tmp_path: Path) -> None:
+    task, spec, module = build("text-classification", "stock", toy_model)
+    save_model(module, spec, tmp_path)
+    theirs = AutoModelForSequenceClassification.from_pretrained(tmp_path, local_files_only=True).eval()
+    assert theirs.config.id2label == {0: "a", 1: "b", 2: "c"}
+    rows = encoded(task, toy_model, 1)
+    with torch.inference_mode():
+        logits = theirs(**task.collate(rows, 0)).logits.numpy()
+    assert np.array_equal(logits, predict_logits(module, rows, task, 0, 1))
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_every_parameter_belongs_to_one_part(head: str, toy_model: Path, tmp_path: Path) -> None:
+    task, _, module = build("text-classification", head, weights_of(head, toy_model, tmp_path))
+    groups = task.parameter_groups(module)
+    names = [name for part in groups.values() for name in part]
+    assert sorted(names) == sorted(name.removeprefix("network.") for name, _ in module.named_parameters())
+    assert "head" in groups
+    if head != "bilstm":
+        assert {"embeddings", "layer.0", "layer.1"} <= set(groups)
+        assert "rest" not in groups
+
+
+def test_an_own_head_leaves_the_pooler_out(toy_model: Path) -> None:
+    _, _, module = build("text-classification", "cls", toy_model)
+    assert not [name for name in module.state_dict() if "pooler" in name]
+
+
+def test_dropout_goes_where_the_recipe_says(toy_model: Path) -> None:
+    _, _, module = build("text-classification", "stock", toy_model, dropout=0.4, encoder_dropout=0.2)
+    config = module.configuration()
+    assert config["classifier_dropout"] == 0.4
+    assert config["hidden_dropout_prob"] == config["attention_probs_dropout_prob"] == 0.2
+
+
+def test_the_head_follows_the_generator_and_the_encoder_does_not(toy_model: Path) -> None:
+    states = []
+    for seed in (1, 1, 2):
+        task = load_task("text-classification")
+        torch.manual_seed(seed)
+        states.append(
+            task.build_model(
+                ModelSpec(task.kind, ("a", "b"), "stock", max_length=8), toy_model, pretrained=True
+            ).state_dict()
+        )
+    same, other = states[0], states[2]
+    for name, tensor in same.items():
+        assert torch.equal(tensor, states[1][name])
+        assert torch.equal(tensor, other[name]) == (name != "classifier.weight")
+
+
+def damaged(toy_model: Path, folder: Path, damage: str) -> Path:
+    folder.mkdir()
+    config = json.loads((toy_model / "config.json").read_text())
+    tensors = load_file(toy_model / "model.safetensors")
+    if damage == "code":
+        config["auto_map"] = {"AutoModel": "modeling.Evil"}
+    elif damage == "nan":
+        tensors["encoder.layer.1.output.dense.bias"][3] = float("nan")
+    elif damage == "missing":
+        del tensors["encoder.layer.1.output.dense.weight"]
+    elif damage == "shape":
+        tensors["encoder.layer.1.output.dense.weight"] = torch.zeros(3, 3)
+    elif damage == "unknown":
+        config["model_type"] = "no-such-architecture"
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "config.json").write_text(json.dumps(config))
+    if damage == "truncated":
+        content = (folder / "model.safetensors").read_bytes()
+        (folder / "model.safetensors").write_bytes(content[: len(content) // 2])
+    elif damage == "absent":
+        (folder / "model.safetensors").unlink()
+    elif damage == "pickle":
+        torch.save(tensors, folder / "pytorch_model.bin")
+        (folder / "model.safetensors").unlink()
+    return folder
+
+
+@pytest.mark.parametrize("damage", ["nan", "missing", "shape", "unknown", "truncated", "absent", "pickle"])
+@pytest.mark.parametrize("head", ["stock", "cls"])
+def test_damaged_weights_are_bad_data(damage: str, head: str, toy_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        build("text-classification", head, damaged(toy_model, tmp_path / "damaged", damage))
+    assert caught.value.exit_code == 65
+    assert "\n" not in str(caught.value)
+
+
+def test_a_checkpoint_with_code_is_refused(toy_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="auto_map"):
+        build("text-classification", "stock", damaged(toy_model, tmp_path / "damaged", "code"))
+
+
+@pytest.mark.parametrize("damage", ["extra", "missing", "nan", "truncated", "spec", "format"])
+def test_a_damaged_model_does_not_load(damage: str, toy_model: Path, tmp_path: Path) -> None:
+    task, spec, module = build("text-classification", "stock", toy_model)
+    save_model(module, spec, tmp_path)
+    path = tmp_path / "model.safetensors"
+    tensors = load_file(path)
+    if damage == "extra":
+        tensors["surplus"] = torch.zeros(1)
+    elif damage == "missing":
+        del tensors["classifier.bias"]
+    elif damage == "nan":
+        tensors["classifier.bias"][0] = float("inf")
+    save_file(tensors, path, metadata={"format": "pt"})
+    if damage == "truncated":
+        path.write_bytes(path.read_bytes()[:-1])
+    elif damage == "spec":
+        (tmp_path / "kubetune.json").write_text("[]")
+    elif damage == "format":
+        (tmp_path / "kubetune.json").write_text('{"format": 99}')
+    with pytest.raises(ConfigError if damage == "format" else DataError):
+        task.build_model(load_spec(tmp_path), tmp_path, pretrained=False)
+
+
+def test_more_tokens_than_positions_are_refused(toy_model: Path) -> None:
+    task = load_task("text-classification")
+    with pytest.raises(ConfigError, match="this encoder has 64 positions"):
+        task.build_model(ModelSpec(task.kind, ("a", "b"), "stock", max_length=65), toy_model, pretrained=True)
+
+
+def test_what_a_bilstm_has_not_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="hidden_size"):
+        build("text-classification", "bilstm", trained_toys.write_scratch_weights(tmp_path), hidden_size=4)
+
+
+def test_losses_and_answers() -> None:
+    task = load_task("text-classification")
+    logits = torch.tensor([[2.0, 0.0, -1.0], [0.0, 0.0, 0.0]])
+    losses = task.losses(logits, torch.tensor([0, 2]))
+    assert losses.tolist() == pytest.approx([0.16984602, np.log(3)], abs=1e-6)
+    weighted = task.losses(logits, torch.tensor([0, 2]), class_weights=torch.tensor([1.0, 1.0, 2.0]))
+    assert weighted.tolist() == pytest.approx([0.16984602, 2 * np.log(3)], abs=1e-6)
+    assert task.losses(logits, torch.tensor([0, 2]), label_smoothing=0.3)[0] > losses[0]
+    probabilities = task.probabilities(logits.numpy())
+    assert probabilities.sum(axis=1) == pytest.approx([1, 1])
+    best = task.decode(probabilities[0].tolist(), ("a", "b", "c"), 2)
+    assert [item["label"] for item in best] == ["a", "b"]
+    assert best[0]["score"] == pytest.approx(0.84379, abs=1e-4)
