@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import pytest
-import toys
-from pipelines import Silent, run_plan, settings_of, toy_recipe
 
+import toys
 from kubetune.errors import ConfigError, RefusedError
 from kubetune.plan import call_of
 from kubetune.runner import open_configured_store, run_stage
 from kubetune.storage.commits import committed, read_commit
+from pipelines import Silent, run_plan, settings_of, toy_recipe
 
 IMPOSSIBLE = "evaluation.thresholds=[{metric: accuracy, at_least: 1.1}]"
 SENTENCE = r"accuracy.*1\.1"

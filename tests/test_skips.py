@@ -6,14 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import toys
-from pipelines import ran, run_plan, settings_of, toy_recipe
 
 import kubetune
+import toys
 from kubetune import layout
 from kubetune.errors import ConfigError, CorruptArtifactError
 from kubetune.runner import open_configured_store
 from kubetune.storage.commits import read_commit
+from pipelines import ran, run_plan, settings_of, toy_recipe
 
 ALL = {"ingest", "fetch", "prepare", "train", "evaluate", "package"}
 CODE = "\n\nANSWER = 42\n"
@@ -93,7 +93,7 @@ TABLE = {
     "comment elsewhere": (append("stages/deploy.py", "\n# why\n"), set()),
     "helper used by train": (append("training/batches.py", CODE), {"train"}),
     "lazy import": (append("training/lazily.py", CODE), {"train"}),
-    "package data": (append("evaluation/report.html.j2", "<!-- more -->"), {"evaluate", "package"}),
+    "package data": (append("evaluation/report.html.j2", "<!-- more -->"), {"evaluate"}),
     "learning rate": (override("training.learning_rate=1e-3"), {"train", "evaluate", "package"}),
     "evaluation threshold": (
         override("evaluation.thresholds=[{metric: accuracy, at_least: 0.01}]"),
@@ -196,5 +196,3 @@ def test_why_names_the_module_and_the_value(world: World) -> None:
     assert found.nearest == "first"
     assert set(found.differ) == {"code.kubetune.training.batches", "recipe.training.learning_rate"}
     assert found.differ["recipe.training.learning_rate"] == ("0.005", "0.001")
-
-

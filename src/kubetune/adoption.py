@@ -98,13 +98,7 @@ def input_commit(call: StageCall, artifact: str, store: Store) -> Commit:
 def adopt(prepared: PreparedCall, store: Store, attempt: str) -> StageResult | None:
     """Adopt a commit with this key from this run or any other, verdict included; None if there is none to trust."""
     call = prepared.call
-    own = commits.read_commit(store, call.run, call.stage.name)
-    if own is not None and own.key != prepared.key:
-        differ = [name for name in {*own.fields, *prepared.fields} if own.fields.get(name) != prepared.fields.get(name)]
-        raise ConfigError(
-            f"Run {call.run} has a commit of stage {call.stage.name} that was made under another key "
-            f"({', '.join(sorted(differ))[:300]} differ): a run never changes, use a new run name."
-        )
+    own = own_commit(prepared, store)
     entry = commits.find_result(store, call.run, call.stage.name, prepared.key)
     if entry.commit is None:
         return None
@@ -112,3 +106,20 @@ def adopt(prepared: PreparedCall, store: Store, attempt: str) -> StageResult | N
         return StageResult("kept", own)
     adopted = commits.adopt(store, entry.commit, call.run, attempt)
     return StageResult("adopted", adopted, source=entry.commit.run)
+
+
+def own_commit(prepared: PreparedCall, store: Store) -> Commit | None:
+    """Return this run's own commit of the stage, if there is one.
+
+    Raises:
+        ConfigError: It was made under another key.
+    """
+    call = prepared.call
+    own = commits.read_commit(store, call.run, call.stage.name)
+    if own is not None and own.key != prepared.key:
+        differ = [name for name in {*own.fields, *prepared.fields} if own.fields.get(name) != prepared.fields.get(name)]
+        raise ConfigError(
+            f"Run {call.run} has a commit of stage {call.stage.name} that was made under another key "
+            f"({', '.join(sorted(differ))[:300]} differ): a run never changes, use a new run name."
+        )
+    return own

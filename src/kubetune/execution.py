@@ -13,9 +13,10 @@ from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
-from kubetune.adoption import PreparedCall, StageResult
+from kubetune.adoption import PreparedCall, StageResult, own_commit
+from kubetune.config.environment import environment
 from kubetune.config.recipe import view
-from kubetune.config.settings import Settings, environment, stage_environment
+from kubetune.config.settings import Settings, stage_environment
 from kubetune.contract import Progress, Result, StageBody
 from kubetune.errors import ConflictingCommitError, CorruptArtifactError, KubetuneError
 from kubetune.platform import platform_for
@@ -104,7 +105,7 @@ class Execution:
     def audit(self) -> StageResult:
         """Run the body beside an existing result and compare; broken blobs are found and put right."""
         call, store = self.prepared.call, self.store
-        standing = commits.read_commit(store, call.run, call.stage.name)
+        standing = own_commit(self.prepared, store)
         if standing is None:
             return self.execute()
         broken = broken_blobs(store, standing.files)

@@ -26,7 +26,7 @@ NOT_CODE = frozenset({"kubetune.stages"})
 
 
 def key_fields(
-    stage: Stage, recipe: Recipe, inputs: Mapping[str, str], identity: str | None = None, root: Path = ROOT
+    stage: Stage, recipe: Recipe, inputs: Mapping[str, str], identity: str | None = None, root: Path | None = None
 ) -> dict[str, str]:
     """Return the named fields that decide a stage's result.
 
@@ -35,14 +35,14 @@ def key_fields(
         recipe: The resolved recipe; only the stage's sections enter.
         inputs: Artifact name → digest of its file list.
         identity: What the outside thing is, for a stage that reaches outside; None where it has none.
-        root: Folder of the package's source.
+        root: Folder of the package's source; None: where this module lies.
     """
     fields = {"stage": stage.name, "python": ".".join(map(str, sys.version_info[:2]))}
     document = canonical(recipe)
     for path in stage.sections:
         fields |= dict(_flatten(f"recipe.{path}", at(document, path)))
     fields |= {f"input.{name}": digest for name, digest in inputs.items()}
-    fields |= {f"code.{module}": digest for module, digest in code_digests(stage, document, root).items()}
+    fields |= {f"code.{module}": digest for module, digest in code_digests(stage, document, root or ROOT).items()}
     fields |= {f"package.{name}": installed_version(name) for name in stage.packages}
     if stage.reaches_outside:
         fields["identity"] = identity or "none"

@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from types import FrameType
 
 from kubetune import layout
+from kubetune.config.environment import child_environment
 from kubetune.config.load import canonical
 from kubetune.config.recipe import Recipe
-from kubetune.config.settings import Settings, child_environment
+from kubetune.config.settings import Settings
 from kubetune.plan import StageCall
 from kubetune.runner import StageResult, adopt_stage, raise_for_verdict
 from kubetune.storage.base import Store

@@ -6,7 +6,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from kubetune.config.settings import Settings, environment, stage_environment, state_folder
+from kubetune.config.environment import environment
+from kubetune.config.settings import Settings, stage_environment, state_folder
 from kubetune.plan import StageCall
 from kubetune.storage.base import S3Settings, Store, open_store
 from kubetune.storage.blobs import list_tree, tree_digest

@@ -68,7 +68,7 @@ class DataSection(Section):
     encoding: str = "utf-8"
     """Of text files; decoding is strict. Any Python codec name."""
     columns: Columns = Columns()
-    cleaning: list[CleaningStep] = ["unicode-nfc", "whitespace"]
+    cleaning: list[CleaningStep] = Field(default=["unicode-nfc", "whitespace"])
     """Applied in this order, by `prepare` and by the server alike."""
     min_characters: int = Field(default=1, ge=0)
     """Shorter cleaned text is rejected."""

@@ -2,13 +2,15 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from kubetune.config.section import Section
 
 
 class StageResources(Section):
     """Requests of one stage."""
+
+    model_config = ConfigDict(coerce_numbers_to_str=True)
 
     cpu: str | None = None
     """Kubernetes quantity, for example `2` or `500m`."""

@@ -1,9 +1,7 @@
-"""Deployment settings: where things are, never what is computed. The only module that reads the environment."""
+"""Deployment settings: where things are, never what is computed. Only this and `environment.py` read variables."""
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -90,11 +88,6 @@ def state_folder(settings: Settings) -> Path:
     return base / "kubetune" / hashlib.sha256(where.encode()).hexdigest()[:12]
 
 
-def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """Return this process's environment with `extra`, for a process that we start."""
-    return {**os.environ, **extra}
-
-
 def stage_environment(settings: Settings, *, outside: bool) -> dict[str, Any]:
     """Return what libraries must find in the environment before they are imported.
 
@@ -117,21 +110,6 @@ def stage_environment(settings: Settings, *, outside: bool) -> dict[str, Any]:
     if settings.ca_bundle:
         values |= {"SSL_CERT_FILE": str(settings.ca_bundle), "REQUESTS_CA_BUNDLE": str(settings.ca_bundle)}
     return values
-
-
-@contextmanager
-def environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Set variables for libraries that read them, and put the former ones back."""
-    former = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in former.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def _secret(name: str) -> SecretStr | None:

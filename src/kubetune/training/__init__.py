@@ -1,0 +1,1 @@
+"""Fine-tuning: one readable loop, its order, its checkpoints and its ranks."""
