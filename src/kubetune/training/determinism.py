@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from kubetune.config.settings import environment
+from kubetune.config.environment import environment
 from kubetune.errors import ConfigError
 from kubetune.tasks.hardware import cpu_capability, native_bf16
 from kubetune.tasks.inference import Precision
@@ -23,12 +23,17 @@ FIXED = {"world_size": "resources.train (gpus, processes)", "precision": "traini
 def deterministic(threads: int) -> Iterator[None]:
     """Run with deterministic kernels and this many CPU threads; both are put back."""
     former = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    kernels: Any = torch.utils.deterministic
+    filling = kernels.fill_uninitialized_memory
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
+    # Filling each new tensor with NaN finds kernels that read what they did not write; it costs time in every step.
+    kernels.fill_uninitialized_memory = False
     try:
         with environment({"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}):
             yield
     finally:
+        kernels.fill_uninitialized_memory = filling
         torch.set_num_threads(former[0])
         torch.use_deterministic_algorithms(former[1])
 

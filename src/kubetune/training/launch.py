@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from kubetune import errors
-from kubetune.config.settings import child_environment
+from kubetune.config.environment import child_environment
 from kubetune.contract import Context
 from kubetune.errors import DataError, KubetuneError, TemporaryError
 from kubetune.training.job import Job, Outcome

@@ -7,6 +7,7 @@ import torch
 
 from kubetune.errors import ConfigError, InterruptedRunError, KubetuneError
 from kubetune.tasks import load_task
+from kubetune.tasks.encoder import use_plain_attention
 from kubetune.tasks.inference import predict_logits
 from kubetune.tasks.weights import not_finite
 from kubetune.training.batches import MicroBatch, Timeline, micro_batch_size, micro_batches, tokens_of
@@ -70,6 +71,7 @@ def prepare(job: Job, host: Host) -> Run:
         groups = task.parameter_groups(module)
         freeze(module, groups, settings.freeze.encoder, settings.freeze.first_layers)
         before = snapshot(module)
+        use_plain_attention(module)
         module.to(accelerator.device)
     run = Run(
         job=job,

@@ -31,7 +31,7 @@ def clip(parameters: Named, limit: float | None) -> float:
     """Scale gradients to a global norm of at most `limit`; return the norm before (not finite: nothing is scaled)."""
     gradients = [tensor.grad for tensor in parameters.values() if tensor.grad is not None]
     norm = torch.nn.utils.get_total_norm(gradients)
-    if limit is not None and bool(torch.isfinite(norm)):
+    if limit is not None and bool(torch.isfinite(norm)) and float(norm) > limit:  # else all would be multiplied by 1
         torch.nn.utils.clip_grads_with_norm_(parameters.values(), limit, norm)
     return float(norm)
 
