@@ -17,8 +17,7 @@ from kubetune.stages import package
 from kubetune.tasks import load_task
 from kubetune.tasks.base import ModelSpec
 from kubetune.tasks.inference import predict_logits
-from kubetune.tasks.spec import save_spec
-from kubetune.tasks.weights import save_weights
+from kubetune.tasks.spec import save_model
 from kubetune.text.cleaning import clean
 
 CLEANING = ("unicode-nfc", "urls", "mentions", "whitespace")
@@ -73,12 +72,7 @@ def toy_inputs(folder: Path, *, pair: bool = False, head: str = "stock", seed: i
         learn(module, task.collate(encoded, 0), labels)
     model = folder / "model"
     model.mkdir()
-    save_weights(module, model)
-    save_spec(spec, model)
-    config = json.loads((source / "config.json").read_text())
-    named = {"id2label": dict(enumerate(toys.LABELS)), "label2id": {name: n for n, name in enumerate(toys.LABELS)}}
-    config |= {"architectures": ["BertForSequenceClassification"], **named}
-    (model / "config.json").write_text(json.dumps(config))
+    save_model(module, spec, model)
     logits = predict_logits(module, encoded, task, 0, 64)
     write_report(folder / "report", raw, labels.numpy(), logits, (encoded, truncated))
     return {"tokenizer": tokenizer, "model": model, "report": folder / "report"}

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import served_toys
-from kubetune.serving.predictor import Answer, Predictor, Refusal
+from kubetune.serving.predictor import Answer, Predictor, Refusal, threads_per_worker
 
 LONG = 10 * 1024 * 1024
 
@@ -115,12 +115,17 @@ def test_warming_runs_every_length(predictor: Predictor, monkeypatch: pytest.Mon
     assert seen == [4, 8, 16, served_toys.MAX_LENGTH]
 
 
-def test_threads_follow_the_quota_and_the_workers(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("cpus", "workers", "threads"), [(1, 1, 1), (2, 1, 1), (4, 1, 3), (8, 2, 3), (2, 4, 1)])
+def test_one_cpu_is_left_to_the_server(cpus: int, workers: int, threads: int) -> None:
+    assert threads_per_worker(cpus, workers) == threads
+
+
+def test_threads_follow_the_quota(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kubetune.serving.predictor.cpu_quota_threads", lambda: 6)
     asked: list[int] = []
     monkeypatch.setattr(torch, "set_num_threads", asked.append)
     Predictor(archive)
-    assert asked == [6]
+    assert asked == [5]
 
 
 def test_bf16_is_used_only_where_it_is_native(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,3 +145,13 @@ def test_a_damaged_archive_is_not_loaded(archive: Path, tmp_path: Path) -> None:
     weights.write_bytes(flipped)
     with pytest.raises(CorruptArtifactError, match=r"model\.safetensors"):
         Predictor(copy)
+
+
+def test_casting_weights_once_changes_no_bit(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [("good food",), ("a sad day with you",), ("nice",)]
+    cast = Predictor(archive, precision="bf16", threads=1)
+    assert {part.weight.dtype for part in cast._module.modules() if isinstance(part, torch.nn.Linear)} == {
+        torch.bfloat16
+    }
+    monkeypatch.setattr("kubetune.serving.predictor._cast_linears", lambda module: None)
+    assert Predictor(archive, precision="bf16", threads=1).predict(texts) == cast.predict(texts)

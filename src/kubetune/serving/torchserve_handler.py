@@ -20,6 +20,8 @@ class TextHandler:
 
     def initialize(self, context: Any) -> None:
         """Load the archive below the model folder; raising here keeps the worker from becoming READY."""
+        logging.getLogger().setLevel(logging.WARNING)  # TorchServe's worker prints a line for each batch
+        logging.getLogger("ts.metrics").setLevel(logging.INFO)  # its metrics are lines as well, and wanted
         properties = context.system_properties
         folder = Path(properties["model_dir"]) / ARCHIVE_FOLDER
         gpu = properties.get("gpu_id")
