@@ -2,6 +2,7 @@
 
 from contextlib import nullcontext
 from math import ceil, log
+from zlib import crc32
 
 import torch
 
@@ -184,7 +185,8 @@ def train_step(run: Run) -> bool:
     state.computed_tokens += computed
     if run.is_main:
         run.host.advance(1, **run.meter.step(state.step, loss, rate, len(batch), real))
-        run.host.record("step", step=state.step, loss=loss, rate=rate, norm=norm, rows=len(batch), tokens=real)
+        facts = {"loss": loss, "rate": rate, "norm": norm, "rows": len(batch), "tokens": real}
+        run.host.record("step", step=state.step, batch=crc32(batch.tobytes()), **facts)
     check_divergence(state, loss, settings.divergence_loss or 10 * log(max(2, len(run.job.spec.labels))))
     return stop > 0
 
