@@ -13,11 +13,12 @@ import psutil
 import pytest
 
 import served_toys
-from kubetune.errors import ConfigError, NotReadyError, TemporaryError
+from kubetune.errors import ConfigError, InterruptedRunError, NotReadyError, TemporaryError
 from kubetune.serving import client, endpoints, processes
 from kubetune.serving.archive import archive_digest, write_manifest
 from kubetune.serving.local_target import LocalTarget, read_record
 from kubetune.serving.server import Server
+from kubetune.serving.torchserve_config import free_ports
 from kubetune.stages import deploy
 from served_toys import Quiet
 
@@ -62,8 +63,9 @@ def running(state: Path) -> Server:
 
 @pytest.fixture(scope="module")
 def served(state: Path, archives: dict[str, Path]):
-    """The first archive, deployed."""
-    yield put(state, archives["first"])
+    """The first archive, deployed, on a port that no endpoint of this machine's user is at."""
+    (port,) = free_ports(1)
+    yield put(state, archives["first"], port=port)
     endpoints.stop(state, NAME)
 
 
@@ -198,6 +200,17 @@ def test_two_commands_cannot_change_one_endpoint_at_once(served: dict, state: Pa
         put(state, archives["second"])
 
 
+def test_an_interrupted_deployment_leaves_no_process_behind(
+    served: dict, state: Path, archives: dict[str, Path]
+) -> None:
+    context = Quiet(state, state_dir=str(state), endpoint=NAME)
+    context.stopping = True
+    with pytest.raises(InterruptedRunError):
+        deploy.run(None, {"archive": archives["second"]}, {}, context)
+    assert [path.name for path in (state / NAME).glob("server-*")] == [Path(running(state).folder).name]
+    assert endpoints.endpoints(state)[0].pid == served["pid"]
+
+
 def test_a_killed_server_is_seen_and_can_be_brought_back(served: dict, state: Path) -> None:
     os.kill(served["pid"], signal.SIGKILL)
     target = LocalTarget(state, NAME)
@@ -228,12 +241,22 @@ def test_another_archive_takes_over_the_address(served: dict, state: Path, archi
     assert len(list((state / NAME).glob("server-*"))) == 1
 
 
+def test_an_endpoint_can_be_moved_to_another_port(served: dict, state: Path, archives: dict[str, Path]) -> None:
+    former = running(state)
+    (port,) = free_ports(1)
+    facts = put(state, archives["second"], port=port)
+    assert facts["changed"]
+    assert facts["url"] == f"http://127.0.0.1:{port}/predictions/{NAME}"
+    assert not processes.alive(former.process)
+    assert not put(state, archives["second"], port=port)["changed"]
+
+
 def test_stop_leaves_no_process_and_no_folder(served: dict, state: Path) -> None:
     server = running(state)
     family = [psutil.Process(server.process.pid), *psutil.Process(server.process.pid).children(recursive=True)]
     assert len(family) == 2
     endpoints.stop(state, NAME)
-    assert not any(member.is_running() for member in family)
+    assert not any(processes._runs(member) for member in family)
     assert not Path(server.folder).exists()
     (found,) = endpoints.endpoints(state)
     assert (found.state, found.url, found.pid) == ("stopped", "", None)

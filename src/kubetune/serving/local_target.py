@@ -9,6 +9,7 @@ import fcntl
 import json
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from kubetune.serving.target import Observed
 from kubetune.serving.torchserve_config import port_free
 
 FORMAT = 1
+PORT_RELEASE_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -119,8 +121,10 @@ class LocalTarget:
         record = self.record()
         if record is None or record.server is None or processes.alive(record.server.process):
             return
-        port = record.server.port if port_free(record.server.port) else None
-        self._write(record.digest, self._start(self.archive(record.digest), port, timeout_s, lambda: False))
+        port = record.server.port if self._released(record.server.port) else None
+        started = self._start(self.archive(record.digest), port, timeout_s, lambda: False)
+        self._write(record.digest, started)
+        self._tidy({record.digest}, Path(started.folder))
 
     def stop(self) -> None:
         """End the server; its record and archive stay, so that `deploy` can start it again."""
@@ -145,10 +149,13 @@ class LocalTarget:
             return self.port or (former.port if former else None)
         record = self.record()
         last = record.server.port if record is not None and record.server is not None else None
-        return last if last is not None and port_free(last) else None
+        return last if last is not None and self._released(last) else None
 
     def _start(self, source: Path, port: int | None, timeout_s: float, should_stop: Callable[[], bool]) -> Server:
         """Start and wait; a server that does not become ready, or an interruption, leaves no process behind."""
+        record = self.record()
+        if record is not None and record.server is not None and record.server.port == port:
+            self._released(port)
         started = server.start(self.name, source, self.folder / f"server-{secrets.token_hex(4)}", port, self.java)
         try:
             server.wait_ready(started, source, timeout_s, should_stop)
@@ -158,6 +165,15 @@ class LocalTarget:
             server.stop(started)
             raise
         return started
+
+    def _released(self, port: int) -> bool:
+        """Whether a port becomes free in a moment: a process that ended may still hold its sockets."""
+        deadline = time.monotonic() + PORT_RELEASE_S
+        while not port_free(port):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
+        return True
 
     def _keep(self, archive: Path) -> Path:
         """Copy an archive so that it is complete or absent, and outlives the run's scratch folder."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 
+POLL_S = 0.05
 CLOCK_SLACK_S = 2.0
 """Start times are derived from the boot time, which a clock correction moves."""
 
@@ -79,13 +80,28 @@ def terminate(process: Process, grace_s: float = 15.0) -> None:
         family = [found]
     with contextlib.suppress(ProcessLookupError):
         os.kill(process.pid, signal.SIGTERM)
-    _reap(process.pid, grace_s)
-    _, left = psutil.wait_procs(family, timeout=grace_s)
-    for member in left:
+    for member in _outlive(family, grace_s):
         with contextlib.suppress(psutil.NoSuchProcess):
             member.kill()
-    _reap(process.pid, grace_s)
-    psutil.wait_procs(left, timeout=grace_s)
+    _outlive(family, grace_s)
+
+
+def _outlive(family: Sequence[psutil.Process], timeout_s: float) -> list[psutil.Process]:
+    """Return who still runs after at most `timeout_s`; who ended and waits to be collected by another does not run."""
+    deadline = time.monotonic() + timeout_s
+    while left := [member for member in family if _runs(member)]:
+        if time.monotonic() > deadline:
+            return left
+        time.sleep(POLL_S)
+    return []
+
+
+def _runs(member: psutil.Process) -> bool:
+    _reap(member.pid, 0)
+    try:
+        return member.is_running() and member.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _find(process: Process) -> psutil.Process | None:
@@ -94,9 +110,19 @@ def _find(process: Process) -> psutil.Process | None:
         found = psutil.Process(process.pid)
         if abs(found.create_time() - process.started) > CLOCK_SLACK_S or found.status() == psutil.STATUS_ZOMBIE:
             return None
-        return found if process.mark in found.cmdline() else None
+        return found if process.mark in _arguments(found) else None
     except psutil.NoSuchProcess:
         return None
+
+
+def _arguments(found: psutil.Process) -> list[str]:
+    """Return the command line; a process has none for a moment while it loads its program, and while it dies."""
+    deadline = time.monotonic() + CLOCK_SLACK_S
+    while not (arguments := found.cmdline()) and found.status() != psutil.STATUS_ZOMBIE:
+        if time.monotonic() > deadline:
+            break
+        time.sleep(POLL_S)
+    return arguments
 
 
 def _reap(pid: int, timeout_s: float) -> None:

@@ -122,7 +122,7 @@ def wait_ready(server: Server, source: Path, timeout_s: float, should_stop: Call
                 f"Waiting for endpoint {server.name} was interrupted: run the same command again."
             )
         if not processes.alive(server.process):
-            raise NotReadyError(f"TorchServe for {server.name} ended while starting: {last_words(server.log)}")
+            raise NotReadyError(f"TorchServe for {server.name} ended while starting: {last_words(server.log)}.")
         if workers_ready(server) >= archive.serving.workers:
             if wrong := _golden(server, archive, vectors):
                 raise NotReadyError(
@@ -130,9 +130,9 @@ def wait_ready(server: Server, source: Path, timeout_s: float, should_stop: Call
                 )
             return
         if _deaths(server.log) >= WORKER_DEATHS:
-            raise NotReadyError(f"The worker of {server.name} cannot load the archive: {last_words(server.log)}")
+            raise NotReadyError(f"The worker of {server.name} cannot load the archive: {last_words(server.log)}.")
         if time.monotonic() > deadline:
-            raise NotReadyError(f"Endpoint {server.name} was not ready in {timeout_s:g} s: {last_words(server.log)}")
+            raise NotReadyError(f"Endpoint {server.name} was not ready in {timeout_s:g} s: {last_words(server.log)}.")
         time.sleep(POLL_S)
 
 
