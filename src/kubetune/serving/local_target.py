@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from kubetune.errors import ConfigError, KubetuneError, TemporaryError
+from kubetune.errors import ConfigError, KubetuneError, NotReadyError, TemporaryError
 from kubetune.serving import processes, server
 from kubetune.serving.archive import archive_digest, read_archive
 from kubetune.serving.server import Server
@@ -159,9 +159,11 @@ class LocalTarget:
         started = server.start(self.name, source, self.folder / f"server-{secrets.token_hex(4)}", port, self.java)
         try:
             server.wait_ready(started, source, timeout_s, should_stop)
+        except NotReadyError as error:
+            kept = Path(shutil.copyfile(started.log, self.folder / "failed.log"))
+            server.stop(started)
+            raise NotReadyError(f"{error} Its log is kept as {kept}.") from error
         except BaseException:
-            if started.log.is_file():
-                shutil.copyfile(started.log, self.folder / "failed.log")
             server.stop(started)
             raise
         return started

@@ -162,7 +162,7 @@ def last_words(log: Path, lines: int = 200) -> str:
     told = [line for line in tail if "Error" in line and "at " not in line.lstrip()[:3]] or [
         line for line in tail if line.strip()
     ]
-    text = told[-1] if told else "its log is empty"
+    text = told[-1].partition("MODEL_LOG - ")[2] or told[-1] if told else "its log is empty"
     return "".join(character if character.isprintable() else " " for character in text)[:300]
 
 
