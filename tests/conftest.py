@@ -3,6 +3,9 @@
 import os
 from pathlib import Path
 
+# Two OpenMP threads that lose a core to another test's process spin for each other; toy models need one.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 import pytest
 
 import toys

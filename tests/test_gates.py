@@ -71,3 +71,27 @@ def test_a_stage_whose_inputs_are_missing_says_what_to_run(refused) -> None:
     recipe, store, settings = refused
     with pytest.raises(ConfigError, match="stage ingest has not committed: run `kubetune stage ingest --run third`"):
         run_stage(call_of("prepare", recipe, "third"), store, settings, progress=Silent())
+
+
+def test_a_source_that_changes_while_it_is_read_commits_nothing(
+    tmp_path: Path, toy_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else new rows would lie under the key of the old ones, and every later skip would be unsound."""
+    import kubetune.stages.ingest as ingest
+    from kubetune.errors import TemporaryError
+
+    data = toys.write_jsonl(tmp_path / "rows.jsonl", toys.toy_rows(40))
+    settings = settings_of(tmp_path)
+    store = open_configured_store(settings)
+    real = ingest.run
+
+    def read_and_edit(*arguments):
+        result = real(*arguments)
+        toys.write_jsonl(data, toys.toy_rows(41))
+        return result
+
+    monkeypatch.setattr(ingest, "run", read_and_edit)
+    call = call_of("ingest", toy_recipe(data, toy_model), "r")
+    with pytest.raises(TemporaryError, match="changed while it was read"):
+        run_stage(call, store, settings, progress=Silent())
+    assert read_commit(store, "r", "ingest") is None

@@ -18,8 +18,8 @@ from kubetune.config.environment import environment
 from kubetune.config.recipe import view
 from kubetune.config.settings import Settings, stage_environment
 from kubetune.contract import Progress, Result, StageBody
-from kubetune.errors import ConflictingCommitError, CorruptArtifactError, KubetuneError
-from kubetune.platform import platform_for
+from kubetune.errors import ConflictingCommitError, CorruptArtifactError, KubetuneError, TemporaryError
+from kubetune.platform import identity_of, platform_for
 from kubetune.storage import commits
 from kubetune.storage.base import Store
 from kubetune.storage.blobs import broken_blobs, fetch_tree, list_tree, put_tree, tree_digest
@@ -59,6 +59,7 @@ class Execution:
         if call.stage.effect:
             return self.apply()
         with self.body_result() as (result, outputs):
+            self.check_identity()
             broken = commits.lookup(self.store, call.stage.name, self.prepared.key).broken
             files = {name: put_tree(self.store, folder, rewrite=broken) for name, folder in outputs.items()}
             standing = commits.commit(self.store, self.record(result, files))
@@ -70,6 +71,21 @@ class Execution:
                 f"result ({indexed.differ}); the first stays in the index."
             )
         return StageResult("ran", standing, note=note)
+
+    def check_identity(self) -> None:
+        """Make sure that the outside thing is still what the key says, else new content would get the old key.
+
+        Raises:
+            TemporaryError: It changed while it was read.
+        """
+        call = self.prepared.call
+        if call.stage.reaches_outside:
+            identity = identity_of(call, self.settings, self.store) or "none"
+            if identity != self.prepared.fields["identity"]:
+                raise TemporaryError(
+                    f"What stage {call.stage.name} reads changed while it was read: nothing was committed, run the "
+                    "same command again."
+                )
 
     def apply(self) -> StageResult:
         """Run an effect: its wish is recorded before it, what came of it after it."""

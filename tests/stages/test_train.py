@@ -87,7 +87,7 @@ def test_hardware_that_is_not_there(
 def test_processes_become_ranks(inputs: Any, outputs: Any, context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     jobs: list[Any] = []
     monkeypatch.setattr(train, "launch", lambda job, context: jobs.append(job) or SimpleNamespace(metrics={}, facts={}))
-    monkeypatch.setattr(train, "cpu_quota_threads", lambda: 8)
+    monkeypatch.setattr(train, "threads_allowed", lambda: 8)
     context.platform = {"resources": StageResources(processes=4)}
     train.run(configuration(), inputs, outputs, context)
     assert (jobs[0].ranks, jobs[0].device, jobs[0].threads) == (4, "cpu", 2)

@@ -78,7 +78,7 @@ def _predict(config: Any, task: Task, folder: Path, rows: tuple[pa.Table, int], 
     test, pad_token_id = rows
     device = _device(config.resources.evaluate.hardware)
     if device.type == "cpu":
-        torch.set_num_threads(cpu_quota_threads())
+        torch.set_num_threads(min(cpu_quota_threads(), torch.get_num_threads()))
     torch.backends.cudnn.allow_tf32 = False  # else a recurrent layer on a GPU is not fp32
     context.telemetry.record("device", type=device.type, threads=torch.get_num_threads(), precision="fp32")
     module = task.build_model(load_spec(folder), folder, pretrained=False).to(device)

@@ -44,11 +44,18 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
         pad_token_id=facts["pad_token_id"],
         ranks=ranks,
         device=device,
-        threads=max(1, cpu_quota_threads() // ranks),
+        threads=max(1, threads_allowed() // ranks),
         restore=tuple(context.checkpoints.restore()),
     )
     outcome = launch(job, context)
     return Result(metrics=outcome.metrics, facts=outcome.facts)
+
+
+def threads_allowed() -> int:
+    """Return the threads of all ranks together: the CPU quota, or less where OMP_NUM_THREADS asks for less."""
+    import torch
+
+    return min(cpu_quota_threads(), torch.get_num_threads())
 
 
 def _dataset_facts(dataset: Path) -> dict[str, Any]:
