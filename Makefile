@@ -45,7 +45,7 @@ stop: install ## stop the demo's server
 	@$(BIN)/kubetune stop $(DEMO)
 
 test: install-dev ## the default tier: no network, no Docker, no GPU
-	$(BIN)/pytest -m "not s3"
+	$(BIN)/pytest -m "not s3" --numprocesses 2 --dist loadfile
 
 test-s3: install-dev ## the store's suite against the S3 server in KUBETUNE_TEST_S3=http://key:secret@host:port/bucket
 	$(BIN)/pytest tests/storage -m s3

@@ -34,6 +34,7 @@ def command(
     from kubetune.errors import RefusedError
     from kubetune.local import StageFailedError, new_run, walk
     from kubetune.plan import plan
+    from kubetune.stopping import stop_requests
 
     loaded = load_recipe(recipe, overrides or [])
     settings, opened_store = opened(store)
@@ -45,7 +46,9 @@ def command(
         calls = plan(loaded, run, endpoint, until)
     say(f"run {run}  ·  store {opened_store.url}")
     try:
-        walk(calls, opened_store, settings, tell, audit=audit)
+        with stop_requests() as stop:
+            stop.raises = True  # between two stages; a running stage is sent the signal and decides itself
+            walk(calls, opened_store, settings, tell, audit=audit)
     except RefusedError:
         summarize(opened_store, run)
         raise

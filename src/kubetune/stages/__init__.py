@@ -149,7 +149,17 @@ STAGES: tuple[Stage, ...] = (
         inputs=("tokenizer", "model", "report"),
         outputs=("archive",),
         chosen=(TASK,),
-        packages=("torch", "transformers", "tokenizers", "safetensors", "emoji", "jinja2", "numpy", "pyarrow"),
+        packages=(
+            "torch",
+            "transformers",
+            "tokenizers",
+            "safetensors",
+            "emoji",
+            "jinja2",
+            "numpy",
+            "pyarrow",
+            "pyyaml",
+        ),
         image="package",
     ),
     Stage(
