@@ -28,7 +28,8 @@ from kubetune.config.recipe import Recipe
 from kubetune.plan import call_of, plan
 from kubetune.runner import open_configured_store, run_stage
 from kubetune.stopping import stop_requests
-from kubetune.storage.checkpoints import parse_head
+from kubetune.storage.blobs import is_intact
+from kubetune.storage.checkpoints import Checkpoint, parse_head
 from kubetune.storage.commits import read_commit
 from kubetune.storage.records import find
 from pipelines import settings_of
@@ -145,16 +146,22 @@ def finish(pid: int, journal: Path) -> Attempt:
 
 
 def checkpoints(place: Path) -> tuple[int, list[Path]]:
-    """Return the newest step in the store's head (0: none) and the files of that checkpoint."""
+    """Return the newest step in the store's head that is whole (0: none), and the files that only it has."""
     store = open_configured_store(settings_of(place))
     heads = list(place.glob("store/checkpoints/*/head.json"))
     if not heads:
         return 0, []
     key = heads[0].parent.name
     head = find(store, layout.checkpoint_head(key), parse_head).value or ()
-    older = {file.sha256 for item in head[1:] for file in item.files}
-    files = [layout.checkpoint_file(key, file.sha256) for file in head[0].files if file.sha256 not in older]
-    return head[0].step, [place / "store" / name for name in files]
+
+    def names(item: Checkpoint) -> set[str]:
+        return {layout.checkpoint_file(key, file.sha256) for file in item.files}
+
+    sound = [item for item in head if all(is_intact(store, name, name.rpartition("/")[2]) for name in names(item))]
+    if not sound:
+        return 0, []
+    others = {name for item in head if item is not sound[0] for name in names(item)}
+    return sound[0].step, [place / "store" / name for name in sorted(names(sound[0]) - others)]
 
 
 def flip(path: Path, draw: random.Random) -> None:
@@ -217,7 +224,7 @@ def disturb(world: World, draw: random.Random, number: int, seconds: float, kill
         if files and draw.random() < flips:
             flip(draw.choice(files), draw)
             trial.flips += 1
-            minimum = max(0, minimum - INTERVAL) if minimum > INTERVAL else 0
+            minimum, _ = checkpoints(place)
     trial.attempts = attempts
     trial.sha256 = weights(place) if attempts[-1].code == 0 else ""
     shutil.rmtree(place)

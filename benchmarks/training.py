@@ -19,6 +19,8 @@ from importlib.metadata import distribution, version
 from pathlib import Path
 from typing import Any
 
+from training_trainer import run_trainer
+
 MAX_LENGTH = 128
 TURN_SECONDS = 4.0
 PLAIN = {
@@ -163,82 +165,14 @@ def run_kubetune(args: argparse.Namespace, training: dict[str, Any], encoder_dro
     return {"cpu_seconds": clock.seconds, "rows": clock.rows, "steps": clock.steps, "validation": metrics}
 
 
-def run_trainer(args: argparse.Namespace) -> dict[str, Any]:
-    """Run Hugging Face's Trainer for one epoch as people set it."""
-    import numpy as np
-    import torch
-    from transformers import (
-        AutoModelForSequenceClassification,
-        AutoTokenizer,
-        DataCollatorWithPadding,
-        Trainer,
-        TrainerCallback,
-        TrainingArguments,
-    )
-    from transformers.utils import logging
-
-    from kubetune.tasks.hardware import native_bf16
-    from kubetune.tasks.metrics import classification_metrics
-    from kubetune.training.rows import read_rows
-
-    logging.set_verbosity_error()
-    torch.set_num_threads(args.threads)
-    torch.manual_seed(0)
-    facts = json.loads((args.dataset / "dataset.json").read_text(encoding="utf-8"))
-    splits = {name: read_rows(args.dataset, name, len(facts["labels"])) for name in ("train", "validation")}
-    items = {
-        name: [
-            {"input_ids": row["input_ids"].tolist(), "label": int(label)}
-            for row, label in zip(rows, rows.labels, strict=True)
-        ]
-        for name, rows in splits.items()
-    }
-    seconds = [0.0, 0.0]
-
-    class Watch(TrainerCallback):  # type: ignore[misc]
-        """CPU seconds from the first step to the last."""
-
-        def on_train_begin(self, *_: Any, **__: Any) -> None:
-            """Start the clock."""
-            seconds[0] = time.process_time()
-
-        def on_step_end(self, *_: Any, **__: Any) -> None:
-            """Read the clock."""
-            seconds[1] = time.process_time()
-
-    trainer = Trainer(
-        model=AutoModelForSequenceClassification.from_pretrained(args.model, num_labels=len(facts["labels"])),
-        args=TrainingArguments(
-            output_dir=tempfile.mkdtemp(),
-            per_device_train_batch_size=16,
-            per_device_eval_batch_size=64,
-            num_train_epochs=1,
-            max_steps=args.steps or -1,
-            learning_rate=5e-5,
-            bf16=native_bf16("cpu"),
-            use_cpu=True,
-            save_strategy="no",
-            report_to=[],
-            disable_tqdm=True,
-            logging_strategy="no",
-        ),
-        train_dataset=items["train"],
-        data_collator=DataCollatorWithPadding(AutoTokenizer.from_pretrained(args.model, local_files_only=True)),
-        callbacks=[Watch()],
-    )
-    trainer.train()
-    logits = np.asarray(trainer.predict(items["validation"]).predictions)
-    metrics = classification_metrics(splits["validation"].labels, logits)
-    steps = int(trainer.state.global_step)
-    rows = min(steps * 16, len(items["train"]))
-    validation = {f"validation_{name}": value for name, value in metrics.items()}
-    return {"cpu_seconds": seconds[1] - seconds[0], "rows": rows, "steps": steps, "validation": validation}
-
-
 def run_arm(args: argparse.Namespace) -> None:
     """Child process: run one arm and write its result."""
     training, dropout = (COMPARED | MEASURES)[args.arm]
-    result = run_trainer(args) if args.arm.startswith("(b)") else run_kubetune(args, training, dropout)
+    result = (
+        run_trainer(args.dataset, args.model, args.threads, args.steps)
+        if args.arm.startswith("(b)")
+        else run_kubetune(args, training, dropout)
+    )
     args.result.write_text(json.dumps(result), encoding="utf-8")
 
 
