@@ -158,7 +158,7 @@ class Execution:
                         telemetry=telemetry,
                         scratch=made(root / "scratch"),
                         checkpoints=self.checkpoints(root / "restored") if stage.resumable else None,
-                        platform=platform_for(call, self.settings, self.store, inputs),
+                        platform=platform_for(call, self.settings, self.store),
                         should_stop=self.should_stop,
                     )
                     telemetry.record("started", run=call.run, stage=stage.name, attempt=self.attempt)

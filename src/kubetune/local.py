@@ -14,10 +14,10 @@ from kubetune.config.environment import child_environment
 from kubetune.config.load import canonical
 from kubetune.config.recipe import Recipe
 from kubetune.config.settings import Settings
+from kubetune.contract import Progress
 from kubetune.plan import StageCall
-from kubetune.runner import StageResult, adopt_stage, raise_for_verdict
+from kubetune.runner import StageResult, adopt_stage, raise_for_verdict, run_stage
 from kubetune.storage.base import Store
-from kubetune.storage.commit_record import Commit
 from kubetune.storage.commits import lookup, read_commit
 from kubetune.storage.records import encode
 from kubetune.storage.runs import FORMAT, list_runs
@@ -55,6 +55,7 @@ def walk(
     store: Store,
     settings: Settings,
     tell: Callable[[StageCall, StageResult], None],
+    progress: Progress,
     *,
     audit: bool = False,
 ) -> list[StageResult]:
@@ -65,6 +66,8 @@ def walk(
         store: Where results live.
         settings: Deployment settings; stage processes inherit them from the environment.
         tell: Called after each stage.
+        progress: For effects, which run in this process: they are light, and an endpoint that serves already is
+            recognised before a new Python has started.
         audit: Run every stage and compare it with the result that exists.
 
     Raises:
@@ -76,6 +79,8 @@ def walk(
     while position < len(calls):
         call = calls[position]
         result = None if audit else adopt_stage(call, store, settings)
+        if call.stage.effect:
+            result = run_stage(call, store, settings, progress=progress)
         if result is None:
             code, seconds = run_process(call, settings, audit=audit)
             broken = first_broken(calls[:position], store)
@@ -109,8 +114,6 @@ def run_process(call: StageCall, settings: Settings, *, audit: bool) -> tuple[in
 
 def finished(call: StageCall, store: Store, seconds: float, *, audit: bool) -> StageResult | None:
     """Return what a stage's process left behind."""
-    if call.stage.effect:
-        return StageResult("effect", Commit(run=call.run, stage=call.stage.name, key=""), seconds=seconds)
     found = read_commit(store, call.run, call.stage.name)
     return None if found is None else StageResult("audited" if audit else "ran", found, seconds=seconds)
 

@@ -1,16 +1,13 @@
 """Deployment settings as the plain values that a stage body may see: nobody passes more than a stage needs."""
 
-from collections.abc import Mapping
 from functools import partial
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 from kubetune.config.environment import environment
 from kubetune.config.settings import Settings, stage_environment, state_folder
 from kubetune.plan import StageCall
 from kubetune.storage.base import S3Settings, Store, open_store
-from kubetune.storage.blobs import list_tree, tree_digest
 from kubetune.storage.uploads import fetch_upload
 
 
@@ -56,7 +53,7 @@ def outside(settings: Settings, store: Store | None = None) -> dict[str, Any]:
     }
 
 
-def platform_for(call: StageCall, settings: Settings, store: Store, inputs: Mapping[str, Path]) -> dict[str, Any]:
+def platform_for(call: StageCall, settings: Settings, store: Store) -> dict[str, Any]:
     """Return the deployment settings of one stage; never part of a result."""
     stage = call.stage
     if stage.reaches_outside:
@@ -65,7 +62,6 @@ def platform_for(call: StageCall, settings: Settings, store: Store, inputs: Mapp
     if stage.effect:
         values |= {
             "endpoint": call.endpoint,
-            "archive_digest": tree_digest(list_tree(inputs["archive"])),
             "state_dir": state_folder(settings),
             "port": settings.port,
             "ready_timeout_s": settings.ready_timeout_s,

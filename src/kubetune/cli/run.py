@@ -30,6 +30,7 @@ def command(
     audit: Annotated[bool, typer.Option("--audit", help="Run every stage again and compare every byte.")] = False,
 ) -> None:
     """Run a recipe from data to a served model; stages whose result exists are adopted."""
+    from kubetune.cli.progress import progress_for
     from kubetune.config.load import load_recipe
     from kubetune.errors import RefusedError
     from kubetune.local import StageFailedError, new_run, walk
@@ -44,16 +45,19 @@ def command(
         plan(loaded, f"{loaded.name}-1", endpoint, until)  # bad options must not leave an empty run behind
         run = new_run(opened_store, loaded)
         calls = plan(loaded, run, endpoint, until)
+    progress = progress_for()
     say(f"run {run}  ·  store {opened_store.url}")
     try:
         with stop_requests() as stop:
             stop.raises = True  # between two stages; a running stage is sent the signal and decides itself
-            walk(calls, opened_store, settings, tell, audit=audit)
+            walk(calls, opened_store, settings, tell, progress, audit=audit)
     except RefusedError:
         summarize(opened_store, run)
         raise
     except StageFailedError as error:
         sys.exit(error.code)
+    finally:
+        progress.close()
     summarize(opened_store, run)
     suggest(run, loaded.name, [call.stage.name for call in calls])
 

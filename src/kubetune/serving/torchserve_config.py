@@ -166,6 +166,7 @@ def environment(java: Path, folder: Path) -> dict[str, str]:
         "LANG": "C.UTF-8",
         "LOG_LOCATION": str(folder),
         "METRICS_LOCATION": str(folder),
+        "OMP_WAIT_POLICY": "PASSIVE",
         "OMP_NUM_THREADS": "1",  # the predictor sets its own count from the CPU quota; nothing else may use more
         "TOKENIZERS_PARALLELISM": "false",
         "HF_HUB_OFFLINE": "1",
