@@ -21,7 +21,7 @@ $(VENV)/.pipeline: requirements/pipeline.txt requirements/demo.txt pyproject.tom
 	$(INSTALL) --requirements requirements/pipeline.txt
 	$(INSTALL) --no-deps --requirements requirements/demo.txt
 	$(BIN)/uv pip install --python $(BIN)/python --quiet --no-deps --no-build-isolation --editable .
-	$(BIN)/python -m compileall -q -j 0 $(VENV)/lib || true  # a few packages ship templates that are no Python
+	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true  # some packages ship files for other Pythons
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.pipeline
