@@ -45,20 +45,20 @@ def command(
         plan(loaded, f"{loaded.name}-1", endpoint, until)  # bad options must not leave an empty run behind
         run = new_run(opened_store, loaded)
         calls = plan(loaded, run, endpoint, until)
-    progress = progress_for()
-    say(f"run {run}  ·  store {opened_store.url}")
-    try:
-        with stop_requests() as stop:
-            stop.raises = True  # between two stages; a running stage is sent the signal and decides itself
+    with stop_requests() as stop:
+        stop.raises = True  # between stages; a running one is sent the signal and decides itself
+        say(f"run {run}  ·  store {opened_store.url}")
+        progress = progress_for()
+        try:
             walk(calls, opened_store, settings, tell, progress, audit=audit)
-    except RefusedError:
+        except RefusedError:
+            summarize(opened_store, run)
+            raise
+        except StageFailedError as error:
+            sys.exit(error.code)
+        finally:
+            progress.close()
         summarize(opened_store, run)
-        raise
-    except StageFailedError as error:
-        sys.exit(error.code)
-    finally:
-        progress.close()
-    summarize(opened_store, run)
     suggest(run, loaded.name, [call.stage.name for call in calls])
 
 
