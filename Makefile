@@ -1,12 +1,14 @@
 # The commands of kubetune's developers and first users. Logic lives in Python; targets are a few lines each.
 VENV := .venv
 BIN := $(VENV)/bin
+AIRFLOW_VENV := .venv-airflow
+AIRFLOW_PIP := $(BIN)/uv pip install --python $(AIRFLOW_VENV)/bin/python --quiet
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 INSTALL := $(BIN)/uv pip install --python $(BIN)/python --quiet --require-hashes
 DEMO := tweets
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev lock demo stop test test-s3 lint fmt types clean
+.PHONY: help install install-dev lock demo stop install-airflow test test-dags test-s3 lint fmt types clean
 
 help: ## show this list
 	@grep -hE '^[a-z][a-z0-9-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -28,9 +30,18 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.pipeline
 	$(INSTALL) --requirements requirements/dev.txt
 	@touch $@
 
+$(AIRFLOW_VENV)/.dags: requirements/airflow-dev.txt pyproject.toml | $(BIN)/uv
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(AIRFLOW_VENV)
+	$(AIRFLOW_PIP) --require-hashes --requirements requirements/airflow-dev.txt
+	$(AIRFLOW_PIP) --no-deps --no-build-isolation --editable .
+	PYTHONDONTWRITEBYTECODE= $(AIRFLOW_VENV)/bin/python -m compileall -qq -j 0 $(AIRFLOW_VENV)/lib || true
+	@touch $@
+
 install: $(VENV)/.pipeline ## make the environment from the hashed locks
 
 install-dev: $(VENV)/.dev ## the same with the tools of a developer
+
+install-airflow: $(AIRFLOW_VENV)/.dags ## Airflow's own environment, for the tests of the DAGs
 
 lock: | $(BIN)/uv ## write the locks again
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh requirements/lock.sh
@@ -46,6 +57,10 @@ stop: install ## stop the demo's server
 
 test: install-dev ## the default tier: no network, no Docker, no GPU
 	$(BIN)/pytest -m "not s3" --numprocesses 2 --dist loadfile
+	@$(MAKE) --no-print-directory test-dags
+
+test-dags: install-airflow ## the DAGs in Airflow's environment, a whole run with local processes for pods
+	timeout -k 10 180 $(AIRFLOW_VENV)/bin/python -m pytest tests/dags
 
 test-s3: install-dev ## the store's suite against the S3 server in KUBETUNE_TEST_S3=http://key:secret@host:port/bucket
 	$(BIN)/pytest tests/storage -m s3
@@ -63,4 +78,4 @@ types: install-dev ## mypy, strict
 	$(BIN)/mypy
 
 clean: ## remove the environment and what the tools cached
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(AIRFLOW_VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
