@@ -14,6 +14,10 @@ def command(
         str | None, typer.Option("--recipe", help="Recipe; needed by the run's first call only.", show_default=False)
     ] = None,
     overrides: Annotated[list[str] | None, typer.Option("--set", help="section.key=value, with --recipe.")] = None,
+    resolved: Annotated[
+        str | None,
+        typer.Option("--resolved", help="The whole recipe as JSON text, as pods are given it.", show_default=False),
+    ] = None,
     store: StoreUrl = None,
     endpoint: Annotated[str | None, typer.Option("--endpoint", help="Endpoint for `deploy`.")] = None,
     audit: Annotated[bool, typer.Option("--audit", help="Run although the result exists, and compare it.")] = False,
@@ -21,13 +25,19 @@ def command(
     """Run one stage: adopt its result if it exists, else produce and commit it."""
     from kubetune.cli.common import opened
     from kubetune.cli.progress import progress_for
+    from kubetune.config.load import parse_recipe
+    from kubetune.errors import ConfigError
     from kubetune.history import recipe_of_run
     from kubetune.plan import call_of
     from kubetune.runner import raise_for_verdict, run_stage
     from kubetune.stopping import stop_requests
 
     settings, opened_store = opened(store)
-    call = call_of(name, recipe_of_run(opened_store, run, recipe, overrides or []), run, endpoint)
+    if resolved is not None and (recipe is not None or overrides):
+        raise ConfigError("--resolved holds a whole recipe: give either it or --recipe with --set.")
+    given = None if resolved is None else parse_recipe(resolved)
+    found = given or recipe_of_run(opened_store, run, recipe, overrides or [])
+    call = call_of(name, found, run, endpoint)
     progress = progress_for()
     with stop_requests() as stop:
         stop.raises = not call.stage.resumable

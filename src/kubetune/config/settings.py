@@ -54,6 +54,10 @@ class Settings(BaseSettings):
     """Where a pod's one-sentence reason goes, if that file exists."""
     attempt: str = ""
     """Identity of this execution (pod uid and try); None: drawn."""
+    cluster_file: Path = Path("/etc/kubetune/cluster.yaml")
+    """Platform settings that the chart writes; read by Airflow's tasks."""
+    recipes_dir: Path = Path("/etc/kubetune/recipes")
+    """Folder of recipes that the chart mounts; read by Airflow's tasks."""
 
 
 def load_settings() -> Settings:
