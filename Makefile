@@ -26,8 +26,9 @@ $(VENV)/.pipeline: requirements/pipeline.txt requirements/demo.txt pyproject.tom
 	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true  # some packages ship files for other Pythons
 	@touch $@
 
-$(VENV)/.dev: requirements/dev.txt $(VENV)/.pipeline
+$(VENV)/.dev: requirements/dev.txt requirements/chart.txt $(VENV)/.pipeline
 	$(INSTALL) --requirements requirements/dev.txt
+	$(INSTALL) --no-deps --requirements requirements/chart.txt
 	@touch $@
 
 $(AIRFLOW_VENV)/.dags: requirements/airflow-dev.txt pyproject.toml | $(BIN)/uv

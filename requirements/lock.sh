@@ -8,6 +8,7 @@ compile() { uv pip compile --universal --python-version 3.11 --generate-hashes -
 compile pyproject.toml --extra ml --extra serve --group dev --group build --output-file requirements/dev.txt
 compile pyproject.toml --extra ml --extra serve --group build --constraints requirements/dev.txt --output-file requirements/pipeline.txt
 compile requirements/demo.in --no-deps --output-file requirements/demo.txt
+compile requirements/chart.in --no-deps --output-file requirements/chart.txt
 # Airflow has an environment of its own; its tests run with the pins of its image, which a test compares.
 compile requirements/airflow.in --output-file requirements/airflow.txt
 compile requirements/airflow-dev.in --output-file requirements/airflow-dev.txt
