@@ -8,7 +8,8 @@ INSTALL := $(BIN)/uv pip install --python $(BIN)/python --quiet --require-hashes
 DEMO := tweets
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev lock demo stop install-airflow test test-dags test-s3 lint fmt types clean
+.PHONY: help install install-dev lock demo stop install-airflow test test-dags test-s3 lint fmt types clean \
+  images images-push images-report kind-up kind-demo kind-test kind-down
 
 help: ## show this list
 	@grep -hE '^[a-z][a-z0-9-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -77,6 +78,27 @@ fmt: install-dev ## format
 
 types: install-dev ## mypy, strict
 	$(BIN)/mypy
+
+images: ## build all images; BUILD_FLAGS, DOCKER, PYTHON_IMAGE … say how (images/README.md)
+	$(PYTHON) images/build.py build
+
+images-push: ## push them: REGISTRY=registry.example.com/team, or REGISTRY_PUSH='command that takes names'
+	$(PYTHON) images/build.py push --registry "$(REGISTRY)"
+
+images-report: ## their sizes, and what is stored once
+	@$(PYTHON) images/build.py report
+
+kind-up: ## a kind cluster with kubetune in it: images built and put in, chart installed, addresses printed
+	@images/kind.sh up
+
+kind-demo: install ## submit recipe tweets to it, follow the run, ask its endpoint
+	@images/kind.sh demo
+
+kind-test: install-dev ## the tests that need the cluster
+	$(BIN)/pytest tests/cluster -m cluster
+
+kind-down: ## delete it
+	@images/kind.sh down
 
 clean: ## remove the environment and what the tools cached
 	rm -rf $(VENV) $(AIRFLOW_VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
