@@ -23,6 +23,7 @@ from kubetune.cli import (
     show,
     stage,
     stop,
+    store,
     validate,
     why,
 )
@@ -42,6 +43,8 @@ for module in (
     export, serve, endpoints, predict, stop, delete, gc,
 ):  # fmt: skip
     app.command(module.__name__.rpartition(".")[2])(module.command)
+
+app.add_typer(store.app, name="store")
 
 
 def version(value: bool) -> None:

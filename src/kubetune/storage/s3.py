@@ -185,15 +185,21 @@ class S3Store:
     def delete(self, key: str, unless_newer_than: float | None = None) -> bool:
         """Remove an object unless it is newer than a time; see `Store.delete`.
 
-        In a versioned bucket exactly the version that was looked at goes, so one written meanwhile stays. Without
-        versions the moment between the look and the removal remains.
+        In a versioned bucket exactly the version that was looked at goes, so one written meanwhile stays; then the
+        ones before it, which would come to light otherwise. Without versions the moment between the look and the
+        removal remains.
         """
+        removed = False
         found, version = self._stat(key)
-        if found is None or (unless_newer_than is not None and found.modified > unless_newer_than):
-            return False
-        with self._translated():
-            self._client.remove_object(self.bucket, self._name(key), version_id=version)
-        return True
+        limit = found.modified if found is not None and unless_newer_than is None else unless_newer_than or 0.0
+        while found is not None and found.modified <= limit:
+            with self._translated():
+                self._client.remove_object(self.bucket, self._name(key), version_id=version)
+            removed = True
+            if version is None:
+                break
+            found, version = self._stat(key)
+        return removed
 
     def sweep_unfinished(self, before: float) -> int:
         """Nothing: unfinished uploads are invisible, and the server's own lifecycle rules end them."""

@@ -1,0 +1,140 @@
+"""Who may do what in the store, derived from the table of stages: the policies as data, for any S3 server.
+
+A bucket's policies know no create-if-absent, so a user that may write a key may replace it; versions of the bucket
+bring back what was there. Nothing here lets a stage list the bucket or delete, but `train` in its own checkpoints.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from types import MappingProxyType
+from typing import Any
+
+from kubetune import layout
+from kubetune.stages import PRODUCER, STAGES, Stage
+
+VERSION = "2012-10-17"  # of the policy language; there is no newer one
+ANY = "*"
+
+
+@dataclass(frozen=True)
+class Access:
+    """Key patterns by what may be done there; `*` stands for any text, separators too.
+
+    Attributes:
+        get: Read, and ask for size and age.
+        put: Write; what lies there is replaced.
+        delete: Remove, a version included.
+        list: Prefixes that may be listed.
+    """
+
+    get: tuple[str, ...] = ()
+    put: tuple[str, ...] = ()
+    delete: tuple[str, ...] = ()
+    list: tuple[str, ...] = ()
+
+    def __or__(self, other: "Access") -> "Access":
+        """Both together."""
+        both = {
+            item.name: tuple(dict.fromkeys((*getattr(self, item.name), *getattr(other, item.name))))
+            for item in fields(self)
+        }
+        return Access(**both)
+
+
+PROBED = Access(get=(layout.PROBE,), put=(layout.PROBE,))
+"""What `open_store(probe=True)` writes to learn whether the server honours conditions."""
+
+
+def stage_access(stage: Stage) -> Access:
+    """Return what one stage's process does in the store, from its row in the table.
+
+    It writes in the index of the stages that it reads from as well: a reader that finds broken bytes takes the key
+    that led there out of use.
+    """
+    producers = tuple(dict.fromkeys(PRODUCER[name].name for name in stage.inputs))
+    earlier = tuple(layout.commit(ANY, name) for name in dict.fromkeys(before(stage)))
+    own = (f"{layout.run_prefix(ANY)}{stage.name}/*",)
+    indexed = tuple(layout.stage_key(name, ANY) for name in (stage.name, *producers))
+    access = PROBED | Access(get=(layout.run_record(ANY), *earlier, *own), put=(layout.run_record(ANY), *own))
+    access |= Access(get=(*indexed, f"{layout.BLOBS}*"), put=indexed)
+    if stage.outputs:
+        access |= Access(put=(f"{layout.BLOBS}*",))
+    if stage.reaches_outside and "data.source" in stage.sections:
+        access |= Access(get=(layout.upload(ANY, ANY),))
+    if stage.resumable:
+        checkpoints = (f"{layout.CHECKPOINTS}*",)
+        access |= Access(get=checkpoints, put=checkpoints, delete=checkpoints)
+    if stage.effect:
+        access |= Access(get=(layout.endpoint(ANY),), put=(layout.endpoint(ANY),))
+    return access
+
+
+def before(stage: Stage) -> list[str]:
+    """Return the names of all stages that a stage depends on; a refusal of any of them stops it."""
+    producers = [PRODUCER[name] for name in stage.inputs]
+    return [name for producer in producers for name in (*before(producer), producer.name)]
+
+
+SERVE = Access(get=(f"{layout.BLOBS}*",))
+"""`kubetune fetch-archive`: a digest is all it is given, blobs are all it reads."""
+
+EVERYTHING = (layout.RUNS, layout.KEYS, layout.BLOBS, layout.CHECKPOINTS, layout.ENDPOINTS)
+
+HOUSEKEEPING = PROBED | Access(
+    get=tuple(f"{prefix}*" for prefix in EVERYTHING),
+    put=(f"{layout.KEYS}*",),
+    delete=tuple(f"{prefix}*" for prefix in EVERYTHING if prefix != layout.ENDPOINTS),
+    list=EVERYTHING,
+)
+"""`kubetune gc` and `kubetune delete`."""
+
+CLIENT = PROBED | Access(
+    get=(f"{layout.RUNS}*", f"{layout.BLOBS}*", f"{layout.ENDPOINTS}*", layout.upload(ANY, ANY)),
+    put=(layout.upload(ANY, ANY),),
+    list=(layout.RUNS, layout.ENDPOINTS),
+)
+"""A person: uploads files, and reads runs, reports and models. Runs are begun through Airflow alone."""
+
+USERS: Mapping[str, Access] = MappingProxyType(
+    {
+        **{stage.name: stage_access(stage) for stage in STAGES},
+        "serve": SERVE,
+        "housekeeping": HOUSEKEEPING,
+        "client": CLIENT,
+    }
+)
+"""All users of a store by name."""
+
+
+def policy(access: Access, bucket: str, prefix: str = "") -> dict[str, Any]:
+    """Return an S3 policy document.
+
+    Args:
+        access: What shall be allowed.
+        bucket: Bucket of the store.
+        prefix: Key prefix of the store in it, ending in `/`, or empty.
+    """
+    actions = {
+        "get": ["s3:GetObject"],
+        "put": ["s3:PutObject", "s3:AbortMultipartUpload"],
+        "delete": ["s3:DeleteObject", "s3:DeleteObjectVersion"],
+    }
+    statements: list[dict[str, Any]] = [
+        {
+            "Effect": "Allow",
+            "Action": allowed,
+            "Resource": [f"arn:aws:s3:::{bucket}/{prefix}{pattern}" for pattern in getattr(access, name)],
+        }
+        for name, allowed in actions.items()
+        if getattr(access, name)
+    ]
+    if access.list:
+        statements.append(
+            {
+                "Effect": "Allow",
+                "Action": ["s3:ListBucket"],
+                "Resource": [f"arn:aws:s3:::{bucket}"],
+                "Condition": {"StringLike": {"s3:prefix": [f"{prefix}{listed}*" for listed in access.list]}},
+            }
+        )
+    return {"Version": VERSION, "Statement": statements}

@@ -1,0 +1,193 @@
+"""Users and policies of a bundled MinIO: made, corrected and rotated by the one process that holds its root keys."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from kubetune.errors import ConfigError, StoreUnavailableError
+from kubetune.storage.base import S3Settings
+
+ACCESS_KEY, SECRET_KEY = "kubetune_s3_access_key", "kubetune_s3_secret_key"  # names of files, as the settings read them
+SHORTEST_SECRET = 8  # MinIO's own rule
+POLICY = "kubetune-{bucket}-{user}"
+OLD_VERSIONS_DAYS = 30
+"""How long the store keeps what was overwritten or deleted."""
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Credentials of one user."""
+
+    access_key: str
+    secret_key: str = field(repr=False)
+
+
+def read_keys(folder: Path, names: Mapping[str, Any]) -> dict[str, Keys]:
+    """Read the keys of users from a folder for each, two files in it.
+
+    Args:
+        folder: Folder of folders.
+        names: Users that there are; a folder of another name is refused.
+
+    Raises:
+        ConfigError: A folder is missing or unknown, a file is missing or empty, or two users share an access key.
+    """
+    entries = folder.iterdir() if folder.is_dir() else iter(())
+    found = {
+        path.name for path in entries if path.is_dir() and not path.name.startswith(".")
+    }  # `..data`: a mount's own
+    if found != set(names):
+        raise ConfigError(
+            f"{folder} holds folders for {', '.join(sorted(found)) or 'nobody'}: exactly {', '.join(names)} are "
+            f"needed, each with the files {ACCESS_KEY} and {SECRET_KEY}."
+        )
+    keys = {user: Keys(_word(folder / user / ACCESS_KEY), _word(folder / user / SECRET_KEY)) for user in names}
+    by_access_key: dict[str, str] = {}
+    for user, pair in keys.items():
+        other = by_access_key.setdefault(pair.access_key, user)
+        if other != user:
+            raise ConfigError(
+                f"Users {other} and {user} share an access key: give each its own, or neither is limited."
+            )
+        if len(pair.secret_key) < SHORTEST_SECRET:
+            raise ConfigError(f"The secret key of user {user} is too short: use at least {SHORTEST_SECRET} characters.")
+    return keys
+
+
+def _word(path: Path) -> str:
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path.parent.name}/{path.name} cannot be read: mount the user's Secret there.") from error
+    if not text:
+        raise ConfigError(f"{path.parent.name}/{path.name} is empty: put the user's key there.")
+    return text
+
+
+def bucket_of(url: str) -> tuple[str, str]:
+    """Return bucket and key prefix (empty, or ending in `/`) of a store's address.
+
+    Raises:
+        ConfigError: It is no `s3://bucket[/prefix]`.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "s3" or not parts.netloc or parts.query or parts.fragment or "@" in parts.netloc:
+        raise ConfigError(
+            "Only a store in a bucket has users: set KUBETUNE_STORE to s3://bucket or s3://bucket/prefix."
+        )
+    prefix = parts.path.strip("/")
+    return parts.netloc, f"{prefix}/" if prefix else ""
+
+
+def bootstrap(
+    settings: S3Settings | None, bucket: str, keys: Mapping[str, Keys], policies: Mapping[str, Mapping[str, Any]]
+) -> Iterator[str]:
+    """Make the bucket, its versions and its users what they should be; a second time changes nothing.
+
+    Args:
+        settings: Server and its root keys.
+        bucket: Bucket of the store.
+        keys: Keys of each user; another secret than before takes the place of the former one.
+        policies: Policy document of each user.
+
+    Yields:
+        One line a step that was done.
+
+    Raises:
+        ConfigError: The server refuses the root keys, or is no MinIO.
+        StoreUnavailableError: It does not answer.
+    """
+    from minio import Minio, MinioAdmin
+    from minio.commonconfig import ENABLED
+    from minio.credentials import StaticProvider
+    from minio.versioningconfig import VersioningConfig
+
+    from kubetune.storage.s3_http import PatientPool
+
+    if settings is None:
+        raise ConfigError(
+            "The store's root keys are missing: set KUBETUNE_S3_ENDPOINT, KUBETUNE_S3_ACCESS_KEY and "
+            "KUBETUNE_S3_SECRET_KEY."
+        )
+    server, pool = urlsplit(settings.endpoint), PatientPool(settings)
+    reached = {"secure": server.scheme == "https", "region": settings.region, "http_client": pool}
+    client = Minio(server.netloc, access_key=settings.access_key, secret_key=settings.secret_key, **reached)
+    root = StaticProvider(settings.access_key, settings.secret_key)
+    admin = MinioAdmin(endpoint=server.netloc, credentials=root, **reached)
+    with _translated(settings):
+        if not client.bucket_exists(bucket):
+            client.make_bucket(bucket)
+            yield f"bucket {bucket} was created"
+        client.set_bucket_versioning(bucket, VersioningConfig(ENABLED))
+        client.set_bucket_lifecycle(bucket, _lifecycle())
+        yield f"bucket {bucket} keeps versions for {OLD_VERSIONS_DAYS} days"
+        for user, pair in keys.items():
+            name = POLICY.format(bucket=bucket, user=user)
+            admin.policy_add(name, policy=dict(policies[user]))
+            admin.user_add(pair.access_key, pair.secret_key)
+            admin.policy_set(name, user=pair.access_key)
+            for former in _users_of(admin, name) - {pair.access_key}:
+                admin.user_remove(former)
+                yield f"user {user}: a former access key was removed"
+            yield f"user {user} is ready"
+
+
+def _lifecycle() -> Any:
+    """Old versions and the markers of deleted objects go by themselves; nobody else removes them."""
+    from minio.commonconfig import ENABLED, Filter
+    from minio.lifecycleconfig import (
+        Expiration,
+        LifecycleConfig,
+        NoncurrentVersionExpiration,
+        Rule,
+    )
+
+    return LifecycleConfig(
+        [
+            Rule(
+                ENABLED,
+                rule_filter=Filter(prefix=""),
+                rule_id="kubetune-old-versions",
+                noncurrent_version_expiration=NoncurrentVersionExpiration(noncurrent_days=OLD_VERSIONS_DAYS),
+                expiration=Expiration(expired_object_delete_marker=True),
+            )
+        ]
+    )
+
+
+def _users_of(admin: Any, policy: str) -> set[str]:
+    """Access keys that a policy is attached to."""
+    found = json.loads(admin.get_policy_entities([], [], [policy]))
+    mappings = found.get("policyMappings") or []
+    return {user for item in mappings for user in item.get("users") or []}
+
+
+@contextmanager
+def _translated(settings: S3Settings) -> Iterator[None]:
+    """Turn the client's errors into ours."""
+    from minio.error import MinioAdminException, MinioException
+    from urllib3.exceptions import HTTPError
+
+    from kubetune.storage.s3_http import raise_if_permanent
+
+    where = f"Store {settings.endpoint}"
+    try:
+        yield
+    except MinioAdminException as error:
+        raise ConfigError(
+            f"{where} refuses to manage users (HTTP status {error._code}): give the root keys of a MinIO as "
+            "KUBETUNE_S3_ACCESS_KEY and KUBETUNE_S3_SECRET_KEY; other servers' users are made with their own tools."
+        ) from error
+    except MinioException as error:
+        raise ConfigError(
+            f"{where} refuses ({str(error)[:200]}): check the root keys and the bucket's name."
+        ) from error
+    except HTTPError as error:
+        raise_if_permanent(error, settings.endpoint)
+        raise StoreUnavailableError(
+            f"{where} broke off ({type(error).__name__}): run the same command again."
+        ) from error
