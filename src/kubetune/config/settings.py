@@ -58,6 +58,16 @@ class Settings(BaseSettings):
     """Platform settings that the chart writes; read by Airflow's tasks."""
     recipes_dir: Path = Path("/etc/kubetune/recipes")
     """Folder of recipes that the chart mounts; read by Airflow's tasks."""
+    gpu_pool: str = "default_pool"
+    """Airflow's pool for stages that may use GPUs; it must exist and count deferred tasks."""
+    notices_slack: str | None = None
+    """Airflow connection id of a Slack webhook that is told of failures; None: nobody is."""
+    notices_smtp: str | None = None
+    """Airflow connection id of a mail server for the same."""
+    notices_to: str | None = None
+    """Mail address (several with commas) that `notices_smtp` writes to."""
+    notices_apprise: str | None = None
+    """Airflow connection id of an Apprise configuration for the same."""
 
 
 def load_settings() -> Settings:
