@@ -8,6 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from kubetune.cli import (
+    choose,
     compare,
     delete,
     endpoints,
@@ -39,7 +40,7 @@ app = typer.Typer(
 )
 
 for module in (
-    recipes, validate, plan, run, stage, runs, show, why, compare, pull,
+    recipes, validate, plan, run, stage, runs, show, why, compare, choose, pull,
     export, serve, endpoints, predict, stop, delete, gc,
 ):  # fmt: skip
     app.command(module.__name__.rpartition(".")[2])(module.command)

@@ -18,6 +18,13 @@ def command(
         str | None,
         typer.Option("--resolved", help="The whole recipe as JSON text, as pods are given it.", show_default=False),
     ] = None,
+    also: Annotated[
+        list[str] | None,
+        typer.Option("--also", help="RUN=RECIPE-JSON: a run that shares this result; adopted right after."),
+    ] = None,
+    winner: Annotated[
+        bool, typer.Option("--winner", help="--run names a sweep: act on the run that `kubetune choose` chose.")
+    ] = False,
     store: StoreUrl = None,
     endpoint: Annotated[str | None, typer.Option("--endpoint", help="Endpoint for `deploy`.")] = None,
     audit: Annotated[bool, typer.Option("--audit", help="Run although the result exists, and compare it.")] = False,
@@ -31,20 +38,29 @@ def command(
     from kubetune.plan import call_of
     from kubetune.runner import raise_for_verdict, run_stage
     from kubetune.stopping import stop_requests
+    from kubetune.sweeps import winner_of
 
     settings, opened_store = opened(store)
     if resolved is not None and (recipe is not None or overrides):
         raise ConfigError("--resolved holds a whole recipe: give either it or --recipe with --set.")
+    run = winner_of(opened_store, run) if winner else run
     given = None if resolved is None else parse_recipe(resolved)
     found = given or recipe_of_run(opened_store, run, recipe, overrides or [])
-    call = call_of(name, found, run, endpoint)
+    calls = [call_of(name, found, run, endpoint)]
+    for other, _, text in (item.partition("=") for item in also or []):
+        calls.append(call_of(name, parse_recipe(text), other, endpoint))
     progress = progress_for()
     with stop_requests() as stop:
-        stop.raises = not call.stage.resumable
+        stop.raises = not calls[0].stage.resumable
         try:
-            result = run_stage(call, opened_store, settings, progress=progress, should_stop=stop, audit=audit)
+            results = [
+                run_stage(call, opened_store, settings, progress=progress, should_stop=stop, audit=audit)
+                for call in calls
+            ]
         finally:
             progress.close()
-    if result.note:
-        progress.note(result.note)
-    raise_for_verdict(result)
+    for result in results:
+        if result.note:
+            progress.note(result.note)
+    for result in results:
+        raise_for_verdict(result)
