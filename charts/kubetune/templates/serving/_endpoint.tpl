@@ -31,25 +31,19 @@ An endpoint is what serving.defaults says, with what its own entry says over it.
 {{- $result | toJson -}}
 {{- end -}}
 
-{{/* kubetune.endpoint.name: F-serve-<endpoint>. `deploy` finds it by this name, so it is never cut.
-     Arguments: dict "root" $ "endpoint" <name>. */}}
+{{/* kubetune.endpoint.name: F-serve-<endpoint>. `deploy` finds it by this name, so it is never cut (a rule refuses long
+     ones). Arguments: dict "root" $ "endpoint" <name>. */}}
 {{- define "kubetune.endpoint.name" -}}
-{{- $name := printf "%s-serve-%s" (include "kubetune.fullname" .root) .endpoint -}}
-{{- if gt (len $name) 63 -}}
-{{- fail (printf "serving.endpoints.%s: the name %s is longer than the 63 characters of a Service; shorten the endpoint's name or the release's." .endpoint $name) -}}
-{{- end -}}
-{{- $name -}}
+{{ include "kubetune.fullname" .root }}-serve-{{ .endpoint }}
 {{- end -}}
 
-{{/* kubetune.endpoint.keysSecret: Secret with the endpoint's key hashes, or nothing where it takes no keys.
+{{/* kubetune.endpoint.keysSecret: Secret with the hashes of the endpoint's keys, or nothing where it asks for none.
      Arguments: dict "root" $ "endpoint" <name> "values" <the endpoint>. */}}
 {{- define "kubetune.endpoint.keysSecret" -}}
 {{- if .values.apiKeys.existingSecret -}}
 {{ .values.apiKeys.existingSecret }}
 {{- else if .values.apiKeys.hashes -}}
-{{ printf "%s-endpoint-keys-%s" (include "kubetune.fullname" .root) .endpoint }}
-{{- else if .root.Values.serving.requireApiKeys -}}
-{{- fail (printf "serving.endpoints.%s has no API keys and serving.requireApiKeys is true: give apiKeys.hashes (name: SHA-256 in hex of the key) or apiKeys.existingSecret (key `keys`, lines name:sha256hex)." .endpoint) -}}
+{{ include "kubetune.fullname" .root }}-endpoint-keys-{{ .endpoint }}
 {{- end -}}
 {{- end -}}
 

@@ -56,12 +56,7 @@ livenessProbe:
   emptyDir:
     medium: Memory
     sizeLimit: {{ .values.sharedMemory }}
-- name: store
-  projected:
-    defaultMode: 0440
-    sources:
-      - secret:
-          name: {{ include "kubetune.storeSecret" (dict "root" .root "user" "serve") }}
+{{ include "kubetune.secretVolume" (dict "root" .root "ids" (list "store-serve")) }}
 {{- if .keys }}
 - name: api-keys
   secret:
