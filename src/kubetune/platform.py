@@ -65,6 +65,9 @@ def platform_for(call: StageCall, settings: Settings, store: Store) -> dict[str,
             "state_dir": state_folder(settings),
             "port": settings.port,
             "ready_timeout_s": settings.ready_timeout_s,
+            "serving": settings.serving,
+            "serving_namespace": settings.serving_namespace,
+            "serving_release": settings.serving_release,
         }
     return values
 

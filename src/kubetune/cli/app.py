@@ -11,8 +11,11 @@ from kubetune.cli import (
     choose,
     compare,
     delete,
+    endpoint_key,
     endpoints,
     export,
+    fetch_archive,
+    gateway,
     gc,
     plan,
     predict,
@@ -45,7 +48,10 @@ for module in (
 ):  # fmt: skip
     app.command(module.__name__.rpartition(".")[2])(module.command)
 
+for module in (fetch_archive, gateway):  # what the containers of a serving pod run
+    app.command(module.__name__.rpartition(".")[2].replace("_", "-"))(module.command)
 app.add_typer(store.app, name="store")
+app.add_typer(endpoint_key.app, name="endpoint-key")
 
 
 def version(value: bool) -> None:

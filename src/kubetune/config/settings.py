@@ -3,7 +3,7 @@
 import hashlib
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -47,7 +47,23 @@ class Settings(BaseSettings):
     port: int | None = Field(default=None, ge=1, le=65535)
     """Port for a served endpoint; None: the first free one from 8080 on."""
     ready_timeout_s: float = Field(default=180.0, gt=0)
-    """Seconds that `deploy` waits for an endpoint."""
+    """Seconds that `deploy` waits for an endpoint, and the gateway for its TorchServe."""
+    serving: Literal["local", "cluster"] = "local"
+    """Where endpoints live: a TorchServe on this machine, or the Deployments that the chart installed."""
+    serving_namespace: str = "kubetune"
+    """Namespace of those Deployments."""
+    serving_release: str = "kubetune"
+    """Full name of the Helm release: an endpoint is the Deployment `<release>-serve-<endpoint>`."""
+    archive: str = ""
+    """Archive that this serving pod is for (SHA-256 of `archive.json`); empty: nothing was deployed yet."""
+    api_keys_file: Path | None = None
+    """Lines `name:sha256` of the keys that open an endpoint; None: no key is asked for."""
+    gateway_max_in_flight: int = Field(default=100, ge=1)
+    """Requests that an endpoint answers at once; the next one gets 503. TorchServe queues at most 100."""
+    gateway_rate: float = Field(default=0.0, ge=0)
+    """Requests a second of one API key; the next one gets 429. 0: no limit."""
+    gateway_drain_s: float = Field(default=5.0, ge=0)
+    """Seconds for which an ending pod still takes requests, so that the cluster can notice."""
     image_digest: str = ""
     """Digest of the container image this runs in, for the records."""
     termination_log: Path = Path("/dev/termination-log")

@@ -66,6 +66,11 @@ def alive(process: Process) -> bool:
     return _find(process) is not None
 
 
+def is_child(pid: int) -> bool:
+    """Whether this process started that one and has not yet collected it."""
+    return pid in _children
+
+
 def terminate(process: Process, grace_s: float = 15.0) -> None:
     """End a process and its descendants: SIGTERM, then SIGKILL for what is left after `grace_s`.
 

@@ -177,8 +177,14 @@ def workers_ready(server: Server) -> int:
     return sum(worker["status"] == "READY" for model in reply.value for worker in model["workers"])
 
 
-def _golden(server: Server, archive: Archive, vectors: golden.Golden) -> list[str]:
-    """Ask the golden vectors over HTTP, all of them of this very archive."""
+def reproduce(server: Server, archive: Archive, vectors: golden.Golden) -> list[str]:
+    """Ask the golden vectors over HTTP, all of them of this very archive; returns what is wrong, one sentence each.
+
+    Raises:
+        OSError: Nothing answers, or not in time.
+        LookupError: An answer is none of this archive.
+        TypeError: An answer is no answer.
+    """
     limit, timeout_s = archive.serving.max_items, float(archive.serving.response_timeout_s)
 
     def ask(items: Sequence[Mapping[str, str]]) -> golden.Answers:
@@ -193,8 +199,13 @@ def _golden(server: Server, archive: Archive, vectors: golden.Golden) -> list[st
             found += [scores(result) for result in reply.value["results"]]
         return golden.Answers(found, precision)
 
+    return golden.check(vectors, ask)
+
+
+def _golden(server: Server, archive: Archive, vectors: golden.Golden) -> list[str]:
+    """The same where no answer is as bad as a wrong one."""
     try:
-        return golden.check(vectors, ask)
+        return reproduce(server, archive, vectors)
     except (OSError, LookupError, TypeError) as error:
         return [f"the golden vectors got no answer ({type(error).__name__}: {error})"]
 

@@ -1,0 +1,25 @@
+"""`kubetune fetch-archive`: the init container of a serving pod."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kubetune.cli.common import StoreUrl, say, settings_for
+
+
+def command(
+    into: Annotated[Path, typer.Option("--into", help="Folder that gets the archive as DIGEST/.")],
+    store: StoreUrl = None,
+) -> None:
+    """Fetch the archive KUBETUNE_ARCHIVE by its digest, check every byte, place it whole; nothing to do: exit 0."""
+    from kubetune.delivery import fetch_archive
+    from kubetune.runner import open_configured_store
+
+    settings = settings_for(store)
+    if not settings.archive:
+        say("no archive was deployed yet: nothing to fetch")
+        return
+    # Only blobs are read: the user of a serving pod may not do what a probe would try.
+    placed = fetch_archive(open_configured_store(settings, probe=False), settings.archive, into)
+    say(f"archive {settings.archive[:12]} is in {placed}")

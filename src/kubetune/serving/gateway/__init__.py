@@ -1,0 +1,1 @@
+"""What stands in front of TorchServe in a pod: PID 1, the only listening port, keys, limits, readiness, metrics."""

@@ -1,0 +1,257 @@
+"""The gateway's answers: who may ask what, how much, and what the model says to it."""
+
+import asyncio
+import hashlib
+import logging
+import re
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from kubetune.serving.gateway.backend import RETRY_AFTER, Answer, Backend
+from kubetune.serving.gateway.keys import KeyRing, admit
+from kubetune.serving.gateway.limits import InFlight, RateLimit
+from kubetune.serving.gateway.metrics import CONTENT_TYPE, Metrics
+from kubetune.serving.gateway.refusal import Refusal, render, with_id
+from kubetune.serving.gateway.suspects import Lane, Suspects
+from kubetune.serving.torchserve_config import MODEL_VERSION
+
+log = logging.getLogger(__name__)
+MAX_BODY = 1 << 20
+BODY_TIMEOUT_S = 15.0
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+KINDS = ("application/json", "text/plain")
+JSON = "application/json"
+PROBES = ("/healthz", "/readyz", "/ping", "/metrics")
+"""The only paths without a key: the kubelet and Prometheus have none. They hold no text and no prediction."""
+
+
+@dataclass
+class Gateway:
+    """One endpoint.
+
+    Attributes:
+        endpoint: Its name.
+        digest: SHA-256 of the archive it serves; empty: nothing was deployed yet.
+        ring: API keys; None: none are asked for.
+        in_flight: Bound on requests.
+        rate: Bound for each key.
+        backend: TorchServe; None before the first deploy.
+        draining: Whether the pod is about to end.
+        failed: Why TorchServe will never be ready, if that is so.
+    """
+
+    endpoint: str
+    digest: str
+    ring: KeyRing | None
+    in_flight: InFlight
+    rate: RateLimit
+    backend: Backend | None = None
+    draining: bool = False
+    suspects: Suspects = field(default_factory=Suspects)
+    lane: Lane = field(default_factory=Lane)
+    metrics: Metrics = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Give every line of the metrics its labels."""
+        labels = {"model": self.endpoint, "version": MODEL_VERSION, "archive": self.digest}
+        self.metrics = Metrics(labels)
+
+    async def handle(self, request: web.BaseRequest) -> web.Response:
+        """Answer one request; never raises."""
+        started, predicted = time.monotonic(), request.path.startswith("/predictions")
+        given = request.headers.get("x-request-id", "")
+        request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        try:
+            response = await self.route(request, request_id)
+        except Refusal as refusal:
+            response = refused(refusal, request_id)
+        except (ConnectionError, asyncio.CancelledError):
+            raise  # the client has left
+        except Exception:  # a bug of ours must not end the connection without a word
+            log.exception("request %s failed", request_id)
+            response = refused(Refusal(500, "the gateway failed, its log says where"), request_id)
+        self.stamp(response, request_id)
+        if predicted:
+            self.metrics.observe(response.status, time.monotonic() - started)
+        return response
+
+    async def route(self, request: web.BaseRequest, request_id: str) -> web.Response:
+        """Find what answers a path.
+
+        Raises:
+            Refusal: 404 or 405, and whatever that refuses.
+        """
+        probes: dict[str, Callable[[], Awaitable[web.Response]]] = dict(
+            zip(PROBES, (self.healthz, self.readyz, self.ping, self.show_metrics), strict=True)
+        )
+        probe = probes.get(request.path)
+        if probe is not None:
+            allow(request, ("GET", "HEAD"))
+            return await probe()
+        name = admit(self.ring, request.headers, self.endpoint)  # whoever has no key learns no path either
+        own = f"/predictions/{self.endpoint}"
+        if request.path in (own, f"{own}/{MODEL_VERSION}"):
+            allow(request, ("POST",))
+            self.rate.take(name)
+            with self.in_flight.entered():
+                return await self.predict(request, request_id)
+        if request.path.startswith("/explanations"):
+            raise Refusal(404, "explanations are not served: TorchServe would answer them with a prediction")
+        raise Refusal(404, f"this path is not served: predictions are asked for by POST {own}")
+
+    async def predict(self, request: web.BaseRequest, request_id: str) -> web.Response:
+        """Pass a request on, once more if a worker died under it."""
+        kind = check_head(request)
+        backend = self.backend
+        if backend is None:
+            raise Refusal(503, self.nothing_yet() if not self.digest else "the model is loading", RETRY_AFTER)
+        body = await read_body(request)
+        answer = await self.ask(backend, request.path, body, kind)
+        if answer.status < 400 and answer.by_handler:
+            response = web.Response(body=answer.body, content_type=JSON)
+        else:
+            status = answer.status if answer.by_handler or answer.status in (413, 503) else 503
+            response = web.Response(status=status, body=with_id(answer.body, status, request_id), content_type=JSON)
+            if status == 503:
+                response.headers.update(RETRY_AFTER)
+                log.warning("request %s: TorchServe answered %d", request_id, answer.status)
+        if answer.precision:
+            response.headers["x-precision"] = answer.precision
+        return response
+
+    async def ask(self, backend: Backend, path: str, body: bytes, kind: str) -> Answer:
+        """Ask; a prediction changes nothing, so it may be asked for twice."""
+        digest = hashlib.sha256(kind.encode() + b"\0" + body).hexdigest()
+        alone = self.suspects.check(digest)
+        async with self.lane.entered(alone=alone):
+            answer = await backend.predict(path, body, kind)
+        if answer.died:
+            self.suspects.died(digest, alone=alone)
+            log.error("a worker died under a request of %d bytes, sha256 %s", len(body), digest[:12])
+            if not alone and not answer.slow:
+                self.metrics.retries += 1
+                await backend.wait_worker()
+                return await self.ask(backend, path, body, kind)
+            self.suspects.check(digest)  # answers 422 where it is blocked now
+        self.suspects.answered(digest) if not answer.died else None
+        return answer
+
+    async def healthz(self) -> web.Response:
+        """Liveness: java answers. A worker that loads, dies or is wrong is no reason to kill the others."""
+        if self.backend is not None and not await self.backend.lives():
+            raise Refusal(503, "TorchServe does not answer")
+        return web.json_response({"status": "ok"})
+
+    async def readyz(self) -> web.Response:
+        """Readiness: the workers are READY and the golden vectors were reproduced."""
+        if reason := self.not_ready():
+            raise Refusal(503, reason)
+        return web.json_response({"status": "ready", "archive": self.digest or None})
+
+    async def ping(self) -> web.Response:
+        """TorchServe's health path with an answer that is true."""
+        healthy = not self.not_ready() and bool(self.digest)
+        return web.json_response({"status": "Healthy" if healthy else "Unhealthy"}, status=200 if healthy else 503)
+
+    def not_ready(self) -> str:
+        """Why the pod should get no requests; empty: it should."""
+        if self.draining:
+            return "the pod is about to end"
+        if not self.digest:
+            return ""  # so that an endpoint can be installed before there is a model
+        if self.backend is None:
+            return "the model is loading"
+        return "" if self.backend.health.ready else self.backend.health.reason()
+
+    def nothing_yet(self) -> str:
+        """What to do before the first deploy."""
+        return (
+            f"endpoint {self.endpoint} serves no model yet: run a recipe to its stage `deploy`, for example "
+            f"`kubetune submit RECIPE.yaml --endpoint {self.endpoint}`"
+        )
+
+    async def show_metrics(self) -> web.Response:
+        """Prometheus text, TorchServe's own after ours."""
+        health = self.backend.health if self.backend else None
+        gauges = {
+            "in_flight": ("Requests that are being answered.", float(self.in_flight.now)),
+            "in_flight_limit": ("Most requests that are answered at once.", float(self.in_flight.limit)),
+            "ready": ("Whether the pod is ready.", float(not self.not_ready())),
+            "draining": ("Whether the pod is about to end.", float(self.draining)),
+            "blocked_requests": ("Requests blocked because workers died under them.", float(self.suspects.blocked)),
+            "keys": ("API keys that are valid.", float(len(self.ring.keys) if self.ring else 0)),
+            "workers_ready": ("Workers that are READY.", float(health.workers if health else 0)),
+            "golden_check_age_seconds": (
+                "Seconds since the golden vectors were reproduced; NaN: never.",
+                health.age() if health else float("nan"),
+            ),
+        }
+        counters = {
+            "worker_restarts_total": (
+                "Workers that died and were started again.",
+                float(health.deaths if health else 0),
+            )
+        }
+        text = self.metrics.render(gauges, counters)
+        if self.backend is not None:
+            text += await self.backend.own_metrics()
+        return web.Response(body=text.encode(), headers={"Content-Type": CONTENT_TYPE})
+
+    def stamp(self, response: web.Response, request_id: str) -> None:
+        """Say on every answer which model gave it, and end connections while the pod drains."""
+        response.headers["x-request-id"] = request_id
+        response.headers["x-model-name"] = self.endpoint
+        response.headers["x-model-version"] = MODEL_VERSION
+        if self.digest:
+            response.headers["x-archive-digest"] = self.digest
+        if self.draining:
+            response.force_close()
+
+
+def refused(refusal: Refusal, request_id: str) -> web.Response:
+    """Return the answer that a refusal stands for."""
+    body = render(refusal.status, refusal.reason, request_id)
+    return web.Response(status=refusal.status, body=body, content_type=JSON, headers=refusal.headers)
+
+
+def allow(request: web.BaseRequest, methods: tuple[str, ...]) -> None:
+    """Refuse other methods: bare TorchServe answers PUT and DELETE with a prediction."""
+    if request.method not in methods:
+        raise Refusal(405, f"use {methods[0]}", {"Allow": ", ".join(methods)})
+
+
+def check_head(request: web.BaseRequest) -> str:
+    """Return the content type of a prediction; refuse what its headers and address tell already."""
+    if request.query_string:
+        raise Refusal(400, "a prediction takes no query: put everything into the body")
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise Refusal(415, "send the body without compression")
+    given = request.headers.get("Content-Type", JSON)
+    if given.partition(";")[0].strip().lower() not in KINDS:
+        raise Refusal(415, f"send {' or '.join(KINDS)}")
+    if (request.content_length or 0) > MAX_BODY:
+        raise Refusal(413, f"the body has {request.content_length} bytes: at most {MAX_BODY} are allowed")
+    return given
+
+
+async def read_body(request: web.BaseRequest) -> bytes:
+    """Read a body inside its size and time."""
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0
+    content = bytearray()
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            async for chunk in request.content.iter_any():
+                content += chunk
+                if len(content) > MAX_BODY:
+                    raise Refusal(413, f"the body has more than {MAX_BODY} bytes")
+    except TimeoutError:
+        raise Refusal(408, f"the body did not come in {BODY_TIMEOUT_S:g} s") from None
+    except web.PayloadAccessError as error:
+        raise Refusal(400, "the body cannot be read") from error
+    return bytes(content)

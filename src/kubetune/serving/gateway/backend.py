@@ -1,0 +1,181 @@
+"""The TorchServe behind the gateway, as asynchronous calls over loopback."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import aiohttp
+
+from kubetune.serving.gateway.refusal import Refusal
+
+PROBE_S = 2.0
+SLACK_S = 5.0
+"""Seconds beyond TorchServe's own response timeout, which counts from when a worker takes the request."""
+WORKER_POLL_S = 0.3
+RETRY_WAIT_S = 25.0
+"""Seconds that a retried request waits for a worker: one is back in 3 to 20."""
+DIED = "Worker died."
+RETRY_AFTER = {"Retry-After": "2"}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back.
+
+    Attributes:
+        status: HTTP status.
+        body: Bytes.
+        by_handler: Whether our handler wrote it, and not TorchServe itself.
+        died: Whether a worker died with the request on it.
+        slow: Whether it took so long that a second try would only hold up others.
+        precision: `fp32` or `bf16`; empty where unknown.
+    """
+
+    status: int
+    body: bytes
+    by_handler: bool
+    died: bool = False
+    slow: bool = False
+    precision: str = ""
+
+
+@dataclass
+class Health:
+    """What is known of the model now; the supervisor writes it, the gateway reads it.
+
+    Attributes:
+        wanted: Workers that the archive asks for.
+        workers: Workers that are READY.
+        golden: Whether the golden vectors were reproduced by the workers that run now.
+        checked: Time (monotonic seconds) of the last reproduction; None: never.
+        deaths: Workers that died since the start.
+        problem: Why it is not ready, one sentence.
+    """
+
+    wanted: int = 1
+    workers: int = 0
+    golden: bool = False
+    checked: float | None = None
+    deaths: int = 0
+    problem: str = "the model is loading"
+
+    @property
+    def ready(self) -> bool:
+        """Whether predictions can be asked for."""
+        return self.golden and self.workers >= self.wanted
+
+    def reason(self) -> str:
+        """Why it is not ready."""
+        if self.golden and self.workers < self.wanted:
+            return f"{self.workers} of {self.wanted} workers are ready"
+        return self.problem
+
+    def age(self) -> float:
+        """Seconds since the golden vectors were reproduced; not a number: never."""
+        return float("nan") if self.checked is None else time.monotonic() - self.checked
+
+
+@dataclass
+class Backend:
+    """One running server.
+
+    Attributes:
+        inference: `http://127.0.0.1:port` of predictions.
+        management: The same of its (read-only) management API.
+        metrics: Where its own metrics are.
+        model: Model name.
+        timeout_s: Its response timeout.
+        limit: Connections at once.
+        health: What is known of it.
+    """
+
+    inference: str
+    management: str
+    metrics: str
+    model: str
+    timeout_s: float
+    limit: int
+    health: Health = field(default_factory=Health)
+    clock: Callable[[], float] = time.monotonic
+    _session: aiohttp.ClientSession | None = None
+
+    def session(self) -> aiohttp.ClientSession:
+        """Return the connections; made in the running loop, proxies of the environment are not used."""
+        if self._session is None:
+            connector = aiohttp.TCPConnector(limit=self.limit + 8, keepalive_timeout=30)
+            self._session = aiohttp.ClientSession(connector=connector, trust_env=False, auto_decompress=False)
+        return self._session
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def predict(self, path: str, body: bytes, content_type: str) -> Answer:
+        """Ask once.
+
+        Raises:
+            Refusal: 503, nothing listens; 504, no answer in time.
+        """
+        total = self.timeout_s + SLACK_S + RETRY_WAIT_S  # a request may queue until a worker is back
+        started = self.clock()
+        try:
+            async with self.session().post(
+                self.inference + path,
+                data=body,
+                headers={"Content-Type": content_type},
+                timeout=aiohttp.ClientTimeout(total=total),
+            ) as reply:
+                content = await reply.read()
+                by_handler = "x-archive-digest" in reply.headers
+                died = not by_handler and reply.status >= 500 and message(content) == DIED
+                slow = self.clock() - started >= self.timeout_s
+                return Answer(reply.status, content, by_handler, died, slow, reply.headers.get("x-precision", ""))
+        except TimeoutError:
+            raise Refusal(504, f"the model gave no answer in {total:g} s") from None
+        except aiohttp.ClientError:
+            raise Refusal(503, "the model server is not there, try again", RETRY_AFTER) from None
+
+    async def wait_worker(self) -> None:
+        """Return when a worker is READY again, or after `RETRY_WAIT_S`."""
+        deadline = self.clock() + RETRY_WAIT_S
+        while self.clock() < deadline:
+            await asyncio.sleep(WORKER_POLL_S)
+            if await self.workers():
+                return
+
+    async def workers(self) -> int:
+        """Workers that TorchServe calls READY now."""
+        found = await self._get(f"{self.management}/models/{self.model}")
+        try:
+            described = json.loads(found) if found else []
+            return sum(worker["status"] == "READY" for model in described for worker in model["workers"])
+        except (ValueError, KeyError, TypeError):
+            return 0
+
+    async def lives(self) -> bool:
+        """Whether java answers; `/ping` would condemn a server whose workers are only loading."""
+        return await self._get(f"{self.inference}/api-description") is not None
+
+    async def own_metrics(self) -> str:
+        """TorchServe's metrics as Prometheus text; empty while it does not answer."""
+        found = await self._get(self.metrics)
+        return "" if found is None else found.decode("utf-8", "replace")
+
+    async def _get(self, url: str) -> bytes | None:
+        try:
+            async with self.session().get(url, timeout=aiohttp.ClientTimeout(total=PROBE_S)) as reply:
+                return await reply.read() if reply.status == 200 else None
+        except (TimeoutError, aiohttp.ClientError):
+            return None
+
+
+def message(content: bytes) -> str:
+    """Return the message of TorchServe's own error body."""
+    try:
+        value = json.loads(content)
+    except ValueError:
+        return ""
+    return str(value.get("message", "")) if isinstance(value, Mapping) else ""

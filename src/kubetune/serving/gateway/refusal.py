@@ -1,0 +1,39 @@
+"""The gateway's one error format: a status, one sentence, a request id."""
+
+import json
+from collections.abc import Mapping
+
+
+class Refusal(Exception):  # noqa: N818 - it is an answer, not a fault
+    """A request gets this answer instead of a prediction.
+
+    Attributes:
+        status: HTTP status.
+        reason: One sentence for the client; holds no text of the request.
+        headers: Further headers, for example `Retry-After` (seconds).
+    """
+
+    def __init__(self, status: int, reason: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(reason)
+        self.status, self.reason, self.headers = status, reason, dict(headers or {})
+
+
+def render(status: int, reason: str, request_id: str) -> bytes:
+    """Return the JSON body of an error; the handler's own errors look the same but for the id."""
+    return json.dumps({"error": {"status": status, "reason": reason, "request_id": request_id}}).encode()
+
+
+def with_id(body: bytes, status: int, request_id: str) -> bytes:
+    """Return an error body of the server behind us in our format.
+
+    The handler answers `{"error": {"status", "reason"}}`, TorchServe itself `{"code", "type", "message"}`.
+    """
+    try:
+        value = json.loads(body)
+    except ValueError:
+        value = None
+    error = value.get("error") if isinstance(value, dict) else None
+    if isinstance(error, dict) and "reason" in error:
+        return json.dumps({"error": {**error, "request_id": request_id}}).encode()
+    message = value.get("message") if isinstance(value, dict) else None
+    return render(status, str(message or "the model server gave no reason")[:200], request_id)
