@@ -1,0 +1,12 @@
+"""Fine-tune one recipe, from data to a served model.
+
+Give the name of a recipe (shipped with kubetune or mounted by the chart) or paste the text of one, and what to
+change in it. `resolve` checks all of it; then every stage runs in a pod of its own, and work that was done before
+is adopted. A stage that fails shows its reason as XCom `reason`.
+"""
+
+from kubetune.orchestration.airflow import STAGES, RunRequest, connect, dag, resolve, stage_task
+
+with dag("finetune", __doc__, RunRequest):
+    pods = resolve()
+    connect({stage.name: stage_task(stage, pods[stage.name]) for stage in STAGES})

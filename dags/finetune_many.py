@@ -1,0 +1,27 @@
+"""Try several recipes, or one recipe over a grid of values, and deploy the best.
+
+Data and pretrained models that trials share are frozen and prepared once; every trial is trained. `choose` compares
+the trials on *validation* rows (its table is in its log, the short of it in XCom `answer`) and records the winner,
+which alone is measured on the test rows, packaged and deployed. A trial that fails does not stop the others.
+"""
+
+from kubetune.orchestration.airflow import (
+    WINNERS,
+    ShowAnswer,
+    SweepRequest,
+    connect,
+    dag,
+    pod_task,
+    resolve_sweep,
+    stage_task,
+    trial_tasks,
+)
+
+with dag("finetune_many", __doc__, SweepRequest):
+    pods = resolve_sweep()
+    trials = trial_tasks(pods)
+    choose = pod_task("choose", pods["choose"], callbacks=[ShowAnswer], trigger_rule="all_done_min_one_success")
+    winner = {stage.name: stage_task(stage, pods[stage.name]) for stage in WINNERS}
+    connect(trials)
+    connect(winner)
+    list(trials.values())[-1] >> choose >> list(winner.values())

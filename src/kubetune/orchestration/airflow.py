@@ -1,0 +1,133 @@
+"""What DAG files are made of: the DAG itself, the task that checks a request, and the pods of the stage table."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.sdk import DAG, Param, get_current_context, task
+from airflow.sdk.exceptions import AirflowFailException
+
+from kubetune.config.cluster import load_cluster
+from kubetune.config.settings import load_settings
+from kubetune.errors import KubetuneError
+from kubetune.orchestration import requests
+from kubetune.orchestration.cleanup import delete_finished_pods, prune_database
+from kubetune.orchestration.notices import notify
+from kubetune.orchestration.operators import ShowAnswer, pod_task, stage_task, stage_tasks
+from kubetune.orchestration.pods import Work, run_pods, task_pod
+from kubetune.orchestration.requests import RunRequest, SweepRequest
+from kubetune.orchestration.sweep_pods import TRIALS, WINNERS, sweep_pods
+from kubetune.stages import PRODUCER, STAGES
+
+__all__ = [
+    "STAGES",
+    "WINNERS",
+    "RunRequest",
+    "ShowAnswer",
+    "SweepRequest",
+    "connect",
+    "dag",
+    "delete_finished_pods",
+    "gc_pod",
+    "params_of",
+    "pod_task",
+    "prune_database",
+    "resolve",
+    "resolve_sweep",
+    "stage_task",
+    "trial_tasks",
+]
+
+
+def dag(name: str, doc: str, request: type[Any] | None = None, **settings: Any) -> DAG:
+    """Return a DAG whose form is made from a request's model."""
+    return DAG(
+        dag_id=name,
+        doc_md=doc,
+        params=params_of(request) if request is not None else None,
+        start_date=datetime(2026, 1, 1, tzinfo=UTC),
+        catchup=False,
+        tags=["kubetune"],
+        is_paused_upon_creation=False,
+        default_args={"owner": "kubetune", "on_failure_callback": notify},
+        **({"schedule": None} | settings),
+    )
+
+
+def params_of(model: type[Any]) -> dict[str, Param]:
+    """Return the params of a DAG from the model that reads them: names, types, defaults, rules and help are its own."""
+    schema = model.model_json_schema()
+    params = {}
+    for name, field in model.model_fields.items():
+        rules = {key: value for key, value in schema["properties"][name].items() if key not in {"default", "anyOf"}}
+        for choice in schema["properties"][name].get("anyOf", ()):
+            kinds = [*rules.get("type", []), choice["type"]]
+            rules |= {key: value for key, value in choice.items() if key != "type"} | {"type": kinds}
+        default = {} if field.is_required() else {"default": field.default}
+        params[name] = Param(**default, **rules)
+    return params
+
+
+def connect(tasks: Mapping[str, Any]) -> None:
+    """Draw the edges that follow from what stages read and write, between those stages that are here."""
+    for stage in STAGES:
+        for producer in dict.fromkeys(PRODUCER[name].name for name in stage.inputs):
+            if stage.name in tasks and producer in tasks:
+                tasks[producer] >> tasks[stage.name]
+
+
+@task
+def resolve() -> dict[str, dict]:  # type: ignore[type-arg]  # Airflow reads this very form to offer a key a stage
+    """Check the request and return the pod of each stage, by stage name; the recipe travels inside."""
+    with refusals() as (context, settings):
+        request = requests.read_request(RunRequest, context["params"], context["dag_run"].conf or {})
+        recipe = requests.find_recipe(request.recipe, request.overrides, settings.recipes_dir)
+        run = requests.run_name(request, recipe, context["dag_run"].run_id)
+        pods = run_pods(recipe, run, request.endpoint, load_cluster(settings.cluster_file))
+        context["ti"].xcom_push(key="run", value=run)
+        return pods
+
+
+@task(task_id="resolve")
+def resolve_sweep() -> dict[str, Any]:
+    """Check the request and return the pods of the trials and of the winner, by stage name."""
+    with refusals() as (context, settings):
+        request = requests.read_request(SweepRequest, context["params"], context["dag_run"].conf or {})
+        sweep, trials = requests.sweep_calls(request, settings.recipes_dir, context["dag_run"].run_id)
+        return sweep_pods(sweep, trials, load_cluster(settings.cluster_file))
+
+
+@task
+def _listed(pods: dict[str, Any], stage: str) -> list[dict[str, Any]]:
+    """Return the pods of one stage: a task can be mapped over what another returns, not over a part of it."""
+    found: list[dict[str, Any]] = pods[stage]
+    return found
+
+
+def trial_tasks(pods: Any) -> dict[str, Any]:
+    """Return the mapped tasks up to the training of each trial, by stage name."""
+    return {
+        stage.name: stage_tasks(stage, _listed.override(task_id=f"{stage.name}_pods")(pods, stage.name))
+        for stage in TRIALS
+    }
+
+
+class refusals:  # noqa: N801 (reads as a statement)
+    """Turns a refusal of ours into a task that fails at once, with the sentence as XCom `reason`."""
+
+    def __enter__(self) -> tuple[Any, Any]:
+        """Return the task's context and the settings."""
+        self.context = get_current_context()
+        return self.context, load_settings()
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Fail without another try: the same request would be refused again."""
+        if isinstance(error, KubetuneError):
+            self.context["ti"].xcom_push(key="reason", value=str(error))
+            raise AirflowFailException(str(error)) from error
+
+
+@task
+def gc_pod() -> dict[str, Any]:
+    """Return the pod that removes what no run, endpoint or key needs."""
+    return task_pod(Work("housekeeping", "ingest", ("gc",)), load_cluster(load_settings().cluster_file))
