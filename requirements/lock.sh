@@ -12,3 +12,4 @@ compile requirements/chart.in --no-deps --output-file requirements/chart.txt
 # Airflow has an environment of its own; its tests run with the pins of its image, which a test compares.
 compile requirements/airflow.in --output-file requirements/airflow.txt
 compile requirements/airflow-dev.in --output-file requirements/airflow-dev.txt
+sh requirements/images/lock.sh

@@ -1,0 +1,124 @@
+#!/bin/sh
+# A kind cluster with kubetune in it: up, demo, down. `make kind-up` and its sisters call it; every setting below can be
+# given as a make variable. Needs kind, kubectl, helm and a Docker engine.
+set -eu
+cd "$(dirname "$0")/.."
+: "${KIND_CLUSTER_NAME:=kubetune}" "${KIND_CONFIG:=kind-config.yaml}"
+: "${KIND_NODE_IMAGE:=}"  # empty: the one that kind was released with
+: "${REGISTRY:=}"         # a registry that the nodes reach; empty: images are loaded into the nodes
+: "${REGISTRY_PUSH:=}"    # or a command that takes local image names and puts them where the nodes pull from
+: "${RELEASE:=kubetune}" "${NAMESPACE:=kubetune}" "${PROFILE:=charts/kubetune/profiles/kind.yaml}" "${HELM_FLAGS:=}"
+: "${DOCKER:=docker}" "${PYTHON:=python3.11}" "${RECIPE:=tweets}"
+export KIND_CLUSTER_NAME REGISTRY_PUSH DOCKER
+KUBETUNE=.venv/bin/kubetune
+began=$(date +%s) last=$began
+
+step() { now=$(date +%s); echo "kind: $1: $((now - last)) s"; last=$now; }
+k() { kubectl --context "kind-$KIND_CLUSTER_NAME" --namespace "$NAMESPACE" "$@"; }
+h() { helm --kube-context "kind-$KIND_CLUSTER_NAME" --namespace "$NAMESPACE" "$@"; }
+secret() { k get secret "$1" -o "jsonpath={.data.$2}" | base64 -d; }
+
+create_cluster() {
+    if kind get clusters -q 2>/dev/null | grep -qx "$KIND_CLUSTER_NAME"; then
+        kind export kubeconfig --quiet --name "$KIND_CLUSTER_NAME"
+    else
+        kind create cluster --name "$KIND_CLUSTER_NAME" --config "$KIND_CONFIG" --wait 120s \
+            ${KIND_NODE_IMAGE:+--image "$KIND_NODE_IMAGE"}
+    fi
+}
+
+# What the chart names and this machine has; the nodes pull the rest themselves.
+local_images() {
+    # shellcheck disable=SC2086  # several flags
+    helm template "$RELEASE" charts/kubetune --values "$PROFILE" $HELM_FLAGS 2>/dev/null |
+        sed -n 's/^ *\(- \)\{0,1\}image: *"\{0,1\}\([^" ]*\)"\{0,1\} *$/\2/p' | cat - "$1" | sort -u |
+        while read -r image; do
+            if $DOCKER image inspect "$image" >/dev/null 2>&1; then echo "$image"; fi
+        done
+}
+
+# Nodes learn of an image that was pushed again under its old name by pulling it; only changed layers travel.
+pull_into_nodes() {
+    for node in $(kind get nodes -q --name "$KIND_CLUSTER_NAME"); do
+        for image in "$@"; do
+            case $image in */*) name=docker.io/$image ;; *) name=docker.io/library/$image ;; esac
+            $DOCKER exec "$node" \
+                ctr --namespace k8s.io images pull --hosts-dir /etc/containerd/certs.d "$name" >/dev/null
+        done
+    done
+}
+
+images_in() {
+    list=$(mktemp)
+    "$PYTHON" images/build.py names >"$list"
+    if [ -n "$REGISTRY" ]; then
+        "$PYTHON" images/build.py push --registry "$REGISTRY"
+        HELM_FLAGS="--set global.registry=$REGISTRY $HELM_FLAGS"
+    else
+        images=$(local_images "$list")
+        # shellcheck disable=SC2086  # one name a word
+        if [ -n "$REGISTRY_PUSH" ]; then
+            $REGISTRY_PUSH $images
+            step "push"
+            pull_into_nodes $images
+        else
+            kind load docker-image --name "$KIND_CLUSTER_NAME" $images
+        fi
+    fi
+    # shellcheck disable=SC2046
+    ids=$($DOCKER image inspect --format '{{.Id}}' $(cat "$list") | sha256sum | cut -c1-16)
+    rm -f "$list"
+}
+
+install_chart() {
+    kubectl --context "kind-$KIND_CLUSTER_NAME" create namespace "$NAMESPACE" 2>/dev/null || true
+    k label namespace "$NAMESPACE" --overwrite pod-security.kubernetes.io/enforce=restricted >/dev/null
+    # shellcheck disable=SC2086
+    h upgrade --install "$RELEASE" charts/kubetune --values "$PROFILE" $HELM_FLAGS --wait --timeout 10m >/dev/null
+    # Images keep their tag when they are built again, so pods of the former ones are replaced by hand.
+    former=$(k get namespace "$NAMESPACE" -o 'jsonpath={.metadata.annotations.kubetune\.io/images}')
+    if [ -n "$former" ] && [ "$former" != "$ids" ]; then
+        k rollout restart deployment,statefulset --selector "app.kubernetes.io/instance=$RELEASE" >/dev/null
+        k get deployment,statefulset --selector "app.kubernetes.io/instance=$RELEASE" --output name |
+            while read -r workload; do k rollout status "$workload" --timeout 10m >/dev/null; done
+    fi
+    k annotate namespace "$NAMESPACE" --overwrite "kubetune.io/images=$ids" >/dev/null
+}
+
+up() {
+    "$PYTHON" images/build.py build
+    step "images built"
+    create_cluster
+    step "cluster $KIND_CLUSTER_NAME"
+    images_in
+    step "images in the nodes"
+    install_chart
+    step "chart installed and ready"
+    echo "kind: all: $(($(date +%s) - began)) s"
+    cat <<TEXT
+
+Airflow       http://127.0.0.1:30080   user: $(secret "$RELEASE-admin" username)
+              password: kubectl -n $NAMESPACE get secret $RELEASE-admin -o jsonpath='{.data.password}' | base64 -d
+Predictions   http://127.0.0.1:30081/predictions/$RECIPE (503 until a run has deployed there)
+Object store  http://127.0.0.1:30082   keys of a person: Secret $RELEASE-store-client
+Next          make kind-demo
+TEXT
+}
+
+demo() {
+    login
+    step "logged in"
+    run=$("$KUBETUNE" submit "$RECIPE" --quiet)
+    "$KUBETUNE" follow "$run"
+    step "run $run, from trigger to deployed"
+    "$KUBETUNE" predict --endpoint "$RECIPE" "I love how fast this phone is" \
+        "My flight is cancelled and nobody answers the phone" "The meeting starts at nine on Monday"
+    step "three predictions"
+}
+
+down() { kind delete cluster --name "$KIND_CLUSTER_NAME"; }
+
+case "${1:-}" in
+up | demo | down) "$1" ;;
+*) echo "kind: say up, demo or down" >&2; exit 78 ;;
+esac
