@@ -24,6 +24,9 @@ admin:
   fields:
     username: {value: {{ $v.airflow.auth.admin.username | quote }}}
     password: {value: {{ $v.airflow.auth.admin.password | quote }}, generate: text}
+{{- end }}
+{{- $t := $v.airflow.auth.trigger }}
+{{- if or (eq $v.airflow.mode "bundled") $t.existingSecret $t.password }}
 trigger:
   part: trigger
   path: airflow.auth.trigger

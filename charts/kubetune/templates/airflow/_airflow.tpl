@@ -1,0 +1,181 @@
+{{/*
+What the parts of Airflow share: settings, secrets as files, the wait for the migration.
+*/}}
+
+{{/* kubetune.airflow.enabled: "true" where the release runs its own Airflow. Argument: $. */}}
+{{- define "kubetune.airflow.enabled" -}}
+{{- if eq .Values.airflow.mode "bundled" }}true{{ end -}}
+{{- end -}}
+
+{{/* kubetune.airflow.connection: SQLAlchemy URL of the metadata database. Argument: $. */}}
+{{- define "kubetune.airflow.connection" -}}
+{{- include "kubetune.secrets.resolve" . -}}
+{{- $d := .Values.database -}}
+{{- $password := get .Values._secrets.database.data "password" | urlquery | replace "+" "%20" -}}
+{{- $host := ternary (printf "%s.%s.svc" (include "kubetune.name" (dict "root" . "part" "database")) .Release.Namespace) $d.host (eq $d.mode "bundled") -}}
+postgresql+psycopg2://{{ $d.user | urlquery }}:{{ $password }}@{{ $host }}:{{ ternary 5432 (int $d.port) (eq $d.mode "bundled") }}/{{ $d.name | urlquery }}
+{{- with $d.sslMode }}?sslmode={{ . }}{{ end }}
+{{- end -}}
+
+{{/* kubetune.airflow.baseUrl: the URL that people see, or nothing. Argument: $. */}}
+{{- define "kubetune.airflow.baseUrl" -}}
+{{- $ingress := .Values.airflow.apiServer.ingress -}}
+{{- if .Values.airflow.baseUrl -}}
+{{ .Values.airflow.baseUrl }}
+{{- else if $ingress.enabled -}}
+{{ ternary "https" "http" (ne $ingress.tlsSecret "") }}://{{ $ingress.host }}{{ $ingress.path }}
+{{- end -}}
+{{- end -}}
+
+{{/* kubetune.airflow.env: the `env` block. Keys are files that Airflow reads by its _CMD settings, so that none lies in
+     an environment. Arguments: dict "root" $ "jwt" true|false "plain" <map; optional> "entries" <extraEnv>. */}}
+{{- define "kubetune.airflow.env" -}}
+{{- $a := .root.Values.airflow -}}
+{{- $plain := dict
+  "HOME" "/tmp"
+  "KUBETUNE_CLUSTER_FILE" "/etc/kubetune/settings/cluster.yaml"
+  "KUBETUNE_RECIPES_DIR" "/etc/kubetune/recipes"
+  "AIRFLOW__CORE__EXECUTOR" "LocalExecutor"
+  "AIRFLOW__CORE__DAGS_FOLDER" "/opt/airflow/dags"
+  "AIRFLOW__CORE__LOAD_EXAMPLES" "False"
+  "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION" "False"
+  "AIRFLOW__CORE__PARALLELISM" $a.scheduler.parallelism
+  "AIRFLOW__CORE__EXECUTION_API_SERVER_URL" (printf "%s/execution/" (include "kubetune.apiServerUrl" .root))
+  "AIRFLOW__CORE__FERNET_KEY_CMD" "cat /run/secrets/airflow/fernet_key"
+  "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_CMD" "cat /run/secrets/airflow/connection"
+  "AIRFLOW__API__SECRET_KEY_CMD" "cat /run/secrets/airflow/api_secret_key"
+  "AIRFLOW__API__EXPOSE_CONFIG" "False"
+  "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS" "60"
+  "AIRFLOW__WORKERS__API_RETRIES" "10"
+  "AIRFLOW__WORKERS__API_RETRY_WAIT_MAX" "15"
+  "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL" "60"
+  "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK" "True"
+  "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES" "1"
+  "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL" "300"
+  "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED" "False"
+-}}
+{{- if eq $a.auth.manager "fab" -}}
+{{- $_ := set $plain "AIRFLOW__CORE__AUTH_MANAGER" "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager" -}}
+{{- else -}}
+{{- $_ := set $plain "AIRFLOW__CORE__AUTH_MANAGER" "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager" -}}
+{{- $_ := set $plain "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS" (printf "%s:admin,%s:user" $a.auth.admin.username $a.auth.trigger.username) -}}
+{{- end -}}
+{{- with include "kubetune.airflow.baseUrl" .root }}{{ $_ := set $plain "AIRFLOW__API__BASE_URL" . }}{{ end -}}
+{{- if .jwt }}{{ $_ := set $plain "AIRFLOW__API_AUTH__JWT_SECRET_CMD" "cat /run/secrets/airflow/jwt_secret" }}{{ end -}}
+{{- range $key, $value := $a.notices }}{{ with $value }}{{ $_ := set $plain (printf "KUBETUNE_NOTICES_%s" (upper $key)) . }}{{ end }}{{ end -}}
+{{- range $section, $keys := $a.config -}}
+{{- range $key, $value := $keys -}}
+{{- $_ := set $plain (printf "AIRFLOW__%s__%s" (upper $section) (upper $key)) $value -}}
+{{- end -}}
+{{- end -}}
+{{- $plain = merge (dict) (.plain | default dict) $plain -}}
+{{- include "kubetune.container.env" (dict "plain" $plain "entries" .entries) -}}
+{{- end -}}
+
+{{/* kubetune.airflow.volumes: entries of `volumes`. Arguments: dict "root" $ "jwt" true|false
+     "logsSize" "1Gi" (none: no log folder) "values" <component>. */}}
+{{- define "kubetune.airflow.volumes" -}}
+{{ include "kubetune.pod.tmpVolume" (dict) }}
+{{- with .logsSize }}
+- name: logs
+  emptyDir:
+    sizeLimit: {{ . }}
+{{- end }}
+- name: airflow-secrets
+  projected:
+    defaultMode: 0440
+    sources:
+      - secret:
+          name: {{ include "kubetune.secretName" (dict "root" .root "id" "airflow") }}
+          items:
+            {{- range ternary (list "fernet_key" "api_secret_key" "jwt_secret") (list "fernet_key" "api_secret_key") (.jwt | default false) }}
+            - {key: {{ . }}, path: {{ . }}}
+            {{- end }}
+      - secret:
+          name: {{ include "kubetune.secretName" (dict "root" .root "id" "database") }}
+          items:
+            - {key: connection, path: connection}
+- name: settings
+  configMap:
+    name: {{ include "kubetune.name" (dict "root" .root "part" "cluster") }}
+- name: recipes
+  configMap:
+    name: {{ include "kubetune.recipesConfigMap" .root }}
+{{- with .values.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* kubetune.airflow.mounts: entries of `volumeMounts`. Arguments: as kubetune.airflow.volumes. */}}
+{{- define "kubetune.airflow.mounts" -}}
+{{ include "kubetune.container.tmpMount" (dict) }}
+{{- if .logsSize }}
+- name: logs
+  mountPath: /opt/airflow/logs
+{{- end }}
+- name: airflow-secrets
+  mountPath: /run/secrets/airflow
+  readOnly: true
+- name: settings
+  mountPath: /etc/kubetune/settings
+  readOnly: true
+- name: recipes
+  mountPath: /etc/kubetune/recipes
+  readOnly: true
+{{- with .values.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* kubetune.airflow.initContainers: waits for the database and its migration, then the values' own. A database that is
+     away is waited for inside, because a failing container would back off longer and longer.
+     Arguments: dict "root" $ "values" <component> "first" <text of further init containers; optional>. */}}
+{{- define "kubetune.airflow.initContainers" -}}
+- name: wait-for-migration
+  {{- include "kubetune.airflow.image" .root | nindent 2 }}
+  command: [sh, -c]
+  args:
+    - airflow db check --retry {{ div (int .root.Values.airflow.migrate.waitSeconds) 3 }} --retry-delay 3 &&
+      exec airflow db check-migrations --migration-wait-timeout={{ .root.Values.airflow.migrate.waitSeconds }}
+  {{- include "kubetune.airflow.env" (dict "root" .root "jwt" false) | nindent 2 }}
+  resources:
+    {{- toYaml .root.Values.airflow.migrate.resources | nindent 4 }}
+  {{- include "kubetune.container.security" .root | nindent 2 }}
+  volumeMounts:
+    {{- include "kubetune.airflow.mounts" (dict "root" .root "values" dict) | nindent 4 }}
+{{- with .first }}
+{{ . }}
+{{- end }}
+{{- with .values.extraInitContainers }}
+{{- include "kubetune.extra.containers" . }}
+{{- end }}
+{{- end -}}
+
+{{/* kubetune.airflow.image: the lines image and imagePullPolicy. Argument: $. */}}
+{{- define "kubetune.airflow.image" -}}
+image: {{ include "kubetune.image" (dict "root" . "name" "airflow") }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+{{- end -}}
+
+{{/* kubetune.airflow.annotations: lines of pod annotations. Arguments: dict "root" $ "values" <component>. */}}
+{{- define "kubetune.airflow.annotations" -}}
+{{- include "kubetune.secretChecksum" (dict "root" .root "ids" (list "airflow" "database")) }}
+{{- with include "kubetune.checksum" (dict "root" .root "name" "cluster" "of" (include "kubetune.cluster" .root)) }}
+{{ . }}
+{{- end }}
+{{- with .values.podAnnotations }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* kubetune.recipesConfigMap: name of the ConfigMap with recipes. Argument: $. */}}
+{{- define "kubetune.recipesConfigMap" -}}
+{{- .Values.recipes.existingConfigMap | default (include "kubetune.name" (dict "root" . "part" "recipes")) -}}
+{{- end -}}
+
+{{/* kubetune.probe: one probe of the values with its handler.
+     Arguments: dict "name" "startup" "timing" <map> "handler" <map>. */}}
+{{- define "kubetune.probe" -}}
+{{ .name }}Probe:
+  {{- merge (dict) .handler .timing | toYaml | nindent 2 }}
+{{- end -}}
