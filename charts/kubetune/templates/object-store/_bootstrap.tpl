@@ -18,7 +18,7 @@ template:
     restartPolicy: OnFailure
     containers:
       - name: bootstrap
-        image: {{ include "kubetune.image" (dict "root" . "name" "ingest") }}
+        image: {{ include "kubetune.image" (dict "root" . "name" "deploy") }}
         imagePullPolicy: {{ .Values.image.pullPolicy }}
         args: [store, bootstrap, --users, /run/secrets/users]
         {{- $plain := dict "HOME" "/tmp" "KUBETUNE_STORE" (include "kubetune.storeUrl" .) "KUBETUNE_S3_ENDPOINT" (include "kubetune.storeEndpoint" .) "KUBETUNE_S3_REGION" .Values.objectStore.region "KUBETUNE_STORE_DEADLINE_S" "300" }}
