@@ -12,13 +12,14 @@ import toys
 
 
 @pytest.fixture(autouse=True)
-def no_stray_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_stray_settings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """A developer's own settings must not reach a test."""
     for name in list(os.environ):
         if name.startswith("KUBETUNE_") and not name.startswith("KUBETUNE_TEST_"):
             monkeypatch.delenv(name)
     for name in ("HF_TOKEN", "HF_ENDPOINT", "HF_HUB_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp() / "no-settings"))
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from kubetune.cli import (
+    cancel,
     choose,
     compare,
     delete,
@@ -15,8 +16,11 @@ from kubetune.cli import (
     endpoints,
     export,
     fetch_archive,
+    follow,
     gateway,
     gc,
+    login,
+    logs,
     plan,
     predict,
     pull,
@@ -28,6 +32,7 @@ from kubetune.cli import (
     stage,
     stop,
     store,
+    submit,
     validate,
     why,
 )
@@ -44,7 +49,7 @@ app = typer.Typer(
 
 for module in (
     recipes, validate, plan, run, stage, runs, show, why, compare, choose, pull,
-    export, serve, endpoints, predict, stop, delete, gc,
+    export, serve, endpoints, predict, stop, delete, gc, login, submit, follow, logs, cancel,
 ):  # fmt: skip
     app.command(module.__name__.rpartition(".")[2])(module.command)
 

@@ -1,11 +1,14 @@
 """`kubetune predict TEXT`: ask a served model over HTTP."""
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kubetune.cli.common import AsJson, StoreUrl, print_json, print_table, settings_for
+
+if TYPE_CHECKING:
+    from kubetune.config.settings import Settings
 
 
 def command(
@@ -19,13 +22,10 @@ def command(
     as_json: AsJson = False,
 ) -> None:
     """Print the labels that a served model gives to texts."""
-    from kubetune.config.settings import state_folder
-    from kubetune.serving.endpoints import predict
-
-    state = state_folder(settings_for(store))
+    settings = settings_for(store)
     lines = [line.rstrip("\n") for text in texts for line in (sys.stdin if text == "-" else [text])]
     items = [{"text": line} | ({"text_pair": pair} if pair is not None else {}) for line in lines]
-    answers = predict(state, endpoint or only_endpoint(state), items, top_k)
+    answers = asked(settings, endpoint, items, top_k)
     if as_json:
         print_json([{**item, **answer} for item, answer in zip(items, answers, strict=True)])
     else:
@@ -37,6 +37,26 @@ def command(
         from kubetune.errors import DataError
 
         raise DataError("request", "At least one text was refused; its reason stands beside it.")
+
+
+def asked(
+    settings: "Settings", endpoint: str | None, items: list[dict[str, str]], top_k: int
+) -> list[dict[str, object]]:
+    """Ask the cluster where the settings name its store and endpoints, else a server of this machine."""
+    from kubetune.cli.cluster import way_of
+    from kubetune.config.settings import state_folder
+    from kubetune.errors import ConfigError
+    from kubetune.remote import endpoint as remote
+    from kubetune.serving.endpoints import predict
+
+    url = endpoint if endpoint is not None and "://" in endpoint else None
+    if url is None and (settings.endpoint_url is None or not settings.store.startswith("s3://")):
+        state = state_folder(settings)
+        return predict(state, endpoint or only_endpoint(state), items, top_k)
+    if endpoint is None:
+        raise ConfigError("Which endpoint of the cluster is meant? Name it with --endpoint.")
+    key = settings.api_key.get_secret_value() if settings.api_key else None
+    return remote.predict(way_of(settings), url or remote.url_of(settings.endpoint_url, endpoint), items, top_k, key)
 
 
 def rows_of(line: str, answer: dict[str, object]) -> list[list[str]]:

@@ -8,13 +8,14 @@ from typing import Any, Literal
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from kubetune.config.user_file import read_block
 from kubetune.errors import ConfigError
 
 SECRETS_FOLDER = Path("/run/secrets/kubetune")
 
 
 class Settings(BaseSettings):
-    """Read from `KUBETUNE_<NAME>` and from files named `kubetune_<name>` in the mounted secrets folder."""
+    """Read from `KUBETUNE_<NAME>`, from mounted files `kubetune_<name>`, and the user's own file."""
 
     model_config = SettingsConfigDict(env_prefix="KUBETUNE_", extra="ignore", use_attribute_docstrings=True)
 
@@ -70,6 +71,14 @@ class Settings(BaseSettings):
     """Where a pod's one-sentence reason goes, if that file exists."""
     attempt: str = ""
     """Identity of this execution (pod uid and try); None: drawn."""
+    airflow_url: str | None = None
+    """`http(s)://host[:port]` of a cluster's Airflow api-server."""
+    airflow_user: str | None = None
+    airflow_password: SecretStr | None = None
+    endpoint_url: str | None = None
+    """Where a cluster's endpoints answer, `http(s)://host[:port]/path`; `{endpoint}` in it stands for the name."""
+    api_key: SecretStr | None = None
+    """Key that opens those endpoints; None: they ask for none."""
     cluster_file: Path = Path("/etc/kubetune/cluster.yaml")
     """Platform settings that the chart writes; read by Airflow's tasks."""
     recipes_dir: Path = Path("/etc/kubetune/recipes")
@@ -95,6 +104,10 @@ def load_settings() -> Settings:
     secrets = SECRETS_FOLDER if SECRETS_FOLDER.is_dir() else None
     try:
         settings = Settings(_secrets_dir=secrets)
+        block = read_block(user_file(), Settings.model_fields)
+        own = {name: value for name, value in block.items() if name not in settings.model_fields_set}
+        if own:
+            settings = Settings(_secrets_dir=secrets, **own)
     except ValidationError as error:
         lines = [f"KUBETUNE_{'.'.join(map(str, item['loc'])).upper()}: {item['msg']}" for item in error.errors()]
         raise ConfigError("Settings are not usable: " + " | ".join(lines)) from None
@@ -107,6 +120,14 @@ def load_settings() -> Settings:
             "no_proxy": settings.no_proxy or os.environ.get("NO_PROXY") or os.environ.get("no_proxy"),
         }
     )
+
+
+def user_file() -> Path:
+    """Return the user's own file of settings, which need not exist."""
+    base = (
+        os.environ.get("XDG_CONFIG_HOME") or f"{os.environ.get('HOME', '/nonexistent')}/.config"
+    )  # a pod's user: none
+    return Path(base) / "kubetune" / "settings.yaml"
 
 
 def state_folder(settings: Settings) -> Path:

@@ -2,7 +2,7 @@
 
 import http.client
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -59,8 +59,18 @@ def call(url: str, method: str = "GET", value: Any = None, timeout_s: float = 30
     return Reply(response.status, {name.lower(): text for name, text in response.getheaders()}, decoded)
 
 
+Ask = Callable[[str, str, Any, float], Reply]
+"""What sends a request: URL, method, JSON body and seconds; as `call` does."""
+
+
 def predict(
-    url: str, items: Sequence[Mapping[str, str]], top_k: int | None = None, timeout_s: float = 30.0, limit: int = 64
+    url: str,
+    items: Sequence[Mapping[str, str]],
+    top_k: int | None = None,
+    timeout_s: float = 30.0,
+    limit: int = 64,
+    *,
+    ask: Ask = call,
 ) -> list[Any]:
     """Ask for predictions; more items than one request may hold are sent in several.
 
@@ -70,6 +80,7 @@ def predict(
         top_k: Labels an item; None: all of them.
         timeout_s: A request.
         limit: Items a request, at most what the archive's `serving.max_items` says.
+        ask: Sends a request; the default knows loopback servers only.
 
     Returns:
         One entry an item: `{"predictions": [{"label", "score"}, …]}` or `{"error": {"status", "reason"}}`.
@@ -83,7 +94,7 @@ def predict(
     for start in range(0, len(items), limit):
         chunk = [dict(item) for item in items[start : start + limit]]
         try:
-            reply = call(url, "POST", {"inputs": chunk, **wanted}, timeout_s)
+            reply = ask(url, "POST", {"inputs": chunk, **wanted}, timeout_s)
         except OSError as error:
             raise TemporaryError(
                 f"Nothing answers at {url} ({type(error).__name__}): is the endpoint running?"
@@ -96,8 +107,18 @@ def _results(url: str, reply: Reply, count: int) -> list[Any]:
     results = reply.value.get("results") if isinstance(reply.value, dict) else None
     if isinstance(results, list) and len(results) == count:
         return results
-    error = reply.value.get("error") if isinstance(reply.value, dict) else None
-    reason = error["reason"] if isinstance(error, dict) and "reason" in error else "no reason given"
+    reason = _reason(reply.value)
+    if reply.status in {401, 403}:
+        raise ConfigError(
+            f"{url} answered {reply.status} ({reason:.200}): set KUBETUNE_API_KEY to a key that opens it."
+        )
     if reply.status >= 500:
         raise TemporaryError(f"{url} answered {reply.status} ({reason}): try again.")
     raise ConfigError(f"{url} answered {reply.status} ({reason:.200}): change the request.")
+
+
+def _reason(value: Any) -> str:
+    """What an error's body says, in our form or in TorchServe's."""
+    error = value.get("error", value) if isinstance(value, dict) else None
+    found = (error.get("reason") or error.get("message")) if isinstance(error, dict) else error
+    return str(found or "no reason given").rstrip(".")

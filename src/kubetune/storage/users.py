@@ -103,7 +103,7 @@ def bootstrap(
     """
     from minio import Minio, MinioAdmin
     from minio.commonconfig import ENABLED
-    from minio.credentials import StaticProvider
+    from minio.credentials.providers import StaticProvider
     from minio.versioningconfig import VersioningConfig
 
     from kubetune.storage.s3_http import PatientPool
@@ -114,7 +114,7 @@ def bootstrap(
             "KUBETUNE_S3_SECRET_KEY."
         )
     server, pool = urlsplit(settings.endpoint), PatientPool(settings)
-    reached = {"secure": server.scheme == "https", "region": settings.region, "http_client": pool}
+    reached: dict[str, Any] = {"secure": server.scheme == "https", "region": settings.region, "http_client": pool}
     client = Minio(server.netloc, access_key=settings.access_key, secret_key=settings.secret_key, **reached)
     root = StaticProvider(settings.access_key, settings.secret_key)
     admin = MinioAdmin(endpoint=server.netloc, credentials=root, **reached)

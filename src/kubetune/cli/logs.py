@@ -1,0 +1,76 @@
+"""`kubetune logs RUN STAGE`: what a stage wrote."""
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kubetune.cli.cluster import ClusterRun, airflow_of, tell
+from kubetune.cli.common import say, settings_for
+
+if TYPE_CHECKING:
+    from kubetune.remote.airflow import Airflow
+    from kubetune.remote.watch import StageView
+
+POLL_S = 5.0
+PATIENCE_S = 300.0
+
+
+def command(
+    run: ClusterRun,
+    stage: Annotated[str, typer.Argument(help="Stage, or `resolve`.")],
+    follow: Annotated[bool, typer.Option("--follow", help="Wait for the stage and print until it is over.")] = False,
+    attempt: Annotated[int | None, typer.Option("--try", min=1, help="Attempt; the default is the last.")] = None,
+    everything: Annotated[bool, typer.Option("--airflow", help="Airflow's own lines as well.")] = False,
+) -> None:
+    """Print the log of a stage in the cluster."""
+    from kubetune.errors import TemporaryError
+
+    airflow = airflow_of(settings_for(None), PATIENCE_S if follow else 20.0)
+    printed: tuple[int, int] = (0, 0)
+    while True:
+        view = view_of(airflow, run, stage)
+        if view is None or view.attempt == 0:
+            if not follow or airflow.run(run).finished:
+                raise TemporaryError(
+                    f"Stage {stage} of run {run} has not started yet: wait for it with --follow, or look at "
+                    f"`kubetune follow {run}`."
+                )
+        else:
+            printed = show(airflow, run, stage, attempt or view.attempt, printed, everything=everything)
+        over = view is not None and view.state in {"success", "failed", "skipped"}
+        if not follow or over or airflow.run(run).finished:
+            break
+        time.sleep(POLL_S)
+    if printed[1] == 0:
+        tell(f"Stage {stage} has written nothing yet.")
+
+
+def show(
+    airflow: "Airflow", run: str, stage: str, attempt: int, printed: tuple[int, int], *, everything: bool
+) -> tuple[int, int]:
+    """Print what is new of an attempt's log; returns the attempt and how many of its lines are printed."""
+    from kubetune.remote.watch import pod_lines
+
+    lines = airflow.log(run, stage, attempt)
+    if not everything:
+        lines = pod_lines(lines) or ([] if stage != "resolve" else lines)
+    done = printed[1] if printed[0] == attempt else 0
+    for line in lines[done:]:
+        say(line)
+    return attempt, max(done, len(lines))
+
+
+def view_of(airflow: "Airflow", run: str, stage: str) -> "StageView | None":
+    """Return a stage of a run.
+
+    Raises:
+        ConfigError: There is no such run or stage.
+    """
+    from kubetune.errors import ConfigError
+    from kubetune.remote.watch import ORDER, stages_of
+
+    if stage not in ORDER:
+        raise ConfigError(f"Stage {stage!r:.60} does not exist: allowed are {', '.join(ORDER)}.")
+    airflow.run(run)
+    return next((view for view in stages_of(airflow, run) if view.name == stage), None)

@@ -1,0 +1,50 @@
+"""`kubetune submit RECIPE`: begin a run in the cluster."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kubetune.cli.cluster import airflow_of, tell
+from kubetune.cli.common import Overrides, RecipeName, say, settings_for
+
+if TYPE_CHECKING:
+    from kubetune.config.settings import Settings
+    from kubetune.storage.base import Store
+
+
+def command(
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="File that is uploaded and takes the place of the recipe's data.")
+    ] = None,
+    changes: Annotated[list[str] | None, typer.Option("--set", help="section.key=value, as an argument.")] = None,
+    run: Annotated[
+        str | None, typer.Option("--run", help="Run id; the default is the next free RECIPE-N.", show_default=False)
+    ] = None,
+    endpoint: Annotated[
+        str | None, typer.Option("--endpoint", help="Endpoint to deploy to; the default is the recipe's name.")
+    ] = None,
+) -> None:
+    """Check a recipe here and run it in the cluster; the same submission again changes nothing."""
+    from kubetune.remote.submission import Wish, submit
+
+    settings = settings_for(None)
+    wish = Wish(recipe, (*(overrides or []), *(changes or [])), data, run, endpoint)
+    done = submit(airflow_of(settings), lambda: bucket(settings), wish)
+    if done.upload is not None:
+        say(f"uploaded {done.upload}")
+    say(f"run {done.run} {'is submitted' if done.created else 'was submitted before, with the same recipe'}")
+    if done.paused:
+        tell("Airflow holds the DAG back (it is paused): the run waits until somebody unpauses it.")
+    say(f"next      kubetune follow {done.run}   ·   kubetune logs {done.run} train   ·   kubetune cancel {done.run}")
+
+
+def bucket(settings: "Settings") -> "Store | None":
+    """Return the cluster's store; None where the settings name none."""
+    from kubetune.platform import open_configured_store, s3_settings
+
+    if not settings.store.startswith("s3://") or s3_settings(settings) is None:
+        return None
+    return open_configured_store(settings, probe=False)

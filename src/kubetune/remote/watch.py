@@ -1,0 +1,162 @@
+"""A run as it goes: its stages in order, how far the running ones are, and what it came to in the end."""
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from kubetune.errors import NothingToDoError, TemporaryError
+from kubetune.remote.airflow import Airflow, Run, Task
+from kubetune.stages import STAGES
+
+ORDER = ("resolve", *(stage.name for stage in STAGES))
+"""Task ids of a run."""
+UNDER_WAY = frozenset({"running", "deferred"})
+OVER = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
+CANCELLED = "cancelled with `kubetune cancel`"
+POLL_S = 2.0
+LOG_EVERY_S = 10.0
+"""A whole log is read for one number: not with each look."""
+OF_POD = re.compile(r"^\[base\] ?(.*)$")  # how the operator marks what the pod wrote
+STEP = re.compile(r"^\s*(\S.*?): (\d+)/(\d+)(?:  (.*))?$")
+CODE = re.compile(r"\bexit=(\d+)\b|\bended with (\d+)\b")
+
+
+@dataclass(frozen=True)
+class Step:
+    """How far a stage is, by what it last wrote.
+
+    Attributes:
+        what: Phase.
+        done: Steps of it.
+        total: All steps of it.
+        facts: What the stage shows beside it.
+    """
+
+    what: str
+    done: int
+    total: int
+    facts: str
+
+
+@dataclass(frozen=True)
+class StageView:
+    """A stage of a run, for a person.
+
+    Attributes:
+        name: `resolve` or a stage.
+        state: Airflow's word, `running` also where the operator only waits for its pod.
+        attempt: Number of the attempt, from 1; 0 before the first.
+        seconds: Duration of the last attempt, once it is over.
+        reason: Why it failed or waits for another attempt; empty otherwise.
+        step: How far it is, while it runs.
+    """
+
+    name: str
+    state: str
+    attempt: int = 0
+    seconds: float | None = None
+    reason: str = ""
+    step: Step | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run came to.
+
+    Attributes:
+        code: The exit code that the same run would have had on this machine.
+        sentence: Why; empty where all is well.
+    """
+
+    code: int
+    sentence: str
+
+
+def watch(
+    airflow: Airflow, name: str, poll_s: float = POLL_S, pause: Callable[[float], None] = time.sleep
+) -> Iterator[tuple[Run, list[StageView]]]:
+    """Yield a run and its stages again and again until it is over.
+
+    Raises:
+        ConfigError: There is no such run.
+        TemporaryError: Airflow does not answer inside its deadline.
+    """
+    steps: dict[tuple[str, int], tuple[float, Step | None]] = {}
+    while True:
+        run = airflow.run(name)
+        yield run, [_with_step(airflow, name, view, steps) for view in stages_of(airflow, name)]
+        if run.finished:
+            return
+        pause(poll_s)
+
+
+def stages_of(airflow: Airflow, run: str) -> list[StageView]:
+    """Return the stages of a run in the plan's order."""
+    found = {task.name: task for task in airflow.tasks(run)}
+    return [_view(airflow, run, found[name]) for name in ORDER if name in found]
+
+
+def _view(airflow: Airflow, run: str, task: Task) -> StageView:
+    state = "running" if task.state in UNDER_WAY else task.state
+    reason = (airflow.reason(run, task.name) or "") if task.state in {"failed", "up_for_retry"} else ""
+    return StageView(task.name, state, task.attempt, task.seconds if task.state in OVER else None, reason)
+
+
+def _with_step(
+    airflow: Airflow, run: str, view: StageView, known: dict[tuple[str, int], tuple[float, Step | None]]
+) -> StageView:
+    if view.state != "running":
+        return view
+    at, step = known.get((view.name, view.attempt), (0.0, None))
+    if time.monotonic() - at >= LOG_EVERY_S:
+        step = last_step(pod_lines(airflow.log(run, view.name, view.attempt))) or step
+        known[view.name, view.attempt] = time.monotonic(), step
+    return replace(view, step=step)
+
+
+def pod_lines(lines: list[str]) -> list[str]:
+    """Return what the stage itself wrote, out of Airflow's log of it."""
+    return [found[1] for line in lines if (found := OF_POD.match(line))]
+
+
+def last_step(lines: list[str]) -> Step | None:
+    """Return the last progress that a stage wrote."""
+    for line in reversed(lines):
+        if found := STEP.match(line):
+            return Step(found[1], int(found[2]), int(found[3]), found[4] or "")
+    return None
+
+
+def outcome(airflow: Airflow, run: Run, stages: list[StageView]) -> Outcome:
+    """Return what a finished run came to, by the reason that its first failed stage left."""
+    if run.note.startswith(CANCELLED):
+        return Outcome(TemporaryError.exit_code, f"Run {run.name} was {run.note}; submit it again to go on.")
+    for view in stages:
+        if view.state == "skipped" and (line := _said(airflow, run.name, view, NothingToDoError.exit_code)):
+            return Outcome(NothingToDoError.exit_code, line)
+    failed = [view for view in stages if view.state == "failed"]
+    if run.state == "success" or not failed:
+        lost = Outcome(70, f"Run {run.name} failed although none of its stages did: look at it in Airflow.")
+        return Outcome(0, "") if run.state == "success" else lost
+    first = failed[0]
+    reason = first.reason or _said(airflow, run.name, first)
+    if not reason:
+        told = f"it left no reason, see `kubetune logs {run.name} {first.name}`"
+        return Outcome(70, f"Stage {first.name} of run {run.name} failed: {told}.")
+    return Outcome(code_of(reason, first.name), f"Stage {first.name} of run {run.name} failed: {reason}")
+
+
+def code_of(reason: str, stage: str) -> int:
+    """Return the exit code in a stage's reason; where it has none, `resolve` refused and all else is ours."""
+    if found := CODE.search(reason):
+        return int(found[1] or found[2])
+    return 78 if stage == "resolve" else 70
+
+
+def _said(airflow: Airflow, run: str, view: StageView, code: int | None = None) -> str:
+    """Return the last line with an exit code in a stage's log; empty if there is none."""
+    for line in reversed(pod_lines(airflow.log(run, view.name, view.attempt)) if view.attempt else []):
+        if (found := CODE.search(line)) and (code is None or int(found[1] or found[2]) == code):
+            return line
+    return ""
