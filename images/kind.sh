@@ -8,10 +8,11 @@ cd "$(dirname "$0")/.."
 : "${REGISTRY:=}"         # a registry that the nodes reach; empty: images are loaded into the nodes
 : "${REGISTRY_PUSH:=}"    # or a command that takes local image names and puts them where the nodes pull from
 : "${RELEASE:=kubetune}" "${NAMESPACE:=kubetune}" "${PROFILE:=charts/kubetune/profiles/kind.yaml}" "${HELM_FLAGS:=}"
-: "${DOCKER:=docker}" "${PYTHON:=python3.11}" "${RECIPE:=tweets}"
+: "${DOCKER:=docker}" "${PYTHON:=python3.11}" "${RECIPE:=tweets}" "${BUCKET:=kubetune}"
 export KIND_CLUSTER_NAME REGISTRY_PUSH DOCKER
 KUBETUNE=.venv/bin/kubetune
-began=$(date +%s) last=$began
+began=$(date +%s) last=$began said=$(mktemp)
+trap 'rm -f "$said"' EXIT
 
 step() { now=$(date +%s); echo "kind: $1: $((now - last)) s"; last=$now; }
 k() { kubectl --context "kind-$KIND_CLUSTER_NAME" --namespace "$NAMESPACE" "$@"; }
@@ -49,13 +50,12 @@ pull_into_nodes() {
 }
 
 images_in() {
-    list=$(mktemp)
-    "$PYTHON" images/build.py names >"$list"
+    "$PYTHON" images/build.py names >"$said"
     if [ -n "$REGISTRY" ]; then
         "$PYTHON" images/build.py push --registry "$REGISTRY"
         HELM_FLAGS="--set global.registry=$REGISTRY $HELM_FLAGS"
     else
-        images=$(local_images "$list")
+        images=$(local_images "$said")
         # shellcheck disable=SC2086  # one name a word
         if [ -n "$REGISTRY_PUSH" ]; then
             $REGISTRY_PUSH $images
@@ -66,8 +66,7 @@ images_in() {
         fi
     fi
     # shellcheck disable=SC2046
-    ids=$($DOCKER image inspect --format '{{.Id}}' $(cat "$list") | sha256sum | cut -c1-16)
-    rm -f "$list"
+    ids=$($DOCKER image inspect --format '{{.Id}}' $(cat "$said") | sha256sum | cut -c1-16)
 }
 
 install_chart() {
@@ -97,18 +96,35 @@ up() {
     echo "kind: all: $(($(date +%s) - began)) s"
     cat <<TEXT
 
-Airflow       http://127.0.0.1:30080   user: $(secret "$RELEASE-admin" username)
-              password: kubectl -n $NAMESPACE get secret $RELEASE-admin -o jsonpath='{.data.password}' | base64 -d
+Airflow       http://127.0.0.1:30080
 Predictions   http://127.0.0.1:30081/predictions/$RECIPE (503 until a run has deployed there)
-Object store  http://127.0.0.1:30082   keys of a person: Secret $RELEASE-store-client
-Next          make kind-demo
+Object store  http://127.0.0.1:30082
+
+Log in as $(secret "$RELEASE-admin" username) with the password that this prints:
+  kubectl --context kind-$KIND_CLUSTER_NAME -n $NAMESPACE get secret $RELEASE-admin -o jsonpath='{.data.password}' | base64 -d
+For the command line: eval "\$(images/kind.sh settings)", or kubetune login with the same values. Next: make kind-demo
+TEXT
+}
+
+# The cluster's settings as lines for a shell; they hold its secrets, so nothing prints them unasked.
+settings() {
+    cat <<TEXT
+export KUBETUNE_AIRFLOW_URL=http://127.0.0.1:30080
+export KUBETUNE_AIRFLOW_USER='$(secret "$RELEASE-admin" username)'
+export KUBETUNE_AIRFLOW_PASSWORD='$(secret "$RELEASE-admin" password)'
+export KUBETUNE_ENDPOINT_URL=http://127.0.0.1:30081
+export KUBETUNE_STORE='s3://$BUCKET'
+export KUBETUNE_S3_ENDPOINT=http://127.0.0.1:30082
+export KUBETUNE_S3_ACCESS_KEY='$(secret "$RELEASE-store-client" kubetune_s3_access_key)'
+export KUBETUNE_S3_SECRET_KEY='$(secret "$RELEASE-store-client" kubetune_s3_secret_key)'
 TEXT
 }
 
 demo() {
-    login
-    step "logged in"
-    run=$("$KUBETUNE" submit "$RECIPE" --quiet)
+    eval "$(settings)"
+    step "settings read"
+    "$KUBETUNE" submit "$RECIPE" | tee "$said"
+    run=$(sed -n 's/^run \([^ ]*\) .*/\1/p' "$said")
     "$KUBETUNE" follow "$run"
     step "run $run, from trigger to deployed"
     "$KUBETUNE" predict --endpoint "$RECIPE" "I love how fast this phone is" \
@@ -119,6 +135,6 @@ demo() {
 down() { kind delete cluster --name "$KIND_CLUSTER_NAME"; }
 
 case "${1:-}" in
-up | demo | down) "$1" ;;
-*) echo "kind: say up, demo or down" >&2; exit 78 ;;
+up | demo | settings | down) "$1" ;;
+*) echo "kind: say up, demo, settings or down" >&2; exit 78 ;;
 esac

@@ -124,7 +124,7 @@ def test_the_kind_script_is_whole_and_refuses_other_words() -> None:
     script = ROOT / "images" / "kind.sh"
     assert subprocess.run(["sh", "-n", script], check=False).returncode == 0
     refused = subprocess.run([script, "sideways"], capture_output=True, text=True, check=False)
-    assert (refused.returncode, refused.stderr) == (78, "kind: say up, demo or down\n")
+    assert (refused.returncode, refused.stderr) == (78, "kind: say up, demo, settings or down\n")
 
 
 def test_kind_maps_the_ports_that_the_profile_opens() -> None:
