@@ -95,7 +95,8 @@ class Execution:
         former: list[Target | None] = [None]
 
         def wish(endpoint: Endpoint) -> Endpoint:
-            former[0] = endpoint.desired
+            # A wish for the same archive is that of a killed attempt: what was seen to serve is what stood before it.
+            former[0] = endpoint.desired if endpoint.desired != wanted else endpoint.observed
             return replace(endpoint, desired=wanted)
 
         wished = change_endpoint(self.store, call.endpoint, wish, event="deploy", at=now())

@@ -16,15 +16,27 @@ READY_TIMEOUT_S = 180.0
 def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], context: Context) -> Result:
     """Point the endpoint `context.platform["endpoint"]` at the archive; see `StageBody`.
 
-    Platform keys: `state_dir` and `endpoint`; optional `port` (loopback) and `ready_timeout_s`.
+    Platform keys: `endpoint`; optional `ready_timeout_s` and `serving` (`local` or `cluster`); locally `state_dir` and
+    optional `port` (loopback); in a cluster `serving_namespace` and `serving_release`.
 
     Raises:
         NotReadyError: The archive did not become ready; the former one serves again.
-        ConfigError: No Java, port in use, or no archive.
+        ConfigError: No Java, port in use, no Deployment, or no archive.
+        TemporaryError: Another deployment of the endpoint is under way, or the Kubernetes API is away.
     """
     platform = context.platform
-    target = LocalTarget(Path(platform["state_dir"]), str(platform["endpoint"]), platform.get("port"))
-    return deploy(target, inputs["archive"], context, float(platform.get("ready_timeout_s", READY_TIMEOUT_S)))
+    timeout_s = float(platform.get("ready_timeout_s", READY_TIMEOUT_S))
+    return deploy(target_of(platform), inputs["archive"], context, timeout_s)
+
+
+def target_of(platform: Mapping[str, Any]) -> Target:
+    """Return the endpoint where the settings say that endpoints live."""
+    endpoint = str(platform["endpoint"])
+    if platform.get("serving", "local") == "local":
+        return LocalTarget(Path(platform["state_dir"]), endpoint, platform.get("port"))
+    from kubetune.serving.cluster_target import ClusterTarget  # the Kubernetes client is in one image only
+
+    return ClusterTarget(str(platform["serving_namespace"]), str(platform["serving_release"]), endpoint)
 
 
 def deploy(target: Target, archive: Path, context: Context, timeout_s: float) -> Result:
@@ -54,12 +66,13 @@ def deploy(target: Target, archive: Path, context: Context, timeout_s: float) ->
 
 def _undo(target: Target, before: Observed, timeout_s: float) -> str:
     """Bring the former archive back and say how that went."""
-    if before.digest is None:
-        return "Nothing was served before."
     try:
         target.rollback(timeout_s)
+        if before.digest is None:
+            return "Nothing was served before."
     except NotReadyError as error:
-        return f"The former archive {before.digest[:12]} does not serve either: {error}"
+        former = f"former archive {before.digest[:12]}" if before.digest else "state before"
+        return f"The {former} does not serve either: {error}"
     after = target.observe()
     if after.problems:
         return f"The former archive {before.digest[:12]} does not serve: {'; '.join(after.problems)}."

@@ -204,6 +204,7 @@ class Gateway:
     def stamp(self, response: web.Response, request_id: str) -> None:
         """Say on every answer which model gave it, and end connections while the pod drains."""
         response.headers["x-request-id"] = request_id
+        response.headers["Server"] = "kubetune"  # no versions
         response.headers["x-model-name"] = self.endpoint
         response.headers["x-model-version"] = MODEL_VERSION
         if self.digest:

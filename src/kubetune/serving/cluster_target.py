@@ -1,0 +1,194 @@
+"""An endpoint as a Deployment that the chart installed; which archive it serves is one annotation of its pods.
+
+The annotation `kubetune.io/archive` of the pod template pins each revision to an archive, and only this module writes
+it. `kubetune.io/served-archive` of the Deployment itself is the last archive whose rollout was seen to end well: what
+is restored when a process was killed half-way and the next archive turns out bad.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from kubetune.errors import ConfigError, InterruptedRunError, NotReadyError, TemporaryError
+from kubetune.serving.archive import archive_digest, read_archive
+from kubetune.serving.deployments import ConflictError, Deployments, Json
+from kubetune.serving.rollout import ARCHIVE, annotation, hopeless, is_ready, reasons, unfinished
+from kubetune.serving.target import Observed
+
+SERVED = "kubetune.io/served-archive"
+POLL_S = 1.0
+ATTEMPTS = 5
+PORT = 8080
+
+
+class ClusterTarget:
+    """Implements `Target`. The former pods answer until the new ones are ready; how is the Deployment's strategy."""
+
+    def __init__(self, namespace: str, release: str, endpoint: str, client: Any = None) -> None:
+        """Describe the endpoint; touches nothing.
+
+        Args:
+            namespace: Namespace of the Deployment.
+            release: Full name of the Helm release.
+            endpoint: Endpoint name.
+            client: `kubernetes.client.ApiClient`; None: the pod's own account.
+
+        Raises:
+            ConfigError: This process has no account of a cluster.
+        """
+        self.endpoint, self.namespace = endpoint, namespace
+        self.name = f"{release}-serve-{endpoint}"
+        self._api = Deployments(namespace, client)
+        self._applied: str | None = None
+        self._former: str | None = None
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """See `Target.exclusive`; nothing is held, since the patch itself notices another deployment."""
+        yield
+
+    def observe(self) -> Observed:
+        """See `Target.observe`; a pod that is ready has reproduced its golden vectors."""
+        deployment = self._api.read(self.name)
+        digest, why = annotation(deployment), unfinished(deployment)
+        if digest is None:
+            return Observed(None, ("nothing was deployed yet",), self._facts(deployment))
+        return Observed(digest, (why,) if why else (), self._facts(deployment))
+
+    def apply(self, archive: Path, timeout_s: float, should_stop: Callable[[], bool]) -> None:
+        """See `Target.apply`.
+
+        Raises:
+            ConfigError: There is no such Deployment, or it has no replicas.
+            TemporaryError: Another deployment of this endpoint is under way, or the API is away.
+        """
+        read_archive(archive, verify=False)
+        digest = archive_digest(archive)
+        deployment = self._api.read(self.name)
+        if deployment["spec"].get("replicas", 1) == 0:
+            raise ConfigError(
+                f"Deployment {self.name} is scaled to 0 replicas, so nothing can become ready: scale it up first."
+            )
+        self._former = self._restorable(deployment, digest)
+        self._move(annotation(deployment), digest)
+        self._applied = digest
+        self._wait(digest, timeout_s, should_stop)
+        with suppress(ConflictError, TemporaryError, ConfigError):
+            self._remember(digest)  # only a help for the next deployment, which looks for itself where it can
+
+    def rollback(self, timeout_s: float) -> None:
+        """See `Target.rollback`; where nothing was served before, the endpoint answers so again."""
+        if self._applied is None:
+            return
+        try:
+            self._move(self._applied, self._former)
+        except TemporaryError as error:
+            raise NotReadyError(f"the annotation of {self.name} could not be restored: {error}") from error
+        self._wait(self._former, timeout_s, lambda: False)
+
+    def _restorable(self, deployment: Json, digest: str) -> str | None:
+        """Return what to serve again if `digest` is bad: what serves now, else what was last seen to serve."""
+        current = annotation(deployment)
+        if current != digest and not unfinished(deployment):
+            return current
+        served: str | None = (deployment["metadata"].get("annotations") or {}).get(SERVED)
+        if served is not None:
+            return served if served != digest else current
+        return current if current != digest else None
+
+    def _move(self, former: str | None, wanted: str | None) -> None:
+        """Change the annotation if it is still `former`.
+
+        Raises:
+            TemporaryError: It is something else now.
+        """
+        for _ in range(ATTEMPTS):
+            deployment = self._api.read(self.name)
+            current = annotation(deployment)
+            if current == wanted:  # also where the reply to our patch was lost
+                return
+            if current != former:
+                break
+            with suppress(ConflictError):
+                self._api.patch(self.name, change(deployment, wanted))
+                return
+        raise TemporaryError(
+            f"Endpoint {self.endpoint} is being changed by another deployment: it was to go from "
+            f"{shown(former)} to {shown(wanted)} and names {shown(current)} now; look at it, then run this again."
+        )
+
+    def _wait(self, digest: str | None, timeout_s: float, should_stop: Callable[[], bool]) -> None:
+        """Return once every pod of the Deployment is ready and of this archive."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            deployment = self._api.read(self.name)
+            if annotation(deployment) != digest:
+                raise TemporaryError(
+                    f"Endpoint {self.endpoint} was changed by another deployment while this one waited: it names "
+                    f"{shown(annotation(deployment))} now, not {shown(digest)}."
+                )
+            why = unfinished(deployment)
+            pods = [
+                pod
+                for pod in self._api.pods(deployment["spec"]["selector"]["matchLabels"])
+                if annotation(pod) == digest
+            ]
+            if not why and pods and all(is_ready(pod) for pod in pods):
+                return
+            if never := hopeless(pods):
+                raise NotReadyError(f"Endpoint {self.endpoint} cannot become ready: {never}.")
+            if should_stop():
+                raise InterruptedRunError(f"Waiting for endpoint {self.endpoint} was interrupted: run this again.")
+            if time.monotonic() > deadline:
+                told = "; ".join([why or "a pod is not ready", *reasons(deployment, pods)[:2]])
+                raise NotReadyError(f"Endpoint {self.endpoint} was not ready in {timeout_s:g} s: {told}.")
+            time.sleep(POLL_S)
+
+    def _remember(self, digest: str) -> None:
+        """Note that this archive was seen to serve; no pod changes."""
+        deployment = self._api.read(self.name)
+        place = "/metadata/annotations"
+        operations = [{"op": "test", "path": f"/spec/template{place}/{escaped(ARCHIVE)}", "value": digest}]
+        operations.append(put(deployment["metadata"], place, SERVED, digest))
+        self._api.patch(self.name, operations)
+
+    def _facts(self, deployment: Json) -> dict[str, Any]:
+        """Return what is worth recording."""
+        annotations = deployment["metadata"].get("annotations") or {}
+        return {
+            "url": f"http://{self.name}.{self.namespace}.svc:{PORT}/predictions/{self.endpoint}",
+            "deployment": self.name,
+            "namespace": self.namespace,
+            "revision": annotations.get("deployment.kubernetes.io/revision"),
+        }
+
+
+def change(deployment: Json, wanted: str | None) -> list[Json]:
+    """Return the JSON patch that changes the annotation of the pods, if the Deployment is still as it was read."""
+    place, pods = "/spec/template/metadata/annotations", deployment["spec"]["template"]["metadata"]
+    path, current = f"{place}/{escaped(ARCHIVE)}", annotation(deployment)
+    if current is not None:
+        test: Json = {"op": "test", "path": path, "value": current}
+    else:  # absence has no test of its own
+        version = deployment["metadata"]["resourceVersion"]
+        test = {"op": "test", "path": "/metadata/resourceVersion", "value": version}
+    return [test, {"op": "remove", "path": path} if wanted is None else put(pods, place, ARCHIVE, wanted)]
+
+
+def put(metadata: Json, place: str, name: str, value: str) -> Json:
+    """Return the operation that sets an annotation, also where there is none yet."""
+    if metadata.get("annotations"):
+        return {"op": "add", "path": f"{place}/{escaped(name)}", "value": value}
+    return {"op": "add", "path": place, "value": {name: value}}
+
+
+def escaped(name: str) -> str:
+    """Return a name as one part of a JSON pointer."""
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+def shown(digest: str | None) -> str:
+    """Return an archive as a person reads it."""
+    return f"archive {digest[:12]}" if digest else "no archive"
