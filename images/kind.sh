@@ -30,8 +30,10 @@ create_cluster() {
 
 # What the chart names and this machine has; the nodes pull the rest themselves.
 local_images() {
+    version=$(kubectl --context "kind-$KIND_CLUSTER_NAME" version -o json | sed -n 's/.*"gitVersion": "\(.*\)".*/\1/p')
+    server=$(echo "$version" | tail -1)
     # shellcheck disable=SC2086  # several flags
-    helm template "$RELEASE" charts/kubetune --values "$PROFILE" $HELM_FLAGS 2>/dev/null |
+    helm template "$RELEASE" charts/kubetune --kube-version "$server" --values "$PROFILE" $HELM_FLAGS |
         sed -n 's/^ *\(- \)\{0,1\}image: *"\{0,1\}\([^" ]*\)"\{0,1\} *$/\2/p' | cat - "$1" | sort -u |
         while read -r image; do
             if $DOCKER image inspect "$image" >/dev/null 2>&1; then echo "$image"; fi
@@ -101,7 +103,7 @@ Predictions   http://127.0.0.1:30081/predictions/$RECIPE (503 until a run has de
 Object store  http://127.0.0.1:30082
 
 Log in as $(secret "$RELEASE-admin" username) with the password that this prints:
-  kubectl --context kind-$KIND_CLUSTER_NAME -n $NAMESPACE get secret $RELEASE-admin -o jsonpath='{.data.password}' | base64 -d
+  kubectl -n $NAMESPACE get secret $RELEASE-admin -o jsonpath='{.data.password}' | base64 -d
 For the command line: eval "\$(images/kind.sh settings)", or kubetune login with the same values. Next: make kind-demo
 TEXT
 }
