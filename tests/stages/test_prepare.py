@@ -363,6 +363,14 @@ def test_every_row_of_the_source_is_accounted_for(prepare: Any) -> None:
     assert left + sum(report["splits"].values()) == report["total"] == len(rows)
 
 
+def test_a_split_without_labels_is_reported_as_not_used(prepare: Any) -> None:
+    made = prepare({"train": toys.toy_rows(120), "unsupervised": [{"text": "so what", "label": -1}] * 7})
+    assert made.report["rows"]["unused"] == {"unsupervised": 7}
+    page = (made.folder / "data_report.html").read_text(encoding="utf-8")
+    assert "not read: split unsupervised" in page
+    assert prepare({"all": toys.toy_rows(120)}).report["rows"]["unused"] == {}
+
+
 def test_ten_megabytes_in_one_row_are_rejected_and_the_rest_goes_on(prepare: Any) -> None:
     rows = [*toys.toy_rows(60), {"text": "so good " * 1_300_000, "label": "positive"}]
     made = prepare({"all": rows})

@@ -34,6 +34,7 @@ class Gathered(NamedTuple):
         book: Labels met.
         lengths: Tokens of the written rows.
         max_length: Most tokens a row.
+        unused: Rows by raw split that no step reads.
     """
 
     scan: Scan
@@ -42,6 +43,7 @@ class Gathered(NamedTuple):
     book: LabelBook
     lengths: Lengths
     max_length: int
+    unused: Mapping[str, int]
 
 
 def data_report(folder: Path, gathered: Gathered) -> dict[str, Any]:
@@ -63,6 +65,7 @@ def data_report(folder: Path, gathered: Gathered) -> dict[str, Any]:
             "removed_from_train": {reason: int(rows.sum()) for reason, rows in selection.removed.items()},
             "left_out_by_limit": selection.facts["left_out_by_limit"],
             "splits": {name: sum(count) for name, count in counts.items()},
+            "unused": dict(gathered.unused),
         },
         "labels": {
             name: {split: count[number] for split, count in counts.items()}

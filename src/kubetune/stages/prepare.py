@@ -51,9 +51,12 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
     scan = _scan([inputs["raw"] / f"{name}.parquet" for name in raw], source, (rules, book), context)
     check_reject_share(scan, raw, book, data.max_reject_share)
     selection = select(scan, raw, book, _selection_rules(data))
+    unused = _unused_splits(inputs["raw"])
+    for name, rows in unused.items():
+        context.progress.note(f"split {name} of the source is not used: {rows:,} rows without labels")
     lengths = _write(outputs["dataset"], (scan, selection), rules, encoder, context)
     write_rejects(outputs["dataset"] / "rejects.parquet", scan, selection, raw)
-    gathered = Gathered(scan, selection, raw, book, lengths, config.model.max_length)
+    gathered = Gathered(scan, selection, raw, book, lengths, config.model.max_length, unused)
     report = data_report(outputs["dataset"], gathered)
     _write_json(outputs["dataset"] / "data_report.json", report)
     (outputs["dataset"] / "data_report.html").write_text(render(report), encoding="utf-8")
@@ -114,6 +117,12 @@ def _raw_splits(folder: Path) -> list[str]:
     if not found:
         raise DataError("empty-source", "The source gave no split: it must give train, or one pool.")
     return found
+
+
+def _unused_splits(folder: Path) -> dict[str, int]:
+    """Return the rows of splits that are there and are not read."""
+    others = sorted(path for path in folder.glob("*.parquet") if path.stem not in SCANNED)
+    return {path.stem: pq.read_metadata(path).num_rows for path in others}
 
 
 def _scan(files: list[Path], source: Mapping[str, Any], judge: tuple[RowRules, LabelBook], context: Context) -> Scan:
