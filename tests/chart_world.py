@@ -8,12 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from chart_helm import HIGHEST, NoHelm, helm, objects, template
+from chart_helm import CHART, HIGHEST, NoHelm, helm, objects, template
 
 PROFILES = ("dev", "kind", "prod", "all-features")
-SITES = Path(__file__).parent / "chart" / "sites"
+EXAMPLES = CHART / "examples"
+EXISTING = EXAMPLES / "existing-secrets.yaml"
+SITES = {"prod": (EXISTING, EXAMPLES / "production.yaml")}
 """What a site adds to a profile that does not render alone."""
+OUTSIDE: dict[str, dict[str, set[str]]] = {
+    "prod": {"Secret": {"registry-credentials", "kubetune-tweets-keys", "kubetune-test-key"}},
+    "all-features": {"Secret": {"topics-keys", "test-key", "tweets-tls"}, "ConfigMap": {"further-settings"}},
+}
+"""What a profile's values name and its site has: Secrets and ConfigMaps."""
 WORKLOADS = ("Deployment", "StatefulSet", "Job", "CronJob", "Pod", "DaemonSet")
 
 Object = dict[str, Any]
@@ -49,8 +57,22 @@ class PodTemplate:
 
 def values_of(profile: str) -> list[Path | str]:
     """Return a profile with what its site must add."""
-    site = SITES / f"{profile}.yaml"
-    return [profile, site] if site.exists() else [profile]
+    return [profile, *SITES.get(profile, ())]
+
+
+def secrets_of_site(profile: str) -> dict[str, set[str]]:
+    """Return names of what a site brings along to a profile."""
+    given = OUTSIDE.get(profile, {})
+    existing = yaml.safe_load(EXISTING.read_text(encoding="utf-8")) if profile in SITES else {}
+    return {"Secret": given.get("Secret", set()) | set(_named(existing)), "ConfigMap": given.get("ConfigMap", set())}
+
+
+def _named(values: Any) -> Iterator[str]:
+    for key, value in values.items():
+        if key == "existingSecret":
+            yield value
+        elif isinstance(value, dict):
+            yield from _named(value)
 
 
 @cache

@@ -5,6 +5,7 @@ import importlib.metadata
 import io
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -124,3 +125,22 @@ def template(
 def objects(text: str) -> list[dict[str, Any]]:
     """Return the Kubernetes objects in a render, in order."""
     return [item for item in yaml.load_all(text, Loader=_Loader) if item]  # noqa: S506 (the safe loader, in C)
+
+
+def notes(values: Sequence[Path | str] = (), *, major: int = 3, folder: Path) -> str:
+    """Return the text that an install would show; made in a copy of the chart, since Helm has no offline way to it.
+
+    Args:
+        values: As in `template`.
+        major: Helm's major version.
+        folder: An empty folder for the copy.
+    """
+    copy = folder / "kubetune"
+    shutil.copytree(CHART, copy)
+    (copy / "templates" / "NOTES.txt").rename(copy / "notes-text")
+    shown = 'kind: ConfigMap\nmetadata: {name: notes}\ndata:\n  text: {{ tpl (.Files.Get "notes-text") . | toJson }}\n'
+    (copy / "templates" / "notes.yaml").write_text(shown, encoding="utf-8")
+    files = [CHART / "profiles" / f"{item}.yaml" if isinstance(item, str) else item for item in values]
+    arguments = ["template", RELEASE, str(copy), "--namespace", NAMESPACE, "--kube-version", HIGHEST]
+    text = run_helm(major, *arguments, "--show-only=templates/notes.yaml", *(f"--values={path}" for path in files))
+    return str(objects(text)[0]["data"]["text"])
