@@ -81,6 +81,7 @@ store-{{ $user }}:
 {{- if not (hasKey .Values "_secrets") -}}
 {{- $all := dict -}}
 {{- $errors := list -}}
+{{- $users := list -}}
 {{- range $id, $spec := include "kubetune.secrets.specs" . | fromYaml -}}
 {{- $name := $spec.existing | default (include "kubetune.name" (dict "root" $ "part" $spec.part)) -}}
 {{- $data := dict -}}
@@ -105,10 +106,17 @@ store-{{ $user }}:
 {{- if and $.Release.IsUpgrade $.Values.secrets.generate -}}
 {{- $why = " (this is an upgrade, and a new value would lock out what was stored under the former one; a dry run needs --dry-run=server)" -}}
 {{- end -}}
+{{- if hasPrefix "store-" $id -}}
+{{- $users = append $users (trimPrefix "store-" $id) -}}
+{{- else -}}
 {{- $errors = append $errors (printf "Secret %s has no value for %s and none was found in the cluster%s: name a Secret with these keys in %s.existingSecret%s." $name (join ", " $missing) $why $spec.path (ternary "" ", or for a trial set secrets.generate=true" $.Values.secrets.generate)) -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
 {{- $_ := set $all $id (dict "name" $name "existing" (ne $spec.existing "") "data" $data) -}}
+{{- end -}}
+{{- if $users -}}
+{{- $errors = append $errors (printf "The store's users %s have no keys and none were found in the cluster: name a Secret with kubetune_s3_access_key and kubetune_s3_secret_key in objectStore.users.<user>.existingSecret, or one for all in objectStore.existingSecret%s." (join ", " $users) (ternary "" ", or for a trial with the bundled store set secrets.generate=true" .Values.secrets.generate)) -}}
 {{- end -}}
 {{- $_ := set .Values "_secrets" $all -}}
 {{- $_ := set .Values "_secretErrors" $errors -}}
