@@ -126,6 +126,11 @@ class Airflow:
         reply = self._ask("GET", f"/dags/{DAG}", known=(200, 404))
         return bool(reply.value.get("is_paused")) if reply.status == 200 else False
 
+    def dags(self) -> list[str]:
+        """Return the ids of the DAGs that this user sees."""
+        reply = self._ask("GET", f"/dags?limit={LISTED}")
+        return sorted(str(item["dag_id"]) for item in reply.value.get("dags", []))
+
     def find(self, run: str) -> Run | None:
         """Return a run; None if there is none of this name."""
         reply = self._ask("GET", self._path(run), known=(200, 404))

@@ -1,5 +1,6 @@
 """A recipe → a run in a cluster: checked here, its file uploaded, its name free; the same again changes nothing."""
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from kubetune.remote.airflow import Airflow
 from kubetune.storage.base import Store
 from kubetune.storage.uploads import SCHEME, put_upload
 
+TAKEN_PAUSE_S = 1.0
+
 
 @dataclass(frozen=True)
 class Wish:
@@ -26,7 +29,7 @@ class Wish:
         recipe: Shipped recipe or YAML file.
         overrides: `section.key=value`.
         data: File that takes the place of the recipe's data.
-        run: Run id; None: the next free `<recipe>-<n>`.
+        run: Run id; None: see `free_name`.
         endpoint: Endpoint; None: the recipe's name.
     """
 
@@ -120,6 +123,7 @@ def submit(airflow: Airflow, open_store: Callable[[], Store | None], wish: Wish)
         run = free_name(recipe.name, airflow, open_store())
         if airflow.trigger(run, {**conf, "run": run}):  # else another one took the name meanwhile
             return Submitted(run, True, paused, address)
+        time.sleep(TAKEN_PAUSE_S)
 
 
 def uploaded(store: Store | None, data: Path) -> str:
@@ -152,10 +156,16 @@ def check_same(airflow: Airflow, run: str, conf: dict[str, Any]) -> None:
 
 
 def free_name(recipe: str, airflow: Airflow, store: Store | None) -> str:
-    """Return the next free `<recipe>-<n>`, by Airflow's runs and by the store's."""
+    """Return a free run id: the next `<recipe>-<n>` by Airflow's runs and by the store's.
+
+    Where the store is not known, the time of day takes the place of the number: Airflow forgets old runs, and a name
+    that the store still knows could belong to another recipe.
+    """
+    if store is None:
+        return f"{recipe}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
     prefix = f"{recipe}-"
     numbers = [name.removeprefix(prefix) for name in airflow.names(f"{prefix}%")]
-    number = max((int(text) for text in numbers if text.isdigit()), default=0) + 1
-    while store is not None and store.stat(layout.run_record(f"{prefix}{number}")) is not None:
+    number = max((int(text) for text in numbers if text.isdecimal() and len(text) < 8), default=0) + 1
+    while store.stat(layout.run_record(f"{prefix}{number}")) is not None:
         number += 1
     return f"{prefix}{number}"

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from kubetune.errors import NothingToDoError, TemporaryError
@@ -73,9 +73,7 @@ class Outcome:
     sentence: str
 
 
-def watch(
-    airflow: Airflow, name: str, poll_s: float = POLL_S, pause: Callable[[float], None] = time.sleep
-) -> Iterator[tuple[Run, list[StageView]]]:
+def watch(airflow: Airflow, name: str) -> Iterator[tuple[Run, list[StageView]]]:
     """Yield a run and its stages again and again until it is over.
 
     Raises:
@@ -88,7 +86,7 @@ def watch(
         yield run, [_with_step(airflow, name, view, steps) for view in stages_of(airflow, name)]
         if run.finished:
             return
-        pause(poll_s)
+        time.sleep(POLL_S)
 
 
 def stages_of(airflow: Airflow, run: str) -> list[StageView]:

@@ -1,0 +1,190 @@
+"""`kubetune follow`, `logs` and `cancel`: what is shown, and which exit code says what the run came to."""
+
+from collections.abc import Callable
+
+import pytest
+
+from airflow_server import Done, FakeAirflow
+
+Kubetune = Callable[..., Done]
+
+
+def a_run(airflow: FakeAirflow, state: str = "running", **stages: str) -> None:
+    airflow.begin("toy-1", state=state)
+    for name, word in stages.items():
+        airflow.add_task("toy-1", name, word, duration=1.5 if word in {"success", "failed"} else None)
+
+
+def test_each_change_is_a_line_and_the_end_is_zero(airflow: FakeAirflow, kubetune: Kubetune) -> None:
+    a_run(airflow, resolve="success", ingest="deferred", fetch="queued")
+    airflow.looks += [
+        lambda: None,
+        lambda: None,
+        lambda: airflow.add_task("toy-1", "ingest", "success", duration=2.5),
+        lambda: airflow.end("toy-1", "success"),
+    ]
+    done = kubetune("follow", "toy-1")
+    assert done.code == 0, done.err
+    lines = [" ".join(line.split()) for line in done.out.splitlines()]
+    assert lines[:4] == ["resolve done 1.5 s", "ingest running", "ingest done 2.5 s", lines[3]]
+    assert lines[3].startswith("run toy-1 is complete")
+
+
+def test_progress_is_read_from_what_the_stage_wrote(airflow: FakeAirflow, kubetune: Kubetune) -> None:
+    a_run(airflow, train="deferred")
+    airflow.logs["toy-1", "train", 1] = [
+        "[base]   training: 12/40  loss 0.41 · 512 tokens/s",
+        "Trigger 3 is still waiting: 1/2",
+    ]
+    airflow.looks += [lambda: None, lambda: None, lambda: airflow.end("toy-1", "success")]
+    done = kubetune("follow", "toy-1")
+    assert "running  training 12/40  loss 0.41 · 512 tokens/s" in done.out
+
+
+@pytest.mark.parametrize(
+    ("stage", "reason", "code"),
+    [
+        ("ingest", "bad data: exit=65 DataError: rows.csv has no column 'text' [rule: missing-column]", 65),
+        ("deploy", "the endpoint was not ready: exit=69 NotReadyError: no golden vector; the former serves", 69),
+        ("evaluate", "refused by a gate: exit=77 RefusedError: accuracy 0.6 is below 0.9", 77),
+        ("train", "ended with 78: exit=78 ConfigError: world size 1 of 2", 78),
+        ("train", "out of memory: raise resources.train.memory", 70),
+        ("train", "ended with 75: interrupted", 75),
+        ("resolve", "recipe has 1 error: `training.bach` is not a known key", 78),
+    ],
+)
+def test_a_failed_run_ends_with_its_own_code(
+    airflow: FakeAirflow, kubetune: Kubetune, stage: str, reason: str, code: int
+) -> None:
+    a_run(airflow, "failed", **{stage: "failed"}, package="upstream_failed")
+    airflow.reasons["toy-1", stage] = reason
+    done = kubetune("follow", "toy-1")
+    assert done.code == code
+    assert done.last == f"kubetune: Stage {stage} of run toy-1 failed: {reason}"
+
+
+def test_a_reason_that_was_not_kept_is_found_in_the_log(airflow: FakeAirflow, kubetune: Kubetune) -> None:
+    a_run(airflow, "failed", prepare="failed")
+    airflow.logs["toy-1", "prepare", 1] = ["[base] exit=65 DataError: two classes are needed", "exit=1 of Airflow's"]
+    done = kubetune("follow", "toy-1")
+    assert done.code == 65 and "two classes are needed" in done.last
+
+
+def test_no_reason_at_all_is_our_bug(airflow: FakeAirflow, kubetune: Kubetune) -> None:
+    a_run(airflow, "failed", prepare="failed")
+    done = kubetune("follow", "toy-1")
+    assert done.code == 70 and "kubetune logs toy-1 prepare" in done.last
+
+
+def test_nothing_to_do_is_99(airflow: FakeAirflow, kubetune: Kubetune) -> None:
+    a_run(airflow, "success", evaluate="skipped", package="skipped")
+    airflow.logs["toy-1", "evaluate", 1] = ["[base] exit=99 NothingToDoError: the champion stays"]
+    airflow.logs["toy-1", "package", 1] = []
+    done = kubetune("follow", "toy-1")
+    assert done.code == 99 and "the champion stays" in done.last
+
+
+def test_a_retry_is_said_with_its_reason(airflow: FakeAirflow, kubetune: Kubetune) -> None:
+    a_run(airflow, train="up_for_retry")
+    airflow.reasons["toy-1", "train"] = "interrupted, the next try goes on: exit=75"
+    airflow.looks += [lambda: None, lambda: None, lambda: (airflow.reasons.clear(), airflow.end("toy-1", "success"))]
+    assert "waits for another try" in kubetune("follow", "toy-1").out
+
+
+def test_the_api_server_may_be_away_meanwhile(airflow: FakeAirflow, kubetune: Kubetune) -> None:
+    a_run(airflow, resolve="success")
+    airflow.looks += [
+        lambda: None,
+        lambda: setattr(airflow, "away", 4),
+        airflow.tokens.clear,
+        lambda: airflow.end("toy-1", "success"),
+    ]
+    done = kubetune("follow", "toy-1")
+    assert done.code == 0, done.err
+    assert done.err.count("Airflow does not answer (HTTP status 503)") == 1
+
+
+def test_away_for_good_is_75(airflow: FakeAirflow, kubetune: Kubetune, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kubetune.cli.follow.PATIENCE_S", 0.2)
+    monkeypatch.setenv("KUBETUNE_AIRFLOW_URL", "http://127.0.0.1:9")
+    done = kubetune("follow", "toy-1")
+    assert done.code == 75 and "did not answer inside 0.2 s (Connection refused)" in done.last
+
+
+@pytest.mark.parametrize("words", [["follow"], ["logs", "toy-2", "train"], ["cancel"]])
+def test_an_unknown_run_is_78_and_the_nearest_is_named(
+    airflow: FakeAirflow, kubetune: Kubetune, words: list[str]
+) -> None:
+    a_run(airflow)
+    done = kubetune(*(words if len(words) > 1 else [*words, "toy-2"]))
+    assert done.code == 78 and "did you mean 'toy-1'?" in done.last
+
+
+def test_a_wrong_password_is_78(airflow: FakeAirflow, kubetune: Kubetune, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBETUNE_AIRFLOW_PASSWORD", "hunter2")
+    done = kubetune("follow", "toy-1")
+    assert done.code == 78 and "refuses user 'admin'" in done.last and "hunter2" not in done.err
+
+
+def test_a_user_without_a_role_is_78(airflow: FakeAirflow, kubetune: Kubetune) -> None:
+    airflow.forbidden = True
+    done = kubetune("cancel", "toy-1")
+    assert done.code == 78 and "does not allow user 'admin'" in done.last
+
+
+def test_no_cluster_is_named(kubetune: Kubetune) -> None:
+    done = kubetune("follow", "toy-1")
+    assert done.code == 78 and "run `kubetune login`" in done.last
+
+
+def test_logs_are_what_the_stage_wrote(airflow: FakeAirflow, kubetune: Kubetune) -> None:
+    a_run(airflow, "failed", train="failed")
+    airflow.logs["toy-1", "train", 1] = ["Building the pod", "[base] step 1", "[base]   indented", "[init] other"]
+    done = kubetune("logs", "toy-1", "train")
+    assert (done.code, done.out) == (0, "step 1\n  indented\n")
+    assert "Building the pod" in kubetune("logs", "toy-1", "train", "--airflow").out
+
+
+def test_logs_follow_across_attempts(airflow: FakeAirflow, kubetune: Kubetune, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kubetune.cli.logs.POLL_S", 0.01)
+    airflow.begin("toy-1")
+
+    def again() -> None:
+        airflow.add_task("toy-1", "train", "running", attempt=2)
+        airflow.logs["toy-1", "train", 2] = ["[base] from step 10"]
+
+    airflow.looks += [
+        lambda: None,
+        lambda: None,
+        lambda: airflow.add_task("toy-1", "train", "running"),
+        lambda: airflow.logs.update({("toy-1", "train", 1): ["[base] one", "[base] two"]}),
+        lambda: None,
+        again,
+        lambda: None,
+        lambda: airflow.end("toy-1", "success"),
+    ]
+    done = kubetune("logs", "toy-1", "train", "--follow")
+    assert done.out.splitlines() == ["one", "two", "from step 10"]
+
+
+def test_a_stage_that_has_not_started_is_75(airflow: FakeAirflow, kubetune: Kubetune) -> None:
+    a_run(airflow, ingest="deferred")
+    airflow.add_task("toy-1", "train", None, attempt=0)
+    done = kubetune("logs", "toy-1", "train")
+    assert done.code == 75 and "has not started yet" in done.last
+
+
+def test_an_unknown_stage_is_78(airflow: FakeAirflow, kubetune: Kubetune) -> None:
+    a_run(airflow)
+    done = kubetune("logs", "toy-1", "trian")
+    assert done.code == 78 and "allowed are resolve, ingest" in done.last
+
+
+def test_cancel_says_what_happened_and_follow_knows(airflow: FakeAirflow, kubetune: Kubetune) -> None:
+    a_run(airflow, resolve="success", train="deferred")
+    done = kubetune("cancel", "toy-1")
+    assert done.code == 0 and "train was under way: Airflow deletes the pods" in done.out
+    assert airflow.runs["toy-1"]["state"] == "failed"
+    followed = kubetune("follow", "toy-1")
+    assert followed.code == 75 and "cancelled with `kubetune cancel` by admin" in followed.last
+    assert "over already (failed)" in kubetune("cancel", "toy-1").out
