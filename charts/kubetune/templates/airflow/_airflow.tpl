@@ -61,7 +61,7 @@ postgresql+psycopg2://{{ $d.user | urlquery }}:{{ $password }}@{{ $host }}:{{ te
 {{- $_ := set $plain "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS" (printf "%s:admin,%s:user" $a.auth.admin.username $a.auth.trigger.username) -}}
 {{- end -}}
 {{- with include "kubetune.airflow.baseUrl" .root }}{{ $_ := set $plain "AIRFLOW__API__BASE_URL" . }}{{ end -}}
-{{- if .jwt }}{{ $_ := set $plain "AIRFLOW__API_AUTH__JWT_SECRET_CMD" "cat /run/secrets/airflow/jwt_secret" }}{{ end -}}
+{{- if .jwt }}{{ $_ := set $plain "AIRFLOW__API_AUTH__JWT_SECRET_CMD" "cat /run/secrets/airflow-jwt/jwt_secret" }}{{ end -}}
 {{- range $key, $value := $a.notices }}{{ with $value }}{{ $_ := set $plain (printf "KUBETUNE_NOTICES_%s" (upper $key)) . }}{{ end }}{{ end -}}
 {{- range $section, $keys := $a.config -}}
 {{- range $key, $value := $keys -}}
@@ -88,13 +88,21 @@ postgresql+psycopg2://{{ $d.user | urlquery }}:{{ $password }}@{{ $host }}:{{ te
       - secret:
           name: {{ include "kubetune.secretName" (dict "root" .root "id" "airflow") }}
           items:
-            {{- range ternary (list "fernet_key" "api_secret_key" "jwt_secret") (list "fernet_key" "api_secret_key") (.jwt | default false) }}
-            - {key: {{ . }}, path: {{ . }}}
-            {{- end }}
+            - {key: fernet_key, path: fernet_key}
+            - {key: api_secret_key, path: api_secret_key}
       - secret:
           name: {{ include "kubetune.secretName" (dict "root" .root "id" "database") }}
           items:
             - {key: connection, path: connection}
+{{- if .jwt }}
+# Apart, so that init containers do not see it.
+- name: airflow-jwt
+  secret:
+    secretName: {{ include "kubetune.secretName" (dict "root" .root "id" "airflow") }}
+    defaultMode: 0440
+    items:
+      - {key: jwt_secret, path: jwt_secret}
+{{- end }}
 - name: settings
   configMap:
     name: {{ include "kubetune.name" (dict "root" .root "part" "cluster") }}
@@ -116,6 +124,11 @@ postgresql+psycopg2://{{ $d.user | urlquery }}:{{ $password }}@{{ $host }}:{{ te
 - name: airflow-secrets
   mountPath: /run/secrets/airflow
   readOnly: true
+{{- if .jwt }}
+- name: airflow-jwt
+  mountPath: /run/secrets/airflow-jwt
+  readOnly: true
+{{- end }}
 - name: settings
   mountPath: /etc/kubetune/settings
   readOnly: true
