@@ -17,6 +17,12 @@ EXAMPLES = CHART / "examples"
 EXISTING = EXAMPLES / "existing-secrets.yaml"
 SITES = {"prod": (EXISTING, EXAMPLES / "production.yaml")}
 """What a site adds to a profile that does not render alone."""
+EXTRA = {
+    "all-features": tuple(
+        f"--api-versions=monitoring.coreos.com/v1/{kind}" for kind in ("ServiceMonitor", "PodMonitor", "PrometheusRule")
+    )
+}
+"""What a profile's cluster knows beside Kubernetes' own kinds."""
 OUTSIDE: dict[str, dict[str, set[str]]] = {
     "prod": {"Secret": {"registry-credentials", "kubetune-tweets-keys", "kubetune-test-key"}},
     "all-features": {"Secret": {"topics-keys", "test-key", "tweets-tls"}, "ConfigMap": {"further-settings"}},
@@ -84,7 +90,7 @@ def text_of(profile: str, major: int = 3, kubernetes: str = HIGHEST, settings: t
         if os.environ.get("CI") or os.uname().sysname == "Linux" and os.uname().machine == "x86_64":
             pytest.fail(str(error))
         pytest.skip(f"{error} The chart's tests did not run.")
-    return template(values_of(profile), major=major, kubernetes=kubernetes, settings=settings)
+    return template(values_of(profile), major=major, kubernetes=kubernetes, settings=settings, extra=EXTRA.get(profile, ()))
 
 
 @cache
