@@ -47,19 +47,21 @@ class Health:
 
     Attributes:
         wanted: Workers that the archive asks for.
-        workers: Workers that are READY.
         golden: Whether the golden vectors were reproduced by the workers that run now.
         checked: Time (monotonic seconds) of the last reproduction; None: never.
         deaths: Workers that died since the start.
         problem: Why it is not ready, one sentence.
+        processes: Process number of each worker when it was last READY.
+        workers: Workers that are READY.
     """
 
     wanted: int = 1
-    workers: int = 0
     golden: bool = False
     checked: float | None = None
     deaths: int = 0
     problem: str = "the model is loading"
+    processes: dict[str, int] = field(default_factory=dict)
+    workers: int = 0
 
     @property
     def ready(self) -> bool:
@@ -71,6 +73,15 @@ class Health:
         if self.golden and self.workers < self.wanted:
             return f"{self.workers} of {self.wanted} workers are ready"
         return self.problem
+
+    def see(self, ready: Mapping[str, int]) -> None:
+        """Take up which workers are READY; one with another process number died and has to prove itself again."""
+        for worker, process in ready.items():
+            if self.processes.get(worker, process) != process:
+                self.deaths += 1
+                self.golden, self.problem = False, "a worker was started again and is not checked yet"
+        self.processes |= ready
+        self.workers = len(ready)
 
     def age(self) -> float:
         """Seconds since the golden vectors were reproduced; not a number: never."""
@@ -146,14 +157,14 @@ class Backend:
             if await self.workers():
                 return
 
-    async def workers(self) -> int:
-        """Workers that TorchServe calls READY now."""
+    async def workers(self) -> dict[str, int]:
+        """Process numbers of the workers that TorchServe calls READY now, by their ids."""
         found = await self._get(f"{self.management}/models/{self.model}")
         try:
-            described = json.loads(found) if found else []
-            return sum(worker["status"] == "READY" for model in described for worker in model["workers"])
+            described = [worker for model in json.loads(found or b"[]") for worker in model["workers"]]
+            return {str(worker["id"]): int(worker["pid"]) for worker in described if worker["status"] == "READY"}
         except (ValueError, KeyError, TypeError):
-            return 0
+            return {}
 
     async def lives(self) -> bool:
         """Whether java answers; `/ping` would condemn a server whose workers are only loading."""

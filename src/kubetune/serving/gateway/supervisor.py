@@ -96,7 +96,7 @@ async def supervise(options: Options) -> None:
         if options.digest:
             model = await asyncio.to_thread(start, options, scratch)
             gateway.backend = backend_of(model, options)
-            await become_ready(model, gateway.backend.health, options, stop)
+            await become_ready(model, gateway.backend, options, stop)
         await watch(model, gateway, stop)
         gateway.draining = True
         log.warning("draining: %d requests are in flight", gateway.in_flight.now)
@@ -151,7 +151,7 @@ def backend_of(model: Model, options: Options) -> Backend:
     )
 
 
-async def become_ready(model: Model, health: Health, options: Options, stop: asyncio.Event) -> None:
+async def become_ready(model: Model, backend: Backend, options: Options, stop: asyncio.Event) -> None:
     """Wait for workers and golden vectors; a signal ends the wait."""
     tail = LogTail(model.running.log)
     try:
@@ -159,8 +159,9 @@ async def become_ready(model: Model, health: Health, options: Options, stop: asy
     except InterruptedRunError:
         return
     finally:
-        health.deaths += tail.pump()
-    health.workers, health.golden, health.checked = health.wanted, True, time.monotonic()
+        tail.pump()
+    backend.health.see(await backend.workers())
+    backend.health.golden, backend.health.checked = True, time.monotonic()
     log.warning("archive %s is ready: its golden vectors are reproduced", model.running.digest[:12])
 
 
@@ -184,10 +185,8 @@ async def look(model: Model, backend: Backend, tail: "LogTail") -> None:
     health = backend.health
     if not await asyncio.to_thread(processes.alive, model.running.process):
         raise NotReadyError(f"TorchServe ended by itself: {server.last_words(model.running.log)}.")
-    if deaths := tail.pump():
-        health.deaths += deaths
-        health.golden, health.problem = False, "a worker was started again and its golden vectors are not checked yet"
-    health.workers = await backend.workers()
+    tail.pump()
+    health.see(await backend.workers())
     if health.workers >= health.wanted and (not health.golden or health.age() > GOLDEN_S):
         try:
             wrong = await asyncio.to_thread(server.reproduce, model.running, model.archive, model.golden)
@@ -203,14 +202,14 @@ async def look(model: Model, backend: Backend, tail: "LogTail") -> None:
 
 
 class LogTail:
-    """Copies what TorchServe writes to standard error, counts dead workers, and keeps the file small."""
+    """Copies what TorchServe writes to standard error, and keeps the file small."""
 
     def __init__(self, path: Path, *, skip: bool = False) -> None:
         self.path = path
         self._offset = path.stat().st_size if skip and path.exists() else 0
 
-    def pump(self) -> int:
-        """Copy what is new; returns how many workers died."""
+    def pump(self) -> None:
+        """Copy what is new."""
         try:
             with self.path.open("rb+") as file:
                 file.seek(self._offset)
@@ -220,11 +219,10 @@ class LogTail:
                     file.truncate(0)
                     self._offset = 0
         except OSError:
-            return 0
+            return
         if new:
             sys.stderr.buffer.write(new)
             sys.stderr.buffer.flush()
-        return new.count(server.DEATH.encode())
 
 
 def collect_orphans() -> None:

@@ -1,0 +1,166 @@
+"""Keys, limits, suspects and metrics, without a server."""
+
+import asyncio
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from kubetune.errors import ConfigError
+from kubetune.serving.gateway.keys import KeyRing, admit, new_key, parse_keys
+from kubetune.serving.gateway.limits import InFlight, RateLimit
+from kubetune.serving.gateway.metrics import Metrics
+from kubetune.serving.gateway.refusal import Refusal, with_id
+from kubetune.serving.gateway.suspects import BLOCKED_S, MOST, Lane, Suspects
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_new_key_opens_with_its_line_and_only_its_hash_is_in_it() -> None:
+    key, line = new_key("alice")
+    other, _ = new_key("alice")
+    assert key != other and len(key) >= 40
+    assert line == f"alice:{hashlib.sha256(key.encode()).hexdigest()}"
+    assert parse_keys(line)[0][0].name == "alice"
+    with pytest.raises(ConfigError, match="is not allowed"):
+        new_key("a:b")
+
+
+def test_lines_that_are_no_keys_open_nothing() -> None:
+    digest = "a" * 64
+    keys, wrong = parse_keys(
+        f"# comment\n\nalice:{digest}\nbob:{digest}:toy,tweets\nbob {digest}\neve:abc\n:{digest}\n"
+    )
+    assert [key.name for key in keys] == ["alice", "bob"]
+    assert keys[1].endpoints == ("toy", "tweets")
+    assert wrong == (5, 6, 7)
+
+
+def test_keys_are_admitted_revoked_and_scoped(tmp_path: Path) -> None:
+    clock, file = Clock(), tmp_path / "keys"
+    (alice, line), (bob, scoped) = new_key("alice"), new_key("bob")
+    file.write_text(f"{line}\n{scoped}:other\n")
+    ring = KeyRing(file, clock)
+    assert admit(ring, {"Authorization": f"Bearer {alice}"}, "toy") == "alice"
+    assert admit(ring, {"x-api-key": alice}, "toy") == "alice"
+    assert admit(ring, {"x-api-key": bob}, "other") == "bob"
+    for headers, status in (
+        ({}, 401),
+        ({"x-api-key": "wrong"}, 401),
+        ({"x-api-key": "\udcff\udcfe"}, 401),
+        ({"Authorization": f"Basic {alice}"}, 401),
+        ({"x-api-key": bob}, 403),
+    ):
+        with pytest.raises(Refusal) as caught:
+            admit(ring, headers, "toy")
+        assert caught.value.status == status
+    replacement = tmp_path / "next"
+    replacement.write_text(f"{scoped}\n")
+    replacement.replace(file)
+    clock.now += 2
+    with pytest.raises(Refusal, match="revoked"):
+        admit(ring, {"x-api-key": alice}, "toy")
+    assert admit(ring, {"x-api-key": bob}, "toy") == "bob"
+    file.unlink()
+    clock.now += 2
+    with pytest.raises(Refusal):
+        admit(ring, {"x-api-key": bob}, "toy")
+    assert admit(None, {}, "toy") == ""
+    with pytest.raises(ConfigError, match="does not exist"):
+        KeyRing(tmp_path / "nowhere")
+
+
+def test_the_rate_of_a_key_is_its_own() -> None:
+    clock = Clock()
+    rate = RateLimit(2.0, clock)
+    for _ in range(4):
+        rate.take("alice")
+    with pytest.raises(Refusal) as caught:
+        rate.take("alice")
+    assert caught.value.status == 429 and caught.value.headers["Retry-After"] == "1"
+    rate.take("bob")
+    clock.now += 0.5
+    rate.take("alice")
+    with pytest.raises(Refusal):
+        rate.take("alice")
+    for _ in range(1000):
+        RateLimit(0.0).take("anyone")
+
+
+def test_requests_in_flight_are_bounded() -> None:
+    bound = InFlight(1)
+    with bound.entered(), pytest.raises(Refusal) as caught, bound.entered():
+        pass
+    assert caught.value.status == 503 and caught.value.headers["Retry-After"]
+    with bound.entered():
+        assert bound.now == 1
+    assert bound.now == 0
+
+
+def test_a_suspect_is_blocked_only_where_a_worker_died_under_it_alone() -> None:
+    clock = Clock()
+    suspects = Suspects(clock)
+    assert not suspects.check("a")
+    suspects.died("a", alone=False)
+    suspects.died("b", alone=False)
+    assert suspects.check("a") and suspects.check("b")
+    suspects.answered("b")
+    assert not suspects.check("b")
+    suspects.died("a", alone=True)
+    with pytest.raises(Refusal, match="two workers") as caught:
+        suspects.check("a")
+    assert caught.value.status == 422 and suspects.blocked == 1
+    clock.now += BLOCKED_S
+    assert not suspects.check("a") and suspects.blocked == 0
+    for number in range(2 * MOST):
+        suspects.died(str(number), alone=True)
+    assert suspects.blocked == MOST
+
+
+def test_a_suspect_is_alone_and_the_others_wait() -> None:
+    async def scene() -> list[str]:
+        lane, told = Lane(), []
+
+        async def work(name: str, *, alone: bool) -> None:
+            async with lane.entered(alone=alone):
+                told.append(f"{name}+")
+                await asyncio.sleep(0.01)
+                told.append(f"{name}-")
+
+        await asyncio.gather(
+            work("a", alone=False), work("b", alone=False), work("S", alone=True), work("c", alone=False)
+        )
+        return told
+
+    told = asyncio.run(scene())
+    assert told.index("S-") == told.index("S+") + 1
+    assert set(told[:2]) == {"a+", "b+"} and told.index("c+") > told.index("S-")
+
+
+def test_metrics_are_cumulative_seconds_with_labels() -> None:
+    metrics = Metrics({"model": "toy", "archive": "abc"})
+    for seconds in (0.003, 0.005, 0.2, 99.0):
+        metrics.observe(200, seconds)
+    metrics.observe(503, 0.01)
+    text = metrics.render({"ready": ("Ready.", 1.0), "age": ("Age.", float("nan"))}, {})
+    labels = 'model="toy",archive="abc"'
+    assert f'kubetune_gateway_requests_total{{{labels},status="200"}} 4' in text
+    assert f'kubetune_gateway_request_seconds_bucket{{{labels},le="0.005"}} 2' in text
+    assert f'kubetune_gateway_request_seconds_bucket{{{labels},le="30.0"}} 4' in text
+    assert f'kubetune_gateway_request_seconds_bucket{{{labels},le="+Inf"}} 5' in text
+    assert f"kubetune_gateway_request_seconds_count{{{labels}}} 5" in text
+    assert f"kubetune_gateway_age{{{labels}}} nan" in text
+    assert all(line.startswith(("#", "kubetune_gateway_")) for line in text.splitlines())
+
+
+def test_every_error_gets_one_format() -> None:
+    ours = with_id(b'{"error": {"status": 400, "reason": "the body is empty"}}', 400, "7")
+    assert ours == b'{"error": {"status": 400, "reason": "the body is empty", "request_id": "7"}}'
+    theirs = with_id(b'{"code": 503, "type": "X", "message": "no worker"}', 503, "7")
+    assert theirs == b'{"error": {"status": 503, "reason": "no worker", "request_id": "7"}}'
+    assert b"gave no reason" in with_id(b"<html>", 500, "7")
