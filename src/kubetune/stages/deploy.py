@@ -7,7 +7,6 @@ from typing import Any
 from kubetune.contract import Context, Result
 from kubetune.errors import KubetuneError, NotReadyError
 from kubetune.serving.archive import archive_digest, read_archive
-from kubetune.serving.local_target import LocalTarget
 from kubetune.serving.target import Observed, Target
 
 READY_TIMEOUT_S = 180.0
@@ -30,11 +29,13 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
 
 
 def target_of(platform: Mapping[str, Any]) -> Target:
-    """Return the endpoint where the settings say that endpoints live."""
+    """Return the endpoint where the settings say that endpoints live; each kind needs libraries of its own image."""
     endpoint = str(platform["endpoint"])
     if platform.get("serving", "local") == "local":
+        from kubetune.serving.local_target import LocalTarget
+
         return LocalTarget(Path(platform["state_dir"]), endpoint, platform.get("port"))
-    from kubetune.serving.cluster_target import ClusterTarget  # the Kubernetes client is in one image only
+    from kubetune.serving.cluster_target import ClusterTarget
 
     return ClusterTarget(str(platform["serving_namespace"]), str(platform["serving_release"]), endpoint)
 
