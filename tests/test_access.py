@@ -1,0 +1,101 @@
+"""The store's policies as data: what follows from the table of stages, and the keys that users are given."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from kubetune.access import USERS, Access, policy, stage_access
+from kubetune.errors import ConfigError, StoreUnavailableError
+from kubetune.stages import BY_NAME, STAGES
+from kubetune.storage.base import S3Settings
+from kubetune.storage.users import Keys, bootstrap, bucket_of, read_keys
+
+
+def test_every_stage_has_a_user_and_no_stage_lists() -> None:
+    assert set(USERS) == {*BY_NAME, "serve", "housekeeping", "client"}
+    assert not [stage.name for stage in STAGES if USERS[stage.name].list]
+    assert [name for name, access in USERS.items() if access.delete] == ["train", "housekeeping"]
+    assert USERS["train"].delete == ("checkpoints/*",)
+    everything = [(name, pattern) for name, access in USERS.items() for pattern in (*access.get, *access.put)]
+    assert not [item for item in everything if item[1].startswith("*")]
+
+
+def test_a_new_row_of_the_table_gets_its_rights_from_what_it_declares() -> None:
+    row = replace(BY_NAME["package"], name="register", inputs=("archive",), outputs=("card",))
+    access = stage_access(row)
+    assert "runs/*/package/COMMIT.json" in access.get and "runs/*/ingest/COMMIT.json" in access.get
+    assert "keys/register/*.json" in access.put and "runs/*/register/*" in access.put
+    assert not [pattern for pattern in access.put if "train" in pattern or "endpoints" in pattern]
+    assert "blobs/sha256/*" not in stage_access(replace(row, outputs=(), effect=True)).put
+
+
+def test_a_policy_stays_below_the_stores_prefix() -> None:
+    document = policy(Access(get=("a/*",), list=("runs/",)), "bucket", "team/")
+    assert document["Statement"][0] == {
+        "Effect": "Allow",
+        "Action": ["s3:GetObject"],
+        "Resource": ["arn:aws:s3:::bucket/team/a/*"],
+    }
+    assert document["Statement"][1]["Condition"] == {"StringLike": {"s3:prefix": ["team/runs/*"]}}
+
+
+def test_the_command_prints_policies_for_other_servers() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "kubetune", "store", "policies", "--store", "s3://bucket/team"],
+        capture_output=True, text=True, check=True, env=dict(os.environ),
+    )  # fmt: skip
+    assert set(json.loads(done.stdout)) == set(USERS)
+    assert "arn:aws:s3:::bucket/team/checkpoints/*" in done.stdout
+
+
+@pytest.mark.parametrize("url", ["folder", "file:///x", "s3://", "s3://key:secret@bucket"])
+def test_only_a_bucket_has_users(url: str) -> None:
+    with pytest.raises(ConfigError, match="s3://bucket"):
+        bucket_of(url)
+
+
+def folder_of(root: Path, **pairs: tuple[str, str]) -> Path:
+    for user, words in pairs.items():
+        (root / user).mkdir()
+        for name, word in zip(("kubetune_s3_access_key", "kubetune_s3_secret_key"), words, strict=True):
+            (root / user / name).write_text(word)
+    return root
+
+
+def test_keys_are_read_from_mounted_files(tmp_path: Path) -> None:
+    folder_of(tmp_path, train=("a\n", "secret-of-a\n"), serve=("b", "secret-of-b"))
+    (tmp_path / "..data").mkdir()  # how a mounted Secret looks
+    keys = read_keys(tmp_path, {"train": None, "serve": None})
+    assert keys == {"train": Keys("a", "secret-of-a"), "serve": Keys("b", "secret-of-b")}
+    assert "secret" not in repr(keys)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "sentence"),
+    [
+        ({"train": ("a", "secret-of-a")}, "exactly train, serve are needed"),
+        ({"train": ("a", "secret-of-a"), "serve": ("b", "secret-of-b"), "x": ("c", "secret-of-c")}, "folders for"),
+        ({"train": ("a", "secret-of-a"), "serve": ("a", "secret-of-b")}, "share an access key"),
+        ({"train": ("a", "short"), "serve": ("b", "secret-of-b")}, "user train is too short"),
+        ({"train": ("", "secret-of-a"), "serve": ("b", "secret-of-b")}, "is empty"),
+    ],
+)
+def test_keys_that_would_limit_nobody_are_refused(
+    tmp_path: Path, pairs: dict[str, tuple[str, str]], sentence: str
+) -> None:
+    with pytest.raises(ConfigError, match=sentence) as caught:
+        read_keys(folder_of(tmp_path, **pairs), {"train": None, "serve": None})
+    assert "secret-of" not in str(caught.value)
+
+
+def test_bootstrap_needs_root_keys_and_a_server() -> None:
+    with pytest.raises(ConfigError, match="root keys are missing"):
+        list(bootstrap(None, "bucket", {}, {}))
+    away = S3Settings("http://127.0.0.1:9", "root", "root-secret", deadline=0.2)
+    with pytest.raises(StoreUnavailableError, match="did not answer inside"):
+        list(bootstrap(away, "bucket", {}, {}))
