@@ -125,7 +125,8 @@ TEXT
 demo() {
     eval "$(settings)"
     step "settings read"
-    "$KUBETUNE" submit "$RECIPE" | tee "$said"
+    "$KUBETUNE" submit "$RECIPE" >"$said"
+    cat "$said"
     run=$(sed -n 's/^run \([^ ]*\) .*/\1/p' "$said")
     "$KUBETUNE" follow "$run"
     step "run $run, from trigger to deployed"
