@@ -1,4 +1,4 @@
-"""Write the password file of Airflow's simple login from mounted Secrets, because Airflow opens that file for writing."""
+"""Write the password file of Airflow's simple login from mounted Secrets, since Airflow opens that file for writing."""
 
 import json
 import sys

@@ -109,6 +109,9 @@ postgresql+psycopg2://{{ $d.user | urlquery }}:{{ $password }}@{{ $host }}:{{ te
 - name: recipes
   configMap:
     name: {{ include "kubetune.recipesConfigMap" .root }}
+- name: scripts
+  configMap:
+    name: {{ include "kubetune.name" (dict "root" .root "part" "scripts") }}
 {{- with .values.extraVolumes }}
 {{ toYaml . }}
 {{- end }}
@@ -135,6 +138,9 @@ postgresql+psycopg2://{{ $d.user | urlquery }}:{{ $password }}@{{ $host }}:{{ te
 - name: recipes
   mountPath: /etc/kubetune/recipes
   readOnly: true
+- name: scripts
+  mountPath: /etc/kubetune/scripts
+  readOnly: true
 {{- with .values.extraVolumeMounts }}
 {{ toYaml . }}
 {{- end }}
@@ -148,7 +154,7 @@ postgresql+psycopg2://{{ $d.user | urlquery }}:{{ $password }}@{{ $host }}:{{ te
   {{- include "kubetune.airflow.image" .root | nindent 2 }}
   command: [sh, -c]
   args:
-    - airflow db check --retry {{ div (int .root.Values.airflow.migrate.waitSeconds) 3 }} --retry-delay 3 &&
+    - python /etc/kubetune/scripts/database.py wait {{ .root.Values.airflow.migrate.waitSeconds }} &&
       exec airflow db check-migrations --migration-wait-timeout={{ .root.Values.airflow.migrate.waitSeconds }}
   {{- include "kubetune.airflow.env" (dict "root" .root "jwt" false) | nindent 2 }}
   resources:

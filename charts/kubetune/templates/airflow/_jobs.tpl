@@ -51,7 +51,7 @@ template:
 
 {{/* kubetune.airflow.migrateSpec: waits for the database inside, as init containers do. Argument: $. */}}
 {{- define "kubetune.airflow.migrateSpec" -}}
-{{- $container := printf "command: [sh, -c]\nargs:\n  - airflow db check --retry %d --retry-delay 3 && exec airflow db migrate" (div (int .Values.airflow.migrate.waitSeconds) 3) -}}
+{{- $container := printf "command: [sh, -c]\nargs:\n  - python /etc/kubetune/scripts/database.py wait %d && exec airflow db migrate" (int .Values.airflow.migrate.waitSeconds) -}}
 {{- include "kubetune.airflow.jobSpec" (dict "root" . "part" "migrate" "container" $container "ids" (list "airflow" "database")) -}}
 {{- end -}}
 

@@ -11,7 +11,7 @@ How people log in: the simple manager's password file, or users in the database.
 {{- end -}}
 {{- end -}}
 
-{{/* kubetune.airflow.loginVolumes: entries of `volumes` with both users' Secrets and the script. Argument: $. */}}
+{{/* kubetune.airflow.loginVolumes: entries of `volumes` with both users' Secrets. Argument: $. */}}
 {{- define "kubetune.airflow.loginVolumes" -}}
 - name: login-secrets
   projected:
@@ -27,15 +27,11 @@ How people log in: the simple manager's password file, or users in the database.
           items:
             - {key: kubetune_airflow_user, path: trigger/username}
             - {key: kubetune_airflow_password, path: trigger/password}
-- name: scripts
-  configMap:
-    name: {{ include "kubetune.name" (dict "root" . "part" "scripts") }}
 {{- end -}}
 
 {{/* kubetune.airflow.loginMounts: entries of `volumeMounts` for them. Argument: $. */}}
 {{- define "kubetune.airflow.loginMounts" -}}
 - {name: login-secrets, mountPath: /run/secrets/login, readOnly: true}
-- {name: scripts, mountPath: /etc/kubetune/scripts, readOnly: true}
 {{- end -}}
 
 {{/* kubetune.airflow.passwordsContainer: init container that writes the simple manager's file, which it opens for
@@ -56,6 +52,7 @@ How people log in: the simple manager's password file, or users in the database.
   volumeMounts:
     {{- include "kubetune.container.tmpMount" (dict) | nindent 4 }}
     - {name: login, mountPath: /run/kubetune/login}
+    - {name: scripts, mountPath: /etc/kubetune/scripts, readOnly: true}
     {{- include "kubetune.airflow.loginMounts" . | nindent 4 }}
 {{- end -}}
 
