@@ -1,5 +1,6 @@
 """Shared fixtures: no stray settings, and a toy model and toy rows made once."""
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -9,6 +10,9 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import pytest
 
 import toys
+
+collect_ignore = [] if importlib.util.find_spec("airflow") else ["dags"]
+"""The DAGs are tested by `make test-dags`, in the environment that has Airflow."""
 
 
 @pytest.fixture(autouse=True)

@@ -59,7 +59,9 @@ def choose(store: Store, sweep: str, runs: Sequence[str]) -> Choice:
     recipes = {run: _recipe(store, run) for run in runs}
     metrics = {str(recipe["training"]["best_metric"]) for recipe in recipes.values()}
     if len(metrics) != 1:
-        raise ConfigError(f"The runs were judged by {', '.join(sorted(metrics)) or 'nothing'}: compare runs of one metric.")
+        raise ConfigError(
+            f"The runs were judged by {', '.join(sorted(metrics)) or 'nothing'}: compare runs of one metric."
+        )
     metric = metrics.pop()
     first = recipes[runs[0]]
     trials = [Trial(run, _value(store, run, metric), _changes(first, recipe)) for run, recipe in recipes.items()]

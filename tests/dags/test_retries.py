@@ -1,0 +1,145 @@
+"""What a pod's status means: which tries are worth making, and the one sentence that a person reads."""
+
+from datetime import timedelta
+from types import SimpleNamespace
+
+import pytest
+from airflow.providers.cncf.kubernetes.utils.pod_manager import PodNotFoundException
+from airflow.sdk import RetryAction
+from airflow.sdk.exceptions import AirflowException
+from kubernetes import client as k8s
+from kubernetes.client.exceptions import ApiException
+
+from kubetune.orchestration.retries import ExitCodePolicy
+
+FAILED = AirflowException("Pod toy-train-abc returned a failure.")
+
+
+def pod(code: int | None = None, message: str = "", **kinds: str) -> k8s.V1Pod:
+    """A pod as the API returns it: ended with a code, or not started."""
+    state = k8s.V1ContainerState()
+    if code is not None:
+        ended = k8s.V1ContainerStateTerminated(exit_code=code, message=message, reason=kinds.get("ended", "Error"))
+        state = k8s.V1ContainerState(terminated=ended)
+    if "waiting" in kinds:
+        state = k8s.V1ContainerState(waiting=k8s.V1ContainerStateWaiting(reason=kinds["waiting"], message=message))
+    base = k8s.V1ContainerStatus(name="base", state=state, image="i", image_id="", ready=False, restart_count=0)
+    conditions = []
+    if "condition" in kinds:
+        conditions = [k8s.V1PodCondition(type=kinds["condition"], status=kinds.get("status", "True"), message=message)]
+    status = k8s.V1PodStatus(
+        phase="Failed", reason=kinds.get("reason"), container_statuses=[base], conditions=conditions
+    )
+    return k8s.V1Pod(metadata=k8s.V1ObjectMeta(name="p", labels={"kubetune.io/stage": "train"}), status=status)
+
+
+def judged(found: k8s.V1Pod | None, exception: BaseException = FAILED, try_number: int = 1, where: str = "remote_pod"):
+    """The policy's decision and the XCom that it pushed."""
+    pushed: dict[str, str] = {}
+    context = {
+        "task": SimpleNamespace(**{"remote_pod": None, "pod": None, where: found}),
+        "ti": SimpleNamespace(xcom_push=lambda key, value: pushed.update({key: value})),
+    }
+    decision = ExitCodePolicy().evaluate(exception, try_number, 5, context)
+    assert pushed["reason"] == decision.reason
+    return decision
+
+
+SENTENCE = "Threshold missed: accuracy is 0.81, at least 0.9 is asked for."
+
+
+@pytest.mark.parametrize("where", ["remote_pod", "pod"])
+@pytest.mark.parametrize("code", [65, 77, 78])
+def test_what_cannot_be_cured_fails_at_once(code: int, where: str) -> None:
+    decision = judged(pod(code, SENTENCE), where=where)
+    assert decision.action == RetryAction.FAIL
+    assert SENTENCE in decision.reason
+
+
+@pytest.mark.parametrize("code", [69, 70])
+def test_what_may_be_a_moment_is_tried_once_more(code: int) -> None:
+    assert judged(pod(code, SENTENCE)).action == RetryAction.RETRY
+    assert judged(pod(code, SENTENCE), try_number=2).action == RetryAction.FAIL
+
+
+@pytest.mark.parametrize(
+    ("found", "exception"),
+    [
+        (pod(75, "Training was asked to stop."), FAILED),
+        (pod(137, reason="Evicted"), FAILED),
+        (pod(143, condition="DisruptionTarget"), FAILED),
+        (None, PodNotFoundException("gone")),
+    ],
+)
+@pytest.mark.parametrize("try_number", [1, 4])
+def test_what_was_interrupted_goes_on_soon(found: k8s.V1Pod | None, exception: BaseException, try_number: int) -> None:
+    decision = judged(found, exception, try_number)
+    assert decision.action == RetryAction.RETRY
+    assert decision.retry_delay <= timedelta(minutes=1)
+
+
+def test_out_of_memory_fails_with_advice() -> None:
+    decision = judged(pod(137, ended="OOMKilled"))
+    assert decision.action == RetryAction.FAIL
+    assert "resources.train.memory" in decision.reason
+
+
+def test_a_stage_that_ran_too_long_fails_although_it_could_resume() -> None:
+    decision = judged(pod(75, "stopped", reason="DeadlineExceeded"))
+    assert decision.action == RetryAction.FAIL
+    assert "timeout_minutes" in decision.reason
+
+
+def test_the_line_in_an_exception_counts_where_the_pod_is_gone() -> None:
+    decision = judged(None, AirflowException("Pod p returned a failure.\nexit=78 ConfigError: no such thing"))
+    assert decision.action == RetryAction.FAIL
+    assert "no such thing" in decision.reason
+
+
+def test_a_pod_that_succeeded_is_adopted_by_the_next_try() -> None:
+    assert judged(pod(0, ended="Completed")).retry_delay <= timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(("try_number", "minutes"), [(1, 5), (2, 10), (3, 20), (5, 60)])
+def test_what_has_no_name_waits_longer_each_time(try_number: int, minutes: int) -> None:
+    for found in (None, pod(1, "Traceback"), pod(137)):
+        decision = judged(found, AirflowException("connection refused"), try_number)
+        assert decision.action == RetryAction.RETRY
+        assert decision.retry_delay == timedelta(minutes=minutes)
+
+
+def test_a_pod_without_a_place_names_what_is_missing() -> None:
+    missing = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."
+    late = AirflowException("Pod took too long to be scheduled on the cluster, giving up. More than 21600s.")
+    decision = judged(pod(message=missing, condition="PodScheduled", status="False"), late)
+    assert decision.action == RetryAction.FAIL
+    assert missing in decision.reason
+
+
+@pytest.mark.parametrize(
+    ("waiting", "message", "action"),
+    [
+        ("ErrImagePull", "manifest for kubetune/train:0 not found", RetryAction.FAIL),
+        ("ImagePullBackOff", "pull access denied", RetryAction.FAIL),
+        ("InvalidImageName", "bad", RetryAction.FAIL),
+        ("ErrImagePull", "dial tcp: i/o problem", RetryAction.RETRY),
+    ],
+)
+def test_an_image_that_does_not_exist_fails_and_a_registry_that_is_away_does_not(
+    waiting: str, message: str, action: RetryAction
+) -> None:
+    error = AirflowException(f"Image cannot be pulled, unable to start: {waiting}\n{message}")
+    assert judged(pod(message=message, waiting=waiting), error).action == action
+
+
+def test_a_refused_pod_fails_but_a_full_quota_waits() -> None:
+    refused = ApiException(status=403, reason="Forbidden: violates PodSecurity restricted")
+    full = ApiException(status=403, reason="Forbidden: exceeded quota: gpus")
+    assert judged(None, refused).action == RetryAction.FAIL
+    assert judged(None, full).action == RetryAction.RETRY
+
+
+def test_long_and_dirty_text_is_one_line() -> None:
+    decision = judged(pod(77, "line\n" * 5000))
+    assert "\n" not in decision.reason
+    assert len(decision.reason) < 2100

@@ -1,0 +1,164 @@
+"""`finetune` from the first task to the last under Airflow's own runner; pods are local processes of the pipeline."""
+
+import copy
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from airflow_toys import connection_to, write_cluster
+from process_kubelet import Kubelet
+
+ROOT = Path(__file__).parents[2]
+KUBETUNE = ROOT / ".venv" / "bin" / "kubetune"
+RECIPE = """
+name: toy
+data:
+  source: {{kind: files, paths: {{all: {data}}}}}
+  splits: {{validation: 0.2, test: 0.3}}
+model: {{source: {{kind: path, path: {model}}}, max_length: 32}}
+training: {{epochs: 4, batch: 16, learning_rate: 5.0e-3, precision: fp32}}
+evaluation: {{bootstrap_samples: 100, refuse_collapsed: false}}
+"""
+
+
+class Cluster:
+    """A kubelet, a store in a folder, and the DAGs pointed at both."""
+
+    def __init__(self, folder: Path, dagbag, recipe: str) -> None:
+        self.folder, self.dagbag, self.recipe = folder, dagbag, recipe
+        self.kubelet = Kubelet(folder / "pods", [str(KUBETUNE)])
+
+    def run(self, dag_id: str, **conf: object) -> SimpleNamespace:
+        """Run a DAG to its end; return its state, and the state and the XComs of its tasks by task id."""
+        from airflow.models.xcom import XComModel
+        from airflow.utils.session import create_session
+
+        dag = self.dagbag.dags[dag_id]
+        params = copy.deepcopy(dag.params)  # `test` leaves what it was given in them
+        for task in dag.tasks:
+            quick = {"in_cluster": None, "poll_interval": 0.2, "startup_check_interval_seconds": 0.2}
+            quick |= {"logging_interval": None, "schedule_timeout_seconds": 3, "retries": 0}
+            if task.is_mapped:
+                task.partial_kwargs.update(quick)
+            elif hasattr(task, "pod_template_dict"):
+                vars(task).update(quick)
+        try:
+            done = dag.test(run_conf=conf, use_executor=False)
+        finally:
+            dag.params = params
+        with create_session() as session:
+            states = {(item.task_id, item.map_index): item.state for item in done.get_task_instances(session=session)}
+            rows = session.query(XComModel).filter(XComModel.run_id == done.run_id, XComModel.dag_id == dag_id)
+            answers = {(row.task_id, row.key): XComModel.deserialize_value(row) for row in rows}
+        return SimpleNamespace(state=done.state, tasks=states, xcoms=answers)
+
+
+@pytest.fixture(scope="module")
+def cluster_of_processes(
+    tmp_path_factory: pytest.TempPathFactory, dagbag, toys_on_disk: dict[str, str], metadata_database: None
+) -> Iterator[Cluster]:
+    folder = tmp_path_factory.mktemp("cluster")
+    cluster = Cluster(folder, dagbag, RECIPE.format(**toys_on_disk))
+    yield cluster
+    cluster.kubelet.close()
+    environment = {**os.environ, "KUBETUNE_STORE": str(folder / "store"), "KUBETUNE_STATE_DIR": str(folder / "state")}
+    subprocess.run([KUBETUNE, "stop", "toy"], env=environment, check=False, capture_output=True)
+
+
+@pytest.fixture
+def processes(cluster_of_processes: Cluster, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    folder, kubelet = cluster_of_processes.folder, cluster_of_processes.kubelet
+    monkeypatch.setenv("AIRFLOW_CONN_KUBERNETES_DEFAULT", connection_to(kubelet.url))
+    store = {"url": str(folder / "store"), "endpoint": ""}
+    here = {"KUBETUNE_SERVING": "local", "KUBETUNE_STATE_DIR": str(folder / "state"), "KUBETUNE_SECRETS": ""}
+    write_cluster(folder, monkeypatch, store=store, environment={"default": here})
+    kubelet.created.clear()
+    return cluster_of_processes
+
+
+def stages_of(cluster: Cluster) -> set[str]:
+    return {pod.labels["kubetune.io/stage"] for pod in cluster.kubelet.created}
+
+
+def test_a_run_goes_from_rows_to_a_served_model(processes: Cluster) -> None:
+    done = processes.run("finetune", recipe=processes.recipe, run="first")
+    assert done.state == "success", done
+    stages = [pod.labels["kubetune.io/stage"] for pod in processes.kubelet.created]
+    assert sorted(stages) == sorted(["ingest", "fetch", "prepare", "train", "evaluate", "package", "deploy"])
+    assert all(pod.document["status"]["phase"] == "Succeeded" for pod in processes.kubelet.created)
+    assert done.xcoms["resolve", "run"] == "first"
+
+
+def test_a_missed_threshold_ends_the_run_with_its_sentence(processes: Cluster) -> None:
+    bar = "evaluation.thresholds=[{metric: accuracy, at_least: 1.1}]"
+    done = processes.run("finetune", recipe=processes.recipe, overrides=[bar], run="second")
+    assert done.state == "failed"
+    assert done.tasks["evaluate", -1] == "failed"
+    assert done.tasks["package", -1] == done.tasks["deploy", -1] == "upstream_failed"
+    assert re.match(r"refused by a gate: .*accuracy.*1\.1", done.xcoms["evaluate", "reason"])
+    assert stages_of(processes) == {"ingest", "fetch", "prepare", "train", "evaluate"}
+    logs = {pod.labels["kubetune.io/stage"]: pod.log.read_text() for pod in processes.kubelet.created}
+    assert "train:" not in logs["train"], "the training of the first run is adopted"
+
+
+@pytest.mark.parametrize(
+    ("conf", "sentence"),
+    [
+        ({"recipe": "twets"}, r"did you mean 'tweets'\?"),
+        ({"recipe": "tweets", "overrides": ["training.epocs=1"]}, r"did you mean `epochs`\?"),
+        ({"recipe": "tweets", "epochs": 3}, r"`epochs` is not a known key"),
+        ({"recipe": "tweets", "run": "one"}, r"cluster.yaml cannot be read"),
+    ],
+)
+def test_a_bad_request_fails_at_once_with_the_sentence(
+    processes: Cluster, conf: dict[str, object], sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if conf.get("run"):
+        monkeypatch.setenv("KUBETUNE_CLUSTER_FILE", "/nowhere/cluster.yaml")
+    done = processes.run("finetune", **conf)
+    assert done.state == "failed"
+    assert done.tasks["resolve", -1] == "failed"
+    assert re.search(sentence, done.xcoms["resolve", "reason"])
+    assert not processes.kubelet.created
+
+
+def test_a_pod_without_a_place_fails_with_the_schedulers_sentence(processes: Cluster) -> None:
+    message = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
+    processes.kubelet.unschedulable["ingest"] = message
+    try:
+        done = processes.run("finetune", recipe=processes.recipe, run="third")
+    finally:
+        processes.kubelet.unschedulable.clear()
+    assert done.tasks["ingest", -1] == "failed"
+    assert done.xcoms["ingest", "reason"] == f"the pod found no place: {message}"
+
+
+def test_a_sweep_opens_the_test_rows_for_its_winner_alone(processes: Cluster) -> None:
+    grid = {"training.learning_rate": [1.0e-6, 5.0e-3]}
+    done = processes.run("finetune_many", recipes=[processes.recipe], grid=grid, sweep="sweep")
+    assert done.state == "success", done
+    pods = [(pod.labels["kubetune.io/stage"], pod.labels["kubetune.io/run"]) for pod in processes.kubelet.created]
+    assert sorted(pods) == sorted(
+        [
+            ("ingest", "sweep-1"),
+            ("fetch", "sweep-1"),
+            ("prepare", "sweep-1"),
+            ("train", "sweep-1"),
+            ("train", "sweep-2"),
+            ("evaluate", "sweep"),
+            ("evaluate", "sweep"),
+            ("package", "sweep"),
+            ("deploy", "sweep"),
+        ]
+    )
+    answer = done.xcoms["choose", "answer"]
+    assert answer["winner"] == "sweep-2"
+    assert answer["trials"]["sweep-2"] > answer["trials"]["sweep-1"]
+    runs = processes.folder / "store" / "runs"
+    assert (runs / "sweep-2" / "evaluate" / "COMMIT.json").is_file()
+    assert not (runs / "sweep-1" / "evaluate").exists()
