@@ -58,7 +58,7 @@ stop: install ## stop the demo's server
 	@$(BIN)/kubetune stop $(DEMO)
 
 test: install-dev ## the default tier: no network, no Docker, no GPU
-	$(BIN)/pytest -m "not s3" --numprocesses 2 --dist loadfile
+	$(BIN)/pytest -m "not s3 and not cluster" --numprocesses 2 --dist loadfile
 	@$(MAKE) --no-print-directory test-dags
 
 test-dags: install-airflow ## the DAGs in Airflow's environment, a whole run with local processes for pods

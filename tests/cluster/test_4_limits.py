@@ -1,0 +1,144 @@
+"""What pods may reach, what accounts may do, and how GPUs are asked for."""
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import yaml
+
+from cluster_world import Cluster, wait
+from kubetune.config.cluster import ClusterSettings
+from kubetune.config.load import load_recipe
+from kubetune.orchestration.pods import run_pods
+
+REACH = (
+    "import socket,sys\n"
+    "for target in sys.argv[1:]:\n"
+    "    host,port=target.rsplit(':',1)\n"
+    "    try: socket.create_connection((host,int(port)),3).close(); print(target,'open')\n"
+    "    except OSError: print(target,'closed')\n"
+)
+
+
+@pytest.fixture(scope="module")
+def settings(cluster: Cluster) -> ClusterSettings:
+    """What the chart tells Airflow."""
+    text = cluster.get("configmap", f"{cluster.release}-cluster")["data"]["cluster.yaml"]
+    return ClusterSettings.model_validate(yaml.safe_load(text))
+
+
+@contextmanager
+def outside() -> Iterator[int]:
+    """A listener on this machine, which to the cluster is the world outside; yields its port."""
+    with socket.create_server(("0.0.0.0", 0)) as server:
+        threading.Thread(target=accept, args=(server,), daemon=True).start()
+        yield server.getsockname()[1]
+
+
+def accept(server: socket.socket) -> None:
+    """Take connections until the listener is closed."""
+    while True:
+        try:
+            server.accept()[0].close()
+        except OSError:
+            return
+
+
+def gateway(cluster: Cluster) -> str:
+    """This machine's address as nodes see it."""
+    return cluster.node("sh", "-c", "ip route show default").split()[2]
+
+
+def launch(cluster: Cluster, pod: dict[str, Any], name: str) -> None:
+    """Create a pod anew."""
+    cluster.kubectl("delete", "pod", name, "--ignore-not-found", "--wait=true")
+    pod["metadata"]["name"] = name
+    cluster.kubectl("create", "--filename", "-", text=json.dumps(pod))
+
+
+@pytest.mark.parametrize("stage", ["ingest", "fetch", "prepare", "train", "evaluate", "package", "deploy"])
+def test_no_stage_but_ingest_and_fetch_reaches_out(cluster: Cluster, settings: ClusterSettings, stage: str) -> None:
+    """The real pod of each stage, with a program in it that tries; the store is open to all of them."""
+    pod = run_pods(load_recipe("tweets"), "reach", None, settings)[stage]
+    with outside() as port:
+        targets = [f"{gateway(cluster)}:{port}", f"{cluster.release}-object-store:9000", "10.96.0.1:443"]
+        container = pod["spec"]["containers"][0]
+        container |= {"command": ["python", "-c", REACH], "args": targets, "image": settings.images.reference("deploy")}
+        launch(cluster, pod, f"reach-{stage}")
+        done = ("Succeeded", "Failed")
+        wait(lambda: cluster.get("pod", f"reach-{stage}")["status"]["phase"] in done, f"the end of reach-{stage}", 120)
+        said = dict(line.rsplit(" ", 1) for line in cluster.log(f"reach-{stage}").splitlines())
+    cluster.kubectl("delete", "pod", f"reach-{stage}", "--wait=false")
+    assert said[targets[0]] == ("open" if stage in {"ingest", "fetch"} else "closed")
+    assert said[targets[1]] == "open"
+    assert said[targets[2]] == ("open" if stage == "deploy" else "closed")
+
+
+ALLOWED = {
+    "deploy": {("get", "deployments.apps/kubetune-serve-tweets"), ("patch", "deployments.apps/kubetune-serve-tweets"),
+        ("list", "pods")},
+    "stage": set(),
+    "scheduler": {("create", "pods"), ("list", "pods"), ("delete", "pods"), ("patch", "pods"), ("list", "events"),
+        ("get", "pods/log")},
+    "triggerer": {("create", "pods"), ("list", "pods"), ("delete", "pods"), ("patch", "pods"), ("list", "events"),
+        ("get", "pods/log")},
+}  # fmt: skip
+ASKED = [
+    (verb, kind)
+    for kind in ("pods", "secrets", "deployments.apps/kubetune-serve-tweets", "deployments.apps/kubetune-api-server",
+        "events", "pods/log", "pods/exec", "roles", "configmaps")
+    for verb in ("get", "list", "create", "patch", "delete")
+    if (verb, kind) not in {("get", "pods"), ("get", "events")}
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("account", sorted(ALLOWED))
+def test_accounts_may_do_what_they_must_and_nothing_else(cluster: Cluster, account: str) -> None:
+    user = f"system:serviceaccount:{cluster.namespace}:{cluster.release}-{account}"
+    may = {
+        (verb, kind)
+        for verb, kind in ASKED
+        if cluster.kubectl("auth", "can-i", verb, *resource(kind), f"--as={user}", check=False).strip() == "yes"
+    }
+    assert may == ALLOWED[account]
+
+
+def resource(kind: str) -> list[str]:
+    """`pods/log` is a subresource, `deployments.apps/name` an object."""
+    name, _, part = kind.partition("/")
+    return [name, f"--subresource={part}"] if name == "pods" and part else [kind]
+
+
+def capacity(cluster: Cluster, gpus: int) -> None:
+    """Let the node offer GPUs that it does not have."""
+    operation = {"op": "add", "path": "/status/capacity/nvidia.com~1gpu", "value": str(gpus)}
+    node = f"{cluster.name}-control-plane"
+    cluster.kubectl("patch", "node", node, "--subresource=status", "--type=json", "--patch", json.dumps([operation]))
+
+
+def test_a_training_on_gpus_waits_for_them_with_a_clear_reason(cluster: Cluster, settings: ClusterSettings) -> None:
+    pod = run_pods(load_recipe("tweets", ["resources.train.gpus=2"]), "gpu", None, settings)["train"]
+    capacity(cluster, 0)
+    launch(cluster, pod, "gpu")
+    condition = wait(lambda: unscheduled(cluster.get("pod", "gpu")), "the scheduler's word", 60)
+    assert "Insufficient nvidia.com/gpu" in condition
+    capacity(cluster, 2)
+    try:
+        wait(lambda: cluster.get("pod", "gpu")["spec"].get("nodeName"), "a node with GPUs", 120)
+    finally:
+        cluster.kubectl("delete", "pod", "gpu", "--wait=true")
+        capacity(cluster, 0)
+
+
+def unscheduled(pod: dict[str, Any]) -> str:
+    """Why a pod has no node; empty if it has one."""
+    conditions = pod["status"].get("conditions", [])
+    return next((item.get("message", "") for item in conditions if item["type"] == "PodScheduled"), "")
+
+
+def test_helm_test_passes(cluster: Cluster) -> None:
+    cluster.helm("test", cluster.release, "--timeout", "10m")

@@ -1,0 +1,47 @@
+"""Upgrades change nothing that they need not; what is uninstalled comes back with its data."""
+
+from cluster_world import Cluster, wait
+
+
+def test_two_upgrades_change_no_secret_and_no_endpoint(cluster: Cluster) -> None:
+    def state() -> tuple[object, ...]:
+        secrets = {
+            item["metadata"]["name"]: item.get("data")
+            for item in cluster.get("secrets")["items"]
+            if "helm" not in item["type"]
+        }
+        pods = sorted(item["metadata"]["uid"] for item in cluster.ready_pods())
+        return secrets, pods, cluster.served()
+
+    before = state()
+    for _ in range(2):
+        cluster.upgrade()
+        assert state() == before
+    assert cluster.predict()[0] == 200
+
+
+def test_uninstalling_leaves_data_and_keys_and_installing_again_serves_the_same(cluster: Cluster) -> None:
+    served, root = cluster.served(), cluster.secret(f"{cluster.release}-object-store-root", "root_password")
+    cluster.helm("uninstall", cluster.release, "--wait", "--timeout", "5m")
+    selector = f"app.kubernetes.io/instance={cluster.release}"
+    kinds = (
+        "deployments,statefulsets,services,configmaps,serviceaccounts,roles,rolebindings,jobs,cronjobs,networkpolicies"
+    )
+    wait(
+        lambda: not cluster.get("pods", "--selector", f"{selector},app.kubernetes.io/component!=stage")["items"],
+        "the end of its pods",
+    )
+    left = [
+        f"{item['kind']}/{item['metadata']['name']}" for item in cluster.get(kinds, "--selector", selector)["items"]
+    ]
+    assert left == []
+    assert cluster.get("persistentvolumeclaims", "--selector", selector)["items"]
+    assert cluster.secret(f"{cluster.release}-object-store-root", "root_password") == root
+    cluster.upgrade()
+    cluster.forget_settings()
+    assert cluster.secret(f"{cluster.release}-object-store-root", "root_password") == root
+    assert set(cluster.show("tweets-1")["stages"]) >= {"train", "package"}
+    cluster.submit("tweets", "tweets-3")
+    cluster.complete("tweets-3")
+    assert cluster.predict()[0] == 200
+    assert cluster.served() != served or served is not None
