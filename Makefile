@@ -89,7 +89,7 @@ images-report: ## their sizes, and what is stored once
 	@$(PYTHON) images/build.py report
 
 kind-up: ## a kind cluster with kubetune in it: images built and put in, chart installed, addresses printed
-	@images/kind.sh up
+	@PYTHON="$(PYTHON)" images/kind.sh up
 
 kind-demo: install ## submit recipe tweets to it, follow the run, ask its endpoint
 	@images/kind.sh demo
