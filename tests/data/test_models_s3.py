@@ -143,7 +143,7 @@ def test_an_address_that_is_none_is_found_in_the_recipe(url: str) -> None:
 
 
 def test_a_server_that_is_away_is_asked_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kubetune.data.models.s3.RETRIES", False)
+    monkeypatch.setattr("kubetune.data.s3_client.RETRIES", False)
     platform = {"s3": S3Settings("http://127.0.0.1:9", "someone", "something")}
     with pytest.raises(TemporaryError, match=r"does not answer .* run the same command again") as caught:
         identify(S3Model(url="s3://bucket/models"), platform)

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import urllib3
 from minio import Minio
@@ -15,10 +14,10 @@ from minio.error import InvalidResponseError, S3Error, ServerError
 from kubetune.data.models.files import Checkpoint, is_read, needed_names, shard_names
 from kubetune.data.models.freeze import freeze
 from kubetune.data.models.licence import card_licence
+from kubetune.data.s3_client import s3_client
 from kubetune.errors import ConfigError, DataError, TemporaryError
 
 PIECE = 1 << 20
-RETRIES = urllib3.Retry(total=4, backoff_factor=0.2, status_forcelist=(408, 429, 500, 502, 503, 504))
 REPEATABLE = frozenset({"InternalError", "RequestTimeout", "ServiceUnavailable", "SlowDown"})
 
 
@@ -84,30 +83,7 @@ def fetch(
 
 
 def _place(source: Any, platform: Mapping[str, Any]) -> Place:
-    settings: Any = platform.get("s3")
-    if settings is None:
-        raise ConfigError(
-            f"model.source.url {source.url!r:.200} needs an S3 server: set KUBETUNE_S3_ENDPOINT, "
-            "KUBETUNE_S3_ACCESS_KEY and KUBETUNE_S3_SECRET_KEY."
-        )
-    server = urlsplit(settings.endpoint)
-    if server.scheme not in {"http", "https"} or not server.netloc or server.path not in {"", "/"}:
-        raise ConfigError(f"{settings.endpoint!r} is no address of an S3 server: use http(s)://host[:port].")
-    pool = urllib3.PoolManager(
-        timeout=urllib3.Timeout(connect=5.0, read=30.0),
-        retries=RETRIES,
-        cert_reqs="CERT_REQUIRED",
-        ca_certs=str(settings.ca_bundle) if settings.ca_bundle else None,  # None: the system's
-    )
-    client = Minio(
-        server.netloc,
-        access_key=settings.access_key,
-        secret_key=settings.secret_key,
-        session_token=settings.session_token,
-        secure=server.scheme == "https",
-        region=settings.region,
-        http_client=pool,
-    )
+    client = s3_client(platform.get("s3"), f"model.source.url {source.url!r:.200}")
     bucket, _, prefix = source.url.removeprefix("s3://").partition("/")
     prefix = prefix.strip("/")
     return Place(client, source.url, bucket, f"{prefix}/" if prefix else "")

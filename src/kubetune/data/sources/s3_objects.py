@@ -3,16 +3,13 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import Any
 
 import urllib3
 
+from kubetune.data.s3_client import s3_client
 from kubetune.data.sources.base import CHUNK
 from kubetune.errors import ConfigError, DataError, TemporaryError
-
-if TYPE_CHECKING:
-    from minio import Minio
 
 ABSENT = {"NoSuchKey", "NoSuchBucket", "NoSuchVersion"}
 FORBIDDEN = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken"}
@@ -28,7 +25,7 @@ def identity(address: str, platform: Mapping[str, Any]) -> list[str]:
     """
     bucket, key = _split(address)
     with _errors(address):
-        found = _client(platform).stat_object(bucket, key)
+        found = s3_client(platform.get("s3"), "An s3:// source").stat_object(bucket, key)
     version = found.version_id if found.version_id not in {None, "null"} else None
     return [Path(key).name, version or f"etag:{found.etag}"]
 
@@ -38,7 +35,7 @@ def download(address: str, platform: Mapping[str, Any], folder: Path) -> Path:
     bucket, key = _split(address)
     path = folder / Path(key).name
     with _errors(address):
-        client = _client(platform)
+        client = s3_client(platform.get("s3"), "An s3:// source")
         found = client.stat_object(bucket, key)
         response = client.get_object(
             bucket, key, version_id=found.version_id, request_headers={"If-Match": f'"{found.etag}"'}
@@ -59,33 +56,6 @@ def _split(address: str) -> tuple[str, str]:
     if not bucket or not key or key.endswith("/"):
         raise ConfigError(f"{address:.200} names no object: allowed is s3://bucket/key, one object each.")
     return bucket, key
-
-
-def _client(platform: Mapping[str, Any]) -> "Minio":
-    from minio import Minio
-
-    settings = platform.get("s3")
-    if settings is None:
-        raise ConfigError(
-            "An s3:// source needs a server and credentials: set KUBETUNE_S3_ENDPOINT, KUBETUNE_S3_ACCESS_KEY and "
-            "KUBETUNE_S3_SECRET_KEY."
-        )
-    pool = urllib3.PoolManager(
-        timeout=urllib3.Timeout(connect=settings.connect_timeout, read=settings.read_timeout),
-        retries=urllib3.Retry(total=4, backoff_factor=0.2, status_forcelist=[500, 502, 503, 504]),
-        cert_reqs="CERT_REQUIRED",
-        ca_certs=str(settings.ca_bundle) if settings.ca_bundle else None,  # None: the system's
-    )
-    where = urlsplit(settings.endpoint)
-    return Minio(
-        endpoint=where.netloc,
-        access_key=settings.access_key,
-        secret_key=settings.secret_key,
-        session_token=settings.session_token,
-        secure=where.scheme == "https",
-        region=settings.region,
-        http_client=pool,
-    )
 
 
 @contextmanager
