@@ -4,13 +4,13 @@
 """
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from loopback import QuietHandler, serving
 
 
 @dataclass(frozen=True)
@@ -121,32 +121,14 @@ def running_airflow() -> Iterator[tuple[FakeAirflow, str]]:
     """Run it on a free loopback port; yields it and its address."""
     airflow = FakeAirflow()
 
-    class Handler(BaseHTTPRequestHandler):
-        def handle_any(self) -> None:
+    class Handler(QuietHandler):
+        def answer(self) -> None:
             parts = urlsplit(self.path)
-            length = int(self.headers.get("Content-Length") or 0)
-            body = json.loads(self.rfile.read(length)) if length else None
+            body = json.loads(self.body() or b"null")
             token = self.headers.get("Authorization", "").removeprefix("Bearer ")
             airflow.requests.append((self.command, parts.path))
             status, value = airflow.answer(self.command, parts.path, parse_qs(parts.query), body, token)
-            raw = json.dumps(value).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(raw)))
-            self.end_headers()
-            self.wfile.write(raw)
+            self.send(status, json.dumps(value).encode(), Content_Type="application/json")
 
-        do_GET = do_POST = do_PATCH = handle_any
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
-        yield airflow, f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving(Handler) as url:
+        yield airflow, url

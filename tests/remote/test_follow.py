@@ -1,10 +1,14 @@
 """`kubetune follow`, `logs` and `cancel`: what is shown, and which exit code says what the run came to."""
 
+import io
 from collections.abc import Callable
 
 import pytest
+from rich.console import Console
 
 from airflow_server import Done, FakeAirflow
+from kubetune.cli.stages_display import Bars
+from kubetune.remote.watch import StageView, Step
 
 Kubetune = Callable[..., Done]
 
@@ -188,3 +192,17 @@ def test_cancel_says_what_happened_and_follow_knows(airflow: FakeAirflow, kubetu
     followed = kubetune("follow", "toy-1")
     assert followed.code == 75 and "cancelled with `kubetune cancel` by admin" in followed.last
     assert "over already (failed)" in kubetune("cancel", "toy-1").out
+
+
+def test_a_terminal_gets_a_bar_a_stage() -> None:
+    screen = io.StringIO()
+    bars = Bars(Console(file=screen, force_terminal=True, width=120))
+    step = Step("training", 12, 40, "loss 0.41 [x]")
+    bars.show([StageView("ingest", "success", 1, 2.5), StageView("train", "running", 2, step=step)])
+    bars.show([StageView("ingest", "success", 1, 2.5), StageView("train", "failed", 2, 9.0, "bad data")])
+    bars.close()
+    shown = screen.getvalue()
+    assert "running, try 2  training 12/40  loss 0.41 [x]" in shown
+    last = [line for line in shown.splitlines() if "train" in line][-1]
+    assert "failed" in last
+    assert "done" in shown

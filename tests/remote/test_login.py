@@ -3,10 +3,8 @@
 import json
 import os
 import stat
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from kubetune.config.settings import load_settings, user_file
 from kubetune.errors import ConfigError
 from kubetune.remote.endpoint import url_of
 from kubetune.remote.http import Way, request
+from loopback import QuietHandler, serving
 from s3_server import S3Server, make_bucket, running_moto
 
 Kubetune = Callable[..., Done]
@@ -33,34 +32,17 @@ def answering(answer: Callable[[str, dict[str, str], Any], tuple[int, Any]]) -> 
     """An HTTP server; yields its address and what it was asked."""
     asked: list[Any] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def handle_any(self) -> None:
-            length = int(self.headers.get("Content-Length") or 0)
-            body = json.loads(self.rfile.read(length)) if length else None
+    class Handler(QuietHandler):
+        def answer(self) -> None:
+            body = json.loads(self.body() or b"null")
             asked.append((self.path, dict(self.headers), body))
             status, value = answer(self.path, dict(self.headers), body)
-            raw = json.dumps(value).encode()
-            self.send_response(status)
-            if 300 <= status < 400:
-                self.send_header("Location", "http://127.0.0.1:1/")
-            self.send_header("Content-Length", str(len(raw)))
-            self.end_headers()
-            self.wfile.write(raw)
+            self.send(
+                status, json.dumps(value).encode(), **({"Location": "http://127.0.0.1:1/"} if status == 302 else {})
+            )
 
-        do_GET = do_POST = handle_any
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", asked
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving(Handler) as url:
+        yield url, asked
 
 
 def test_one_block_opens_the_cluster_and_is_its_owners_alone(
@@ -204,28 +186,13 @@ def test_a_private_authority_is_needed_and_honoured(tmp_path: Path) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Length", "2")
-            self.end_headers()
-            self.wfile.write(b"{}")
+    class Handler(QuietHandler):
+        def answer(self) -> None:
+            self.send(200, b"{}")
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
-        url = f"https://localhost:{server.server_port}/"
+    with serving(Handler, context) as url:
         with pytest.raises(ConfigError, match="KUBETUNE_CA_BUNDLE"):
             request(Way(), "GET", url)
         assert request(Way(ca_bundle=tmp_path / "cert.pem"), "GET", url).status == 200
         with pytest.raises(ConfigError, match="no PEM file"):
             request(Way(ca_bundle=tmp_path / "nothing.pem"), "GET", url)
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

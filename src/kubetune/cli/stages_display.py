@@ -48,13 +48,13 @@ class Lines:
 class Bars:
     """A bar a stage, for a person who looks at a terminal."""
 
-    def __init__(self) -> None:
+    def __init__(self, console: Console) -> None:
         self._bars = Progress(
             TextColumn("{task.description:<10}"),
             BarColumn(bar_width=30),
             TextColumn("{task.fields[state]}", markup=False),
             TimeElapsedColumn(),
-            console=Console(),
+            console=console,
         )
         self._rows: dict[str, TaskID] = {}
         self._bars.start()
@@ -82,7 +82,7 @@ class Bars:
 
 def display() -> Display:
     """Return bars where a person can see them move."""
-    return Bars() if sys.stdout.isatty() else Lines()
+    return Bars(Console()) if sys.stdout.isatty() else Lines()
 
 
 def line_of(view: StageView) -> str:
