@@ -5,7 +5,7 @@ import time
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from kubetune.cli.common import say
 from kubetune.remote.watch import StageView, Step
@@ -53,7 +53,6 @@ class Bars:
             TextColumn("{task.description:<10}"),
             BarColumn(bar_width=30),
             TextColumn("{task.fields[state]}", markup=False),
-            TimeElapsedColumn(),
             console=console,
         )
         self._rows: dict[str, TaskID] = {}
@@ -70,7 +69,7 @@ class Bars:
                 total, done = (view.step.total, view.step.done) if view.step else (None, 0)
                 self._bars.update(row, total=total, completed=done, state=state_of(view))
             elif view.seconds is not None:
-                self._bars.update(row, total=1, completed=1, state=state_of(view))
+                self._bars.update(row, total=1, completed=1, state=f"{state_of(view)}  {view.seconds:.1f} s")
                 self._bars.stop_task(row)
             else:
                 self._bars.update(row, state=state_of(view))
