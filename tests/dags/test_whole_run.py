@@ -1,6 +1,6 @@
 """`finetune` from the first task to the last under Airflow's own runner; pods are local processes of the pipeline."""
 
-import copy
+import json
 import os
 import re
 import subprocess
@@ -17,11 +17,12 @@ ROOT = Path(__file__).parents[2]
 KUBETUNE = ROOT / ".venv" / "bin" / "kubetune"
 RECIPE = """
 name: toy
+description: "{{{{ no.template }}}} and $(NO_VARIABLE)"
 data:
   source: {{kind: files, paths: {{all: {data}}}}}
   splits: {{validation: 0.2, test: 0.3}}
 model: {{source: {{kind: path, path: {model}}}, max_length: 32}}
-training: {{epochs: 4, batch: 16, learning_rate: 5.0e-3, precision: fp32}}
+training: {{epochs: 4, batch: 16, learning_rate: 5.0e-3, precision: fp32, best_metric: loss}}
 evaluation: {{bootstrap_samples: 100, refuse_collapsed: false}}
 """
 
@@ -29,17 +30,17 @@ evaluation: {{bootstrap_samples: 100, refuse_collapsed: false}}
 class Cluster:
     """A kubelet, a store in a folder, and the DAGs pointed at both."""
 
-    def __init__(self, folder: Path, dagbag, recipe: str) -> None:
-        self.folder, self.dagbag, self.recipe = folder, dagbag, recipe
+    def __init__(self, folder: Path, recipe: str) -> None:
+        self.folder, self.recipe = folder, recipe
         self.kubelet = Kubelet(folder / "pods", [str(KUBETUNE)])
 
     def run(self, dag_id: str, **conf: object) -> SimpleNamespace:
         """Run a DAG to its end; return its state, and the state and the XComs of its tasks by task id."""
+        from airflow.dag_processing.dagbag import DagBag
         from airflow.models.xcom import XComModel
         from airflow.utils.session import create_session
 
-        dag = self.dagbag.dags[dag_id]
-        params = copy.deepcopy(dag.params)  # `test` leaves what it was given in them
+        dag = DagBag(str(ROOT / "dags" / f"{dag_id}.py")).dags[dag_id]  # afresh: `test` leaves its conf in the params
         for task in dag.tasks:
             quick = {"in_cluster": None, "poll_interval": 0.2, "startup_check_interval_seconds": 0.2}
             quick |= {"logging_interval": None, "schedule_timeout_seconds": 3, "retries": 0}
@@ -47,10 +48,7 @@ class Cluster:
                 task.partial_kwargs.update(quick)
             elif hasattr(task, "pod_template_dict"):
                 vars(task).update(quick)
-        try:
-            done = dag.test(run_conf=conf, use_executor=False)
-        finally:
-            dag.params = params
+        done = dag.test(run_conf=conf, use_executor=False)
         with create_session() as session:
             states = {(item.task_id, item.map_index): item.state for item in done.get_task_instances(session=session)}
             rows = session.query(XComModel).filter(XComModel.run_id == done.run_id, XComModel.dag_id == dag_id)
@@ -60,10 +58,10 @@ class Cluster:
 
 @pytest.fixture(scope="module")
 def cluster_of_processes(
-    tmp_path_factory: pytest.TempPathFactory, dagbag, toys_on_disk: dict[str, str], metadata_database: None
+    tmp_path_factory: pytest.TempPathFactory, toys_on_disk: dict[str, str], metadata_database: None
 ) -> Iterator[Cluster]:
     folder = tmp_path_factory.mktemp("cluster")
-    cluster = Cluster(folder, dagbag, RECIPE.format(**toys_on_disk))
+    cluster = Cluster(folder, RECIPE.format(**toys_on_disk))
     yield cluster
     cluster.kubelet.close()
     environment = {**os.environ, "KUBETUNE_STORE": str(folder / "store"), "KUBETUNE_STATE_DIR": str(folder / "state")}
@@ -92,6 +90,8 @@ def test_a_run_goes_from_rows_to_a_served_model(processes: Cluster) -> None:
     assert sorted(stages) == sorted(["ingest", "fetch", "prepare", "train", "evaluate", "package", "deploy"])
     assert all(pod.document["status"]["phase"] == "Succeeded" for pod in processes.kubelet.created)
     assert done.xcoms["resolve", "run"] == "first"
+    recorded = json.loads((processes.folder / "store" / "runs" / "first" / "run.json").read_text())
+    assert recorded["recipe"]["description"] == "{{ no.template }} and $(NO_VARIABLE)", "text is data, on every layer"
 
 
 def test_a_missed_threshold_ends_the_run_with_its_sentence(processes: Cluster) -> None:
@@ -157,8 +157,9 @@ def test_a_sweep_opens_the_test_rows_for_its_winner_alone(processes: Cluster) ->
         ]
     )
     answer = done.xcoms["choose", "answer"]
-    assert answer["winner"] == "sweep-2"
-    assert answer["trials"]["sweep-2"] > answer["trials"]["sweep-1"]
+    winner, loser = sorted(answer["trials"], key=answer["trials"].__getitem__)
+    assert answer["winner"] == winner, "the smaller validation loss"
+    assert answer["trials"][winner] < answer["trials"][loser]
     runs = processes.folder / "store" / "runs"
-    assert (runs / "sweep-2" / "evaluate" / "COMMIT.json").is_file()
-    assert not (runs / "sweep-1" / "evaluate").exists()
+    assert (runs / winner / "evaluate" / "COMMIT.json").is_file()
+    assert not (runs / loser / "evaluate").exists()

@@ -1,4 +1,4 @@
-"""Pods as Airflow tasks: one factory, so that every stage runs with the same settings. Reasons in docs/airflow.md."""
+"""Pods as Airflow tasks: one factory, so that every stage runs with the same settings."""
 
 import json
 from datetime import timedelta

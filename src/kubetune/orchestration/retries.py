@@ -1,4 +1,4 @@
-"""How a stage's pod ended, in one sentence, and whether another try can help. See docs/airflow.md."""
+"""How a stage's pod ended, in one sentence, and whether another try can help. See docs/operations.md."""
 
 import re
 from dataclasses import dataclass
