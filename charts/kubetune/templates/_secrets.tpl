@@ -15,8 +15,8 @@ airflow:
   existing: {{ $v.airflow.secrets.existingSecret | quote }}
   fields:
     fernet_key: {value: {{ $v.airflow.secrets.fernetKey | quote }}, generate: fernet}
-    api_secret_key: {value: {{ $v.airflow.secrets.apiSecretKey | quote }}, generate: text}
-    jwt_secret: {value: {{ $v.airflow.secrets.jwtSecret | quote }}, generate: text}
+    api_secret_key: {value: {{ $v.airflow.secrets.apiSecretKey | quote }}, generate: key}
+    jwt_secret: {value: {{ $v.airflow.secrets.jwtSecret | quote }}, generate: key}
 admin:
   part: admin
   path: airflow.auth.admin
@@ -67,12 +67,13 @@ store-{{ $user }}:
 {{- end }}
 {{- end -}}
 
-{{/* kubetune.secrets.random: a new value. Argument: text (40 letters and digits), name (20) or fernet. */}}
+{{/* kubetune.secrets.random: a new value. Argument: text (40 letters and digits), name (20), key (64, as long as
+     SHA-512 wants one) or fernet. */}}
 {{- define "kubetune.secrets.random" -}}
 {{- if eq . "fernet" -}}
 {{- randBytes 32 | replace "+" "-" | replace "/" "_" -}}
 {{- else -}}
-{{- randAlphaNum (ternary 20 40 (eq . "name")) -}}
+{{- randAlphaNum (get (dict "name" 20 "text" 40 "key" 64) . | int) -}}
 {{- end -}}
 {{- end -}}
 
