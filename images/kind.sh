@@ -79,8 +79,9 @@ install_chart() {
     # Images keep their tag when they are built again, so pods of the former ones are replaced by hand.
     former=$(k get namespace "$NAMESPACE" -o 'jsonpath={.metadata.annotations.kubetune\.io/images}')
     if [ -n "$former" ] && [ "$former" != "$ids" ]; then
-        k rollout restart deployment,statefulset --selector "app.kubernetes.io/instance=$RELEASE" >/dev/null
-        k get deployment,statefulset --selector "app.kubernetes.io/instance=$RELEASE" --output name |
+        ours="app.kubernetes.io/instance=$RELEASE,app.kubernetes.io/component!=database"
+        k rollout restart deployment,statefulset --selector "$ours" >/dev/null
+        k get deployment,statefulset --selector "$ours" --output name |
             while read -r workload; do k rollout status "$workload" --timeout 10m >/dev/null; done
     fi
     k annotate namespace "$NAMESPACE" --overwrite "kubetune.io/images=$ids" >/dev/null
