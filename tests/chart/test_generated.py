@@ -1,0 +1,44 @@
+"""What is committed as rendered is what the chart renders."""
+
+import chart_manifests
+import chart_readme
+import pytest
+import yaml
+from chart_helm import ROOT
+
+from chart_checks import references, restricted
+from chart_world import OUTSIDE
+
+FILES = dict(chart_manifests.files())
+
+
+@pytest.mark.parametrize("path", sorted(FILES), ids=lambda path: path.name)
+def test_manifests_are_the_chart_rendered(path) -> None:
+    assert path.read_text(encoding="utf-8") == FILES[path]
+
+
+def test_every_profile_of_the_manifests_is_there() -> None:
+    rendered = {path.name for path in FILES}
+    assert rendered == {"kind.yaml", "production.yaml"}
+
+
+@pytest.mark.parametrize("path", sorted(FILES), ids=lambda path: path.name)
+def test_manifests_stand_alone(path) -> None:
+    """The Secrets that they name are those that `secrets.sh` makes, and nothing else is missing."""
+    found = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+    script = (ROOT / "manifests" / "secrets.sh").read_text(encoding="utf-8")
+    users = script.partition("for user in ")[2].partition(";")[0].split()
+    made = {line.split()[1] for line in script.splitlines() if line.startswith("secret kubetune-")}
+    made |= {f"kubetune-store-{user}" for user in users}
+    site = OUTSIDE["prod"]["Secret"] if path.name == "production.yaml" else set()
+    assert len(made) == 15
+    assert references(found, {"Secret": made | site}) == []
+    assert restricted(found) == []
+    assert "kind: Secret" not in path.read_text(encoding="utf-8")
+
+
+def test_the_readme_lists_every_value() -> None:
+    assert chart_readme.TARGET.read_text(encoding="utf-8") == chart_readme.text()
+    rows = list(chart_readme.rows())
+    assert len(rows) > 250
+    assert [path for path, _, comment in rows if not comment] == []

@@ -1,0 +1,64 @@
+"""What values do: images, examples, and what lies over a default."""
+
+import pytest
+import yaml
+from chart_helm import template
+
+from chart_world import EXAMPLES, PROFILES, named, objects, of_kind, pods_of, rendered, values_of
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_registry_tag_and_digest_reach_every_image(profile: str) -> None:
+    digest = "sha256:" + "ab" * 32
+    settings = (
+        'global.registry="registry.test:5000"', 'image.tag="9.9.9"', f'image.digests.serve="{digest}"',
+        'global.pullSecrets=["registry-credentials"]',
+    )  # fmt: skip
+    found = rendered(profile, settings=settings)
+    images = {container["image"] for pod in pods_of(found) for container in pod.containers}
+    own = {image for image in images if "/kubetune/" in image}
+    assert f"registry.test:5000/kubetune/serve@{digest}" in own
+    assert {image.rpartition(":")[2] for image in own if "@" not in image} == {"9.9.9"}
+    others = {image for image in images if not image.startswith("registry.test:5000/")}
+    assert others <= {"example/first:1", "example/beside:1"}
+    pulls = {str(pod): pod.spec.get("imagePullSecrets") for pod in pods_of(found)}
+    assert set(map(str, pulls.values())) == {str([{"name": "registry-credentials"}])}, pulls
+
+
+@pytest.mark.parametrize("example", sorted(path.name for path in EXAMPLES.glob("*.yaml")))
+def test_each_example_renders_upon_production(example: str) -> None:
+    assert len(list(EXAMPLES.glob("*.yaml"))) >= 6
+    text = template([*values_of("prod"), EXAMPLES / example])
+    assert len(objects(text)) > 40
+
+
+def test_examples_say_what_they_promise() -> None:
+    files = [EXAMPLES / name for name in ("gpu-nodes.yaml", "private-ca.yaml", "proxies-and-hub-token.yaml")]
+    found = objects(template([*values_of("prod"), *files]))
+    settings = yaml.safe_load(named(found, "ConfigMap", "kubetune-cluster")["data"]["cluster.yaml"])
+    assert settings["secrets"]["ingest"] == ["kubetune-store-ingest", "hub-token"]
+    assert settings["environment"]["fetch"]["KUBETUNE_HTTPS_PROXY"] == "http://proxy.example.com:3128"
+    assert settings["ca_config_map"] == "private-ca"
+    assert settings["gpu"]["tolerations"][0]["key"] == "nvidia.com/gpu"
+    assert settings["scheduling"]["priority_class"] == "kubetune-stage"
+    served = named(found, "Deployment", "kubetune-serve-tweets")["spec"]["template"]["spec"]
+    assert served["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    assert served["runtimeClassName"] == "nvidia"
+    outside = [item for item in of_kind(found, "NetworkPolicy") if item["metadata"]["name"].endswith("allow-outside")]
+    assert outside[0]["spec"]["egress"][0]["ports"] == [{"port": 3128, "protocol": "TCP"}]
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_value_lies_over_the_default_also_when_it_is_empty(profile: str) -> None:
+    """Helm's own merge would lose a false or a zero laid over a true."""
+    endpoint = "serving.endpoints.tweets"
+    found = rendered(profile, settings=(f"{endpoint}.preStopSleepSeconds=0", f'{endpoint}.pdb={{"enabled":false}}'))
+    pod = named(found, "Deployment", "kubetune-serve-tweets")["spec"]["template"]["spec"]
+    assert "lifecycle" not in pod["containers"][0]
+    assert "kubetune-serve-tweets" not in {item["metadata"]["name"] for item in of_kind(found, "PodDisruptionBudget")}
+
+
+def test_two_releases_share_a_namespace() -> None:
+    """Nothing but the release's name tells their objects apart, so it must be in every name."""
+    for item in rendered("all-features"):
+        assert item["metadata"]["name"].startswith("kubetune"), item["metadata"]["name"]
