@@ -145,7 +145,7 @@ def test_no_cluster_is_named(kubetune: Kubetune) -> None:
 
 def test_logs_are_what_the_stage_wrote(airflow: FakeAirflow, kubetune: Kubetune) -> None:
     a_run(airflow, "failed", train="failed")
-    airflow.logs["toy-1", "train", 1] = ["Building the pod", "[base] step 1", "[base]   indented", "[init] other"]
+    airflow.logs["toy-1", "train", 1] = ["Building the pod", "[base] step 1", "[base] logs:   indented", "[init] other"]
     done = kubetune("logs", "toy-1", "train")
     assert (done.code, done.out) == (0, "step 1\n  indented\n")
     assert "Building the pod" in kubetune("logs", "toy-1", "train", "--airflow").out

@@ -17,7 +17,8 @@ CANCELLED = "cancelled with `kubetune cancel`"
 POLL_S = 2.0
 LOG_EVERY_S = 10.0
 """A whole log is read for one number: not with each look."""
-OF_POD = re.compile(r"^\[base\] ?(.*)$")  # how the operator marks what the pod wrote
+OF_POD = re.compile(r"^\[base\] ?(?:logs: )?(.*)$")
+"""How the operator marks what the pod wrote; `logs: ` where it catches up after having waited elsewhere."""
 STEP = re.compile(r"^\s*(\S.*?): (\d+)/(\d+)(?:  (.*))?$")
 CODE = re.compile(r"\bexit=(\d+)\b|\bended with (\d+)\b")
 
