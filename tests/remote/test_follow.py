@@ -26,6 +26,8 @@ def test_each_change_is_a_line_and_the_end_is_zero(airflow: FakeAirflow, kubetun
     airflow.looks += [
         lambda: None,
         lambda: None,
+        lambda: airflow.add_task("toy-1", "ingest", "queued"),  # its operator goes on after having waited
+        lambda: airflow.add_task("toy-1", "ingest", "running"),
         lambda: airflow.add_task("toy-1", "ingest", "success", duration=2.5),
         lambda: airflow.end("toy-1", "success"),
     ]

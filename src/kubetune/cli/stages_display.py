@@ -34,10 +34,12 @@ class Lines:
     def show(self, stages: list[StageView]) -> None:
         """Print what has changed."""
         for view in stages:
+            if view.state in QUIET:
+                continue  # also where a waiting operator is queued to go on: nothing that a person would call news
             changed = self._known.get(view.name) != (view.state, view.attempt)
             self._known[view.name] = (view.state, view.attempt)
             due = view.step is not None and time.monotonic() - self._told.get(view.name, 0.0) >= LINE_EVERY_S
-            if view.state not in QUIET and (changed or due):
+            if changed or due:
                 self._told[view.name] = time.monotonic()
                 say(line_of(view))
 
