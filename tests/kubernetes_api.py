@@ -63,6 +63,8 @@ class KubernetesApi:
         fail_next: HTTP statuses that the next requests get instead of an answer.
         patches: Bodies of all patches that were accepted.
         before_patch: Called once before the next patch, to play another writer.
+        lost_replies: Patches that are done without a reply.
+        ending: Looks for which a former pod is still there, being deleted.
     """
 
     def __init__(self, found: Json) -> None:
@@ -70,6 +72,7 @@ class KubernetesApi:
         self.patches: list[list[Json]] = []
         self.before_patch: Any = None
         self.lost_replies = 0
+        self.ending = 0
         self._looks, self._seen = 0, None
         self._lock = threading.Lock()
         self._pods: list[Json] = []
@@ -158,7 +161,10 @@ class KubernetesApi:
         if path == "/api/v1/namespaces/models/pods":
             wanted = dict(pair.split("=") for pair in query["labelSelector"][0].split(","))
             assert wanted == LABELS
-            return 200, {"items": self._pods}
+            ending, self.ending = self.ending, max(0, self.ending - 1)
+            former = self._pod(True, None) | {"metadata": {"labels": LABELS, "deletionTimestamp": "now"}}
+            evicted = self._pod(False, None) | {"status": {"phase": "Failed"}}
+            return 200, {"items": [*self._pods, evicted, *[former] * bool(ending)]}
         if path != f"/apis/apps/v1/namespaces/models/deployments/{self.object['metadata']['name']}":
             return 404, {"kind": "Status", "code": 404}
         if patch is None:

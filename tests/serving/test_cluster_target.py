@@ -85,6 +85,16 @@ def test_a_then_b_then_a_again_serves_a(api: KubernetesApi, archives, tmp_path: 
     assert tests[1]["path"] == "/spec/template/metadata/annotations/kubetune.io~1archive"
 
 
+def test_former_pods_have_ended_when_it_returns(api: KubernetesApi, archives, tmp_path: Path, monkeypatch) -> None:
+    api.ending = 6
+    go(api, archives[0], tmp_path)
+    assert api.ending == 0
+    api.ending = 1000
+    monkeypatch.setattr(cluster_target, "LINGER_S", 0.1)
+    go(api, archives[1], tmp_path)  # a pod on a lost node never ends
+    assert api.serving() == [archive_digest(archives[1])]
+
+
 def test_what_serves_already_is_left_alone(api: KubernetesApi, archives, tmp_path: Path) -> None:
     go(api, archives[0], tmp_path)
     patches = len(api.patches)

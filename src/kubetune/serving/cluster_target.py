@@ -20,6 +20,8 @@ from kubetune.serving.target import Observed
 SERVED = "kubetune.io/served-archive"
 POLL_S = 1.0
 ATTEMPTS = 5
+LINGER_S = 60.0
+"""Seconds that former pods get to finish; one on a lost node never does."""
 PORT = 8080
 
 
@@ -75,8 +77,9 @@ class ClusterTarget:
         self._move(annotation(deployment), digest)
         self._applied = digest
         self._wait(digest, timeout_s, should_stop)
-        with suppress(ConflictError, TemporaryError, ConfigError):
-            self._remember(digest)  # only a help for the next deployment, which looks for itself where it can
+        with suppress(ConflictError, TemporaryError, ConfigError):  # it serves: nothing below may undo that
+            self._remember(digest)
+            self._linger(should_stop)
 
     def rollback(self, timeout_s: float) -> None:
         """See `Target.rollback`; where nothing was served before, the endpoint answers so again."""
@@ -130,11 +133,8 @@ class ClusterTarget:
                     f"{shown(annotation(deployment))} now, not {shown(digest)}."
                 )
             why = unfinished(deployment)
-            pods = [
-                pod
-                for pod in self._api.pods(deployment["spec"]["selector"]["matchLabels"])
-                if annotation(pod) == digest
-            ]
+            alive, _ = self._api.pods(selector(deployment))
+            pods = [pod for pod in alive if annotation(pod) == digest]
             if not why and pods and all(is_ready(pod) for pod in pods):
                 return
             if never := hopeless(pods):
@@ -144,6 +144,13 @@ class ClusterTarget:
             if time.monotonic() > deadline:
                 told = "; ".join([why or "a pod is not ready", *reasons(deployment, pods)[:2]])
                 raise NotReadyError(f"Endpoint {self.endpoint} was not ready in {timeout_s:g} s: {told}.")
+            time.sleep(POLL_S)
+
+    def _linger(self, should_stop: Callable[[], bool]) -> None:
+        """Let former pods finish, so that whoever asks after `deploy` has ended is answered by the new archive."""
+        deadline = time.monotonic() + LINGER_S
+        labels = selector(self._api.read(self.name))
+        while self._api.pods(labels)[1] and time.monotonic() < deadline and not should_stop():
             time.sleep(POLL_S)
 
     def _remember(self, digest: str) -> None:
@@ -182,6 +189,12 @@ def put(metadata: Json, place: str, name: str, value: str) -> Json:
     if metadata.get("annotations"):
         return {"op": "add", "path": f"{place}/{escaped(name)}", "value": value}
     return {"op": "add", "path": place, "value": {name: value}}
+
+
+def selector(deployment: Json) -> dict[str, str]:
+    """Return the labels by which a Deployment knows its pods."""
+    labels: dict[str, str] = deployment["spec"]["selector"]["matchLabels"]
+    return labels
 
 
 def escaped(name: str) -> str:

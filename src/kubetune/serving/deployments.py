@@ -57,18 +57,15 @@ class Deployments:
         body = list(operations)
         return self._call(name, lambda: self._apps.patch_namespaced_deployment(name, self.namespace, body, **RAW))
 
-    def pods(self, labels: Mapping[str, str]) -> list[Json]:
-        """Return the pods with these labels that run or are about to: not those deleted or evicted."""
+    def pods(self, labels: Mapping[str, str]) -> tuple[list[Json], list[Json]]:
+        """Return the pods with these labels that run or are about to, and those that are ending; no evicted ones."""
         selector = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
         found = self._call(
             "its pods", lambda: self._core.list_namespaced_pod(self.namespace, label_selector=selector, **RAW)
         )
-        return [
-            pod
-            for pod in found["items"]
-            if "deletionTimestamp" not in pod["metadata"]
-            and (pod.get("status") or {}).get("phase") not in ("Failed", "Succeeded")
-        ]
+        alive = [pod for pod in found["items"] if (pod.get("status") or {}).get("phase") not in ("Failed", "Succeeded")]
+        ending = [pod for pod in alive if "deletionTimestamp" in pod["metadata"]]
+        return [pod for pod in alive if pod not in ending], ending
 
     def _call(self, what: str, call: Callable[[], Any]) -> Json:
         from kubernetes.client.exceptions import ApiException

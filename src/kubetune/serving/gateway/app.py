@@ -41,7 +41,7 @@ class Gateway:
         rate: Bound for each key.
         backend: TorchServe; None before the first deploy.
         draining: Whether the pod is about to end.
-        failed: Why TorchServe will never be ready, if that is so.
+        asked: Time (monotonic seconds) of the last request for a prediction.
     """
 
     endpoint: str
@@ -51,6 +51,7 @@ class Gateway:
     rate: RateLimit
     backend: Backend | None = None
     draining: bool = False
+    asked: float = 0.0
     suspects: Suspects = field(default_factory=Suspects)
     lane: Lane = field(default_factory=Lane)
     metrics: Metrics = field(init=False)
@@ -63,6 +64,8 @@ class Gateway:
     async def handle(self, request: web.BaseRequest) -> web.Response:
         """Answer one request; never raises."""
         started, predicted = time.monotonic(), request.path.startswith("/predictions")
+        if predicted:
+            self.asked = started
         given = request.headers.get("x-request-id", "")
         request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         try:

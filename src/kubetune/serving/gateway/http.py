@@ -16,7 +16,7 @@ from kubetune.serving.gateway.refusal import Refusal
 log = logging.getLogger(__name__)
 IDLE_S = 75.0
 """Seconds for the first headers of a connection, and between two requests; longer than a load balancer's 60."""
-SHUTDOWN_S = 60.0
+SHUTDOWN_S = 32.0
 MOST_CONNECTIONS = 1024
 LIMITS: dict[str, Any] = {
     "keepalive_timeout": IDLE_S,

@@ -30,6 +30,9 @@ DIGEST = re.compile(r"[0-9a-f]{64}")
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?")
 WATCH_S = 1.0
 GOLDEN_S = 300.0
+QUIET_S = 2.0
+MOST_DRAIN_S = 15.0
+"""A busy node was seen to send requests for 8 seconds to a pod that was no longer ready."""
 MOST_LOG = 8 << 20
 SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER
 
@@ -100,7 +103,7 @@ async def supervise(options: Options) -> None:
         await watch(model, gateway, stop)
         gateway.draining = True
         log.warning("draining: %d requests are in flight", gateway.in_flight.now)
-        await asyncio.sleep(options.drain_s)
+        await quiet(gateway, options.drain_s)
         await site.stop()
     finally:
         await runner.cleanup()  # waits for what is in flight
@@ -109,6 +112,14 @@ async def supervise(options: Options) -> None:
         if model is not None:
             await asyncio.to_thread(server.stop, model.running)
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+async def quiet(gateway: Gateway, drain_s: float) -> None:
+    """Take requests until the cluster has noticed that this pod ends: none came for a while, or time is up."""
+    began = time.monotonic()
+    await asyncio.sleep(drain_s)
+    while (now := time.monotonic()) - gateway.asked < QUIET_S and now - began < drain_s + MOST_DRAIN_S:
+        await asyncio.sleep(QUIET_S / 10)
 
 
 def check(options: Options) -> None:
