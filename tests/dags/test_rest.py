@@ -15,7 +15,7 @@ from airflow_toys import path_first
 from kubetune.errors import ConfigError
 from kubetune.remote.airflow import Access, Airflow
 from kubetune.remote.http import Way, request
-from kubetune.remote.watch import outcome, stages_of
+from kubetune.remote.watch import code_of, outcome, stages_of
 
 ROOT = Path(__file__).parents[2]
 STARTED_IN_S = 120.0
@@ -112,6 +112,15 @@ def test_stages_reasons_and_logs_have_the_shapes_we_read(airflow: Airflow, addre
     sent = request(Way(), "POST", address + path, value={"key": "reason", "value": sentence}, headers=headers)
     assert sent.status == 201, sent
     assert airflow.reason("toy-3", "train") == sentence
+
+
+@pytest.mark.parametrize("code", [65, 69, 70, 75, 77, 78])
+def test_the_retry_policys_sentence_tells_the_code(code: int) -> None:
+    from kubetune.orchestration.retries import End, decide
+
+    for attempt in (1, 2):
+        sentence = decide(End(code=code, message="what the stage said"), RuntimeError(), attempt)[2]
+        assert code_of(sentence, "train") == code
 
 
 def test_a_run_that_is_failed_by_hand_keeps_the_note(airflow: Airflow) -> None:

@@ -56,6 +56,8 @@ def test_progress_is_read_from_what_the_stage_wrote(airflow: FakeAirflow, kubetu
         ("deploy", "the endpoint was not ready: exit=69 NotReadyError: no golden vector; the former serves", 69),
         ("evaluate", "refused by a gate: exit=77 RefusedError: accuracy 0.6 is below 0.9", 77),
         ("train", "ended with 78: exit=78 ConfigError: world size 1 of 2", 78),
+        ("deploy", "bad configuration: The Kubernetes API refuses us", 78),
+        ("evaluate", "refused by a gate: Stage evaluate of run toy-1: accuracy 0.6 is below 0.9", 77),
         ("train", "out of memory: raise resources.train.memory", 70),
         ("train", "ended with 75: interrupted", 75),
         ("resolve", "recipe has 1 error: `training.bach` is not a known key", 78),

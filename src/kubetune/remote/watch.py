@@ -20,6 +20,15 @@ LOG_EVERY_S = 10.0
 OF_POD = re.compile(r"^\[base\] ?(?:logs: )?(.*)$")
 """How the operator marks what the pod wrote; `logs: ` where it catches up after having waited elsewhere."""
 STEP = re.compile(r"^\s*(\S.*?): (\d+)/(\d+)(?:  (.*))?$")
+WORDS = {
+    "bad data": 65,
+    "the endpoint was not ready": 69,
+    "an error of kubetune": 70,
+    "interrupted": 75,
+    "refused by a gate": 77,
+    "bad configuration": 78,
+}
+"""How the retry policy begins its sentence, by the code that the pod ended with; a test holds them together."""
 CODE = re.compile(r"\bexit=(\d+)\b|\bended with (\d+)\b")
 
 
@@ -150,6 +159,9 @@ def code_of(reason: str, stage: str) -> int:
     """Return the exit code in a stage's reason; where it has none, `resolve` refused and all else is ours."""
     if found := CODE.search(reason):
         return int(found[1] or found[2])
+    for words, code in WORDS.items():
+        if reason.startswith(words):
+            return code
     return 78 if stage == "resolve" else 70
 
 
