@@ -114,6 +114,9 @@ def test_a_pod_without_a_place_names_what_is_missing() -> None:
     decision = judged(pod(message=missing, condition="PodScheduled", status="False"), late)
     assert decision.action == RetryAction.FAIL
     assert missing in decision.reason
+    stale = judged(pod(), late)
+    assert stale.action == RetryAction.FAIL, "a task that waits for its pod knows it as it was when it was made"
+    assert stale.reason.startswith("the pod found no place")
 
 
 @pytest.mark.parametrize(
@@ -129,7 +132,23 @@ def test_an_image_that_does_not_exist_fails_and_a_registry_that_is_away_does_not
     waiting: str, message: str, action: RetryAction
 ) -> None:
     error = AirflowException(f"Image cannot be pulled, unable to start: {waiting}\n{message}")
-    assert judged(pod(message=message, waiting=waiting), error).action == action
+    for found in (pod(message=message, waiting=waiting), pod()):
+        decision = judged(found, error)
+        assert decision.action == action
+        assert message in decision.reason
+
+
+def test_the_cause_behind_a_cleanups_exception_counts() -> None:
+    """The operator cleans up in a `finally`, which raises `returned a failure` on top of what happened."""
+    try:
+        try:
+            raise AirflowException("Pod took too long to be scheduled on the cluster, giving up.")
+        finally:
+            raise AirflowException(str(FAILED))
+    except AirflowException as error:
+        decision = judged(pod(), error)
+    assert decision.action == RetryAction.FAIL
+    assert decision.reason.startswith("the pod found no place")
 
 
 def test_a_refused_pod_fails_but_a_full_quota_waits() -> None:

@@ -23,8 +23,10 @@ LINE = re.compile(r"^exit=(\d+) .*$", re.MULTILINE)
 NO_IMAGE = re.compile(
     r"(InvalidImageName|ErrImageNeverPull|not found|denied|unauthorized|no basic auth)", re.IGNORECASE
 )
-LATE = re.compile(r"took too long to (be scheduled|start)")
+NO_PLACE = "took too long to be scheduled"
+UNPULLED = "Image cannot be pulled"
 WIDTH = 2000
+DEPTH = 5
 
 
 @dataclass(frozen=True)
@@ -48,12 +50,21 @@ class End:
     waiting: str = ""
 
 
+def told(exception: BaseException | None) -> str:
+    """Return the text of an exception and of those behind it: cleaning up after a pod raises another one on top."""
+    texts: list[str] = []
+    while exception is not None and len(texts) < DEPTH:
+        texts.append(str(exception))
+        exception = exception.__cause__ or exception.__context__
+    return "\n".join(text for text in texts if text)
+
+
 def end_of(exception: BaseException, context: Any) -> End:
     """Read the operator's pod, and the exception's text where there is none."""
     task = context["task"] if context else None
     pod = getattr(task, "remote_pod", None) or getattr(task, "pod", None)
     status = getattr(pod, "status", None)
-    text = str(exception)
+    text = told(exception)
     states = [item.state for item in getattr(status, "container_statuses", None) or () if item.name == CONTAINER]
     ended = states[0].terminated if states and states[0] else None
     halted = states[0].waiting if states and states[0] else None
@@ -81,9 +92,11 @@ def unscheduled(conditions: Any) -> str:
 
 def decide(end: End, exception: BaseException, try_number: int) -> tuple[bool, timedelta | None, str]:
     """Return whether to try again, after which time, and the sentence that says what happened."""
-    said = " ".join(end.message.split())[:WIDTH]
-    refused = getattr(exception, "status", None) == 403 and "exceeded quota" not in str(exception)
-    stuck = (LATE.search(str(exception)) or "Image cannot be pulled" in str(exception)) and end.waiting
+    said, text = " ".join(end.message.split())[:WIDTH], told(exception)
+    refused = getattr(exception, "status", None) == 403 and "exceeded quota" not in text
+    # A task that waits for its pod knows the pod as it was when it was made: then the exception alone tells.
+    place = end.waiting or "its events in the log say what the nodes lack"
+    image = text.partition(UNPULLED)[2]
     table: list[tuple[Any, bool, timedelta | None, str]] = [
         (end.reason == "OOMKilled", False, None, f"out of memory: raise resources.{end.stage}.memory, or lower "
             "training.micro_batch or evaluation.batch"),
@@ -94,8 +107,8 @@ def decide(end: End, exception: BaseException, try_number: int) -> tuple[bool, t
         (end.code in ONCE, try_number <= 1, SOON, f"{ONCE.get(end.code or 0)}: {said}"),
         (end.code == 0, True, SOON, "the pod is done and Airflow missed it; the next try finds its result"),
         (refused, False, None, f"the cluster refuses the pod: {said}"),
-        (stuck and LATE.search(str(exception)), False, None, f"the pod found no place: {end.waiting}"),
-        (stuck and NO_IMAGE.search(end.waiting), False, None, f"the image cannot be had: {end.waiting}"),
+        (NO_PLACE in text, False, None, f"the pod found no place: {place}"),
+        (NO_IMAGE.search(image), False, None, f"the image cannot be had{image[:WIDTH]}"),
     ]  # fmt: skip
     for holds, again, delay, sentence in table:
         if holds:
