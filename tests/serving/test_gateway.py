@@ -207,7 +207,8 @@ def test_a_worker_that_dies_costs_no_request(live: Live) -> None:
         assert live.running.send("GET", "/healthz").status == 200  # no reason to restart the container
         assert [future.result().status for future in waiting] == [200, 200]
     live.running.wait("/readyz", 200)
-    assert (live.metric("worker_restarts_total"), live.metric("retries_total")) == (1, 2)
+    # The second request may have waited in TorchServe's queue, where it survives.
+    assert live.metric("worker_restarts_total") == 1 and live.metric("retries_total") in {1, 2}
     assert live.metric("golden_check_age_seconds") < 60
 
 
