@@ -2,13 +2,14 @@
 VENV := .venv
 BIN := $(VENV)/bin
 AIRFLOW_VENV := .venv-airflow
+SCAN_VENV := .venv-scan
 AIRFLOW_PIP := $(BIN)/uv pip install --python $(AIRFLOW_VENV)/bin/python --quiet
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 INSTALL := $(BIN)/uv pip install --python $(BIN)/python --quiet --require-hashes
 DEMO := tweets
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev lock demo stop install-airflow test test-dags test-s3 manifests lint fmt types clean \
+.PHONY: help install install-dev lock demo stop install-airflow test test-dags test-s3 manifests scan lint fmt types clean \
   images images-push images-report kind-up kind-demo kind-test kind-down
 
 help: ## show this list
@@ -71,6 +72,14 @@ manifests: install-dev ## manifests/ and the chart's README from the chart
 	$(BIN)/python charts/tools/chart_manifests.py
 	$(BIN)/python charts/tools/chart_readme.py
 
+$(SCAN_VENV)/.scan: requirements/scan.txt | $(BIN)/uv
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(SCAN_VENV)
+	$(BIN)/uv pip install --python $(SCAN_VENV)/bin/python --quiet --require-hashes --requirements requirements/scan.txt
+	@touch $@
+
+scan: install-dev $(SCAN_VENV)/.scan ## checkov on the chart's rendered profile prod
+	$(BIN)/python charts/tools/chart_scan.py $(SCAN_VENV)/bin/checkov
+
 lint: install-dev ## style and layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -105,4 +114,4 @@ kind-down: ## delete it
 	@images/kind.sh down
 
 clean: ## remove the environment and what the tools cached
-	rm -rf $(VENV) $(AIRFLOW_VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(AIRFLOW_VENV) $(SCAN_VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

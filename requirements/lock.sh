@@ -13,3 +13,4 @@ compile requirements/chart.in --no-deps --output-file requirements/chart.txt
 compile requirements/airflow.in --output-file requirements/airflow.txt
 compile requirements/airflow-dev.in --output-file requirements/airflow-dev.txt
 sh requirements/images/lock.sh
+compile requirements/scan.in --output-file requirements/scan.txt

@@ -2,6 +2,7 @@
 
 import chart_manifests
 import chart_readme
+import chart_scan
 import pytest
 import yaml
 from chart_helm import ROOT
@@ -42,3 +43,17 @@ def test_the_readme_lists_every_value() -> None:
     rows = list(chart_readme.rows())
     assert len(rows) > 250
     assert [path for path, _, comment in rows if not comment] == []
+
+
+def test_a_finding_of_the_scanner_that_nobody_accepted_fails() -> None:
+    """The scan itself is `make scan`; this is its judgement."""
+    accepted = [
+        {"check_id": check, "check_name": "x", "resource": f"Pod.kubetune.{min(names or {'any'})}"}
+        for check, (_, names) in chart_scan.ACCEPTED.items()
+    ]
+    assert chart_scan.judge(accepted) == []
+    other = {"check_id": "CKV_K8S_16", "check_name": "privileged", "resource": "Deployment.kubetune.kubetune-scheduler"}
+    elsewhere = {**accepted[2], "resource": "Deployment.kubetune.kubetune-serve-tweets"}
+    assert len(chart_scan.judge([*accepted, other])) == 1
+    assert len(chart_scan.judge([*accepted, elsewhere])) == 1
+    assert len(chart_scan.judge(accepted[1:])) == 1
