@@ -139,7 +139,9 @@ def last_step(lines: list[str]) -> Step | None:
 def outcome(airflow: Airflow, run: Run, stages: list[StageView]) -> Outcome:
     """Return what a finished run came to, by the reason that its first failed stage left."""
     if run.note.startswith(CANCELLED):
-        return Outcome(TemporaryError.exit_code, f"Run {run.name} was {run.note}: submit its recipe as a new run to go on.")
+        return Outcome(
+            TemporaryError.exit_code, f"Run {run.name} was {run.note}: submit its recipe as a new run to go on."
+        )
     for view in stages:
         if view.state == "skipped" and (line := _said(airflow, run.name, view, NothingToDoError.exit_code)):
             return Outcome(NothingToDoError.exit_code, line)
