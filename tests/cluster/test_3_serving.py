@@ -55,7 +55,7 @@ def test_an_archive_damaged_on_its_way_never_serves(cluster: Cluster, toy: Toy) 
         assert cluster.predict()[0] == 200
         assert cluster.predict()[2] == a
         reason = wait(lambda: cluster.reason("toy-b-again", "deploy"), "the reason in Airflow", 300)
-        assert "exit=69" in reason
+        assert "the former archive serves" in reason
         assert pod not in [item["metadata"]["name"] for item in cluster.ready_pods()]
         cluster.kubetune("cancel", "toy-b-again")
     finally:
