@@ -13,7 +13,7 @@ VALUES = ("prod", CHART / "examples" / "existing-secrets.yaml", CHART / "example
 TESTS = ("kubetune-test-store", "kubetune-test-recipes", "kubetune-test-airflow", "kubetune-test-tweets")
 ACCEPTED: dict[str, tuple[str, frozenset[str] | None]] = {
     "CKV_K8S_15": (
-        "Images carry a version or a digest, which is never moved: pulling them again changes nothing.",
+        "Images carry a version or a digest, neither of which is ever moved.",
         None,
     ),
     "CKV_K8S_43": ("Digests are the site's to give (image.digests); a chart is released before its images are.", None),
