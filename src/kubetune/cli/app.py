@@ -9,6 +9,7 @@ import typer
 
 from kubetune.cli import (
     cancel,
+    check,
     choose,
     compare,
     delete,
@@ -55,6 +56,7 @@ for module in (
 
 for module in (fetch_archive, gateway):  # what the containers of a serving pod run
     app.command(module.__name__.rpartition(".")[2].replace("_", "-"))(module.command)
+app.add_typer(check.app, name="check")
 app.add_typer(store.app, name="store")
 app.add_typer(endpoint_key.app, name="endpoint-key")
 
