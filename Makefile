@@ -63,7 +63,7 @@ test: install-dev ## the default tier: no network, no Docker, no GPU
 	@$(MAKE) --no-print-directory test-dags
 
 test-dags: install-airflow ## the DAGs in Airflow's environment, a whole run with local processes for pods
-	timeout -k 10 300 $(AIRFLOW_VENV)/bin/python -m pytest -W default tests/dags
+	timeout -k 10 600 $(AIRFLOW_VENV)/bin/python -m pytest -W default tests/dags
 
 test-s3: install-dev ## the store's suite against the S3 server in KUBETUNE_TEST_S3=http://key:secret@host:port/bucket
 	$(BIN)/pytest tests/storage -m s3
