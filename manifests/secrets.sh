@@ -2,7 +2,7 @@
 # Makes the Secrets that the manifests name, with random values, in the namespace kubetune; one that exists is left as it
 # is. For an external database or store give DATABASE_URL, and make the Secrets kubetune-store-<user> of its keys yourself.
 set -eu
-random() { LC_ALL=C tr -dc 'A-Za-z0-9' </dev/urandom | head -c 40; }
+random() { LC_ALL=C tr -dc 'A-Za-z0-9' </dev/urandom | head -c "${1:-40}"; }
 secret() {
     name=$1; shift
     kubectl --namespace kubetune get secret "$name" >/dev/null 2>&1 ||
@@ -11,7 +11,7 @@ secret() {
 password=$(random)
 secret kubetune-database --from-literal=password="$password" \
     --from-literal=connection="${DATABASE_URL:-postgresql+psycopg2://airflow:$password@kubetune-database.kubetune.svc:5432/airflow}"
-secret kubetune-airflow --from-literal=api_secret_key="$(random)" --from-literal=jwt_secret="$(random)" \
+secret kubetune-airflow --from-literal=api_secret_key="$(random 64)" --from-literal=jwt_secret="$(random 64)" \
     --from-literal=fernet_key="$(head -c 32 /dev/urandom | base64 | tr '+/' '-_')"
 secret kubetune-admin --from-literal=username=admin --from-literal=password="$(random)"
 secret kubetune-trigger --from-literal=kubetune_airflow_user=kubetune-trigger \
