@@ -1,8 +1,10 @@
 """What values do: images, examples, and what lies over a default."""
 
+from pathlib import Path
+
 import pytest
 import yaml
-from chart_helm import template
+from chart_helm import CHART, template
 
 from chart_world import EXAMPLES, PROFILES, named, objects, of_kind, pods_of, rendered, values_of
 
@@ -62,3 +64,25 @@ def test_two_releases_share_a_namespace() -> None:
     """Nothing but the release's name tells their objects apart, so it must be in every name."""
     for item in rendered("all-features"):
         assert item["metadata"]["name"].startswith("kubetune"), item["metadata"]["name"]
+
+
+def test_an_endpoints_settings_lie_over_the_charts() -> None:
+    def variables(*settings: str) -> dict[str, str]:
+        deployment = named(rendered("dev", settings=settings), "Deployment", "kubetune-serve-tweets")
+        (gateway,) = deployment["spec"]["template"]["spec"]["containers"]
+        return {entry["name"]: entry.get("value", "") for entry in gateway["env"]}
+
+    assert variables()["KUBETUNE_READY_TIMEOUT_S"] == "600"
+    given = 'serving.endpoints.tweets.settings={"KUBETUNE_READY_TIMEOUT_S":"900","KUBETUNE_GATEWAY_RATE":"5"}'
+    assert variables(given) | {"KUBETUNE_READY_TIMEOUT_S": "900", "KUBETUNE_GATEWAY_RATE": "5"} == variables(given)
+
+
+def test_templates_are_short() -> None:
+    found = [path for path in (CHART / "templates").rglob("*") if path.is_file()]
+    assert len(found) > 50
+    # checks.yaml and NOTES.txt are among them; helpers are bounded like modules.
+    assert {path.name: n for path in found if (n := lines_of(path)) > (300 if path.suffix == ".tpl" else 150)} == {}
+
+
+def lines_of(path: Path) -> int:
+    return len(path.read_text(encoding="utf-8").splitlines())
