@@ -100,7 +100,7 @@ def test_roles_are_those_of_the_design() -> None:
     }
     assert rights == {
         "kubetune-pod-launcher": {
-            ("pods", "create", "delete", "get", "list", "patch"), ("pods/log", "get", "list"), ("events", "list")
+            ("pods", "create", "delete", "get", "list", "patch"), ("pods/log", "get"), ("events", "list")
         },
         "kubetune-pod-log-reader": {("pods", "get", "list", "watch"), ("pods/log", "get", "list")},
         "kubetune-janitor": {("pods", "delete", "list")},

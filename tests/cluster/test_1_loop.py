@@ -55,5 +55,5 @@ def test_the_same_recipe_again_adopts_every_stage_but_deploy(cluster: Cluster) -
     again = cluster.complete("tweets-2")
     for stage in ARTIFACTS:
         assert again["stages"][stage]["key"] == first["stages"][stage]["key"], stage
-        assert again["stages"][stage]["attempt"] == first["stages"][stage]["attempt"], f"{stage} ran again"
+        assert again["stages"][stage]["attempt"].startswith("adopted:tweets-1:"), f"{stage} ran again"
     assert cluster.served() == served

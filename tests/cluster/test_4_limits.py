@@ -15,8 +15,10 @@ from kubetune.config.cluster import ClusterSettings
 from kubetune.config.load import load_recipe
 from kubetune.orchestration.pods import run_pods
 
+STAGES = ("ingest", "fetch", "prepare", "train", "evaluate", "package", "deploy")
 REACH = (
-    "import socket,sys\n"
+    "import socket,sys,time\n"
+    "time.sleep(5)\n"  # a policy takes a moment to reach a new pod
     "for target in sys.argv[1:]:\n"
     "    host,port=target.rsplit(':',1)\n"
     "    try: socket.create_connection((host,int(port)),3).close(); print(target,'open')\n"
@@ -32,11 +34,11 @@ def settings(cluster: Cluster) -> ClusterSettings:
 
 
 @contextmanager
-def outside() -> Iterator[int]:
-    """A listener on this machine, which to the cluster is the world outside; yields its port."""
-    with socket.create_server(("0.0.0.0", 0)) as server:
+def outside() -> Iterator[str]:
+    """A listener on this machine, which to the cluster is the world outside, at the port that `ingest` may use."""
+    with socket.create_server(("0.0.0.0", 443)) as server:
         threading.Thread(target=accept, args=(server,), daemon=True).start()
-        yield server.getsockname()[1]
+        yield "443"
 
 
 def accept(server: socket.socket) -> None:
@@ -60,22 +62,37 @@ def launch(cluster: Cluster, pod: dict[str, Any], name: str) -> None:
     cluster.kubectl("create", "--filename", "-", text=json.dumps(pod))
 
 
-@pytest.mark.parametrize("stage", ["ingest", "fetch", "prepare", "train", "evaluate", "package", "deploy"])
-def test_no_stage_but_ingest_and_fetch_reaches_out(cluster: Cluster, settings: ClusterSettings, stage: str) -> None:
-    """The real pod of each stage, with a program in it that tries; the store is open to all of them."""
-    pod = run_pods(load_recipe("tweets"), "reach", None, settings)[stage]
+@pytest.fixture(scope="module")
+def reached(cluster: Cluster, settings: ClusterSettings) -> dict[str, dict[str, str]]:
+    """What a program in the real pod of each stage reaches: `outside`, `store`, `kubernetes`."""
+    pods, said = run_pods(load_recipe("tweets"), "reach", None, settings), {}
     with outside() as port:
         targets = [f"{gateway(cluster)}:{port}", f"{cluster.release}-object-store:9000", "10.96.0.1:443"]
-        container = pod["spec"]["containers"][0]
-        container |= {"command": ["python", "-c", REACH], "args": targets, "image": settings.images.reference("deploy")}
-        launch(cluster, pod, f"reach-{stage}")
-        done = ("Succeeded", "Failed")
-        wait(lambda: cluster.get("pod", f"reach-{stage}")["status"]["phase"] in done, f"the end of reach-{stage}", 120)
-        said = dict(line.rsplit(" ", 1) for line in cluster.log(f"reach-{stage}").splitlines())
-    cluster.kubectl("delete", "pod", f"reach-{stage}", "--wait=false")
-    assert said[targets[0]] == ("open" if stage in {"ingest", "fetch"} else "closed")
-    assert said[targets[1]] == "open"
-    assert said[targets[2]] == ("open" if stage == "deploy" else "closed")
+        for stage in STAGES:
+            container = pods[stage]["spec"]["containers"][0]
+            container |= {"command": ["python", "-c", REACH], "args": targets}
+            container["image"] = settings.images.reference("deploy")
+            launch(cluster, pods[stage], f"reach-{stage}")
+        for stage in STAGES:
+            wait(lambda name=f"reach-{stage}": ended(cluster, name), f"the end of reach-{stage}", 180)
+            lines = [line.rsplit(" ", 1)[1] for line in cluster.log(f"reach-{stage}").splitlines()]
+            said[stage] = dict(zip(("outside", "store", "kubernetes"), lines, strict=True))
+    cluster.kubectl("delete", "pod", "--selector", "kubetune.io/run=reach", "--wait=false")
+    return said
+
+
+def ended(cluster: Cluster, pod: str) -> bool:
+    """Whether a pod's program is over."""
+    return cluster.get("pod", pod)["status"]["phase"] in ("Succeeded", "Failed")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_no_stage_but_ingest_and_fetch_reaches_out(reached: dict[str, dict[str, str]], stage: str) -> None:
+    assert reached[stage] == {
+        "outside": "open" if stage in {"ingest", "fetch"} else "closed",
+        "store": "open",
+        "kubernetes": "open" if stage == "deploy" else "closed",
+    }
 
 
 ALLOWED = {
