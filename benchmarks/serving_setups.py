@@ -38,7 +38,8 @@ from kubetune.text.cleaning import clean
 LABELS = ("sadness", "joy", "love", "anger", "fear", "surprise")
 CLEANING = ("unicode-nfc", "whitespace")
 MAX_LENGTH = 150
-OWN_THREADS = ("OMP_NUM_THREADS", "TOKENIZERS_PARALLELISM")
+OWN_THREADS = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "TOKENIZERS_PARALLELISM")
+"""What kubetune sets for its workers and a handler written the usual way does not."""
 
 
 @dataclass(frozen=True)
