@@ -50,6 +50,12 @@ def weights(found: dict[str, Any]) -> str:
     return next(file["sha256"] for file in files if file["path"] == "model.safetensors")
 
 
+def archive(found: dict[str, Any]) -> str:
+    """Digest of a run's archive."""
+    files = found["stages"]["package"]["outputs"]["archive"]
+    return next(file["sha256"] for file in files if file["path"] == "archive.json")
+
+
 def forget_training(store: Minio, key: str) -> None:
     """Remove a training's index entry and checkpoints, with all versions: the next run of it must train."""
     for prefix in (f"keys/train/{key}.json", f"checkpoints/{key}/"):

@@ -55,7 +55,8 @@ class Pod:
 
     @property
     def arguments(self) -> list[str]:
-        return [text.replace("$$(", "$(") for text in [*self.container.get("command", []), *self.container["args"]]]
+        """What Kubernetes makes of them: `$$` is one dollar sign; nothing of ours uses `$(NAME)`."""
+        return [text.replace("$$", "$") for text in [*self.container.get("command", []), *self.container["args"]]]
 
     def start(self) -> None:
         stage = self.labels.get("kubetune.io/stage", "")

@@ -107,17 +107,21 @@ class Execution:
             # Whoever deployed meanwhile has wished for something else: then that stands.
             self.settle(wished.epoch, "rollback", lambda endpoint: replace(endpoint, desired=former[0]))
             raise
-        self.settle(
+        if not self.settle(
             wished.epoch, "serving", lambda endpoint: replace(endpoint, observed=wanted, facts=dict(result.facts))
-        )
+        ):
+            # Else the world would be this run's and the record, which `gc` believes, another's.
+            raise TemporaryError(f"Endpoint {call.endpoint} was wished for by another run meanwhile: run this again.")
         return StageResult("effect", done)
 
-    def settle(self, epoch: int, event: str, change: Callable[[Endpoint], Endpoint]) -> None:
-        """Record what came of an effect, unless a later wish stands."""
+    def settle(self, epoch: int, event: str, change: Callable[[Endpoint], Endpoint]) -> bool:
+        """Record what came of an effect, unless a later wish stands; says whether it was recorded."""
         try:
             change_endpoint(self.store, self.prepared.call.endpoint, change, event=event, at=now(), epoch=epoch)
         except KubetuneError as error:
             self.progress.note(str(error))
+            return False
+        return True
 
     def audit(self) -> StageResult:
         """Run the body beside an existing result and compare; broken blobs are found and put right."""

@@ -7,6 +7,7 @@ from typing import Any
 from cluster_toys import LONG, Toy, weights
 from cluster_world import ARCHIVE, BUCKET, Cluster, wait
 from kubetune import layout
+from kubetune.remote.watch import code_of
 
 SCAN = """
 use strict; use Socket; my @open;
@@ -51,17 +52,24 @@ def test_an_archive_damaged_on_its_way_never_serves(cluster: Cluster, toy: Toy) 
         store.put_object(BUCKET, name, io.BytesIO(bytes(broken)), len(broken))
         cluster.kubectl("rollout", "resume", "deployment", cluster.deployment)
         pod = wait(lambda: pod_of(cluster, b), "a pod of the damaged archive", 120)
-        wait(lambda: cluster.served() == a, "the former archive's return", 600)
+        wait(lambda: not ready(cluster, pod) and cluster.served() == a, "the former archive's return", 600)
         assert cluster.predict()[0] == 200
         assert cluster.predict()[2] == a
         reason = wait(lambda: cluster.reason("toy-b-again", "deploy"), "the reason in Airflow", 300)
         assert "the former archive serves" in reason
-        assert pod not in [item["metadata"]["name"] for item in cluster.ready_pods()]
+        assert code_of(reason, "deploy") == 69
         cluster.kubetune("cancel", "toy-b-again")
     finally:
         cluster.kubectl("rollout", "resume", "deployment", cluster.deployment, check=False)
         store.put_object(BUCKET, name, io.BytesIO(whole), len(whole))
     assert cluster.served() == a
+
+
+def ready(cluster: Cluster, pod: str) -> bool:
+    """Whether a pod is ready; the damaged one must not be at any time."""
+    found = pod in [item["metadata"]["name"] for item in cluster.ready_pods()]
+    assert not found, f"{pod} serves a damaged archive"
+    return found
 
 
 def pod_of(cluster: Cluster, digest: str) -> str | None:

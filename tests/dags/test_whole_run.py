@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 KUBETUNE = ROOT / ".venv" / "bin" / "kubetune"
 RECIPE = """
 name: toy
-description: "{{{{ no.template }}}} and $(NO_VARIABLE)"
+description: "{{{{ no.template }}}} and $(NO_VARIABLE) $$ $"
 data:
   source: {{kind: files, paths: {{all: {data}}}}}
   splits: {{validation: 0.2, test: 0.3}}
@@ -91,7 +91,9 @@ def test_a_run_goes_from_rows_to_a_served_model(processes: Cluster) -> None:
     assert all(pod.document["status"]["phase"] == "Succeeded" for pod in processes.kubelet.created)
     assert done.xcoms["resolve", "run"] == "first"
     recorded = json.loads((processes.folder / "store" / "runs" / "first" / "run.json").read_text())
-    assert recorded["recipe"]["description"] == "{{ no.template }} and $(NO_VARIABLE)", "text is data, on every layer"
+    assert recorded["recipe"]["description"] == "{{ no.template }} and $(NO_VARIABLE) $$ $", (
+        "text is data, on every layer"
+    )
 
 
 def test_a_missed_threshold_ends_the_run_with_its_sentence(processes: Cluster) -> None:

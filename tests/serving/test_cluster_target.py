@@ -12,6 +12,7 @@ from kubetune.errors import ConfigError, InterruptedRunError, NotReadyError, Tem
 from kubetune.serving import cluster_target, deployments
 from kubetune.serving.archive import archive_digest, read_archive, write_manifest
 from kubetune.serving.cluster_target import SERVED, ClusterTarget
+from kubetune.serving.deployments import Deployments
 from kubetune.stages.deploy import deploy
 from served_toys import Quiet
 
@@ -219,6 +220,38 @@ def test_an_interruption_restores_the_former_archive(api: KubernetesApi, archive
     context.stopping = True
     with pytest.raises(InterruptedRunError):
         go(api, archives[1], tmp_path, context=context)
+    assert api.archive == archive_digest(archives[0])
+
+
+def test_a_deployment_that_is_taken_over_ends_for_good_and_leaves_the_other(
+    api: KubernetesApi, archives, tmp_path: Path, monkeypatch
+) -> None:
+    """Another try would take the endpoint back, and the two would go on for ever."""
+    go(api, archives[0], tmp_path)
+    api.faults[archive_digest(archives[1])] = PULL
+    other, waited = archive_digest(archives[2]), iter(range(3))
+    monkeypatch.setattr(cluster_target.time, "sleep", lambda _: write(other)(api) if next(waited, 9) == 2 else None)
+    with pytest.raises(ConfigError, match="taken over by another deployment"):
+        go(api, archives[1], tmp_path)
+    assert api.archive == other
+
+
+def test_a_signal_inside_the_patch_restores_the_former_archive_without_waiting(
+    api: KubernetesApi, archives, tmp_path: Path, monkeypatch
+) -> None:
+    """The patch has landed, its answer has not; and the pod is killed before any rollout could end."""
+    go(api, archives[0], tmp_path)
+    api.faults[archive_digest(archives[0])] = PULL  # the way back would never be ready
+    patch = Deployments.patch
+
+    def interrupted(self, *args):
+        patch(self, *args)
+        monkeypatch.setattr(Deployments, "patch", patch)
+        raise InterruptedRunError("asked to stop")
+
+    monkeypatch.setattr(Deployments, "patch", interrupted)
+    with pytest.raises(InterruptedRunError):
+        go(api, archives[1], tmp_path, timeout_s=300)
     assert api.archive == archive_digest(archives[0])
 
 

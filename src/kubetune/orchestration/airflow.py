@@ -1,7 +1,7 @@
 """What DAG files are made of: the DAG itself, the task that checks a request, and the pods of the stage table."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import DAG, Param, get_current_context, task
@@ -49,7 +49,13 @@ def dag(name: str, doc: str, request: type[Any] | None = None, **settings: Any) 
         catchup=False,
         tags=["kubetune"],
         is_paused_upon_creation=False,
-        default_args={"owner": "kubetune", "on_failure_callback": notify},
+        # A scheduler that is killed takes its Python tasks with it; pods state their own retries.
+        default_args={
+            "owner": "kubetune",
+            "on_failure_callback": notify,
+            "retries": 2,
+            "retry_delay": timedelta(seconds=30),
+        },
         **({"schedule": None} | settings),
     )
 

@@ -146,7 +146,7 @@ def _container(work: Work, cluster: ClusterSettings) -> dict[str, Any]:
         "name": CONTAINER,
         "image": cluster.images.reference(work.image),
         "imagePullPolicy": cluster.images.pull_policy,
-        "args": [_literal(argument) for argument in work.args],
+        "args": [literal(argument) for argument in work.args],
         "env": _environment(work, cluster),
         "resources": _quantities(work.resources, cluster.defaults_of(work.name), cluster),
         "terminationMessagePolicy": "FallbackToLogsOnError",
@@ -182,7 +182,7 @@ def _environment(work: Work, cluster: ClusterSettings) -> list[dict[str, Any]]:
         }
     values |= {**cluster.environment.get("default", {}), **cluster.environment.get(work.name, {})}
     attempt = {"name": "KUBETUNE_ATTEMPT", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}
-    return [*({"name": key, "value": _literal(value)} for key, value in sorted(values.items())), attempt]
+    return [*({"name": key, "value": literal(value)} for key, value in sorted(values.items())), attempt]
 
 
 def _quantities(wanted: StageResources, defaults: StageDefaults, cluster: ClusterSettings) -> dict[str, Any]:
@@ -237,6 +237,6 @@ def _placement(work: Work, cluster: ClusterSettings) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value}
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
     """Keep Kubernetes from expanding `$(NAME)` in arguments and values; to it `$$` is one dollar sign."""
     return text.replace("$", "$$")

@@ -5,7 +5,7 @@ from typing import Any
 
 from kubetune.config.cluster import ClusterSettings
 from kubetune.config.load import canonical
-from kubetune.orchestration.pods import Pod, stage_pod
+from kubetune.orchestration.pods import Pod, Work, literal, stage_pod, task_pod
 from kubetune.orchestration.requests import sharing
 from kubetune.plan import StageCall
 from kubetune.stages import BY_NAME, PRODUCER, STAGES, Stage
@@ -41,7 +41,9 @@ def sweep_pods(sweep: str, trials: list[tuple[StageCall, ...]], cluster: Cluster
     for stage in WINNERS:
         arguments = ["stage", stage.name, "--run", sweep, "--winner", "--endpoint", last[stage].endpoint]
         pods[stage.name] = _with(stage_pod(last[stage], cluster), sweep, arguments)
-    pods["choose"] = _with(stage_pod(last[WINNERS[0]], cluster), sweep, ["choose", sweep, *runs])
+    reader = WINNERS[0]  # its user may read what trainings recorded; a GPU for it would be waste
+    work = Work(reader.name, reader.image, ("choose", sweep, *runs), {"kubetune.io/run": sweep})
+    pods["choose"] = task_pod(work, cluster)
     return pods
 
 
@@ -50,7 +52,7 @@ def _shared_pod(group: list[StageCall], cluster: ClusterSettings) -> Pod:
     first, *others = group
     pod = stage_pod(first, cluster)
     for call in others:
-        recipe = json.dumps(canonical(call.recipe), sort_keys=True, separators=(",", ":")).replace("$(", "$$(")
+        recipe = literal(json.dumps(canonical(call.recipe), sort_keys=True, separators=(",", ":")))
         pod["spec"]["containers"][0]["args"] += ["--also", f"{call.run}={recipe}"]
     return pod
 

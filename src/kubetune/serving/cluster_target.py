@@ -45,6 +45,7 @@ class ClusterTarget:
         self._api = Deployments(namespace, client)
         self._applied: str | None = None
         self._former: str | None = None
+        self._hurried = False
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -63,7 +64,7 @@ class ClusterTarget:
         """See `Target.apply`.
 
         Raises:
-            ConfigError: There is no such Deployment, or it has no replicas.
+            ConfigError: There is no such Deployment, it has no replicas, or another deployment took it over meanwhile.
             TemporaryError: Another deployment of this endpoint is under way, or the API is away.
         """
         read_archive(archive, verify=False)
@@ -74,22 +75,30 @@ class ClusterTarget:
                 f"Deployment {self.name} is scaled to 0 replicas, so nothing can become ready: scale it up first."
             )
         self._former = self._restorable(deployment, digest)
-        self._move(annotation(deployment), digest)
-        self._applied = digest
-        self._wait(digest, timeout_s, should_stop)
+        self._applied = digest  # before the patch: a signal may come when it has landed and its answer has not
+        try:
+            self._move(annotation(deployment), digest)
+            self._wait(digest, timeout_s, should_stop)
+        except InterruptedRunError:
+            self._hurried = True
+            raise
         with suppress(ConflictError, TemporaryError, ConfigError):  # it serves: nothing below may undo that
             self._remember(digest)
             self._linger(should_stop)
 
     def rollback(self, timeout_s: float) -> None:
-        """See `Target.rollback`; where nothing was served before, the endpoint answers so again."""
+        """See `Target.rollback`; where nothing was served before, the endpoint answers so again.
+
+        After an interruption the annotation is restored and not watched: the pod is killed soon.
+        """
         if self._applied is None:
             return
         try:
             self._move(self._applied, self._former)
         except TemporaryError as error:
             raise NotReadyError(f"the annotation of {self.name} could not be restored: {error}") from error
-        self._wait(self._former, timeout_s, lambda: False)
+        if not self._hurried:
+            self._wait(self._former, timeout_s, lambda: False)
 
     def _restorable(self, deployment: Json, digest: str) -> str | None:
         """Return what to serve again if `digest` is bad: what serves now, else what was last seen to serve."""
@@ -128,9 +137,10 @@ class ClusterTarget:
         while True:
             deployment = self._api.read(self.name)
             if annotation(deployment) != digest:
-                raise TemporaryError(
-                    f"Endpoint {self.endpoint} was changed by another deployment while this one waited: it names "
-                    f"{shown(annotation(deployment))} now, not {shown(digest)}."
+                self._applied = None  # what is there now is the other's to restore
+                raise ConfigError(  # another try would take it back, and the two would go on for ever
+                    f"Endpoint {self.endpoint} was taken over by another deployment while this one waited: it names "
+                    f"{shown(annotation(deployment))} now, not {shown(digest)}; deploy this one again if it shall serve."
                 )
             why = unfinished(deployment)
             alive, _ = self._api.pods(selector(deployment))

@@ -75,6 +75,8 @@ def _undo(target: Target, before: Observed, timeout_s: float) -> str:
         former = f"former archive {before.digest[:12]}" if before.digest else "state before"
         return f"The {former} does not serve either: {error}"
     after = target.observe()
+    if after.digest != before.digest:
+        return f"Archive {(after.digest or 'none')[:12]} of another deployment is there now."
     if after.problems:
         return f"The former archive {before.digest[:12]} does not serve: {'; '.join(after.problems)}."
     return f"The former archive {before.digest[:12]} serves."
