@@ -1,0 +1,90 @@
+"""The reasons of a decision: one sentence each, with its numbers."""
+
+from kubetune.config.promotion import PromotionSection
+from kubetune.evaluation.shown import digits_for, number, signed
+from kubetune.promotion.guards import Judged
+from kubetune.promotion.paired import Discordance, mcnemar
+from kubetune.promotion.primary import Primary
+from kubetune.promotion.spending import Spending
+
+
+def probability(value: float) -> str:
+    """Return a p-value or a level with two digits that matter."""
+    return f"{value:.2g}" if value >= 1e-4 or value == 0 else f"{value:.1e}"
+
+
+def of_metric(found: Primary, rules: PromotionSection) -> str:
+    """Say what the metric did."""
+    gain = found.gain
+    digits = digits_for(gain.value)
+    numbers = (
+        f"{found.metric} is {number(found.candidate)} against {number(found.champion)} of the champion: "
+        f"{signed(gain.value, digits)} (95 % interval {signed(gain.low, digits)} to {signed(gain.high, digits)}) on "
+        f"{found.rows:,} rows"
+    )
+    if found.ruled_out and rules.margin:
+        end = f"a gain of {rules.margin:g}, the smallest that matters, is ruled out (p {probability(found.against)} at "
+        return f"{numbers}; {end}{probability(rules.alpha)})."
+    if found.ruled_out:
+        return f"{numbers}; it is worse (p {probability(found.against)} at {probability(rules.alpha)})."
+    word = "is shown" if found.shown else "is not shown"
+    return f"{numbers}; a gain {word} (p {probability(found.p)} at {probability(found.level)})."
+
+
+def of_outcomes(found: Discordance) -> str:
+    """Say on how many rows one model alone is right."""
+    return (
+        f"The candidate alone is right on {found.gained:,} of {found.rows:,} rows, the champion alone on "
+        f"{found.lost:,} (exact McNemar, two-sided p {probability(mcnemar(found))})."
+    )
+
+
+def of_guard(judged: Judged, rules: PromotionSection, level: float) -> str:
+    """Say what became of one guard."""
+    guard = judged.guard
+    what = f"{guard.name} ({guard.rows:,} {guard.unit})"
+    if judged.state == "small":
+        must = "it is named in promotion.slices, so nothing is promoted without it" if guard.required else "not judged"
+        return f"{what}: fewer than the {rules.minimum_slice_rows:,} that are needed; {must}."
+    change = f"{what}: {'gains' if guard.difference >= 0 else 'loses'} {number(abs(guard.difference))}"
+    if judged.state == "holds":
+        shown = f"(Holm p {probability(judged.within)} at {probability(level)})"
+        return f"{change}; a loss of {guard.margin:g} is ruled out {shown}."
+    if judged.state == "lost":
+        shown = f"(Holm p {probability(judged.worse)} at {probability(rules.alpha)})"
+        return f"{change}; it is worse than the champion's {shown} and a loss of {guard.margin:g} is not ruled out."
+    shown = f"(Holm p {probability(judged.within)} at {probability(level)})"
+    return f"{change}; a loss of {guard.margin:g} is not ruled out {shown}{_further(judged)}."
+
+
+def of_spending(spending: Spending) -> str:
+    """Say what was spent and what is left."""
+    return (
+        f"This is comparison {spending.number:,} on these test rows: {probability(spending.level)} of alpha "
+        f"{spending.alpha:g} was spent on it, {probability(spending.left)} is left for all that follow."
+    )
+
+
+def of_rows(wanted: int | None, rules: PromotionSection, *, cases: bool) -> str:
+    """Say how many more labelled rows would decide.
+
+    Args:
+        wanted: Further test rows; None: rows would not.
+        rules: For the chance of a decision.
+        cases: Whether a capability is open, which takes cases.
+    """
+    if wanted is None:
+        more = "more cases of the capabilities would" if cases else "another candidate would"
+        return f"No number of further labelled rows would decide while the differences stay as they are; {more}."
+    also = ", with the cases named above," if cases else ""
+    return (
+        f"About {wanted:,} more labelled test rows{also} would decide, with a chance of {rules.power:.0%}, if the "
+        "differences stay as they are."
+    )
+
+
+def _further(judged: Judged) -> str:
+    wanted = [rows for rows in (judged.to_hold, judged.to_lose) if rows is not None]
+    if not wanted:
+        return ""
+    return f"; about {max(1, min(wanted) - judged.guard.rows):,} more {judged.guard.unit} of it would decide"
