@@ -1,0 +1,229 @@
+"""How often does a comparison promote a model that is no better, and how often does it find what was planted?
+
+    python benchmarks/promotion.py [--comparisons 1000] [--sequences 240] [--planted 200]
+
+Models are simulated: a row has a chance of being answered rightly, easy or hard for every model alike, and equal models
+are independent draws from the same chances, as two seeds of one recipe are. In a sequence, all candidates meet the same
+test rows and the same champion. Four rules judge the same answers: kubetune's `decide` with its default rules, the same
+without spending (each comparison is read at the whole alpha), "higher F1 wins", and a tuple of
+scores compared in order. Prints shares with 95 % intervals (Wilson); exits 1 where a bound does not hold.
+"""
+
+import argparse
+import math
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from kubetune.config.promotion import PromotionSection
+from kubetune.contract import Verdict
+from kubetune.evaluation.metrics import Scores, calibration_error, f1_from_counts
+from kubetune.promotion.decision import Comparison, decide
+from kubetune.promotion.paired import NORMAL
+from kubetune.promotion.spending import Spending
+
+CLASSES = 3
+LENGTH = 20
+PARTS = 4
+RULES = ("kubetune", "no spending", "higher F1", "tuple")
+EASY, HARD = 0.98, 0.45
+SHARE_OF_EASY = 0.8
+
+
+class World:
+    """Test rows with four slices of about equal size, and models that answer them."""
+
+    def __init__(self, rows: int, seed: int) -> None:
+        self.draw = np.random.default_rng(seed)
+        self.labels = self.draw.integers(CLASSES, size=rows)
+        self.part = self.draw.integers(PARTS, size=rows)
+        self.chance = np.where(self.draw.random(rows) < SHARE_OF_EASY, EASY, HARD)
+        self.groups = {"part": [(str(number), self.part == number) for number in range(PARTS)]}
+
+    def model(self, gains: tuple[float, ...] = (0.0,) * PARTS) -> Scores:
+        """Return the answers of a fresh model whose true accuracy differs by `gains` in the slices, or the classes."""
+        gain = np.asarray(gains)[self.part if len(gains) == PARTS else self.labels]
+        mean = SHARE_OF_EASY * EASY + (1 - SHARE_OF_EASY) * HARD
+        mended, spoilt = np.maximum(gain, 0) / (1 - mean), np.maximum(-gain, 0) / mean
+        chance = (self.chance + (1 - self.chance) * mended) * (1 - spoilt)
+        rows = len(chance)
+        right = self.draw.random(rows) < chance
+        wrong = (self.labels + self.draw.integers(1, CLASSES, size=rows)) % CLASSES
+        predictions = np.where(right, self.labels, wrong)
+        confidence = np.clip(chance + self.draw.normal(0, 0.02, rows), 0.34, 0.999)
+        return Scores(predictions, confidence, -np.log(np.where(right, confidence, (1 - confidence) / 2)))
+
+    def compare(self, candidate: Scores, champion: Scores) -> Comparison:
+        """Pair two models' answers."""
+        return Comparison(self.labels, candidate, champion, CLASSES, self.groups)
+
+
+def judged(comparison: Comparison, rules: PromotionSection, earlier: int) -> dict[str, str]:
+    """Return rule → outcome."""
+    values = [_scores(comparison.labels, scores) for scores in (comparison.candidate, comparison.champion)]
+    won = {"higher F1": values[0][0] > values[1][0], "tuple": values[0] > values[1]}
+    decision = decide(Verdict(), comparison, rules, earlier)
+    return {"kubetune": decision.outcome, "no spending": _unspent(decision.document, rules.alpha)} | {
+        name: "promote" if first else "keep" for name, first in won.items()
+    }
+
+
+def _unspent(document: Mapping[str, Any], alpha: float) -> str:
+    """Read the same p-values as if every comparison had the whole alpha."""
+    metric, guards = document["metric"], document["guards"]
+    open_ones = [guard for guard in guards if guard["state"] != "small" and guard["within"] > alpha]
+    if metric["ruled_out"] or any(guard["worse"] <= alpha for guard in open_ones):
+        return "keep"
+    return "undecided" if open_ones or metric["p"] > alpha else "promote"
+
+
+def _scores(labels: np.ndarray, scores: Scores) -> tuple[float, float, float]:
+    """(macro-F1, accuracy, -calibration error) to three decimals, as such comparisons are written."""
+    counts = np.bincount(labels * CLASSES + scores.predictions, minlength=CLASSES**2).reshape(CLASSES, CLASSES)
+    right = scores.predictions == labels
+    ece = calibration_error(scores.confidence, right)
+    return round(float(f1_from_counts(counts).mean()), 3), round(float(right.mean()), 3), round(-ece, 3)
+
+
+@dataclass
+class Tally:
+    """Outcomes a rule."""
+
+    trials: int = 0
+    found: dict[str, Counter[str]] = field(default_factory=lambda: {rule: Counter() for rule in RULES})
+
+    def add(self, outcomes: dict[str, str]) -> None:
+        """Count one trial."""
+        self.trials += 1
+        for rule, outcome in outcomes.items():
+            self.found[rule][outcome] += 1
+
+    def line(self, outcome: str) -> str:
+        """Show one outcome's share under every rule."""
+        return "".join(f"{self.shown(rule, outcome):>24}" for rule in RULES)
+
+    def shown(self, rule: str, outcome: str) -> str:
+        """Show a share with its interval."""
+        low, high = wilson(self.found[rule][outcome], self.trials)
+        return f"{self.found[rule][outcome] / self.trials:.2%} ({low:.1%}-{high:.1%})"
+
+
+def wilson(hits: int, trials: int) -> tuple[float, float]:
+    """Return the 95 % Wilson interval of a share."""
+    z = NORMAL.inv_cdf(0.975)
+    middle, share = hits / trials + z * z / (2 * trials), hits / trials
+    half = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials**2))
+    return max(0.0, (middle - half) / (1 + z * z / trials)), min(1.0, (middle + half) / (1 + z * z / trials))
+
+
+def others(count: int, rows: int, rules: PromotionSection) -> Tally:
+    """Judge models of equal macro-F1 by symmetry that err on different classes, so that their rows are not alike."""
+    tally = Tally()
+    for seed in range(2 * 10**6, 2 * 10**6 + count):
+        world = World(rows, seed)
+        tally.add(judged(world.compare(world.model((0.0, -0.1, 0.0)), world.model((-0.1, 0.0, 0.0))), rules, 0))
+    return tally
+
+
+def singles(count: int, rows: int, gains: tuple[float, ...], rules: PromotionSection, earlier: int = 0) -> Tally:
+    """Judge `count` comparisons, each on rows of its own, as if `earlier` others had been made on them."""
+    tally = Tally()
+    for seed in range(count):
+        world = World(rows, seed)
+        tally.add(judged(world.compare(world.model(gains), world.model()), rules, earlier))
+    return tally
+
+
+def sequences(count: int, rows: int, gains: tuple[float, ...], rules: PromotionSection) -> Tally:
+    """Judge `count` sequences of 20 candidates; "promote" is said of a sequence with one promotion or more."""
+    tally = Tally()
+    for seed in range(10**6, 10**6 + count):
+        world = World(rows, seed)
+        champion, ever = world.model(), dict.fromkeys(RULES, "no")
+        for earlier in range(LENGTH):
+            outcomes = judged(world.compare(world.model(gains), champion), rules, earlier)
+            ever |= {rule: outcome for rule, outcome in outcomes.items() if outcome == "promote"}
+        tally.add(ever)
+    return tally
+
+
+def stated_power(rows: int, change: float, level: float) -> float:
+    """Return the normal approximation of the chance that McNemar's test shows a change spread evenly over `rows`."""
+    mean = SHARE_OF_EASY * EASY + (1 - SHARE_OF_EASY) * HARD
+    disputed = 0.0
+    for share, old in ((SHARE_OF_EASY, EASY), (1 - SHARE_OF_EASY, HARD)):
+        new = old + (1 - old) * change / (1 - mean) if change > 0 else old * (1 + change / mean)
+        disputed += share * (old * (1 - new) + new * (1 - old))
+    seen = disputed - change**2
+    return NORMAL.cdf(
+        (abs(change) * math.sqrt(rows) - NORMAL.inv_cdf(1 - level) * math.sqrt(disputed)) / math.sqrt(seen)
+    )
+
+
+def bounds(options: argparse.Namespace, rules: PromotionSection, exact: PromotionSection) -> Iterator[bool]:
+    """Print how often what is no better was promoted; yield whether each share is at most alpha."""
+    print(f"{'wrongly promoted':<52}" + "".join(f"{rule:>24}" for rule in RULES))
+    rows, equal, loss = options.rows, (0.0,) * PARTS, (0.06, 0.06, 0.06, -rules.slice_margin)
+    count, few = options.comparisons // 2, options.sequences // 3
+    for what, make in (
+        (f"equal, {options.comparisons:,} single", lambda: singles(options.comparisons, rows, equal, rules)),
+        (f"equal, {options.sequences:,} sequences of 20", lambda: sequences(options.sequences, rows, equal, rules)),
+        (f"equal, accuracy, {options.comparisons:,} single", lambda: singles(options.comparisons, rows, equal, exact)),
+        (f"equal, erring on other classes, {count:,} single", lambda: others(count, rows, rules)),
+        (f"better, one slice loses the margin, {few:,} single", lambda: singles(few, rows, loss, exact)),
+        (f"better, one slice loses the margin, {few:,} of 20", lambda: sequences(few, rows, loss, exact)),
+    ):
+        tally = make()
+        print(f"{what:<52}{tally.line('promote')}", flush=True)
+        yield tally.found["kubetune"]["promote"] / tally.trials <= rules.alpha
+
+
+def found(options: argparse.Namespace, rules: PromotionSection, exact: PromotionSection) -> None:
+    """Print how often planted gains were promoted and planted losses of one slice kept out, beside stated power."""
+    rows, count = options.rows, options.planted
+    print(f"{f'gains promoted, of {count:,}':<52}" + "".join(f"{rule:>24}" for rule in RULES))
+    for section, gain, earlier in (
+        (exact, 0.01, 0), (exact, 0.02, 0), (exact, 0.03, 0), (exact, 0.02, 19), (exact, 0.03, 19), (exact, 0.05, 19),
+        (rules, 0.01, 0), (rules, 0.02, 0),
+    ):  # fmt: skip
+        power = stated_power(rows, gain, Spending(rules.alpha, earlier).level)
+        what = f"{section.metric} +{gain:g}, comparison {earlier + 1}, stated {power:.0%}"
+        print(f"{what:<52}{singles(count, rows, (gain,) * PARTS, section, earlier).line('promote')}", flush=True)
+    print(f"better by 0.06 elsewhere, one slice of {rows // PARTS:,} rows loses; kept out, of {count:,}")
+    for loss in (0.05, 0.08, 0.1, 0.15):
+        power = stated_power(rows // PARTS, -loss, rules.alpha / (PARTS + 1))
+        tally = singles(count, rows, (0.06, 0.06, 0.06, -loss), exact)
+        print(f"{f'loss of {loss:g}, stated {power:.0%}':<52}{tally.line('keep')}")
+        print(f"{'  promoted':<52}{tally.line('promote')}", flush=True)
+
+
+def main() -> int:
+    """Run and judge."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--comparisons", type=int, default=1000)
+    parser.add_argument("--sequences", type=int, default=240)
+    parser.add_argument("--planted", type=int, default=200)
+    parser.add_argument("--rows", type=int, default=4000)
+    parser.add_argument("--resamples", type=int, default=200)
+    options = parser.parse_args()
+    rules = PromotionSection.model_validate({"resamples": options.resamples, "slices": [{"column": "part"}]})
+    exact = rules.model_copy(update={"metric": "accuracy"})
+    print(
+        f"{options.rows:,} rows in {PARTS} slices; default rules: alpha {rules.alpha:g}, margin {rules.margin:g}, "
+        f"slice margin {rules.slice_margin:g}, {rules.metric} where nothing else is said; {options.resamples:,} resamples"
+    )
+    began = time.process_time()
+    held = list(bounds(options, rules, exact))
+    found(options, rules, exact)
+    print(f"CPU seconds: {time.process_time() - began:.0f}")
+    print("every bound holds" if all(held) else f"bounds that do not hold: {held.count(False)}")
+    return 0 if all(held) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
