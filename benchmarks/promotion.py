@@ -215,7 +215,8 @@ def main() -> int:
     exact = rules.model_copy(update={"metric": "accuracy"})
     print(
         f"{options.rows:,} rows in {PARTS} slices; default rules: alpha {rules.alpha:g}, margin {rules.margin:g}, "
-        f"slice margin {rules.slice_margin:g}, {rules.metric} where nothing else is said; {options.resamples:,} resamples"
+        f"slice margin {rules.slice_margin:g}, {rules.metric} where nothing else is said; {options.resamples:,} "
+        "resamples"
     )
     began = time.process_time()
     held = list(bounds(options, rules, exact))
