@@ -1,0 +1,92 @@
+"""One listed word for another of its group (names, places, synonyms), and one number for another."""
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from random import Random
+
+from kubetune.behaviour.words import like_case, overlaps, protected, put
+
+Groups = Sequence[Sequence[str]]
+"""Entries of one group can stand for each other."""
+
+NUMBER = re.compile(r"(?<![\w.,/:$£€#@-])\d{2,6}(?![\w.,/:%-]*[\w%])")
+"""Plain counts of two digits or more: no prices, dates, times, scores such as 10/10, versions or percentages."""
+YEAR = re.compile(r"(?:1[89]|20)\d\d")
+RATED = re.compile(r"\s*(?:stars?|points?|out of|percent)\b", re.IGNORECASE)
+"""After these, a number is a judgement."""
+ARTICLE = re.compile(r"\b(?:a|an)\s\Z", re.IGNORECASE)
+VOWELS = "aeiou"
+
+
+def swap_proper(text: str, draw: Random, entries: Groups) -> str | None:
+    """A listed name, written with its capitals, becomes another of its group wherever it stands."""
+    return _swap(text, draw, entries, exact=True)
+
+
+def swap_word(text: str, draw: Random, entries: Groups) -> str | None:
+    """A listed word, in any case, becomes another of its group wherever it stands."""
+    return _swap(text, draw, entries, exact=False)
+
+
+def swap_number(text: str, draw: Random) -> str | None:
+    """A plain number becomes another of as many digits; years and ratings stay."""
+    taken = protected(text)
+    places = [
+        found
+        for found in NUMBER.finditer(text)
+        if not YEAR.fullmatch(found.group())
+        and not RATED.match(text, found.end())
+        and not overlaps(found.span(), taken)
+    ]
+    if not places:
+        return None
+    found = draw.choice(places)
+    old, least = int(found.group()), 10 ** (len(found.group()) - 1)
+    other = draw.randrange(least, 10 * least - 1)
+    other += other >= old  # every number but the old one
+    if YEAR.fullmatch(str(other)):
+        other += 1000  # 1800 … 2099 would read as a year
+    return put(text, found.span(), str(other))
+
+
+def _swap(text: str, draw: Random, groups: Groups, *, exact: bool) -> str | None:
+    pattern, others = _table(tuple(tuple(group) for group in groups), exact)
+    taken = protected(text)
+    present = sorted(
+        {
+            found.group() if exact else found.group().lower()
+            for found in pattern.finditer(text)
+            if not overlaps(found.span(), taken)
+        }
+    )
+    if not present:
+        return None
+    old = draw.choice(present)
+    choices = [entry for entry in others[old] if (entry if exact else entry.lower()) not in present]
+    return _replace(text, old, draw.choice(choices), exact=exact) if choices else None
+
+
+def _replace(text: str, old: str, new: str, *, exact: bool) -> str | None:
+    """Replace whole words; an article before one must still fit, else nothing is replaced."""
+    pieces, done, taken = [], 0, protected(text)
+    for found in re.finditer(rf"\b{re.escape(old)}\b", text, 0 if exact else re.IGNORECASE):
+        if overlaps(found.span(), taken):
+            continue
+        article = ARTICLE.search(text, 0, found.start()) is not None
+        if article and (old[0].lower() in VOWELS) != (new[0].lower() in VOWELS):
+            return None
+        pieces += [text[done : found.start()], new if exact else like_case(new, found.group())]
+        done = found.end()
+    return "".join([*pieces, text[done:]])
+
+
+@lru_cache(maxsize=64)
+def _table(groups: tuple[tuple[str, ...], ...], exact: bool) -> tuple[re.Pattern[str], dict[str, tuple[str, ...]]]:
+    """Return a pattern of all entries, the longest first, and each entry's group: the first that has it."""
+    others: dict[str, tuple[str, ...]] = {}
+    for group in groups:
+        for entry in group:
+            others.setdefault(entry if exact else entry.lower(), group)
+    entries = sorted(others, key=lambda entry: (-len(entry), entry))
+    return re.compile(rf"\b(?:{'|'.join(map(re.escape, entries))})\b", 0 if exact else re.IGNORECASE), others

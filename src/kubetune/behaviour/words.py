@@ -1,0 +1,75 @@
+"""Words, what in a text must be left alone, and words that turn a meaning round."""
+
+import re
+from collections.abc import Iterable
+
+from kubetune.text.cleaning import MENTION, URL
+
+WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+MARKED = re.compile(r"[@#]|://|www\.", re.IGNORECASE)
+"""Without one of these nothing is protected, which is quickly seen."""
+HASHTAG = re.compile(r"#\w+")
+APOSTROPHES = str.maketrans("’", "'")
+
+PLAIN_NEGATIONS = ("not", "no", "never", "none", "nobody", "nothing", "nowhere", "neither", "nor", "cannot", "without")
+ALMOST = ("hardly", "barely", "scarcely")
+UNMARKED = (
+    "ai",
+    "do",
+    "does",
+    "did",
+    "is",
+    "was",
+    "are",
+    "were",
+    "wo",
+    "ca",
+    "could",
+    "should",
+    "would",
+    "have",
+    "has",
+)
+NEGATIONS = frozenset((*PLAIN_NEGATIONS, *ALMOST, *(f"{verb}nt" for verb in UNMARKED)))
+"""Besides every word that ends in n't."""
+
+
+def is_negation(word: str) -> bool:
+    """Whether `word`, in any case, negates."""
+    plain = word.lower().translate(APOSTROPHES)
+    return plain in NEGATIONS or plain.endswith("n't")
+
+
+def negations(text: str) -> int:
+    """Return the number of negating words in `text`."""
+    return sum(is_negation(found.group()) for found in WORD.finditer(text))
+
+
+def free_words(text: str) -> list[re.Match[str]]:
+    """Return the words of `text` that are no part of a URL, a mention or a hashtag."""
+    taken = protected(text)
+    return [found for found in WORD.finditer(text) if not overlaps(found.span(), taken)]
+
+
+def protected(text: str) -> list[tuple[int, int]]:
+    """Return the spans of URLs, mentions and hashtags: a slip in them is not one of language."""
+    if not MARKED.search(text):
+        return []
+    return [found.span() for pattern in (URL, MENTION, HASHTAG) for found in pattern.finditer(text)]
+
+
+def overlaps(span: tuple[int, int], taken: Iterable[tuple[int, int]]) -> bool:
+    """Whether `span` has a character in common with one of `taken`."""
+    return any(span[0] < end and start < span[1] for start, end in taken)
+
+
+def put(text: str, span: tuple[int, int], new: str) -> str:
+    """Return `text` with `new` in the place of `span`."""
+    return text[: span[0]] + new + text[span[1] :]
+
+
+def like_case(new: str, old: str) -> str:
+    """Return `new` in the case of `old`: all capitals (of two letters or more), first capital, or as it is."""
+    if len(old) > 1 and old.isupper():
+        return new.upper()
+    return new[:1].upper() + new[1:] if old[:1].isupper() else new
