@@ -1,0 +1,125 @@
+"""When a case fails, and how clearly: one rule a kind of test."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kubetune.behaviour.cases import Case, Cases
+from kubetune.behaviour.suite import AnyTest, Direction, MinimumFunctionality
+from kubetune.behaviour.templates import Item
+from kubetune.evaluation.shown import number, one_line, signed
+
+CEILING = 0.99
+"""Beyond it, or below 1 minus it, a probability has no room left to move."""
+
+Probabilities = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A failed case, fit to be shown: each text on one line and shortened; HTML is escaped by what renders it.
+
+    Attributes:
+        text: The input; its two texts parted by ` ¶ `.
+        changed: The perturbed input that failed most clearly; None for minimum functionality.
+        answer: Label predicted for `changed`, else for `text`.
+        why: What was expected and what was found, with the probabilities.
+        clearness: 0 … 1, by how much probability the case failed.
+    """
+
+    text: str
+    changed: str | None
+    answer: str
+    why: str
+    clearness: float
+
+
+@dataclass(frozen=True)
+class _Miss:
+    """A failed item: by how much, and one sentence."""
+
+    clearness: float
+    why: str
+
+
+def failures_of(
+    test: AnyTest, found: Cases, scores: Probabilities, numbers: Mapping[Item, int], names: Sequence[str]
+) -> list[Failure]:
+    """Return the failed cases of a test, in the order of its cases.
+
+    Args:
+        test: What is expected.
+        found: Its cases.
+        scores: Probabilities, shape (items, classes).
+        numbers: Item → row of `scores`.
+        names: Class names by column.
+    """
+    failures = []
+    for case in found.cases:
+        before = scores[numbers[case.item]]
+        if isinstance(test, MinimumFunctionality):
+            miss = _wrong(test, before, names)
+            if miss is not None:
+                failures.append(_shown(case, None, before, miss, names))
+            continue
+        worst: tuple[_Miss, Item] | None = None
+        for variant in case.variants:
+            after = scores[numbers[variant]]
+            miss = _unmoved(test, before, after, names) if isinstance(test, Direction) else _moved(before, after, names)
+            if miss is not None and (worst is None or miss.clearness > worst[0].clearness):
+                worst = miss, variant
+        if worst is not None:
+            failures.append(_shown(case, worst[1], scores[numbers[worst[1]]], worst[0], names))
+    return failures
+
+
+def _wrong(test: MinimumFunctionality, found: Probabilities, names: Sequence[str]) -> _Miss | None:
+    right = [place for place, name in enumerate(names) if name in test.expect]
+    answer = int(found.argmax())
+    if answer in right:
+        return None
+    best = max(float(found[place]) for place in right)
+    wanted = " or ".join(names[place] for place in right)
+    why = f"{wanted} is right, but {names[answer]} has {number(found[answer], 2)} against {number(best, 2)}"
+    return _Miss(float(found[answer]) - best, why)
+
+
+def _moved(before: Probabilities, after: Probabilities, names: Sequence[str]) -> _Miss | None:
+    former, answer = int(before.argmax()), int(after.argmax())
+    if former == answer:
+        return None
+    why = (
+        f"{names[former]} ({number(before[former], 2)}) must stay, but the answer became {names[answer]} "
+        f"({number(after[answer], 2)})"
+    )
+    # Two lukewarm answers are less clear than two sure ones, whichever side is the surer.
+    return _Miss(min(float(before[former] - before[answer]), float(after[answer] - after[former])), why)
+
+
+def _unmoved(test: Direction, before: Probabilities, after: Probabilities, names: Sequence[str]) -> _Miss | None:
+    place = names.index(test.label)
+    start, end = float(before[place]), float(after[place])
+    up = test.moves.endswith("up")
+    gain = end - start if up else start - end
+    if test.moves.startswith("not-"):
+        short, ok, rule = gain - test.by, gain <= test.by, f"may move {'up' if up else 'down'} by {test.by:g} at most"
+    else:
+        no_room = end >= CEILING if up else end <= 1 - CEILING
+        short, ok = test.by - gain, no_room or gain > test.by
+        rule = f"must move {'up' if up else 'down'} by more than {test.by:g}"
+    if ok:
+        return None
+    why = f"{test.label} {rule}, but went from {number(start, 2)} to {number(end, 2)} ({signed(end - start, 2)})"
+    return _Miss(min(1.0, max(0.0, short)), why)
+
+
+def _shown(case: Case, variant: Item | None, found: Probabilities, miss: _Miss, names: Sequence[str]) -> Failure:
+    changed = None if variant is None else _line(variant)
+    return Failure(_line(case.item), changed, names[int(found.argmax())], miss.why, round(miss.clearness, 6))
+
+
+def _line(item: Item) -> str:
+    return " ¶ ".join(map(one_line, item))

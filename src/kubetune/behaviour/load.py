@@ -1,0 +1,187 @@
+"""YAML → a validated suite, with every error reported at once."""
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from kubetune.behaviour.lexicons import shipped_lexicons
+from kubetune.behaviour.perturbations import PAIR_ORDER, PERTURBATIONS, ListPerturbation
+from kubetune.behaviour.suite import (
+    AnyTest,
+    Capability,
+    Direction,
+    Invariance,
+    MinimumFunctionality,
+    Perturbed,
+    RowInputs,
+    Suite,
+    Template,
+)
+from kubetune.behaviour.templates import placeholders, template_problem
+from kubetune.config.load import UniqueKeyLoader
+from kubetune.errors import ConfigError
+
+KINDS: Mapping[str, type[BaseModel]] = {"mft": MinimumFunctionality, "inv": Invariance, "dir": Direction}
+TEST: TypeAdapter[AnyTest] = TypeAdapter(AnyTest)
+
+
+def shipped_suites() -> dict[str, str]:
+    """Return the YAML text of each suite in the package, by name."""
+    folder = resources.files("kubetune.behaviour.suites")
+    return {
+        item.name.removesuffix(".yaml"): item.read_text(encoding="utf-8")
+        for item in sorted(folder.iterdir(), key=lambda item: item.name)
+        if item.name.endswith(".yaml")
+    }
+
+
+def load_suite(name_or_path: str) -> Suite:
+    """Return the suite of a shipped name or of a YAML file.
+
+    Raises:
+        ConfigError: It cannot be found or read, or has errors; all of them are listed.
+    """
+    shipped = shipped_suites()
+    if name_or_path in shipped:
+        return parse_suite(shipped[name_or_path], name_or_path)
+    path = Path(name_or_path)
+    if path.suffix not in {".yaml", ".yml"}:
+        raise ConfigError(
+            f"Suite {name_or_path!r:.80} does not exist: shipped are {', '.join(shipped)}; a suite of your own is "
+            "given as a path ending in .yaml."
+        )
+    try:
+        return parse_suite(path.read_text(encoding="utf-8"), name_or_path)
+    except OSError as error:
+        raise ConfigError(f"Suite file {path} cannot be read: {error.strerror}; give an existing file.") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"Suite file {path} is not UTF-8 at byte {error.start}; save it as UTF-8.") from error
+
+
+def parse_suite(text: str, origin: str = "suite") -> Suite:
+    """Return the suite of a YAML text.
+
+    Raises:
+        ConfigError: It is no mapping, or breaks the schema, or names what does not exist; all errors are listed.
+    """
+    try:
+        document = yaml.load(text, Loader=UniqueKeyLoader)  # noqa: S506 (a SafeLoader)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        shown = " ".join(str(error).split())
+        raise ConfigError(f"{origin} is not YAML: {shown}; correct the text.") from error
+    if not isinstance(document, dict):
+        raise ConfigError(f"{origin} holds a {type(document).__name__}: a suite is a mapping.")
+    suite, lines = None, []
+    try:
+        suite = Suite.model_validate(document)
+    except ValidationError as error:
+        lines += [_explain(item) for item in error.errors()]
+    lines += _unknown_names(document)
+    if suite is None or lines:
+        many = f"{len(lines)} errors" if len(lines) > 1 else "1 error"
+        raise ConfigError(f"{origin} has {many}: " + " | ".join(lines))
+    return suite
+
+
+def _explain(item: Mapping[str, Any]) -> str:
+    location = [part for part in item["loc"] if part not in KINDS]  # a person wrote the kind as a key, not as a step
+    where = ".".join(map(str, location)) or "suite"
+    if item["type"] == "extra_forbidden":
+        known = _keys_at(item["loc"][:-1])
+        near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
+        hint = f"did you mean `{near[0]}`? " if near else ""
+        return f"`{where}` is not a known key: {hint}allowed are {', '.join(known)}"
+    if item["type"] == "missing":
+        return f"`{where}` is missing"
+    message = str(item["msg"]).removeprefix("Value error, ")
+    found = item.get("input")
+    shown = "" if isinstance(found, (dict, BaseModel)) else f" (found {found!r:.80})"
+    return f"`{where}`: {message[0].lower()}{message[1:]}{shown}"
+
+
+def _keys_at(location: tuple[Any, ...]) -> list[str]:
+    if location and location[0] == "capabilities":
+        return list(Capability.model_fields)
+    if "rows" in location:
+        return list(RowInputs.model_fields)
+    model = next((KINDS[part] for part in location if part in KINDS), Suite)
+    return list(model.model_fields)
+
+
+def _unknown_names(document: Mapping[str, Any]) -> list[str]:
+    """Return what the parts name and no other part has; parts that break the schema are told of there."""
+    valid: list[tuple[int, AnyTest]] = []
+    tests = document.get("tests")
+    for number, item in enumerate(tests if isinstance(tests, list) else ()):
+        try:
+            valid.append((number, TEST.validate_python(item)))
+        except ValidationError:
+            continue
+    labels = _names(document, "labels") | _names(document, "optional_labels")
+    lexicons = _names(document, "lexicons") | set(shipped_lexicons())
+    capabilities = _names(document, "capabilities")
+    lines, seen = [], set()
+    for number, test in valid:
+        where = f"tests.{number}"
+        if test.name in seen:
+            lines.append(f"`{where}.name` {test.name!r} is given twice: each test has a name of its own")
+        seen.add(test.name)
+        lines += _unknown(f"{where}.capability", [test.capability], capabilities)
+        lines += _unknown(f"{where}.{_label_field(test)}", _labels_of(test), labels)
+        lines += list(_template_problems(where, test.templates, lexicons))
+        if isinstance(test, Perturbed):
+            lines += list(_perturb_problems(where, test, lexicons))
+    used = {test.capability for _, test in valid}
+    unused = sorted(capabilities - used) if isinstance(tests, list) and len(valid) == len(tests) else []
+    return lines + [f"`capabilities.{name}` has no test: write one, or leave it out" for name in unused]
+
+
+def _names(document: Mapping[str, Any], key: str) -> set[str]:
+    value = document.get(key)
+    return {str(name) for name in value} if isinstance(value, (dict, list)) else set()
+
+
+def _label_field(test: AnyTest) -> str:
+    return "expect" if isinstance(test, MinimumFunctionality) else "label"
+
+
+def _labels_of(test: AnyTest) -> list[str]:
+    if isinstance(test, MinimumFunctionality):
+        return test.expect
+    return [test.label] if isinstance(test, Direction) else []
+
+
+def _unknown(where: str, names: Iterable[str], known: Iterable[str]) -> list[str]:
+    allowed = sorted(known)
+    return [
+        f"`{where}` {name!r} is not declared: allowed are {', '.join(allowed) or 'none'}"
+        for name in names
+        if name not in allowed
+    ]
+
+
+def _template_problems(where: str, templates: Iterable[Template], lexicons: set[str]) -> Iterator[str]:
+    for number, template in enumerate(templates):
+        for text in (template,) if isinstance(template, str) else template:
+            problem = template_problem(text)
+            if problem is not None:
+                yield f"`{where}.templates.{number}`: {problem} (found {text!r:.80})"
+            yield from _unknown(f"{where}.templates.{number}", [name for name, _ in placeholders(text)], lexicons)
+
+
+def _perturb_problems(where: str, test: Perturbed, lexicons: set[str]) -> Iterator[str]:
+    if test.perturb not in (*PERTURBATIONS, PAIR_ORDER):
+        yield from _unknown(f"{where}.perturb", [test.perturb], [*PERTURBATIONS, PAIR_ORDER])
+        return
+    chosen = PERTURBATIONS.get(test.perturb)
+    if test.using is not None:
+        yield from _unknown(f"{where}.using", [test.using], lexicons)
+        if not isinstance(chosen, ListPerturbation):
+            yield f"`{where}.using`: {test.perturb} takes no list: leave `using` out"
+    elif isinstance(chosen, ListPerturbation) and chosen.lexicon is None:
+        yield f"`{where}.using` is missing: {test.perturb} draws from a lexicon of the suite"

@@ -1,0 +1,152 @@
+"""A suite run over a classifier: capability × test with failure rate, interval, count and the clearest failures."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kubetune.behaviour.cases import Cases, Row, cases_of
+from kubetune.behaviour.checks import Failure, failures_of
+from kubetune.behaviour.proportions import wilson
+from kubetune.behaviour.suite import AnyTest, Direction, MinimumFunctionality, Suite
+from kubetune.behaviour.templates import Item
+from kubetune.errors import ConfigError, KubetuneError
+
+SHOWN = 5
+"""Clearest failures a test."""
+SUM_TOLERANCE = 1e-3
+"""How far probabilities of an item may sum from 1: they may come from bf16."""
+
+Score = Callable[[Sequence[Item]], NDArray[Any]]
+"""Items → probabilities, shape (items, classes); cleaning and tokenising are its business."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One line of the table.
+
+    Attributes:
+        capability: Of the test.
+        test: Its name.
+        kind: `mft`, `inv` or `dir`.
+        inputs: Filled templates or matching rows that were there.
+        count: Cases among them: those to which the perturbation applies.
+        failures: Cases that failed.
+        rate: `failures / count`; 0 without cases.
+        low: Lower end of the 95 % interval of the rate.
+        high: Upper end.
+        clearest: At most five failures, the clearest first.
+    """
+
+    capability: str
+    test: str
+    kind: str
+    inputs: int
+    count: int
+    failures: int
+    rate: float
+    low: float
+    high: float
+    clearest: tuple[Failure, ...]
+
+
+@dataclass(frozen=True)
+class SuiteResult:
+    """What a suite found.
+
+    Attributes:
+        suite: Its name.
+        seed: Of the cases.
+        scored: Distinct items that were scored.
+        outcomes: One a test, in the suite's order.
+        left_out: One sentence a test that needs labels which the model lacks.
+    """
+
+    suite: str
+    seed: int
+    scored: int
+    outcomes: tuple[Outcome, ...]
+    left_out: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return JSON-able data."""
+        return asdict(self)
+
+
+def run_suite(
+    suite: Suite, score: Score, rows: Sequence[Row], seed: int, labels: Sequence[str] | None = None
+) -> SuiteResult:
+    """Build every case, score all distinct items in one call, and judge test by test.
+
+    Args:
+        suite: What to test.
+        score: The classifier.
+        rows: Rows that tests may draw, for example the whole test split.
+        seed: Of everything drawn; equal arguments and an equal classifier give an equal result.
+        labels: Class names by column of the scores; None: those of the suite, the optional ones last.
+
+    Raises:
+        ConfigError: The model lacks labels of the suite, or a test perturbs a column that items lack.
+        KubetuneError: The scores have a wrong shape, or are no probabilities.
+    """
+    names = (*suite.labels, *suite.optional_labels) if labels is None else tuple(labels)
+    lacking = [name for name in suite.labels if name not in names]
+    if lacking:
+        raise ConfigError(
+            f"Suite {suite.name!r} needs labels that the model lacks: {', '.join(lacking)}; it has {', '.join(names)}: "
+            "choose another suite, or name the labels alike."
+        )
+    left_out = {test.name: why for test in suite.tests if (why := _inapplicable(test, names)) is not None}
+    tests = [test for test in suite.tests if test.name not in left_out]
+    cases = [cases_of(test, suite, rows, seed) for test in tests]
+    items = _distinct(cases)
+    numbers = {item: number for number, item in enumerate(items)}
+    scores = _checked(score(items) if items else np.zeros((0, len(names))), len(items), len(names))
+    outcomes = [
+        _outcome(test, found, failures_of(test, found, scores, numbers, names))
+        for test, found in zip(tests, cases, strict=True)
+    ]
+    return SuiteResult(suite.name, seed, len(items), tuple(outcomes), tuple(left_out.values()))
+
+
+def _inapplicable(test: AnyTest, names: Sequence[str]) -> str | None:
+    """Return why a model with these labels cannot be tested, or None."""
+    needed: Sequence[str] = ()
+    if isinstance(test, MinimumFunctionality) and not set(test.expect) & set(names):
+        needed = test.expect
+    elif isinstance(test, Direction) and test.label not in names:
+        needed = [test.label]
+    return f"{test.name} is left out: the model has no label {' or '.join(needed)}." if needed else None
+
+
+def _distinct(cases: Sequence[Cases]) -> list[Item]:
+    return list(dict.fromkeys(item for found in cases for case in found.cases for item in (case.item, *case.variants)))
+
+
+def _checked(scores: NDArray[Any], items: int, classes: int) -> NDArray[np.float64]:
+    found = np.asarray(scores, dtype=np.float64)
+    if found.shape != (items, classes):
+        raise KubetuneError(f"Scores have the shape {found.shape}, {(items, classes)} is needed: one row an item.")
+    if not (np.isfinite(found).all() and (found >= 0).all() and (abs(found.sum(axis=1) - 1) <= SUM_TOLERANCE).all()):
+        raise KubetuneError("Scores are no probabilities: each row must be finite, at least 0 and sum to 1.")
+    return found
+
+
+def _outcome(test: AnyTest, found: Cases, failures: Sequence[Failure]) -> Outcome:
+    count = len(found.cases)
+    low, high = wilson(len(failures), count)
+    clearest = sorted(failures, key=lambda failure: -failure.clearness)[:SHOWN]  # stable: ties keep the cases' order
+    return Outcome(
+        capability=test.capability,
+        test=test.name,
+        kind=test.kind,
+        inputs=found.inputs,
+        count=count,
+        failures=len(failures),
+        rate=len(failures) / count if count else 0.0,
+        low=low,
+        high=high,
+        clearest=tuple(clearest),
+    )

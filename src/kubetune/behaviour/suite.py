@@ -1,0 +1,131 @@
+"""What a suite of behavioural tests may say: a closed schema, a docstring a field."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from kubetune.config.section import Section
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9 ,'-]{0,79}$")]
+"""Lower-case words: it stands in tables and sentences."""
+Entry = Annotated[str, Field(min_length=1, max_length=300)]
+Template = Entry | tuple[Entry, Entry]
+"""Text with placeholders such as `{food}`; `{food}` twice is the same entry, `{food#2}` another one of the list."""
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+class Capability(Section):
+    """Something a model must be able to do; the bar holds for each of its tests."""
+
+    at_most: float | None = Field(default=None, ge=0, lt=1)
+    """Highest failure rate of any of its tests; None: shown, not judged."""
+    bound: Literal["lower", "point", "upper"] = "lower"
+    """What must pass: the `lower` end of the 95 % interval (a miss is certain: with some thirty tests a suite, chance
+    alone would refuse sound models at the point), the rate itself, or the `upper` end (a pass is certain)."""
+
+
+class RowInputs(Section):
+    """Which of the given rows (the test split) are inputs."""
+
+    labels: list[str] = Field(default_factory=list)
+    """Only rows with one of these labels; empty: all rows, unlabelled ones too."""
+    longest_words: int | None = Field(default=None, ge=1)
+    """Only rows of at most that many words in all their texts."""
+    most: int | None = Field(default=None, ge=1)
+    """At most so many cases, drawn by the seed; None: every row to which the perturbation applies."""
+
+
+class Common(Section):
+    """What all tests have."""
+
+    name: Name
+    """Unique in the suite."""
+    capability: Name
+    """One of `capabilities`."""
+    most: int = Field(default=200, ge=1)
+    """At most so many cases out of templates, drawn by the seed, each template in equal parts."""
+
+
+class MinimumFunctionality(Common):
+    """Filled templates have one right answer."""
+
+    kind: Literal["mft"]
+    """Minimum functionality test."""
+    templates: list[Template] = Field(min_length=1)
+    """Texts with placeholders, or pairs of them."""
+    expect: Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)]
+    """The right label, or several that are right."""
+
+
+class Perturbed(Common):
+    """Inputs and what is done to them."""
+
+    templates: list[Template] = Field(default_factory=list)
+    """Inputs from templates; give either these or `rows`."""
+    rows: RowInputs | None = None
+    """Inputs from the given rows."""
+    perturb: str
+    """Name of a perturbation."""
+    using: str | None = None
+    """Lexicon that the perturbation draws from; None: its shipped list."""
+    column: Literal[0, 1] = 0
+    """Which text of a pair is perturbed."""
+    times: int = Field(default=1, ge=1, le=10)
+    """How often the perturbation is applied in turn."""
+    variants: int = Field(default=1, ge=1, le=50)
+    """Draws an input; the case fails where any of them does, so that cases stay independent."""
+
+    @model_validator(mode="after")
+    def one_origin(self) -> "Perturbed":
+        """Templates and rows are two populations: their rates must not be mixed."""
+        if bool(self.templates) == (self.rows is not None):
+            raise ValueError("give exactly one of templates and rows")
+        return self
+
+
+class Invariance(Perturbed):
+    """The predicted label must stay the same."""
+
+    kind: Literal["inv"]
+    """Invariance test."""
+
+
+class Direction(Perturbed):
+    """The probability of a label must move as stated."""
+
+    kind: Literal["dir"]
+    """Directional expectation test."""
+    label: str
+    """Whose probability."""
+    moves: Literal["up", "down", "not-up", "not-down"]
+    """`up` and `down`: it must move by more than `by`, or end beyond 0.99 or 0.01. `not-…`: it may move that way by
+    `by` and no more."""
+    by: float = Field(default=0.0, ge=0, lt=1)
+    """A difference of probabilities."""
+
+
+AnyTest = Annotated[MinimumFunctionality | Invariance | Direction, Field(discriminator="kind")]
+
+
+class Suite(Section):
+    """A set of behavioural tests for one kind of classifier."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
+    """Lower-case letters, digits and hyphens."""
+    description: Entry
+    """One line."""
+    labels: list[str] = Field(min_length=2)
+    """Labels that the tests speak of; a model must have them."""
+    optional_labels: list[str] = Field(default_factory=list)
+    """Labels a model may lack: a test that needs one is then left out, and the result says so."""
+    lexicons: dict[Annotated[str, Field(pattern=r"^[a-z][a-z_]*$")], Annotated[list[Entry], Field(min_length=1)]] = (
+        Field(default_factory=dict)
+    )
+    """Lists for placeholders and perturbations, beside the shipped ones."""
+    capabilities: dict[Name, Capability] = Field(min_length=1)
+    """By name."""
+    tests: list[AnyTest] = Field(min_length=1)
+    """In the order of the table."""

@@ -1,0 +1,1 @@
+"""Shipped suites, one YAML file each."""
