@@ -10,7 +10,7 @@ from kubetune.behaviour.words import is_negation, put
 CLOSED = re.compile(r"[.!?…][\"'”’)]*\Z")
 STRONGER = ("very", "really", "extremely", "incredibly")
 WEAKER = ("somewhat", "slightly", "fairly")
-MEASURES = ("so", "too", "quite", "rather", "pretty", "more", "most", "less", "least", "bit", "totally", "truly")
+MEASURES = ("so", "too", "quite", "rather", "pretty", "more", "most", "less", "least", "bit", "super", "truly")
 GRADED = frozenset((*STRONGER, *WEAKER, *MEASURES))
 """After one of these an adjective is graded already."""
 

@@ -21,16 +21,20 @@ SHORT: Mapping[str, str] = MappingProxyType(
 LONG: Mapping[str, str] = MappingProxyType({short: long for long, short in SHORT.items() if long != "can not"})
 HAS_AFTER = ("been", "got", "had", "become", "gone", "done", "taken", "made", "never", "always", "already")
 """After these, 's stands for `has`."""
+ASKED = ("i", "you", "we", "they", "he", "she", "it")
+"""Before these a short form asks (`don't you think`) and cannot be written out in place."""
 
 # A short form cannot end a clause (`yes, it is`), hence the word that must follow.
-LONG_FORM = re.compile(rf"\b(?:{'|'.join(sorted(SHORT, key=len, reverse=True))})(?= \w)", re.IGNORECASE)
+LONG_FORM = re.compile(
+    rf"\b(?:{'|'.join(sorted(SHORT, key=len, reverse=True))})(?= (?!and\b|or\b|but\b)\w)", re.IGNORECASE
+)
 SHORT_FORM = re.compile(
     rf"\b(?:{'|'.join(sorted(LONG, key=len, reverse=True)).replace(chr(39), '[' + chr(39) + '’]')})\b"
-    rf"(?! (?:{'|'.join(HAS_AFTER)})\b)",
+    rf"(?! (?:{'|'.join((*HAS_AFTER, *ASKED))})\b)",
     re.IGNORECASE,
 )
-QUESTION = re.compile(r"\A\W*(?:why |how )?\w+n['’]t\b", re.IGNORECASE)
-"""`Isn't it` cannot be written out in place: `is not it`."""
+QUESTION = re.compile(r"\A\W*(?:why |how )?\w+n['’]t\b.*\?", re.IGNORECASE | re.DOTALL)
+"""`Isn't Anna here?` cannot be written out in place either."""
 
 
 def contract(text: str, draw: Random) -> str | None:

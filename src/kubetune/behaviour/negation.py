@@ -46,7 +46,10 @@ def negate(text: str, draw: Random) -> str | None:
     verb = VERB.search(text)
     if verb is not None and (found is None or verb.start() < found.start()):
         return put(text, verb.span(1), _negated(verb.group(1)))
-    return None if found is None else put(text, found.span(), found.group() + " not")
+    if found is None:
+        return None
+    joined = found.group().lower() == " can"
+    return put(text, found.span(), found.group() + ("not" if joined else " not"))
 
 
 def affirm(text: str, draw: Random) -> str | None:
@@ -60,8 +63,9 @@ def affirm(text: str, draw: Random) -> str | None:
     if plain in ("not", "never"):
         if start == 0:  # `Never again`: what is left would be no sentence
             return None
-        before = start - 1 if text[start - 1] == " " else start
-        return put(text, (before, end), "")
+        if text[start - 1] == " ":
+            return put(text, (start - 1, end), "")
+        return put(text, (start, end + (text[end : end + 1] == " ")), "")  # behind a quote or a bracket
     if plain in BARE or plain.endswith("n't"):
         return put(text, (start, end), like_case(BARE.get(plain, plain.removesuffix("n't")), word))
     return None

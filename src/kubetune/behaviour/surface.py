@@ -24,7 +24,12 @@ def lower_case(text: str, draw: Random) -> str | None:
 
 
 def add_punctuation(text: str, draw: Random) -> str | None:
-    """A text without a final mark gets a full stop; one with a mark has it two or three times."""
+    """A text without a final mark gets a full stop; one with a mark has it two or three times.
+
+    Behind a URL, a mention or a hashtag a mark would be read as a part of it: that does not apply.
+    """
+    if any(end == len(text.rstrip()) for _, end in protected(text)):
+        return None
     found = LAST_MARK.search(text)
     if found is None:
         return text.rstrip() + "." if text[-1:].isalnum() else None
