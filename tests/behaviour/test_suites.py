@@ -1,13 +1,17 @@
 """Suite files: all errors at once, and the shipped ones."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from kubetune.behaviour.cases import Row, cases_of
-from kubetune.behaviour.load import load_suite, parse_suite, shipped_suites
+from kubetune.behaviour.load import load_suite, parse_suite
 from kubetune.behaviour.suite import MinimumFunctionality, Perturbed
+from kubetune.behaviour.suites import shipped_suites
 from kubetune.errors import ConfigError
+from kubetune.keys import code_digests
+from kubetune.stages import BY_NAME
 from kubetune.text.checks import text_problem
 
 HEAD = """
@@ -156,3 +160,10 @@ def test_shipped_suites() -> None:
             assert len(found.cases) >= 30, test.name
             items = [item for case in found.cases for item in (case.item, *case.variants)]
             assert all(text_problem(text) is None and "{" not in text for item in items for text in item)
+
+
+def test_a_changed_suite_or_list_changes_the_key_of_a_stage_that_loads_suites() -> None:
+    stage = replace(BY_NAME["evaluate"], entry="kubetune.behaviour.load:load_suite", chosen=())
+    found = code_digests(stage, {})
+    assert {"data:behaviour/suites/topic.yaml", "data:behaviour/lexicons/names.txt"} <= set(found)
+    assert not any("torch" in name or ".stages." in name for name in found)

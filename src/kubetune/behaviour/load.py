@@ -2,7 +2,6 @@
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -22,22 +21,13 @@ from kubetune.behaviour.suite import (
     Suite,
     Template,
 )
+from kubetune.behaviour.suites import shipped_suites
 from kubetune.behaviour.templates import placeholders, template_problem
 from kubetune.config.load import UniqueKeyLoader
 from kubetune.errors import ConfigError
 
 KINDS: Mapping[str, type[BaseModel]] = {"mft": MinimumFunctionality, "inv": Invariance, "dir": Direction}
 TEST: TypeAdapter[AnyTest] = TypeAdapter(AnyTest)
-
-
-def shipped_suites() -> dict[str, str]:
-    """Return the YAML text of each suite in the package, by name."""
-    folder = resources.files("kubetune.behaviour.suites")
-    return {
-        item.name.removesuffix(".yaml"): item.read_text(encoding="utf-8")
-        for item in sorted(folder.iterdir(), key=lambda item: item.name)
-        if item.name.endswith(".yaml")
-    }
 
 
 def load_suite(name_or_path: str) -> Suite:
