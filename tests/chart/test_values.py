@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from chart_helm import CHART, template
+from chart_helm import CHART, notes, template
 
 from chart_world import EXAMPLES, PROFILES, named, objects, of_kind, pods_of, rendered, values_of
 
@@ -75,6 +75,17 @@ def test_an_endpoints_settings_lie_over_the_charts() -> None:
     assert variables()["KUBETUNE_READY_TIMEOUT_S"] == "600"
     given = 'serving.endpoints.tweets.settings={"KUBETUNE_READY_TIMEOUT_S":"900","KUBETUNE_GATEWAY_RATE":"5"}'
     assert variables(given) | {"KUBETUNE_READY_TIMEOUT_S": "900", "KUBETUNE_GATEWAY_RATE": "5"} == variables(given)
+
+
+def test_only_predictions_are_published(tmp_path: Path) -> None:
+    """Metrics and probes ask for no key, so no route from outside may lead to them."""
+    found = rendered("all-features")
+    (rule,) = named(found, "Ingress", "kubetune-serve-tweets")["spec"]["rules"]
+    assert [path["path"] for path in rule["http"]["paths"]] == ["/predictions"]
+    (rule,) = named(found, "HTTPRoute", "kubetune-serve-tweets")["spec"]["rules"]
+    assert [match["path"]["value"] for match in rule["matches"]] == ["/predictions"]
+    shown = notes(["all-features"], folder=tmp_path / "copy")
+    assert "https://tweets.kubetune.test/predictions/tweets\n" in shown
 
 
 def test_templates_are_short() -> None:
