@@ -44,6 +44,7 @@ REFUSED: dict[str, tuple[str, str]] = {
     "an external database without one": ('database={"mode":"external"}', "database.host is empty"),
     "an Airflow of another line": ('airflow.version="2.10.5"', "3.3"),
     "a secret among Airflow's settings": ('airflow.config={"core":{"fernet_key":"x"}}', "is a secret"),
+    "mail to nobody": ('airflow.notices={"smtp":"smtp_default"}', "give the mail addresses"),
     "a login for everybody": (
         'airflow.config={"core":{"simple_auth_manager_all_admins":"True"}}', "refused by it: leave it out"
     ),

@@ -77,6 +77,16 @@ def test_an_endpoints_settings_lie_over_the_charts() -> None:
     assert variables(given) | {"KUBETUNE_READY_TIMEOUT_S": "900", "KUBETUNE_GATEWAY_RATE": "5"} == variables(given)
 
 
+def test_airflow_is_told_of_notices_and_pool() -> None:
+    for name in ("scheduler", "dag-processor"):
+        pod = named(rendered("all-features"), "Deployment", f"kubetune-{name}")["spec"]["template"]["spec"]
+        variables = {entry["name"]: entry.get("value") for entry in pod["containers"][0]["env"]}
+        assert variables["KUBETUNE_NOTICES_SMTP"] == "smtp_default"
+        assert variables["KUBETUNE_NOTICES_TO"] == "a@kubetune.test, b@kubetune.test"
+        assert variables["KUBETUNE_GPU_POOL"] == "gpus"
+    assert "KUBETUNE_GPU_POOL" not in str(rendered("dev"))
+
+
 def test_only_predictions_are_published(tmp_path: Path) -> None:
     """Metrics and probes ask for no key, so no route from outside may lead to them."""
     found = rendered("all-features")

@@ -65,6 +65,9 @@ airflow.config.{{ $name }} is set by the chart or refused by it: leave it out.
 {{- end }}
 {{- end }}
 {{- end }}
+{{- if and $a.notices.smtp (not $a.notices.to) }}
+airflow.notices.smtp is {{ $a.notices.smtp }} and airflow.notices.to is empty: give the mail addresses that notices go to.
+{{- end }}
 {{- if and $a.apiServer.ingress.enabled (not $a.apiServer.ingress.host) }}
 airflow.apiServer.ingress.host is empty: give the host name under which people reach Airflow.
 {{- end }}

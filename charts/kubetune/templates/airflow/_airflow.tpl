@@ -63,6 +63,7 @@ postgresql+psycopg2://{{ $d.user | urlquery | replace "+" "%20" }}:{{ $password 
 {{- with include "kubetune.airflow.baseUrl" .root }}{{ $_ := set $plain "AIRFLOW__API__BASE_URL" . }}{{ end -}}
 {{- if .jwt }}{{ $_ := set $plain "AIRFLOW__API_AUTH__JWT_SECRET_CMD" "cat /run/secrets/airflow-jwt/jwt_secret" }}{{ end -}}
 {{- range $key, $value := $a.notices }}{{ with $value }}{{ $_ := set $plain (printf "KUBETUNE_NOTICES_%s" (upper $key)) . }}{{ end }}{{ end -}}
+{{- with $a.gpuPool }}{{ $_ := set $plain "KUBETUNE_GPU_POOL" . }}{{ end -}}
 {{- range $section, $keys := $a.config -}}
 {{- range $key, $value := $keys -}}
 {{- $_ := set $plain (printf "AIRFLOW__%s__%s" (upper $section) (upper $key)) $value -}}
