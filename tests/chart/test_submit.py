@@ -28,3 +28,12 @@ def test_a_recipe_of_the_values_is_read_from_its_file() -> None:
     pod = scheduled("mine", 'recipes.inline={"mine":"name: mine\\n"}')
     assert pod["spec"]["containers"][0]["args"] == ["submit", "/etc/kubetune/recipes/mine.yaml", "training.epochs=1"]
     assert scheduled("mine")["spec"]["containers"][0]["args"][1] == "mine"
+
+
+def test_a_schedule_trusts_the_private_authority() -> None:
+    """An Airflow outside the release may have a certificate of it."""
+    pod = scheduled("tweets", 'global.caConfigMap="private-ca"')["spec"]
+    (container,) = pod["containers"]
+    assert {"name": "KUBETUNE_CA_BUNDLE", "value": "/etc/kubetune/ca/ca.crt"} in container["env"]
+    assert {"name": "ca", "mountPath": "/etc/kubetune/ca", "readOnly": True} in container["volumeMounts"]
+    assert {"name": "ca", "configMap": {"name": "private-ca"}} in pod["volumes"]

@@ -25,6 +25,7 @@ spec:
         - {{ . | quote }}
         {{- end }}
       {{- $plain := dict "HOME" "/tmp" "KUBETUNE_AIRFLOW_URL" (include "kubetune.apiServerUrl" .root) "KUBETUNE_RECIPES_DIR" "/etc/kubetune/recipes" }}
+      {{- if $v.global.caConfigMap }}{{ $_ := set $plain "KUBETUNE_CA_BUNDLE" "/etc/kubetune/ca/ca.crt" }}{{ end }}
       {{- include "kubetune.container.env" (dict "plain" $plain) | nindent 6 }}
       terminationMessagePolicy: FallbackToLogsOnError
       resources:
@@ -35,10 +36,18 @@ spec:
         {{- include "kubetune.container.tmpMount" (dict) | nindent 8 }}
         {{- include "kubetune.secretMount" (dict) | nindent 8 }}
         - {name: recipes, mountPath: /etc/kubetune/recipes, readOnly: true}
+        {{- with include "kubetune.endpoint.caMount" .root }}
+        {{- . | nindent 8 }}
+        {{- end }}
   volumes:
     {{- include "kubetune.pod.tmpVolume" (dict) | nindent 4 }}
     {{- include "kubetune.secretVolume" (dict "root" .root "ids" (list "trigger")) | nindent 4 }}
     - name: recipes
       configMap:
         name: {{ include "kubetune.recipesConfigMap" .root }}
+    {{- with $v.global.caConfigMap }}
+    - name: ca
+      configMap:
+        name: {{ . }}
+    {{- end }}
 {{- end -}}
