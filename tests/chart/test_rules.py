@@ -30,6 +30,10 @@ REFUSED: dict[str, tuple[str, str]] = {
     "a grace that the pause uses up": (
         'serving.endpoints.tweets={"preStopSleepSeconds":60,"terminationGracePeriodSeconds":30}', "uses up"
     ),
+    "a startup probe that ends before the wait": ("serving.readyTimeoutSeconds=601", "gives up after 600 s"),
+    "a rollout that fails before the wait ends": (
+        'serving.endpoints.tweets={"progressDeadlineSeconds":600}', "progressDeadlineSeconds is 600"
+    ),
     "keys twice": (
         'serving.endpoints.tweets={"apiKeys":{"existingSecret":"x","hashes":{"a":"' + "0" * 64 + '"}}}', "give one"
     ),

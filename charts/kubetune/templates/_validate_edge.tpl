@@ -42,6 +42,14 @@
 {{- if le (int $endpoint.terminationGracePeriodSeconds) (int $endpoint.preStopSleepSeconds) }}
 {{ $path }}.terminationGracePeriodSeconds is {{ int $endpoint.terminationGracePeriodSeconds }}, which preStopSleepSeconds {{ int $endpoint.preStopSleepSeconds }} uses up: make it longer, so that requests in flight are answered.
 {{- end }}
+{{- $ready := int $v.serving.readyTimeoutSeconds }}
+{{- $startup := mul (int $endpoint.probes.startup.periodSeconds) (int $endpoint.probes.startup.failureThreshold) | int }}
+{{- if lt $startup $ready }}
+{{ $path }}.probes.startup gives up after {{ $startup }} s, before serving.readyTimeoutSeconds {{ $ready }}, and the pod would be started again and again: raise failureThreshold.
+{{- end }}
+{{- if le (int $endpoint.progressDeadlineSeconds) $ready }}
+{{ $path }}.progressDeadlineSeconds is {{ int $endpoint.progressDeadlineSeconds }}, no more than serving.readyTimeoutSeconds {{ $ready }}: make it longer, or a rollout counts as failed that `deploy` still waits for.
+{{- end }}
 {{- end }}
 {{- if and $v.tests.endpoint (not (hasKey $endpoints $v.tests.endpoint)) }}
 tests.endpoint is {{ $v.tests.endpoint }}; there {{ ternary "is" "are" (eq (len $endpoints) 1) }} {{ keys $endpoints | sortAlpha | join ", " | default "none" }}: name one of serving.endpoints.
