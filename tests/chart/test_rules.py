@@ -70,6 +70,9 @@ def test_bad_values_are_refused_with_a_sentence(fault: str) -> None:
         ('database.mode="bundled"', "database.mode is bundled"),
         ('objectStore.mode="bundled"', "objectStore.mode is bundled"),
         ('airflow.auth.manager="simple"', "wants fab"),
+        ('network.outside.except=["169.254.0.0/16"]', "network.outside opens every address"),
+        ("network.outside.cidrs=[]", "network.outside opens every address"),
+        ('tests.apiKeySecret=""', "tests.apiKeySecret is empty"),
     ],
 )
 def test_production_refuses_what_is_for_trials(setting: str, sentence: str) -> None:

@@ -52,11 +52,13 @@ def test_an_endpoint_that_asks_for_a_key_passes_without_one_and_fails_with_a_wro
     [
         (200, 200, {"predictions": [[{"label": "positive", "score": 0.9}]]}, 0),
         (503, 200, {"predictions": [[{"label": "positive", "score": 0.9}]]}, 70),
+        (503, 401, {"error": {"reason": "no key"}}, 70),
+        (200, 401, {"error": {"reason": "no key"}}, 0),
         (200, 500, {"error": {"reason": "broken"}}, 70),
         (200, 503, {"error": {"reason": "the model is loading"}}, 70),
     ],
 )
-def test_only_a_prediction_from_a_ready_pod_passes(
+def test_only_a_ready_pod_that_predicts_or_asks_for_a_key_passes(
     kubetune: Kubetune, ready: int, status: int, body: object, code: int
 ) -> None:
     class Handler(QuietHandler):

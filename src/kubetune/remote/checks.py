@@ -50,9 +50,9 @@ def check_endpoint(way: Way, url: str, text: str, api_key: str | None) -> str:
     said = str(reply.value)
     if state.status == 200 and reply.status == 503 and NO_MODEL in said:
         return f"{url} is ready and has no model yet: run a recipe to its stage `deploy`."
-    if reply.status in {401, 403} and api_key is None:
+    if state.status == 200 and reply.status in {401, 403} and api_key is None:
         return f"{url} asks for a key, as it should; name one in the value tests.apiKeySecret to test a prediction."
-    if reply.status in {401, 403}:
+    if reply.status in {401, 403} and api_key is not None:
         raise ConfigError(f"{url} refuses the key: put one that it knows into the Secret of tests.apiKeySecret.")
     if state.status == 200 and reply.status == 200 and "label" in said:
         return f"{url} answers {said:.200}"
