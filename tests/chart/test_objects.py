@@ -105,7 +105,7 @@ def test_roles_are_those_of_the_design() -> None:
         "kubetune-pod-log-reader": {("pods", "get", "list", "watch"), ("pods/log", "get", "list")},
         "kubetune-janitor": {("pods", "delete", "list")},
         "kubetune-deployer": {
-            ("deployments", "get", "patch", "kubetune-serve-tweets"), ("pods", "get", "list", "watch")
+            ("deployments", "get", "patch", "kubetune-serve-tweets"), ("pods", "list")
         },
     }  # fmt: skip
     bound = {
