@@ -73,7 +73,9 @@ images_in() {
 
 install_chart() {
     kubectl --context "kind-$KIND_CLUSTER_NAME" create namespace "$NAMESPACE" 2>/dev/null || true
-    k label namespace "$NAMESPACE" --overwrite pod-security.kubernetes.io/enforce=restricted >/dev/null
+    # As manifests/namespace.yaml does.
+    k label namespace "$NAMESPACE" --overwrite pod-security.kubernetes.io/enforce=restricted \
+        pod-security.kubernetes.io/enforce-version=v1.34 >/dev/null
     # shellcheck disable=SC2086
     h upgrade --install "$RELEASE" charts/kubetune --values "$PROFILE" $HELM_FLAGS --wait --timeout 10m >/dev/null
     # Images keep their tag when they are built again, so pods of the former ones are replaced by hand.

@@ -127,6 +127,13 @@ def test_the_kind_script_is_whole_and_refuses_other_words() -> None:
     assert (refused.returncode, refused.stderr) == (78, "kind: say up, demo, settings or down\n")
 
 
+def test_kind_holds_pods_to_the_version_of_the_manifests() -> None:
+    namespace = yaml.safe_load((ROOT / "manifests" / "namespace.yaml").read_text())
+    version = namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce-version"]
+    assert version != "latest"
+    assert f"enforce-version={version} " in (ROOT / "images" / "kind.sh").read_text()
+
+
 def test_kind_maps_the_ports_that_the_profile_opens() -> None:
     cluster = yaml.safe_load((ROOT / "kind-config.yaml").read_text())
     mapped = {m["containerPort"]: m for m in cluster["nodes"][0]["extraPortMappings"]}
