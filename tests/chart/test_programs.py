@@ -1,6 +1,7 @@
 """The small programs that the chart mounts into Airflow's pods do what their containers need."""
 
 import json
+import os
 import stat
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 from chart_helm import CHART
 
 PASSWORDS = CHART / "files" / "passwords.py"
+USERS = CHART / "files" / "users.sh"
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -33,3 +35,34 @@ def test_an_empty_password_is_refused(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "empty password for admin" in done.stderr
     assert not (tmp_path / "passwords.json").exists()
+
+
+def test_no_argument_holds_a_password(tmp_path: Path) -> None:
+    """They reach Airflow by its two questions, as they are."""
+    for user, password in (("admin", 'qu"ote\\back $dollar'), ("trigger", "plain one")):
+        (tmp_path / user).mkdir()
+        (tmp_path / user / "username").write_text(f"{user}-name", encoding="utf-8")
+        (tmp_path / user / "password").write_text(f"{password}\n", encoding="utf-8")
+    airflow, log = tmp_path / "airflow", tmp_path / "log"
+    airflow.write_text(
+        f"#!{sys.executable}\n"
+        "import getpass, json, sys\n"
+        "given = [] if '--use-random-password' in sys.argv else [getpass.getpass(), getpass.getpass()]\n"
+        f"open({str(log)!r}, 'a').write(json.dumps([sys.argv[2:], given]) + '\\n')\n",
+        encoding="utf-8",
+    )
+    airflow.chmod(0o755)
+    # A session of its own has no terminal, as in a pod.
+    subprocess.run(
+        ["sh", USERS, tmp_path],
+        env={"PATH": f"{tmp_path}:{os.defpath}"},
+        check=True,
+        capture_output=True,
+        start_new_session=True,
+        timeout=60,
+    )
+    calls = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    assert [arguments[0] for arguments, _ in calls] == ["create", "reset-password"] * 2
+    assert [given for _, given in calls if given] == [['qu"ote\\back $dollar'] * 2, ["plain one"] * 2]
+    assert not [word for arguments, _ in calls for word in arguments if "quote" in word or "plain" in word]
+    assert calls[0][0][:5] == ["create", "--role", "Admin", "--username", "admin-name"]

@@ -1,9 +1,12 @@
 # Make the users of Airflow's database what the mounted Secrets say; safe to run again.
 set -eu
-user() { # ROLE NAME FILE
-  airflow users create --role "$1" --username "$2" --password "$(cat "$3")" \
-    --firstname kubetune --lastname "$2" --email "$2@kubetune.invalid"
-  airflow users reset-password --username "$2" --password "$(cat "$3")"
+login=${1:-/run/secrets/login}
+user() { # ROLE FOLDER
+  name=$(cat "$login/$2/username") password=$(cat "$login/$2/password")
+  airflow users create --role "$1" --username "$name" --use-random-password \
+    --firstname kubetune --lastname "$name" --email "$name@kubetune.invalid"
+  # By standard input, where Airflow asks for it twice: a process's arguments can be read by others.
+  printf '%s\n%s\n' "$password" "$password" | airflow users reset-password --username "$name"
 }
-user Admin "$(cat /run/secrets/login/admin/username)" /run/secrets/login/admin/password
-user User "$(cat /run/secrets/login/trigger/username)" /run/secrets/login/trigger/password
+user Admin admin
+user User trigger
