@@ -28,25 +28,47 @@ create_cluster() {
     fi
 }
 
-# What the chart names and this machine has; the nodes pull the rest themselves.
-local_images() {
+# What the chart names, with the images in a file.
+chart_images() {
     version=$(kubectl --context "kind-$KIND_CLUSTER_NAME" version -o json | sed -n 's/.*"gitVersion": "\(.*\)".*/\1/p')
     server=$(echo "$version" | tail -1)
     # shellcheck disable=SC2086  # several flags
     helm template "$RELEASE" charts/kubetune --kube-version "$server" --values "$PROFILE" $HELM_FLAGS |
-        sed -n 's/^ *\(- \)\{0,1\}image: *"\{0,1\}\([^" ]*\)"\{0,1\} *$/\2/p' | cat - "$1" | sort -u |
-        while read -r image; do
-            if $DOCKER image inspect "$image" >/dev/null 2>&1; then echo "$image"; fi
-        done
+        sed -n 's/^ *\(- \)\{0,1\}image: *"\{0,1\}\([^" ]*\)"\{0,1\} *$/\2/p' | cat - "$1" | sort -u
+}
+
+# What of it this machine has; the nodes pull the rest themselves.
+local_images() {
+    chart_images "$1" | while read -r image; do
+        if $DOCKER image inspect "$image" >/dev/null 2>&1; then echo "$image"; fi
+    done
+}
+
+# With a registry the chart looks for every image there, also for those that are not ours.
+push_foreign() {
+    chart_images "$said" | grep -vxFf "$said" | while read -r image; do
+        $DOCKER image inspect "$image" >/dev/null 2>&1 || $DOCKER pull --quiet "$image" >/dev/null
+        $DOCKER tag "$image" "${REGISTRY%/}/$image"
+        $DOCKER push --quiet "${REGISTRY%/}/$image"
+    done
+}
+
+# An image's name in full, as a node wants it; a short one belongs to the registry that the engine itself asks.
+full_name() {
+    case $1 in
+    *.*/* | *:*/*) echo "$1" ;;
+    */*) echo "$hub/$1" ;;
+    *) echo "$hub/library/$1" ;;
+    esac
 }
 
 # Nodes learn of an image that was pushed again under its old name by pulling it; only changed layers travel.
 pull_into_nodes() {
+    hub=$($DOCKER info --format '{{.IndexServerAddress}}' | sed 's|^https://\(index\.\)\{0,1\}||; s|/.*||')
     for node in $(kind get nodes -q --name "$KIND_CLUSTER_NAME"); do
         for image in "$@"; do
-            case $image in */*) name=docker.io/$image ;; *) name=docker.io/library/$image ;; esac
-            $DOCKER exec "$node" \
-                ctr --namespace k8s.io images pull --hosts-dir /etc/containerd/certs.d "$name" >/dev/null
+            $DOCKER exec "$node" ctr --namespace k8s.io images pull --hosts-dir /etc/containerd/certs.d \
+                "$(full_name "$image")" >/dev/null
         done
     done
 }
@@ -55,6 +77,7 @@ images_in() {
     "$PYTHON" images/build.py names >"$said"
     if [ -n "$REGISTRY" ]; then
         "$PYTHON" images/build.py push --registry "$REGISTRY"
+        push_foreign
         HELM_FLAGS="--set global.registry=$REGISTRY $HELM_FLAGS"
     else
         images=$(local_images "$said")

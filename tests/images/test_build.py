@@ -1,6 +1,9 @@
 """The build script: order, arguments, the disk it asks for, and where it pushes to."""
 
+import os
 import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -125,6 +128,48 @@ def test_the_kind_script_is_whole_and_refuses_other_words() -> None:
     assert subprocess.run(["sh", "-n", script], check=False).returncode == 0
     refused = subprocess.run([script, "sideways"], capture_output=True, text=True, check=False)
     assert (refused.returncode, refused.stderr) == (78, "kind: say up, demo, settings or down\n")
+
+
+@pytest.fixture
+def kind_up(tmp_path: Path) -> Callable[..., list[str]]:
+    """`kind.sh up` with programs that only take notes; returns the calls of Docker."""
+    answers = {
+        "kind": 'case "$1 $2" in "get clusters") echo toy;; "get nodes") echo node;; esac',
+        "kubectl": """case "$*" in *version*) echo '"gitVersion": "v1.34.0"';; esac""",
+        "helm": """case $1 in template) echo 'image: postgres:15'; echo 'image: "kubetune/serve:0.1.0"';; esac""",
+        "docker": 'echo "$@" >>"$LOG"; case $1 in info) echo https://index.hub.example.com/v1/;;'
+        " run) echo 90000000000;; esac",
+    }
+    for name, body in answers.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+
+    def up(**settings: str) -> list[str]:
+        given = {"KIND_CLUSTER_NAME": "toy", "PYTHON": sys.executable, "LOG": str(tmp_path / "log"), **settings}
+        path = f"{tmp_path}:{os.environ['PATH']}"
+        subprocess.run(
+            [ROOT / "images" / "kind.sh", "up"], env={"PATH": path, **given}, check=True, capture_output=True
+        )
+        return (tmp_path / "log").read_text().splitlines()
+
+    return up
+
+
+def test_kind_pushes_every_image_of_the_chart_to_a_registry(kind_up: Callable[..., list[str]]) -> None:
+    pushed = [line.split()[-1] for line in kind_up(REGISTRY="registry.example.com/team/") if line.startswith("push")]
+    assert len(pushed) == len(set(pushed)) == 10
+    assert "registry.example.com/team/postgres:15" in pushed
+    assert f"registry.example.com/team/kubetune/serve:{build.version()}" in pushed
+
+
+def test_nodes_pull_by_the_full_names_of_what_was_put_for_them(
+    kind_up: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    calls = kind_up(REGISTRY_PUSH=program(tmp_path, f'echo "$@" >{tmp_path}/put'))
+    names = [line.split()[-1] for line in calls if line.startswith("exec node ctr")]
+    assert "hub.example.com/library/postgres:15" in names
+    assert f"hub.example.com/kubetune/serve:{build.version()}" in names
+    assert "postgres:15" in (tmp_path / "put").read_text().split()
 
 
 def test_kind_holds_pods_to_the_version_of_the_manifests() -> None:
