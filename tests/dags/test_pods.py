@@ -28,7 +28,7 @@ KUBERNETES = "1.34"
 CLUSTERS: dict[str, dict[str, Any]] = {
     "plain": {},
     "kind": {
-        "images": {"tag": "0.1.0", "registry": "localhost:5000", "pull_policy": "IfNotPresent"},
+        "images": {"tag": "0.1.0", "registry": "registry.example.com", "pull_policy": "IfNotPresent"},
         "stages": {"default": {"cpu": "1", "cpu_request": "100m", "memory": "1Gi", "scratch": "1Gi"}},
     },
     "prod": {
