@@ -5,10 +5,14 @@ import chart_readme
 import chart_scan
 import pytest
 import yaml
-from chart_helm import ROOT
+from chart_helm import HIGHEST, LOWEST, ROOT
 
 from chart_checks import references, restricted
+from chart_schemas import faults
+from chart_stages import cluster_of
 from chart_world import OUTSIDE
+from kubetune.config.load import load_recipe
+from kubetune.orchestration.pods import run_pods
 
 FILES = dict(chart_manifests.files())
 
@@ -20,13 +24,15 @@ def test_manifests_are_the_chart_rendered(path) -> None:
 
 def test_every_profile_of_the_manifests_is_there() -> None:
     rendered = {path.name for path in FILES}
-    assert rendered == {"kind.yaml", "production.yaml"}
+    assert rendered == {"kind.yaml", "production.yaml", "stage.yaml"}
 
 
 @pytest.mark.parametrize("path", sorted(FILES), ids=lambda path: path.name)
 def test_manifests_stand_alone(path) -> None:
     """The Secrets that they name are those that `secrets.sh` makes, and nothing else is missing."""
     found = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+    if path.name == "stage.yaml":  # the Job of a stage joins the release
+        found += yaml.safe_load_all((ROOT / "manifests" / "kind.yaml").read_text(encoding="utf-8"))
     script = (ROOT / "manifests" / "secrets.sh").read_text(encoding="utf-8")
     users = script.partition("for user in ")[2].partition(";")[0].split()
     made = {line.split()[1] for line in script.splitlines() if line.startswith("secret kubetune-")}
@@ -36,6 +42,23 @@ def test_manifests_stand_alone(path) -> None:
     assert references(found, {"Secret": made | site}) == []
     assert restricted(found) == []
     assert "kind: Secret" not in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("kubernetes", [LOWEST, HIGHEST])
+@pytest.mark.parametrize("stage", ["ingest", "prepare", "deploy"])
+def test_a_stage_runs_as_a_job(stage: str, kubernetes: str) -> None:
+    """The pod is Airflow's own, and the Job neither repeats it nor asks for what Kubernetes does not know."""
+    job = yaml.safe_load(chart_manifests.stage_text(stage))
+    assert faults(job, kubernetes.rpartition(".")[0]) == []
+    assert (job["metadata"]["name"], job["spec"]["backoffLimit"]) == (f"tweets-1-{stage}", 0)
+    pod = run_pods(load_recipe("tweets"), "tweets-1", None, cluster_of(tuple(chart_manifests.rendered("kind"))))[stage]
+    assert job["spec"]["template"]["spec"] == pod["spec"]
+    assert job["spec"]["template"]["metadata"]["labels"] == pod["metadata"]["labels"]
+
+
+def test_a_stage_that_is_none_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(SystemExit, match="there are ingest, fetch, prepare"):
+        chart_manifests.stage_text("tarin")
 
 
 def test_the_readme_lists_every_value() -> None:
