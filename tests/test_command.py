@@ -89,7 +89,7 @@ def test_a_pod_finds_the_reason_in_its_termination_log(place: Path, tmp_path: Pa
     log.touch()
     done = kubetune(place, "show", "nothing-1", KUBETUNE_TERMINATION_LOG=str(log))
     assert done.returncode == 78
-    assert log.read_text(encoding="utf-8") == last_line(done).removeprefix("kubetune: ")
+    assert log.read_text(encoding="utf-8") == last_line(done).replace("kubetune: ", "exit=78 ", 1)
 
 
 def test_a_terminated_run_leaves_a_checkpoint_and_the_next_one_resumes(place: Path) -> None:

@@ -96,6 +96,13 @@ def test_the_line_in_an_exception_counts_where_the_pod_is_gone() -> None:
     assert "no such thing" in decision.reason
 
 
+def test_the_containers_code_beats_a_line_in_its_log() -> None:
+    decision = judged(pod(75, "exit=65 of something else\nkubetune: stopped"))
+    assert decision.action == RetryAction.RETRY and "stopped" in decision.reason
+    plain = judged(pod(77, f"exit=77 {SENTENCE}"))
+    assert plain.reason == f"refused by a gate: {SENTENCE}"
+
+
 def test_a_pod_that_succeeded_is_adopted_by_the_next_try() -> None:
     assert judged(pod(0, ended="Completed")).retry_delay <= timedelta(minutes=1)
 

@@ -60,6 +60,7 @@ def test_progress_is_read_from_what_the_stage_wrote(airflow: FakeAirflow, kubetu
         ("evaluate", "refused by a gate: Stage evaluate of run toy-1: accuracy 0.6 is below 0.9", 77),
         ("train", "out of memory: raise resources.train.memory", 70),
         ("train", "ended with 75: interrupted", 75),
+        ("deploy", "the endpoint was not ready, the former archive serves: fetch-archive ended with 65: lost", 69),
         ("resolve", "recipe has 1 error: `training.bach` is not a known key", 78),
     ],
 )
@@ -88,7 +89,7 @@ def test_no_reason_at_all_is_our_bug(airflow: FakeAirflow, kubetune: Kubetune) -
 
 def test_nothing_to_do_is_99(airflow: FakeAirflow, kubetune: Kubetune) -> None:
     a_run(airflow, "success", evaluate="skipped", package="skipped")
-    airflow.logs["toy-1", "evaluate", 1] = ["[base] exit=99 NothingToDoError: the champion stays"]
+    airflow.logs["toy-1", "evaluate", 1] = ["[base] kubetune: the champion stays"]
     airflow.logs["toy-1", "package", 1] = []
     done = kubetune("follow", "toy-1")
     assert done.code == 99 and "the champion stays" in done.last

@@ -101,7 +101,7 @@ def leave(reason: str, code: int) -> NoReturn:
     try:
         log = load_settings().termination_log
         if log.exists():
-            log.write_text(line[:4000], encoding="utf-8")
+            log.write_text(f"exit={code} {line}"[:4000], encoding="utf-8")
     except (KubetuneError, OSError):
         pass  # the reason has been printed; a missing pod file must not replace the exit code
     sys.exit(code)

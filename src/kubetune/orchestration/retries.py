@@ -19,7 +19,7 @@ ONCE = {69: "the endpoint was not ready, the former archive serves", 70: "an err
 SOON = timedelta(seconds=30)
 DELAY, LONGEST = timedelta(minutes=5), timedelta(hours=1)
 """Between tries of what has no name: an API server that is away kills a new try within a second."""
-LINE = re.compile(r"^exit=(\d+) .*$", re.MULTILINE)
+LINE = re.compile(r"^exit=(\d+) (.*)$", re.MULTILINE)
 NO_IMAGE = re.compile(
     r"(InvalidImageName|ErrImageNeverPull|not found|denied|unauthorized|no basic auth)", re.IGNORECASE
 )
@@ -69,11 +69,12 @@ def end_of(exception: BaseException, context: Any) -> End:
     ended = states[0].terminated if states and states[0] else None
     halted = states[0].waiting if states and states[0] else None
     message = (getattr(ended, "message", None) or "").strip()
-    line = LINE.search(f"{text}\n{message}")
+    # The kubelet's code is the truth: fallback log text may hold any line. Without it, the line is all there is.
+    line = re.fullmatch(LINE.pattern, message) if ended else LINE.search(text)
     conditions = getattr(status, "conditions", None) or ()
     return End(
-        code=int(line.group(1)) if line else getattr(ended, "exit_code", None),
-        message=line.group(0) if line else message or text,
+        code=ended.exit_code if ended else int(line.group(1)) if line else None,
+        message=line.group(2) if line else message or text,
         stage=(getattr(getattr(pod, "metadata", None), "labels", None) or {}).get("kubetune.io/stage", "STAGE"),
         lost=isinstance(exception, PodNotFoundException)
         or getattr(status, "reason", None) in {"Evicted", "Preempting", "NodeLost"}

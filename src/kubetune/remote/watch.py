@@ -29,7 +29,10 @@ WORDS = {
     "bad configuration": 78,
 }
 """How the retry policy begins its sentence, by the code that the pod ended with; a test holds them together."""
-CODE = re.compile(r"\bexit=(\d+)\b|\bended with (\d+)\b")
+CODE = re.compile(r"ended with (\d+)\b")
+"""How the policy begins where the code has no words."""
+SAID = re.compile(r"^(?:kubetune: )?exit=(\d+) (.*)$|^kubetune: (.*)$")
+"""What a stage says last: in its log a sentence, in its termination message one with the exit code."""
 
 
 @dataclass(frozen=True)
@@ -142,34 +145,39 @@ def outcome(airflow: Airflow, run: Run, stages: list[StageView]) -> Outcome:
         return Outcome(
             TemporaryError.exit_code, f"Run {run.name} was {run.note}: submit its recipe as a new run to go on."
         )
-    for view in stages:
-        if view.state == "skipped" and (line := _said(airflow, run.name, view, NothingToDoError.exit_code)):
-            return Outcome(NothingToDoError.exit_code, line)
     failed = [view for view in stages if view.state == "failed"]
+    skipped = [view for view in stages if view.state == "skipped"]
+    if skipped and not failed:  # the operator skips at exit code 99 alone; the stages after it follow
+        first = skipped[0]
+        said = _said(airflow, run.name, first)[1]
+        told = said or f"Stage {first.name} of run {run.name} found nothing to do."
+        return Outcome(NothingToDoError.exit_code, told)
     if run.state == "success" or not failed:
         lost = Outcome(70, f"Run {run.name} failed although none of its stages did: look at it in Airflow.")
         return Outcome(0, "") if run.state == "success" else lost
     first = failed[0]
-    reason = first.reason or _said(airflow, run.name, first)
+    code, reason = (
+        (code_of(first.reason, first.name), first.reason) if first.reason else _said(airflow, run.name, first)
+    )
     if not reason:
         told = f"it left no reason, see `kubetune logs {run.name} {first.name}`"
         return Outcome(70, f"Stage {first.name} of run {run.name} failed: {told}.")
-    return Outcome(code_of(reason, first.name), f"Stage {first.name} of run {run.name} failed: {reason}")
+    return Outcome(code or code_of(reason, first.name), f"Stage {first.name} of run {run.name} failed: {reason}")
 
 
 def code_of(reason: str, stage: str) -> int:
     """Return the exit code in a stage's reason; where it has none, `resolve` refused and all else is ours."""
-    if found := CODE.search(reason):
-        return int(found[1] or found[2])
     for words, code in WORDS.items():
         if reason.startswith(words):
             return code
+    if found := CODE.match(reason):
+        return int(found[1])
     return 78 if stage == "resolve" else 70
 
 
-def _said(airflow: Airflow, run: str, view: StageView, code: int | None = None) -> str:
-    """Return the last line with an exit code in a stage's log; empty if there is none."""
+def _said(airflow: Airflow, run: str, view: StageView) -> tuple[int, str]:
+    """Return the exit code (0: not said) and the last sentence in a stage's log; empty if there is none."""
     for line in reversed(pod_lines(airflow.log(run, view.name, view.attempt)) if view.attempt else []):
-        if (found := CODE.search(line)) and (code is None or int(found[1] or found[2]) == code):
-            return line
-    return ""
+        if found := SAID.match(line):
+            return int(found[1] or 0), found[2] or found[3]
+    return 0, ""

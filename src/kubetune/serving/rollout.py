@@ -1,9 +1,12 @@
 """What a Deployment and its pods say of a rollout, in sentences."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 ARCHIVE = "kubetune.io/archive"
+SPOKEN = re.compile(r"^(?:kubetune: |exit=\d+ )")
+"""How a last line begins, in the log and in the termination message."""
 HOPELESS = {65: 1, 78: 1, 69: 2, 70: 2}
 """After so many restarts with such an exit code the next one will end the same way."""
 
@@ -88,7 +91,7 @@ def _ended(status: Json) -> Json | None:
 
 def _ended_sentence(status: Json, ended: Json) -> str:
     told = str(ended.get("message") or ended.get("reason") or "it gave no reason").strip().splitlines()
-    return plain(f"{status['name']} ended with {ended['exitCode']}: {told[-1].removeprefix('kubetune: ')}")
+    return plain(f"{status['name']} ended with {ended['exitCode']}: {SPOKEN.sub('', told[-1])}")
 
 
 def plain(text: str) -> str:
