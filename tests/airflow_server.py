@@ -84,6 +84,7 @@ class FakeAirflow:
                 if body["dag_run_id"] in self.runs:
                     return 409, {"detail": {"reason": "Unique constraint violation", "statement": "hidden"}}
                 self.begin(body["dag_run_id"], body["conf"], "queued")
+                self.runs[body["dag_run_id"]]["note"] = body.get("note")
                 return 200, self.runs[body["dag_run_id"]]
             case "GET", ["dagRuns"]:
                 start = query["run_id_pattern"][0].removesuffix("%")

@@ -88,7 +88,8 @@ def test_a_run_is_begun_once_and_keeps_what_it_was_begun_with(airflow: Airflow) 
     assert airflow.trigger("toy-1", conf) is True
     assert airflow.trigger("toy-1", conf) is False
     found = airflow.run("toy-1")
-    assert (found.name, found.state, found.conf, found.note) == ("toy-1", "queued", conf, "")
+    assert (found.name, found.state, found.conf) == ("toy-1", "queued", conf)
+    assert found.note.startswith("kubetune submit ")
     assert airflow.trigger("toy-2", conf) is True
     assert airflow.names("toy-%") == ["toy-2", "toy-1"] and airflow.names("other-%") == []
     assert airflow.paused() is False

@@ -53,7 +53,10 @@ def test_the_same_submission_again_changes_nothing(airflow: FakeAirflow, kubetun
     assert len(airflow.runs) == 1
 
 
-def test_a_lost_reply_is_no_second_run(airflow: FakeAirflow, kubetune: Kubetune, recipe: Path) -> None:
+@pytest.mark.parametrize("words", [["--run", "mine"], []])
+def test_a_lost_reply_is_no_second_run(
+    airflow: FakeAirflow, kubetune: Kubetune, recipe: Path, words: list[str]
+) -> None:
     usual = airflow.inside
 
     def lost(method: str, path: str, *rest: object) -> tuple[int, object]:
@@ -64,8 +67,17 @@ def test_a_lost_reply_is_no_second_run(airflow: FakeAirflow, kubetune: Kubetune,
         return answer
 
     airflow.inside = lost  # type: ignore[method-assign, assignment]
-    assert kubetune("submit", str(recipe), "--run", "mine").code == 0
-    assert list(airflow.runs) == ["mine"]
+    assert kubetune("submit", str(recipe), *words).code == 0
+    assert len(airflow.runs) == 1
+
+
+def test_a_mounted_recipe_comes_before_a_shipped_one(
+    airflow: FakeAirflow, kubetune: Kubetune, recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (recipe.parent / "tweets.yaml").write_text(recipe.read_text())
+    monkeypatch.setenv("KUBETUNE_RECIPES_DIR", str(recipe.parent))
+    assert kubetune("submit", "tweets", "--run", "mine").code == 0
+    assert yaml.safe_load(airflow.runs["mine"]["conf"]["recipe"])["name"] == "toy"
 
 
 def test_names_are_the_next_free_of_airflow_and_store(

@@ -31,7 +31,7 @@ def command(
     from kubetune.remote.submission import Wish, submit
 
     settings = settings_for(None)
-    wish = Wish(recipe, (*(overrides or []), *(changes or [])), data, run, endpoint)
+    wish = Wish(recipe, (*(overrides or []), *(changes or [])), data, run, endpoint, settings.recipes_dir)
     done = submit(airflow_of(settings), lambda: bucket(settings), wish)
     if done.upload is not None:
         say(f"uploaded {done.upload}")

@@ -1,6 +1,7 @@
 """Airflow's REST API (version 2), as far as runs of one DAG need it. It waits while the server is away."""
 
 import difflib
+import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -111,15 +112,19 @@ class Airflow:
         self._token = str(token)
 
     def trigger(self, run: str, conf: Mapping[str, Any]) -> bool:
-        """Begin a run; False if there is one of this name."""
-        value = {"dag_run_id": run, "logical_date": None, "conf": dict(conf)}
+        """Begin a run; False if another one has this name. A reply may get lost, so our own note tells ours."""
+        note = f"kubetune submit {secrets.token_hex(8)}"
+        value = {"dag_run_id": run, "logical_date": None, "conf": dict(conf), "note": note}
         reply = self._ask("POST", f"/dags/{DAG}/dagRuns", value, known=(200, 404, 409))
         if reply.status == 404:
             raise ConfigError(
                 f"Airflow at {self.access.url} has no DAG {DAG!r} yet: wait until its dag-processor has read the DAGs, "
                 "or install the chart there."
             )
-        return reply.status != 409
+        if reply.status != 409:
+            return True
+        standing = self.find(run)
+        return standing is not None and standing.note == note
 
     def paused(self) -> bool:
         """Whether the DAG is paused, so that its runs stay queued."""

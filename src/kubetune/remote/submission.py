@@ -31,6 +31,7 @@ class Wish:
         data: File that takes the place of the recipe's data.
         run: Run id; None: see `free_name`.
         endpoint: Endpoint; None: the recipe's name.
+        recipes: Folder of mounted recipes, whose names come before the shipped ones.
     """
 
     recipe: str
@@ -38,6 +39,7 @@ class Wish:
     data: Path | None = None
     run: str | None = None
     endpoint: str | None = None
+    recipes: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -57,13 +59,14 @@ class Submitted:
     upload: str | None
 
 
-def recipe_for(name_or_path: str, overrides: Iterable[str], address: str | None) -> Recipe:
+def recipe_for(name_or_path: str, overrides: Iterable[str], address: str | None, recipes: Path | None = None) -> Recipe:
     """Return the recipe of a submission.
 
     Args:
         name_or_path: As for `load_recipe`.
         overrides: As for `load_recipe`.
         address: Address of an uploaded file that takes the place of the recipe's data; None: the recipe's own.
+        recipes: Folder of mounted recipes; a bare name is looked for there first.
 
     Raises:
         ConfigError: The recipe has errors, or names files that only this machine has.
@@ -72,7 +75,11 @@ def recipe_for(name_or_path: str, overrides: Iterable[str], address: str | None)
     if address is not None:
         quoted = address.replace("'", "''")
         changes += ["data.source.kind=files", f"data.source.paths={{all: '{quoted}'}}"]
-    recipe = load_recipe(name_or_path, changes)
+    mounted = (
+        recipes / f"{name_or_path}.yaml" if recipes is not None and Path(name_or_path).name == name_or_path else None
+    )
+    found = mounted is not None and mounted.is_file()
+    recipe = load_recipe(str(mounted) if found else name_or_path, changes)
     source = recipe.data.source
     if isinstance(source, FilesData):
         groups = [paths if isinstance(paths, list) else [paths] for paths in source.paths.values()]
@@ -105,11 +112,11 @@ def submit(airflow: Airflow, open_store: Callable[[], Store | None], wish: Wish)
         TemporaryError: Airflow or the store does not answer.
     """
     address = None if wish.data is None else f"{SCHEME}{'0' * 64}/{wish.data.name}"
-    recipe = recipe_for(wish.recipe, wish.overrides, address)  # all errors before anything is sent
+    recipe = recipe_for(wish.recipe, wish.overrides, address, wish.recipes)  # all errors before anything is sent
     plan(recipe, wish.run or f"{recipe.name}-1", wish.endpoint)
     if wish.data is not None:
         address = uploaded(open_store(), wish.data)
-        recipe = recipe_for(wish.recipe, wish.overrides, address)
+        recipe = recipe_for(wish.recipe, wish.overrides, address, wish.recipes)
     text = yaml.safe_dump(canonical(recipe), sort_keys=True, allow_unicode=True)
     conf: dict[str, Any] = {"recipe": text, "overrides": [], "endpoint": wish.endpoint}
     paused = airflow.paused()
