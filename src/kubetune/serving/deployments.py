@@ -13,7 +13,7 @@ PATIENCE_S = 90.0
 """Seconds for which the API may be away: its servers are restarted one by one when a cluster is upgraded."""
 PAUSE_S = 1.0
 CONFLICT = (409, 422)
-"""422 is what a `test` of a JSON patch that does not hold is answered with."""
+"""422 is what a `test` of a JSON patch that does not hold is answered with; one with `causes` is a wrong object."""
 
 Json = dict[str, Any]
 
@@ -77,7 +77,7 @@ class Deployments:
                 value: Json = json.loads(call().data)
                 return value
             except ApiException as error:
-                self._raise_if_final(what, int(error.status or 0))
+                self._raise_if_final(what, int(error.status or 0), error.body)
                 reason = str(error.status)
             except (HTTPError, OSError, ValueError) as error:
                 reason = type(error).__name__
@@ -87,7 +87,12 @@ class Deployments:
                 )
             time.sleep(PAUSE_S)
 
-    def _raise_if_final(self, what: str, status: int) -> None:
+    def _raise_if_final(self, what: str, status: int, body: Any) -> None:
+        if status in (400, 405, 415) or (status == 422 and b"causes" in _bytes(body)):
+            told = " ".join(_bytes(body).decode(errors="replace").split())[:300]
+            raise ConfigError(
+                f"The Kubernetes API does not accept our request for {what} ({status}): {told or 'no reason given'}"
+            )
         if status in CONFLICT:
             raise ConflictError(str(status))
         if status == 404:
@@ -100,6 +105,10 @@ class Deployments:
                 f"The Kubernetes API refuses us {what} in namespace {self.namespace} ({status}): stage deploy needs "
                 "the account `<release>-deploy`, to which the chart gives `get` and `patch` of the endpoints it has."
             )
+
+
+def _bytes(body: Any) -> bytes:
+    return body if isinstance(body, bytes) else str(body or "").encode()
 
 
 RAW: dict[str, Any] = {"_preload_content": False, "_request_timeout": TIMEOUT_S}

@@ -178,6 +178,10 @@ def _translated(settings: S3Settings) -> Iterator[None]:
     try:
         yield
     except MinioAdminException as error:
+        if str(error._code).startswith("5") and str(error._code) != "501":  # 501: no MinIO
+            raise StoreUnavailableError(
+                f"{where} failed (HTTP status {error._code}): run the same command again."
+            ) from error
         raise ConfigError(
             f"{where} refuses to manage users (HTTP status {error._code}): give the root keys of a MinIO as "
             "KUBETUNE_S3_ACCESS_KEY and KUBETUNE_S3_SECRET_KEY; other servers' users are made with their own tools."
