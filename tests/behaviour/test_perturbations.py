@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -115,6 +116,29 @@ def test_promises(name: str) -> None:
     assert applied
     assert perturb(name, "", "0", entries_of(name)) is None
     assert perturb(name, " \n ", "0", entries_of(name)) is None
+
+
+HOSTILE = (
+    "good ",
+    "@a ",
+    "Anna film a ",
+    ".",
+    "is ",
+    "not ",
+    "www.a #b it's ",
+    "\u00e9",
+    "a\u2019",
+    "12 ",
+    "\U0001f389",
+)
+
+
+@pytest.mark.parametrize("name", PERTURBATIONS)
+def test_long_hostile_texts_take_linear_time(name: str) -> None:
+    began = time.process_time()
+    for piece in HOSTILE:
+        perturb(name, piece * (40_000 // len(piece)) + "x", "0", entries_of(name))
+    assert time.process_time() - began < 1.5  # some 0.1 s; what is quadratic takes several
 
 
 @pytest.mark.parametrize("name", ["typo", "typo-swap", "typo-drop", "typo-repeat", "typo-neighbour"])

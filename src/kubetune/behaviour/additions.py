@@ -13,6 +13,8 @@ WEAKER = ("somewhat", "slightly", "fairly")
 MEASURES = ("so", "too", "quite", "rather", "pretty", "more", "most", "less", "least", "bit", "super", "truly")
 GRADED = frozenset((*STRONGER, *WEAKER, *MEASURES))
 """After one of these an adjective is graded already."""
+REACH = 60
+"""Characters before an adjective in which three words are sought: the whole text would be quadratic."""
 
 
 def append_sentence(text: str, draw: Random, entries: Groups) -> str | None:
@@ -40,7 +42,7 @@ def _grade(text: str, draw: Random, entries: Groups, words: Sequence[str]) -> st
     listed = sorted({entry.lower() for group in entries for entry in group})
     places = []
     for found in re.finditer(rf"\b(?:{'|'.join(map(re.escape, listed))})\b", text, re.IGNORECASE):
-        before = text[: found.start()].lower().split()[-3:]
+        before = text[max(0, found.start() - REACH) : found.start()].lower().split()[-3:]
         article = before[-1:] in (["a"], ["an"])
         if before and not article and before[-1] not in GRADED and not any(map(is_negation, before)):
             places.append(found)

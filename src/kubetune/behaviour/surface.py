@@ -6,7 +6,7 @@ from random import Random
 
 from kubetune.behaviour.words import protected
 
-FINAL = re.compile(r"[.!…]+\s*\Z")
+FINAL = ".!…"
 LAST_MARK = re.compile(r"([.!?])\s*\Z")
 EMOJI = re.compile("[\U0001f300-\U0001faff\u2600-\u27bf][\ufe0f\u200d\U0001f3fb-\U0001f3ff]*")
 URLS = ("https://example.org/a1b2", "https://www.example.com/news/17", "http://example.net/x?y=3")
@@ -28,7 +28,7 @@ def add_punctuation(text: str, draw: Random) -> str | None:
 
     Behind a URL, a mention or a hashtag a mark would be read as a part of it: that does not apply.
     """
-    if any(end == len(text.rstrip()) for _, end in protected(text)):
+    if any(end >= len(text.rstrip()) for _, end in protected(text)):
         return None
     found = LAST_MARK.search(text)
     if found is None:
@@ -38,7 +38,8 @@ def add_punctuation(text: str, draw: Random) -> str | None:
 
 def drop_punctuation(text: str, draw: Random) -> str | None:
     """Final full stops and exclamation marks go; a question mark stays, since it says something."""
-    return FINAL.sub("", text)
+    body = text.rstrip()
+    return body.rstrip(FINAL).rstrip() if body.endswith(tuple(FINAL)) else None
 
 
 def add_emoji(text: str, draw: Random, entries: Sequence[Sequence[str]]) -> str | None:

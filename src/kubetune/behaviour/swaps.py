@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from random import Random
 
-from kubetune.behaviour.words import like_case, overlaps, protected, put
+from kubetune.behaviour.words import like_case, masked, put
 
 Groups = Sequence[Sequence[str]]
 """Entries of one group can stand for each other."""
@@ -31,13 +31,10 @@ def swap_word(text: str, draw: Random, entries: Groups) -> str | None:
 
 def swap_number(text: str, draw: Random) -> str | None:
     """A plain number becomes another of as many digits; years and ratings stay."""
-    taken = protected(text)
     places = [
         found
-        for found in NUMBER.finditer(text)
-        if not YEAR.fullmatch(found.group())
-        and not RATED.match(text, found.end())
-        and not overlaps(found.span(), taken)
+        for found in NUMBER.finditer(masked(text))
+        if not YEAR.fullmatch(found.group()) and not RATED.match(text, found.end())
     ]
     if not places:
         return None
@@ -52,14 +49,7 @@ def swap_number(text: str, draw: Random) -> str | None:
 
 def _swap(text: str, draw: Random, groups: Groups, *, exact: bool) -> str | None:
     pattern, others = _table(tuple(tuple(group) for group in groups), exact)
-    taken = protected(text)
-    present = sorted(
-        {
-            found.group() if exact else found.group().lower()
-            for found in pattern.finditer(text)
-            if not overlaps(found.span(), taken)
-        }
-    )
+    present = sorted({found.group() if exact else found.group().lower() for found in pattern.finditer(masked(text))})
     if not present:
         return None
     old = draw.choice(present)
@@ -69,11 +59,9 @@ def _swap(text: str, draw: Random, groups: Groups, *, exact: bool) -> str | None
 
 def _replace(text: str, old: str, new: str, *, exact: bool) -> str | None:
     """Replace whole words; an article before one must still fit, else nothing is replaced."""
-    pieces, done, taken = [], 0, protected(text)
-    for found in re.finditer(rf"\b{re.escape(old)}\b", text, 0 if exact else re.IGNORECASE):
-        if overlaps(found.span(), taken):
-            continue
-        article = ARTICLE.search(text, 0, found.start()) is not None
+    pieces, done = [], 0
+    for found in re.finditer(rf"\b{re.escape(old)}\b", masked(text), 0 if exact else re.IGNORECASE):
+        article = ARTICLE.search(text[max(0, found.start() - 4) : found.start()]) is not None
         if article and (old[0].lower() in VOWELS) != (new[0].lower() in VOWELS):
             return None
         pieces += [text[done : found.start()], new if exact else like_case(new, found.group())]

@@ -1,7 +1,6 @@
 """Words, what in a text must be left alone, and words that turn a meaning round."""
 
 import re
-from collections.abc import Iterable
 
 from kubetune.text.cleaning import MENTION, URL
 
@@ -46,9 +45,21 @@ def negations(text: str) -> int:
 
 
 def free_words(text: str) -> list[re.Match[str]]:
-    """Return the words of `text` that are no part of a URL, a mention or a hashtag."""
-    taken = protected(text)
-    return [found for found in WORD.finditer(text) if not overlaps(found.span(), taken)]
+    """Return the words of `text` that are no part of a URL, a mention or a hashtag; spans are those in `text`."""
+    return list(WORD.finditer(masked(text)))
+
+
+def masked(text: str) -> str:
+    """Return `text`, equally long, with spaces in the place of what is protected. Linear, hostile text included."""
+    spans = protected(text)
+    if not spans:
+        return text
+    pieces, done = [], 0
+    for start, end in sorted(spans):
+        if end > done:
+            pieces += [text[done : max(start, done)], " " * (end - max(start, done))]
+            done = end
+    return "".join([*pieces, text[done:]])
 
 
 def protected(text: str) -> list[tuple[int, int]]:
@@ -56,11 +67,6 @@ def protected(text: str) -> list[tuple[int, int]]:
     if not MARKED.search(text):
         return []
     return [found.span() for pattern in (URL, MENTION, HASHTAG) for found in pattern.finditer(text)]
-
-
-def overlaps(span: tuple[int, int], taken: Iterable[tuple[int, int]]) -> bool:
-    """Whether `span` has a character in common with one of `taken`."""
-    return any(span[0] < end and start < span[1] for start, end in taken)
 
 
 def put(text: str, span: tuple[int, int], new: str) -> str:
