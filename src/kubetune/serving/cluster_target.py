@@ -140,7 +140,7 @@ class ClusterTarget:
                 self._applied = None  # what is there now is the other's to restore
                 raise ConfigError(  # another try would take it back, and the two would go on for ever
                     f"Endpoint {self.endpoint} was taken over by another deployment while this one waited: it names "
-                    f"{shown(annotation(deployment))} now, not {shown(digest)}; deploy this one again if it shall serve."
+                    f"{shown(annotation(deployment))} now, not {shown(digest)}; submit this one again to serve it."
                 )
             why = unfinished(deployment)
             alive, _ = self._api.pods(selector(deployment))
