@@ -5,9 +5,10 @@
 Models are simulated: a row has a chance of being answered rightly, easy or hard for every model alike, and equal models
 are independent draws from the same chances, as two seeds of one recipe are. In a sequence, all candidates meet the same
 test rows and the same champion. Four rules judge the same answers: kubetune's `decide` with its default rules, the same
-without spending (each comparison is read at the whole alpha), "higher F1 wins", and a tuple of
-scores compared in order. Stated power is that of the one test that a plant is for; the guards,
-calibration first, take some of it at the small levels late in a sequence. Prints shares with 95 % intervals (Wilson); exits 1 where a bound does not hold.
+without spending (each comparison is read at the whole alpha), "higher F1 wins", and a tuple of scores in order.
+
+Stated power is that of the one test that a plant is for; the guards, calibration first, take some of it at the small
+levels late in a sequence. Prints shares with 95 % intervals (Wilson); exits 1 where a bound does not hold.
 """
 
 import argparse
