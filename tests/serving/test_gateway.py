@@ -1,5 +1,6 @@
 """The whole gateway with a real TorchServe behind it, one after the other on one process, which ends with its drain."""
 
+import contextlib
 import json
 import shutil
 import signal
@@ -247,13 +248,25 @@ def test_before_the_first_deploy_it_is_ready_and_says_how_to_deploy(tmp_path: Pa
         assert running.end() == 0
 
 
+def only_java(pid: int) -> psutil.Process:
+    """Wait for the server below a gateway, which is alive before it has started one."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found = [member for member in psutil.Process(pid).children(recursive=True) if member.name() == "java"]
+            if found:
+                return found[0]
+        time.sleep(0.1)
+    raise AssertionError("no java was started")
+
+
 def test_a_torchserve_that_dies_ends_the_container_with_its_reason(archive: Path, tmp_path: Path) -> None:
     digest = archive_digest(archive)
     shutil.copytree(archive, tmp_path / "archives" / digest)
     with gateway(tmp_path, digest) as running:
         running.wait("/healthz", 200)
+        java = only_java(running.process.pid)
         family = psutil.Process(running.process.pid).children(recursive=True)
-        (java,) = [member for member in family if member.name() == "java"]
         java.kill()
         assert running.process.wait(30) == 69
         wait_for(lambda: not [member for member in family if member.is_running() and member.status() != "zombie"])
