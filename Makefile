@@ -10,7 +10,7 @@ DEMO := tweets
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev lock demo stop install-airflow test test-dags test-s3 manifests scan lint fmt types clean \
-  images images-push images-report kind-up kind-demo kind-test kind-down
+  images images-push images-report kind-up kind-demo kind-test kind-test-full kind-down
 
 help: ## show this list
 	@grep -hE '^[a-z][a-z0-9-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -108,7 +108,10 @@ kind-demo: install ## submit recipe tweets to it, follow the run, ask its endpoi
 	@images/kind.sh demo
 
 kind-test: install-dev ## the tests that need the cluster
-	$(BIN)/pytest tests/cluster -m cluster
+	$(BIN)/pytest tests/cluster -m "cluster and not full"
+
+kind-test-full: install-dev ## those and the ones that take many minutes: long faults, rollouts under load
+	$(BIN)/pytest tests/cluster -m cluster -s
 
 kind-down: ## delete it
 	@images/kind.sh down

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
+
 from cluster_toys import LONG, Toy, forget_training, head_step, weights
 from cluster_world import Cluster, wait
 
@@ -51,6 +53,7 @@ def api_server_away(cluster: Cluster, seconds: float) -> Iterator[None]:
         wait(lambda: cluster.kubectl("get", "--raw", "/readyz", check=False) == "ok", "the Kubernetes API", 180)
 
 
+@pytest.mark.full
 def test_a_long_training_of_two_ranks_survives_everything_around_it(cluster: Cluster, toy: Toy) -> None:
     """Scheduler killed, Airflow's API away 60 s, Kubernetes' away 45 s, an upgrade: one pod, one try, success."""
     run, api = toy.submit("toy-b", *LONG), f"{cluster.release}-api-server"

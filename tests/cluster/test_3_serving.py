@@ -4,6 +4,8 @@ import io
 import json
 from typing import Any
 
+import pytest
+
 from cluster_toys import LONG, Toy, weights
 from cluster_world import ARCHIVE, BUCKET, Cluster, wait
 from kubetune import layout
@@ -20,6 +22,7 @@ print join(" ", @open);
 """
 
 
+@pytest.mark.full
 def test_run_a_again_serves_a_and_a_rollout_fails_no_request(
     cluster: Cluster, toy: Toy, undisturbed: dict[str, Any]
 ) -> None:
@@ -38,6 +41,7 @@ def test_run_a_again_serves_a_and_a_rollout_fails_no_request(
     assert load.sent / load.seconds >= 20
 
 
+@pytest.mark.full
 def test_an_archive_damaged_on_its_way_never_serves(cluster: Cluster, toy: Toy) -> None:
     """`deploy` has seen B whole; its pod finds one flipped byte, never becomes ready, and A is put back."""
     a, store = cluster.served(), cluster.root_store()
