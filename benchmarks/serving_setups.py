@@ -163,6 +163,7 @@ def with_settings(archive: Path, out: Path, **serving: int) -> Path:
     path = out / "model-config.yaml"
     values = yaml.safe_load(path.read_text())
     values |= {"batchSize": settings.batch_size, "maxBatchDelay": settings.max_batch_delay_ms}
+    values |= {"minWorkers": settings.workers, "maxWorkers": settings.workers}
     path.write_text(yaml.safe_dump(values))
     write_manifest(out, dataclasses.replace(found, serving=settings))
     return out
@@ -180,7 +181,7 @@ def kubetune_server(archive: Path, folder: Path) -> Iterator[Running]:
 
 
 @contextmanager
-def padded_server(archive: Path, folder: Path) -> Iterator[Running]:
+def padded_server(archive: Path, folder: Path, workers: int) -> Iterator[Running]:
     """Serve the same model through the usual handler: batch size 1, default threads, the same java settings."""
     java, ports = find_java(), configuration.choose_ports(None)
     folder.mkdir()
@@ -190,7 +191,7 @@ def padded_server(archive: Path, folder: Path) -> Iterator[Running]:
     export_hf(archive, store / "model")
     shutil.copy(Path(__file__).with_name("padded_handler.py"), store)
     (store / "MAR-INF" / "MANIFEST.json").write_text(json.dumps(configuration.manifest("padded", "padded_handler")))
-    (store / "model-config.yaml").write_text("minWorkers: 1\nmaxWorkers: 1\nbatchSize: 1\n")
+    (store / "model-config.yaml").write_text(f"minWorkers: {workers}\nmaxWorkers: {workers}\nbatchSize: 1\n")
     variables = configuration.environment(java, folder)
     variables = {name: value for name, value in variables.items() if name not in OWN_THREADS}
     temporary = Path(tempfile.mkdtemp(prefix="kubetune-"))

@@ -21,7 +21,7 @@ class ServingSection(Section):
     top_k: int = Field(default=1, ge=1)
     """Labels in an answer unless the request says otherwise."""
     workers: int = Field(default=1, ge=1)
-    """Processes, each with its own model."""
+    """Processes, each with its own model; one a CPU where requests are not gathered (`batch_size: 1`)."""
     response_timeout_s: int = Field(default=30, ge=1)
     """Seconds after which a request fails."""
     golden_tolerance: float = Field(default=1e-3, gt=0, lt=1)
