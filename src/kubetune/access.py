@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any
 
-from kubetune import layout
+from kubetune import layout, stages
 from kubetune.stages import PRODUCER, STAGES, Stage
 
 VERSION = "2012-10-17"  # of the policy language; there is no newer one
@@ -64,34 +64,41 @@ def stage_access(stage: Stage) -> Access:
     if stage.resumable:
         checkpoints = (f"{layout.CHECKPOINTS}*",)
         access |= Access(get=checkpoints, put=checkpoints, delete=checkpoints)
+    models = (layout.model(ANY),)
+    if stage.champion:
+        access |= Access(get=(*models, layout.comparisons(ANY)), put=(layout.comparisons(ANY),))
     if stage.effect:
+        access |= Access(get=models, put=models)
+    if stage.effect and not stage.reaches_kubernetes:
+        access |= Access(put=(f"{layout.BLOBS}*",))  # the document of a version
+    if stage.reaches_kubernetes:
         access |= Access(get=(layout.endpoint(ANY),), put=(layout.endpoint(ANY),))
     return access
 
 
 def before(stage: Stage) -> list[str]:
     """Return the names of all stages that a stage depends on; a refusal of any of them stops it."""
-    producers = [PRODUCER[name] for name in stage.inputs]
-    return [name for producer in producers for name in (*before(producer), producer.name)]
+    return [name for parent in stages.before(stage) for name in (*before(stages.BY_NAME[parent]), parent)]
 
 
 SERVE = Access(get=(f"{layout.BLOBS}*",))
 """`kubetune fetch-archive`: a digest is all it is given, blobs are all it reads."""
 
-EVERYTHING = (layout.RUNS, layout.KEYS, layout.BLOBS, layout.CHECKPOINTS, layout.ENDPOINTS)
+KEPT = (layout.ENDPOINTS, layout.MODELS, layout.COMPARISONS)
+EVERYTHING = (layout.RUNS, layout.KEYS, layout.BLOBS, layout.CHECKPOINTS, *KEPT)
 
 HOUSEKEEPING = PROBED | Access(
     get=tuple(f"{prefix}*" for prefix in EVERYTHING),
     put=(f"{layout.KEYS}*",),
-    delete=tuple(f"{prefix}*" for prefix in EVERYTHING if prefix != layout.ENDPOINTS),
+    delete=tuple(f"{prefix}*" for prefix in EVERYTHING if prefix not in KEPT),
     list=EVERYTHING,
 )
 """`kubetune gc` and `kubetune delete`."""
 
 CLIENT = PROBED | Access(
-    get=(f"{layout.RUNS}*", f"{layout.BLOBS}*", f"{layout.ENDPOINTS}*", layout.upload(ANY, ANY)),
+    get=(f"{layout.RUNS}*", f"{layout.BLOBS}*", f"{layout.ENDPOINTS}*", f"{layout.MODELS}*", layout.upload(ANY, ANY)),
     put=(layout.upload(ANY, ANY),),
-    list=(layout.RUNS, layout.ENDPOINTS),
+    list=(layout.RUNS, layout.ENDPOINTS, layout.MODELS),
 )
 """A person: uploads files, and reads runs, reports and models. Runs are begun through Airflow alone."""
 

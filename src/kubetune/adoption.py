@@ -1,8 +1,9 @@
 """Is the result of this call there already? Its key, its inputs, and the one way in which a stage is skipped."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from kubetune.champions import ChampionInput, champion_input
 from kubetune.config.load import canonical
 from kubetune.config.settings import Settings
 from kubetune.errors import ConfigError, NothingToDoError, RefusedError
@@ -58,6 +59,13 @@ class PreparedCall:
     inputs: Mapping[str, Commit]
     fields: Mapping[str, str]
     key: str
+    champion: ChampionInput | None = None
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Input → digest; that of the champion among them, for a stage that is given it."""
+        found = {name: tree_digest(commit.outputs[name]) for name, commit in self.inputs.items()}
+        return found | ({"champion": self.champion.digest} if self.champion is not None else {})
 
 
 def prepare_call(call: StageCall, store: Store, settings: Settings) -> PreparedCall:
@@ -65,18 +73,25 @@ def prepare_call(call: StageCall, store: Store, settings: Settings) -> PreparedC
     create_run(store, call.run, canonical(call.recipe))
     refuse_after_refusal(call, store)
     inputs = {name: input_commit(call, name, store) for name in call.stage.inputs}
-    digests = {name: tree_digest(found.outputs[name]) for name, found in inputs.items()}
+    champion = champion_input(call, store, inputs) if call.stage.champion else None
+    prepared = PreparedCall(call, inputs, {}, "", champion)
     identity = identity_of(call, settings, store) if call.stage.reaches_outside else None
-    fields = key_fields(call.stage, call.recipe, digests, identity)
-    return PreparedCall(call, inputs, fields, key_of(fields))
+    fields = key_fields(call.stage, call.recipe, prepared.digests, identity)
+    return replace(prepared, fields=fields, key=key_of(fields))
 
 
 def refuse_after_refusal(call: StageCall, store: Store) -> None:
-    """Raise what a gate before this stage said, so that nothing runs after a refusal by any road."""
+    """Raise what a gate before this stage said, so that nothing runs after a refusal by any road.
+
+    A person's word with a reason stands above a decision to keep the champion (99), never above a refusal (77).
+    """
     for earlier in plan(call.recipe, call.run, until=call.stage.name)[:-1]:
         found = commits.read_commit(store, call.run, earlier.stage.name)
-        if found is not None:
-            raise_for_verdict(StageResult("kept", found))
+        if found is None:
+            continue
+        if found.verdict.code == NothingToDoError.exit_code and call.word is not None and call.word.why:
+            continue
+        raise_for_verdict(StageResult("kept", found))
 
 
 def input_commit(call: StageCall, artifact: str, store: Store) -> Commit:

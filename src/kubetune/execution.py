@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,14 @@ from kubetune.config.environment import environment
 from kubetune.config.recipe import view
 from kubetune.config.settings import Settings, stage_environment
 from kubetune.contract import Progress, Result, StageBody
-from kubetune.errors import ConflictingCommitError, CorruptArtifactError, KubetuneError, TemporaryError
+from kubetune.effects import apply_effect
+from kubetune.errors import ConflictingCommitError, CorruptArtifactError, TemporaryError
 from kubetune.platform import identity_of, platform_for
 from kubetune.storage import commits
 from kubetune.storage.base import Store
-from kubetune.storage.blobs import broken_blobs, fetch_tree, list_tree, put_tree, tree_digest
+from kubetune.storage.blobs import File, broken_blobs, fetch_tree, list_tree, put_tree
 from kubetune.storage.checkpoints import StoredCheckpoints
 from kubetune.storage.commit_record import Commit
-from kubetune.storage.endpoints import Endpoint, Target, change_endpoint
 from kubetune.storage.runs import put_telemetry
 from kubetune.telemetry import TelemetryFile
 
@@ -53,11 +53,15 @@ class Execution:
     should_stop: Callable[[], bool]
     attempt: str
 
+    def clock(self) -> str:
+        """Time of day for records that people read."""
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
     def execute(self) -> StageResult:
         """Run the body and commit what it wrote."""
         call = self.prepared.call
         if call.stage.effect:
-            return self.apply()
+            return apply_effect(self)
         with self.body_result() as (result, outputs):
             self.check_identity()
             broken = commits.lookup(self.store, call.stage.name, self.prepared.key).broken
@@ -87,42 +91,6 @@ class Execution:
                     "same command again."
                 )
 
-    def apply(self) -> StageResult:
-        """Run an effect: its wish is recorded before it, what came of it after it."""
-        call = self.prepared.call
-        artifact = call.stage.inputs[0]
-        wanted = Target(call.run, self.prepared.inputs[artifact].outputs[artifact])
-        former: list[Target | None] = [None]
-
-        def wish(endpoint: Endpoint) -> Endpoint:
-            # A wish for the same archive is that of a killed attempt: what was seen to serve is what stood before it.
-            former[0] = endpoint.desired if endpoint.desired != wanted else endpoint.observed
-            return replace(endpoint, desired=wanted)
-
-        wished = change_endpoint(self.store, call.endpoint, wish, event="deploy", at=now())
-        try:
-            with self.body_result() as (result, _):
-                done = self.record(result, {})
-        except BaseException:
-            # Whoever deployed meanwhile has wished for something else: then that stands.
-            self.settle(wished.epoch, "rollback", lambda endpoint: replace(endpoint, desired=former[0]))
-            raise
-        if not self.settle(
-            wished.epoch, "serving", lambda endpoint: replace(endpoint, observed=wanted, facts=dict(result.facts))
-        ):
-            # Else the world would be this run's and the record, which `gc` believes, another's.
-            raise TemporaryError(f"Endpoint {call.endpoint} was wished for by another run meanwhile: run this again.")
-        return StageResult("effect", done)
-
-    def settle(self, epoch: int, event: str, change: Callable[[Endpoint], Endpoint]) -> bool:
-        """Record what came of an effect, unless a later wish stands; says whether it was recorded."""
-        try:
-            change_endpoint(self.store, self.prepared.call.endpoint, change, event=event, at=now(), epoch=epoch)
-        except KubetuneError as error:
-            self.progress.note(str(error))
-            return False
-        return True
-
     def audit(self) -> StageResult:
         """Run the body beside an existing result and compare; broken blobs are found and put right."""
         call, store = self.prepared.call, self.store
@@ -148,15 +116,19 @@ class Execution:
         return StageResult("audited", standing, note=note)
 
     @contextmanager
-    def body_result(self) -> Iterator[tuple[Result, dict[str, Path]]]:
-        """Run the body in a fresh folder that is removed after the block."""
+    def body_result(self, **replaced: tuple[File, ...]) -> Iterator[tuple[Result, dict[str, Path]]]:
+        """Run the body in a fresh folder that is removed after the block.
+
+        Args:
+            **replaced: Files of artifacts that take the place of this run's own.
+        """
         call, stage = self.prepared.call, self.prepared.call.stage
         with tempfile.TemporaryDirectory(prefix=f"kubetune-{stage.name}-", ignore_cleanup_errors=True) as name:
             root = Path(name)
             outputs = {artifact: made(root / "outputs" / artifact) for artifact in stage.outputs}
             telemetry = TelemetryFile(made(root / "telemetry") / f"history-{self.attempt}.jsonl")
             try:
-                inputs = self.fetch_inputs(root / "inputs")
+                inputs = self.fetch_inputs(root / "inputs", replaced)
                 with environment(stage_environment(self.settings, outside=stage.reaches_outside)):
                     context = StageContext(
                         progress=self.progress,
@@ -174,10 +146,17 @@ class Execution:
                 telemetry.close()
                 put_telemetry(self.store, call.run, stage.name, telemetry.path.parent)
 
-    def fetch_inputs(self, folder: Path) -> dict[str, Path]:
+    def fetch_inputs(self, folder: Path, replaced: Mapping[str, tuple[File, ...]]) -> dict[str, Path]:
         """Bring the input artifacts into folders; broken bytes quarantine the key that led to them."""
-        found = {}
+        found = {artifact: folder / artifact for artifact in replaced}
+        for artifact, files in replaced.items():
+            fetch_tree(self.store, files, made(folder / artifact))
+        if self.prepared.champion is not None:
+            found["champion"] = made(folder / "champion")
+            self.prepared.champion.place(self.store, found["champion"])
         for artifact, source in self.prepared.inputs.items():
+            if artifact in replaced:
+                continue
             target = folder / artifact
             target.mkdir(parents=True)
             try:
@@ -196,12 +175,14 @@ class Execution:
         """The commit of a result."""
         call, facts = self.prepared.call, dict(result.facts)
         fingerprint = facts.pop("fingerprint", {})
+        if self.prepared.champion is not None:
+            facts["champion"] = dict(self.prepared.champion.document)
         return Commit(
             run=call.run,
             stage=call.stage.name,
             key=self.prepared.key,
             fields=self.prepared.fields,
-            inputs={name: tree_digest(found.outputs[name]) for name, found in self.prepared.inputs.items()},
+            inputs=self.prepared.digests,
             outputs=files,
             metrics=result.metrics,
             verdict=result.verdict,
@@ -211,11 +192,6 @@ class Execution:
             locks={"environment": environment_digest()},
             attempt=self.attempt,
         )
-
-
-def now() -> str:
-    """Time of day for records that people read."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def made(folder: Path) -> Path:

@@ -12,6 +12,8 @@ KEYS = "keys/"
 BLOBS = "blobs/sha256/"
 CHECKPOINTS = "checkpoints/"
 ENDPOINTS = "endpoints/"
+MODELS = "models/"
+COMPARISONS = "comparisons/"
 PROBE = "probe/conditional-writes"
 """Written once by the first process that opens a bucket, to learn whether conditions are honoured."""
 
@@ -70,6 +72,16 @@ def checkpoint_file(key: str, digest: str) -> str:
 def endpoint(name: str) -> str:
     """Key of an endpoint's record."""
     return f"endpoints/{name}.json"
+
+
+def model(name: str) -> str:
+    """Key of a registered model: its versions, and which of them is the champion."""
+    return f"{MODELS}{name}.json"
+
+
+def comparisons(test_rows: str) -> str:
+    """Key of the list of comparisons that were made on these test rows (digest, hex)."""
+    return f"{COMPARISONS}{test_rows}.json"
 
 
 def upload(digest: str, name: str) -> str:

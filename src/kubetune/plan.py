@@ -6,7 +6,22 @@ from graphlib import TopologicalSorter
 from kubetune.config.recipe import Recipe
 from kubetune.errors import ConfigError
 from kubetune.layout import check_run
-from kubetune.stages import BY_NAME, PRODUCER, STAGES, Stage
+from kubetune.stages import BY_NAME, STAGES, Stage, before
+
+
+@dataclass(frozen=True)
+class Word:
+    """A person's word: it stands above a decision, never above a threshold.
+
+    Attributes:
+        by: Who.
+        why: One sentence.
+        request: Identity of a request that may be made twice; empty: none.
+    """
+
+    by: str
+    why: str = ""
+    request: str = ""
 
 
 @dataclass(frozen=True)
@@ -17,8 +32,9 @@ class StageCall:
         run: Run id.
         stage: Row of the table.
         recipe: The whole resolved recipe; a view of it reaches the body.
-        after: Names of the stages whose artifacts it reads.
-        endpoint: Endpoint that effect stages act on.
+        after: Names of the stages that must be done before it.
+        endpoint: Endpoint that effect stages act on; also the name of the registered model.
+        word: A person's approval, or with a reason a word that stands above the decision.
     """
 
     run: str
@@ -26,6 +42,7 @@ class StageCall:
     recipe: Recipe
     after: tuple[str, ...]
     endpoint: str
+    word: Word | None = None
 
 
 def plan(recipe: Recipe, run: str, endpoint: str | None = None, until: str | None = None) -> tuple[StageCall, ...]:
@@ -43,7 +60,7 @@ def plan(recipe: Recipe, run: str, endpoint: str | None = None, until: str | Non
     check_run(run)
     if endpoint is not None:
         check_run(endpoint)
-    edges = {stage.name: tuple(dict.fromkeys(PRODUCER[name].name for name in stage.inputs)) for stage in STAGES}
+    edges = {stage.name: before(stage) for stage in STAGES}
     wanted = _ancestors(until, edges) if until is not None else set(edges)
     order = TopologicalSorter({name: after for name, after in edges.items() if name in wanted}).static_order()
     return tuple(

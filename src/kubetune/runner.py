@@ -8,7 +8,7 @@ from uuid import uuid4
 from kubetune.adoption import StageResult, adopt, prepare_call, raise_for_verdict
 from kubetune.config.settings import Settings
 from kubetune.contract import Progress
-from kubetune.errors import KubetuneError
+from kubetune.errors import KubetuneError, NothingToDoError
 from kubetune.execution import Execution
 from kubetune.plan import StageCall
 from kubetune.platform import open_configured_store
@@ -53,6 +53,8 @@ def run_stage(
     work = Execution(prepared, store, settings, progress, should_stop, attempt)
     try:
         result = work.audit() if audit and not call.stage.effect else work.execute()
+    except NothingToDoError:
+        raise  # an answer, not a failure
     except BaseException as error:
         code = error.exit_code if isinstance(error, KubetuneError) else 70
         record_failure(store, call, attempt, code, error)

@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from kubetune.config.settings import Settings
+    from kubetune.plan import Word
     from kubetune.storage.base import Store
 
 RecipeName = Annotated[str, typer.Argument(help="A shipped recipe (`kubetune recipes`) or a YAML file.")]
@@ -37,6 +38,33 @@ def opened(store: str | None) -> "tuple[Settings, Store]":
 
     settings = settings_for(store)
     return settings, open_configured_store(settings)
+
+
+def word_of(by: str | None, why: str | None, request: str = "") -> "Word | None":
+    """Return what a person said, or None if nobody did; who it is defaults to the user of this machine.
+
+    Raises:
+        ConfigError: The reason is empty or not one line.
+    """
+    from kubetune.errors import ConfigError
+    from kubetune.plan import Word
+
+    for option, text in (("--why", why), ("--by", by)):
+        if text is not None and (not text.strip() or len(text) > 500 or not text.isprintable()):
+            raise ConfigError(f"{option} has to be one line of 1 to 500 printable characters: say it in a sentence.")
+    if by is None and why is None:
+        return None
+    return Word(by or user_name(), why or "", request)
+
+
+def user_name() -> str:
+    """Return the name of the user of this machine."""
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"
 
 
 def print_json(value: Any) -> None:

@@ -27,10 +27,18 @@ def command(
     ] = False,
     store: StoreUrl = None,
     endpoint: Annotated[str | None, typer.Option("--endpoint", help="Endpoint for `deploy`.")] = None,
+    why: Annotated[
+        str | None,
+        typer.Option("--why", help="A person's reason to go on although the comparison did not say promote."),
+    ] = None,
+    by: Annotated[str | None, typer.Option("--by", help="Who approves, or gives the reason.")] = None,
+    request: Annotated[str, typer.Option("--request", hidden=True)] = "",
     audit: Annotated[bool, typer.Option("--audit", help="Run although the result exists, and compare it.")] = False,
 ) -> None:
     """Run one stage: adopt its result if it exists, else produce and commit it."""
-    from kubetune.cli.common import opened
+    from dataclasses import replace
+
+    from kubetune.cli.common import opened, word_of
     from kubetune.cli.progress import progress_for
     from kubetune.config.load import parse_recipe
     from kubetune.errors import ConfigError
@@ -46,7 +54,7 @@ def command(
     run = winner_of(opened_store, run) if winner else run
     given = None if resolved is None else parse_recipe(resolved)
     found = given or recipe_of_run(opened_store, run, recipe, overrides or [])
-    calls = [call_of(name, found, run, endpoint)]
+    calls = [replace(call_of(name, found, run, endpoint), word=word_of(by, why, request))]
     for other, _, text in (item.partition("=") for item in also or []):
         calls.append(call_of(name, parse_recipe(text), other, endpoint))
     progress = progress_for()

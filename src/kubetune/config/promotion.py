@@ -22,6 +22,10 @@ class GuardedSlice(Section):
 class PromotionSection(Section):
     """How the candidate is compared with the champion on the same test rows."""
 
+    gate: Literal["champion", "thresholds"] = "champion"
+    """`thresholds`: nobody is compared; whoever passes the thresholds is promoted."""
+    approval: bool = False
+    """A person has to agree before a version is registered and promoted."""
     metric: Literal["accuracy", "macro_f1"] = "macro_f1"
     """The number that must rise."""
     margin: float = Field(default=0.01, ge=0, lt=1)

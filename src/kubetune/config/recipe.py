@@ -6,9 +6,11 @@ from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints, model_validator
 
+from kubetune.config.behaviour import BehaviourSection
 from kubetune.config.data import DataSection
 from kubetune.config.evaluation import EvaluationSection
 from kubetune.config.model import ModelSection
+from kubetune.config.promotion import PromotionSection
 from kubetune.config.resources import ResourcesSection
 from kubetune.config.section import Section
 from kubetune.config.serving import ServingSection
@@ -31,6 +33,8 @@ class Recipe(Section):
     model: ModelSection
     training: TrainingSection = TrainingSection()
     evaluation: EvaluationSection = EvaluationSection()
+    behaviour: BehaviourSection = BehaviourSection()
+    promotion: PromotionSection = Field(default_factory=PromotionSection)
     serving: ServingSection = ServingSection()
     resources: ResourcesSection = Field(default_factory=ResourcesSection)
 
@@ -47,6 +51,9 @@ class Recipe(Section):
         unknown = [name for name in self.evaluation.slices if name not in known]
         if unknown:
             problems.append(f"evaluation.slices names {unknown}: allowed are length, label and data.columns.keep")
+        unknown = [guarded.column for guarded in self.promotion.slices if guarded.column not in known]
+        if unknown:
+            problems.append(f"promotion.slices names {unknown}: allowed are length, label and data.columns.keep")
         frozen = self.training.freeze
         if self.model.source.kind == "scratch" and (frozen.encoder or frozen.first_layers):
             problems.append("training.freeze with model.source.kind=scratch would freeze random weights")

@@ -36,5 +36,8 @@ class ResourcesSection(Section):
     prepare: StageResources = StageResources()
     train: StageResources = StageResources()
     evaluate: StageResources = StageResources()
+    behave: StageResources = StageResources()
+    compare: StageResources = StageResources()
     package: StageResources = StageResources()
+    register: StageResources = StageResources()
     deploy: StageResources = StageResources()

@@ -1,5 +1,7 @@
 """`predictions.parquet`: every test row with what the model said, for people, `package` and later comparisons."""
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,18 @@ def predictions_table(
     columns |= {name: rows[name] for name in AFTER}
     columns |= {name: rows[name] for name in rows.column_names if name.startswith("column_")}
     return pa.table(columns)
+
+
+def test_rows_digest(table: pa.Table, names: Sequence[str]) -> str:
+    """Return the digest (hex) of which rows were asked and what is right there, whatever a model answered.
+
+    Args:
+        table: Of `predictions_table`.
+        names: Class names by number.
+    """
+    pairs = zip(table["row_id"].to_pylist(), table["label"].to_pylist(), strict=True)
+    lines = sorted(json.dumps([row, names[label]]) for row, label in pairs)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def write_predictions(table: pa.Table, path: Path) -> None:

@@ -17,7 +17,7 @@ from kubetune.orchestration.operators import ShowAnswer, pod_task, stage_task, s
 from kubetune.orchestration.pods import Work, run_pods, task_pod
 from kubetune.orchestration.requests import RunRequest, SweepRequest
 from kubetune.orchestration.sweep_pods import TRIALS, WINNERS, sweep_pods
-from kubetune.stages import PRODUCER, STAGES
+from kubetune.stages import STAGES, before
 
 __all__ = [
     "STAGES",
@@ -77,7 +77,7 @@ def params_of(model: type[Any]) -> dict[str, Param]:
 def connect(tasks: Mapping[str, Any]) -> None:
     """Draw the edges that follow from what stages read and write, between those stages that are here."""
     for stage in STAGES:
-        for producer in dict.fromkeys(PRODUCER[name].name for name in stage.inputs):
+        for producer in before(stage):
             if stage.name in tasks and producer in tasks:
                 tasks[producer] >> tasks[stage.name]
 

@@ -37,7 +37,7 @@ class Work:
         labels: Further pod labels.
         resources: What the recipe asks for.
         outside: Whether it may use hub, proxies and the web.
-        effect: Whether it may use the Kubernetes API.
+        kubernetes: Whether it may use the Kubernetes API.
         grace_s: Seconds from SIGTERM to SIGKILL.
     """
 
@@ -47,7 +47,7 @@ class Work:
     labels: Mapping[str, str] = field(default_factory=dict)
     resources: StageResources = field(default_factory=StageResources)
     outside: bool = False
-    effect: bool = False
+    kubernetes: bool = False
     grace_s: int = 30
 
 
@@ -76,7 +76,7 @@ def stage_pod(call: StageCall, cluster: ClusterSettings) -> Pod:
         labels={"kubetune.io/run": call.run},
         resources=getattr(call.recipe.resources, stage.name),
         outside=stage.reaches_outside,
-        effect=stage.effect,
+        kubernetes=stage.reaches_kubernetes,
         grace_s=RESUMABLE_GRACE_S if stage.resumable else GRACE_S,
     )
     return task_pod(work, cluster)
@@ -90,7 +90,7 @@ def task_pod(work: Work, cluster: ClusterSettings) -> Pod:
     minutes = work.resources.timeout_minutes or cluster.defaults_of(work.name).timeout_minutes
     spec: dict[str, Any] = {
         "serviceAccountName": cluster.accounts.get(work.name) or cluster.accounts["default"],
-        "automountServiceAccountToken": work.effect,
+        "automountServiceAccountToken": work.kubernetes,
         "enableServiceLinks": False,
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": work.grace_s,
@@ -136,7 +136,7 @@ def _labels(work: Work, cluster: ClusterSettings) -> dict[str, str]:
     }
     if work.outside:
         labels["kubetune.io/access-outside"] = "true"
-    if work.effect:
+    if work.kubernetes:
         labels |= {"kubetune.io/access-kubernetes-api": "true", "kubetune.io/access-endpoint": "true"}
     return labels
 
@@ -173,7 +173,7 @@ def _environment(work: Work, cluster: ClusterSettings) -> list[dict[str, Any]]:
     }
     if cluster.ca_config_map:
         values["KUBETUNE_CA_BUNDLE"] = f"{CA_FOLDER}/ca.crt"
-    if work.effect:
+    if work.kubernetes:
         values |= {
             "KUBETUNE_SERVING": "cluster",
             "KUBETUNE_SERVING_NAMESPACE": cluster.serving.namespace,

@@ -8,12 +8,11 @@ from kubetune.config.load import canonical
 from kubetune.orchestration.pods import Pod, Work, literal, stage_pod, task_pod
 from kubetune.orchestration.requests import sharing
 from kubetune.plan import StageCall
-from kubetune.stages import BY_NAME, PRODUCER, STAGES, Stage
+from kubetune.stages import BY_NAME, STAGES, Stage, before
 
 
 def _before(stage: Stage) -> set[str]:
-    producers = {PRODUCER[name].name for name in stage.inputs}
-    return producers.union(*(_before(BY_NAME[name]) for name in producers))
+    return set(before(stage)).union(*(_before(BY_NAME[name]) for name in before(stage)))
 
 
 TRIED = BY_NAME["train"]

@@ -23,6 +23,10 @@ class Stage:
         reaches_outside: Whether it may use the network beyond the store. Such a stage has an identity in its key.
         accelerated: Whether it profits from GPUs.
         effect: It changes the world instead of writing artifacts; never adopted by key.
+        after: Stages that must be done before it, beside those whose artifacts it reads.
+        champion: It is given the champion of its endpoint as a further input folder, `champion`.
+        reaches_kubernetes: It talks to the Kubernetes API where endpoints live in a cluster.
+        approval: Dotted recipe path of a switch; where it is on, a person has to agree before this stage runs.
         resumable: It leaves checkpoints and stops by itself at a safe point when asked to.
     """
 
@@ -38,6 +42,10 @@ class Stage:
     reaches_outside: bool = False
     accelerated: bool = False
     effect: bool = False
+    after: tuple[str, ...] = ()
+    champion: bool = False
+    reaches_kubernetes: bool = False
+    approval: str | None = None
     resumable: bool = False
 
 
@@ -142,11 +150,35 @@ STAGES: tuple[Stage, ...] = (
         accelerated=True,
     ),
     Stage(
+        name="behave",
+        entry="kubetune.stages.behave:run",
+        does="runs the behavioural tests of a suite, writes what failed and the verdict",
+        sections=("task", "data.cleaning", "model.max_length", "behaviour", "resources.evaluate.hardware"),
+        inputs=("dataset", "tokenizer", "model", "report"),
+        outputs=("behaviour",),
+        chosen=(TASK,),
+        packages=("torch", "transformers", "tokenizers", "safetensors", "numpy", "pyarrow", "pyyaml", "emoji"),
+        image="evaluate",
+        accelerated=True,
+    ),
+    Stage(
+        name="compare",
+        entry="kubetune.stages.compare:run",
+        does="compares with the champion on the same test rows and decides who serves",
+        sections=("task", "promotion"),
+        inputs=("dataset", "model", "report", "behaviour"),
+        outputs=("decision",),
+        chosen=(TASK,),
+        packages=("torch", "transformers", "tokenizers", "safetensors", "emoji", "numpy", "scipy", "pyarrow", "jinja2"),
+        image="evaluate",
+        champion=True,
+    ),
+    Stage(
         name="package",
         entry="kubetune.stages.package:run",
         does="builds the served directory with golden vectors and a model card",
         sections=("task", "model.max_length", "data.cleaning", "serving"),
-        inputs=("tokenizer", "model", "report"),
+        inputs=("tokenizer", "model", "report", "behaviour", "decision"),
         outputs=("archive",),
         chosen=(TASK,),
         packages=(
@@ -163,16 +195,35 @@ STAGES: tuple[Stage, ...] = (
         image="package",
     ),
     Stage(
+        name="register",
+        entry="kubetune.stages.register:run",
+        does="records the version and makes it the champion if the decision says so",
+        sections=("promotion",),
+        inputs=("decision",),
+        outputs=(),
+        image="deploy",
+        effect=True,
+        after=("package",),
+        approval="promotion.approval",
+    ),
+    Stage(
         name="deploy",
         entry="kubetune.stages.deploy:run",
-        does="points an endpoint at the archive and waits until it answers the golden vectors",
+        does="points an endpoint at the champion's archive and waits until it answers the golden vectors",
         sections=(),
         inputs=("archive",),
         outputs=(),
         image="deploy",
         effect=True,
+        after=("register",),
+        reaches_kubernetes=True,
     ),
 )
 
 BY_NAME: Mapping[str, Stage] = MappingProxyType({stage.name: stage for stage in STAGES})
 PRODUCER: Mapping[str, Stage] = MappingProxyType({output: stage for stage in STAGES for output in stage.outputs})
+
+
+def before(stage: Stage) -> tuple[str, ...]:
+    """Return the names of the stages that must be done right before one: makers of its inputs, and its `after`."""
+    return tuple(dict.fromkeys((*(PRODUCER[name].name for name in stage.inputs), *stage.after)))

@@ -10,12 +10,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from kubetune import layout
+from kubetune.errors import KubetuneError
 from kubetune.storage.base import GRACE_S, Stat, Store
 from kubetune.storage.blobs import in_parallel
 from kubetune.storage.checkpoints import digests, parse_head
 from kubetune.storage.commits import Commit, Entry, parse_commit, parse_entry
 from kubetune.storage.endpoints import parse_endpoint
 from kubetune.storage.records import find, update
+from kubetune.storage.registry import parse_model
+from kubetune.storage.versions import files_of, read_document
 
 ABANDONED_S = 30 * 24 * 3600.0
 
@@ -76,7 +79,7 @@ def collect(
     # deleted. What an adopter commits while we look is reached through the entry that it read.
     entries = read_entries(store, result)
     commits = read_commits(store, result)
-    reached = reached_by_endpoints(store, result)
+    reached = reached_by_endpoints(store, result) | reached_by_models(store, result)
     for commit in [*commits.values(), *(entry.commit for _, entry in entries)]:
         reached |= {file.sha256 for file in commit.files} if commit is not None else set()
     sweep_keys(sweep, entries, commits, result)
@@ -117,6 +120,22 @@ def reached_by_endpoints(store: Store, result: Collected) -> set[str]:
         note_unreadable(result, [stat.key] if found.value is None and found.etag else [])
         targets = (found.value.desired, found.value.observed) if found.value is not None else ()
         reached |= {file.sha256 for target in targets if target is not None for file in target.files}
+    return reached
+
+
+def reached_by_models(store: Store, result: Collected) -> set[str]:
+    """Digests of the documents of all versions, and of the files that they name."""
+    reached: set[str] = set()
+    for stat in store.list(layout.MODELS):
+        found = find(store, stat.key, parse_model)
+        note_unreadable(result, [stat.key] if found.value is None and found.etag else [])
+        for version in found.value.versions if found.value is not None else ():
+            reached.add(version.document)
+            try:
+                document = read_document(store, version)
+                reached |= {file.sha256 for name in document["files"] for file in files_of(document, name)}
+            except KubetuneError:
+                note_unreadable(result, [layout.blob(version.document)])
     return reached
 
 

@@ -1,0 +1,127 @@
+"""What stage `compare` is given of the champion: resolved when the stage runs, part of its key, recorded in its commit.
+
+Two rules keep a repeated run the same run. A run that has compared stays with the champion that it met. And a champion
+that is asked to compare with itself is compared with what it replaced, so that its own comparison is adopted.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kubetune.config.load import canonical
+from kubetune.errors import KubetuneError
+from kubetune.plan import StageCall
+from kubetune.storage import commits
+from kubetune.storage.base import Store
+from kubetune.storage.blobs import File, fetch_tree, tree_digest
+from kubetune.storage.commit_record import Commit
+from kubetune.storage.records import digest_of
+from kubetune.storage.registry import Model, Version, read_model, reserve_comparison
+from kubetune.storage.versions import files_of, read_document
+
+FORMAT = 1
+ARTIFACTS = ("archive", "report", "behaviour")
+"""Of the champion, each a folder below the input."""
+NOBODY: Mapping[str, Any] = {
+    "format": FORMAT,
+    "name": None,
+    "version": None,
+    "run": None,
+    "archive": None,
+    "model": None,
+    "earlier": 0,
+}
+"""There is no champion, or none is to be looked at."""
+
+
+@dataclass(frozen=True)
+class ChampionInput:
+    """The further input folder of a stage that is given the champion.
+
+    Attributes:
+        document: `champion.json` in it.
+        files: Artifact name → files of the champion's; empty without a champion.
+    """
+
+    document: Mapping[str, Any]
+    files: Mapping[str, tuple[File, ...]] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """Enters the key."""
+        return digest_of(self.document)
+
+    def place(self, store: Store, folder: Path) -> None:
+        """Write the input into an empty folder.
+
+        Raises:
+            CorruptArtifactError: Stored bytes of the champion do not have their digest.
+        """
+        for name, files in self.files.items():
+            (folder / name).mkdir(parents=True)
+            fetch_tree(store, files, folder / name)
+        text = json.dumps(self.document, sort_keys=True, indent=2)
+        (folder / "champion.json").write_text(text + "\n", encoding="utf-8")
+
+
+def champion_input(call: StageCall, store: Store, inputs: Mapping[str, Commit]) -> ChampionInput:
+    """Return what the stage is given.
+
+    Args:
+        call: Of a stage whose row asks for the champion.
+        store: Where models and runs are recorded.
+        inputs: Artifact name → the commit that holds it.
+    """
+    own = commits.read_commit(store, call.run, call.stage.name)
+    if own is not None and "champion" in own.facts:
+        return with_files(store, own.facts["champion"])
+    if call.recipe.promotion.gate == "thresholds":
+        return ChampionInput(NOBODY)
+    model = read_model(store, call.endpoint)
+    if model is None or model.champion is None:
+        return ChampionInput(NOBODY)
+    candidate = tree_digest(inputs["model"].outputs["model"])
+    if model.champion.model == candidate:
+        document = read_document(store, model.champion)
+        return with_files(store, document["compared"])
+    return with_files(store, met(call, store, inputs, model, model.champion))
+
+
+def met(
+    call: StageCall, store: Store, inputs: Mapping[str, Commit], model: Model, champion: Version
+) -> Mapping[str, Any]:
+    """Return `champion.json` for a champion that is met now; the comparison is counted before it is made."""
+    rows = inputs["report"].facts.get("test_rows_digest")
+    if not isinstance(rows, str):
+        raise KubetuneError(
+            f"The report of run {call.run} does not say which test rows it is about: evaluate it again."
+        )
+    rules = canonical(call.recipe)["promotion"]
+    pair = {
+        "candidate": tree_digest(inputs["model"].outputs["model"]),
+        "report": tree_digest(inputs["report"].outputs["report"]),
+        "champion": champion.archive,
+        "rules": rules,
+    }
+    return {
+        "format": FORMAT,
+        "name": model.name,
+        "version": champion.number,
+        "run": champion.run,
+        "archive": champion.archive,
+        "model": champion.model,
+        "earlier": reserve_comparison(store, rows, digest_of(pair)),
+    }
+
+
+def with_files(store: Store, document: Mapping[str, Any]) -> ChampionInput:
+    """Add the files of the version that the document names."""
+    if document["version"] is None:
+        return ChampionInput(document)
+    model = read_model(store, document["name"])
+    if model is None:
+        raise KubetuneError(f"Model {document['name']} was compared with and is not in the store: restore its record.")
+    found = read_document(store, model.version(document["version"]))
+    return ChampionInput(document, {name: files_of(found, name) for name in ARTIFACTS})

@@ -1,0 +1,137 @@
+"""What the two effects do to the store around their bodies: a version is registered, an endpoint serves the champion.
+
+The champion is the truth and the endpoint follows it: `deploy` serves what the registry names, whichever run asks, and
+a champion that does not become ready is taken back, so that a repeated call always ends with the two in step.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from kubetune.adoption import PreparedCall, StageResult
+from kubetune.config.recipe import Recipe
+from kubetune.config.settings import Settings
+from kubetune.contract import Progress
+from kubetune.errors import ConfigError, KubetuneError, NotReadyError, TemporaryError
+from kubetune.plan import call_of
+from kubetune.registration import known, register, try_again, withdraw
+from kubetune.storage.base import Store
+from kubetune.storage.endpoints import Endpoint, Target, change_endpoint, read_endpoint
+from kubetune.storage.registry import Version, read_model
+from kubetune.storage.versions import archive_digest_of, files_of, read_document
+
+if TYPE_CHECKING:
+    from kubetune.execution import Execution
+
+
+def apply_effect(work: "Execution") -> StageResult:
+    """Run an effect stage."""
+    return apply_register(work) if work.prepared.call.stage.name == "register" else apply_deploy(work)
+
+
+def apply_register(work: "Execution") -> StageResult:
+    """Record the version, and make it the champion if the decision or a person says so.
+
+    Raises:
+        ConfigError: The recipe asks for a person's approval, and nobody gave it.
+        NothingToDoError: The champion stays.
+    """
+    call = work.prepared.call
+    if call.recipe.promotion.approval and call.word is None:
+        raise ConfigError(
+            f"Recipe {call.recipe.name} asks for approval before stage register: a person gives it with `kubetune "
+            f"stage register --run {call.run} --by NAME`."
+        )
+    with work.body_result() as (result, _):
+        done = work.record(result, {})
+    model, version = register(call, work.store, work.clock())
+    facts = {**done.facts, "model": model.name, "version": version.number, "aliases": model.aliases()}
+    return StageResult("effect", replace(done, facts=facts))
+
+
+def apply_deploy(work: "Execution") -> StageResult:
+    """Serve the champion; the wish is recorded before it, what came of it after it.
+
+    Raises:
+        NotReadyError: It did not become ready; the one before it is the champion again, and serves.
+        TemporaryError: Another run changed the endpoint meanwhile.
+    """
+    call, store = work.prepared.call, work.store
+    own = work.prepared.inputs.get("archive")
+    if own is not None:
+        try_again(store, call.endpoint, archive_digest_of(own.outputs["archive"]), work.clock())
+    version = champion_of(store, call.endpoint)
+    files = files_of(read_document(store, version), "archive")
+    if own is not None and tuple(sorted(own.outputs["archive"])) != tuple(sorted(files)):
+        work.progress.note(
+            f"version {version.number} of run {version.run} is the champion of {call.endpoint}: it is served"
+        )
+    wanted = Target(version.run, files)
+    former: list[Target | None] = [None]
+
+    def wish(endpoint: Endpoint) -> Endpoint:
+        # A wish for the same archive is that of a killed attempt: what was seen to serve is what stood before it.
+        former[0] = endpoint.desired if endpoint.desired != wanted else endpoint.observed
+        return replace(endpoint, desired=wanted)
+
+    wished = change_endpoint(store, call.endpoint, wish, event="deploy", at=work.clock())
+    try:
+        with work.body_result(archive=files) as (result, _):
+            done = work.record(result, {})
+    except BaseException as error:
+        if isinstance(error, NotReadyError):
+            withdraw(store, call.endpoint, version.archive, work.clock(), str(error)[:300])
+        # Whoever deployed meanwhile has wished for something else: then that stands.
+        settle(work, wished.epoch, "rollback", lambda endpoint: replace(endpoint, desired=former[0]))
+        raise
+    if not settle(
+        work, wished.epoch, "serving", lambda endpoint: replace(endpoint, observed=wanted, facts=dict(result.facts))
+    ):
+        # Else the world would be this run's and the record, which `gc` believes, another's.
+        raise TemporaryError(f"Endpoint {call.endpoint} was wished for by another run meanwhile: run this again.")
+    return StageResult("effect", replace(done, facts={**done.facts, "version": version.number}))
+
+
+def settle(work: "Execution", epoch: int, event: str, change: Callable[[Endpoint], Endpoint]) -> bool:
+    """Record what came of an effect, unless a later wish stands; says whether it was recorded."""
+    try:
+        change_endpoint(work.store, work.prepared.call.endpoint, change, event=event, at=work.clock(), epoch=epoch)
+    except KubetuneError as error:
+        work.progress.note(str(error))
+        return False
+    return True
+
+
+def champion_of(store: Store, name: str) -> Version:
+    """Return the version that an endpoint has to serve.
+
+    Raises:
+        ConfigError: Nothing was ever promoted.
+    """
+    model = read_model(store, name)
+    if model is None or model.champion is None:
+        raise ConfigError(
+            f"Model {name} has no champion, so there is nothing to serve: `kubetune promote` names one, or run its "
+            "recipe."
+        )
+    return model.champion
+
+
+def serve_champion(
+    store: Store, settings: Settings, name: str, progress: Progress, should_stop: Callable[[], bool]
+) -> StageResult:
+    """Make the endpoint serve its model's champion, outside any run; free where it serves it already."""
+    from kubetune.execution import Execution
+
+    version = champion_of(store, name)
+    recipe = Recipe.model_validate(read_document(store, version)["recipe"])
+    prepared = PreparedCall(call_of("deploy", recipe, version.run, name), {}, {}, "")
+    return apply_deploy(Execution(prepared, store, settings, progress, should_stop, settings.attempt or "promotion"))
+
+
+def is_pending(store: Store, name: str) -> bool:
+    """Whether the endpoint has not yet been brought to what the registry names: a move was begun and not finished."""
+    champion, endpoint = known(store, name).champion, read_endpoint(store, name)
+    if champion is None or endpoint is None or endpoint.observed is None:
+        return False
+    return archive_digest_of(endpoint.observed.files) != champion.archive

@@ -1,0 +1,233 @@
+"""What stage `register` does in the store, and what a person's word does: versions, promotion, rollback.
+
+Each of them is one compare-and-set of the model's record, so that a process may die at any line and be repeated.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from kubetune.config.load import canonical
+from kubetune.errors import ConfigError, NothingToDoError
+from kubetune.plan import StageCall, Word
+from kubetune.stages import STAGES
+from kubetune.storage import commits
+from kubetune.storage.base import Store
+from kubetune.storage.blobs import tree_digest
+from kubetune.storage.commit_record import Commit
+from kubetune.storage.registry import (
+    BY_PERSON,
+    NOT_READY,
+    Event,
+    Model,
+    Version,
+    change_model,
+    crowned,
+    read_model,
+    uncrowned,
+    with_version,
+)
+from kubetune.storage.versions import FORMAT, archive_digest_of, put_document
+
+COPIED = ("archive", "report", "behaviour")
+
+
+def version_document(call: StageCall, found: Mapping[str, Commit]) -> dict[str, Any]:
+    """Return everything that an audit of this run's model needs.
+
+    Args:
+        call: Of stage `register`.
+        found: The run's commits by stage.
+    """
+    holder = {name: commit for commit in found.values() for name in commit.outputs}
+    compare = found["compare"]
+    return {
+        "format": FORMAT,
+        "name": call.endpoint,
+        "run": call.run,
+        "recipe": canonical(call.recipe),
+        "files": {name: [file.to_json() for file in holder[name].outputs[name]] for name in COPIED},
+        "artifacts": {name: tree_digest(commit.outputs[name]) for name, commit in sorted(holder.items())},
+        "stages": {
+            stage: {
+                "key": commit.key,
+                "fields": dict(commit.fields),
+                "image": commit.image,
+                "locks": dict(commit.locks),
+                "metrics": dict(commit.metrics),
+                "verdict": {"code": commit.verdict.code, "reasons": list(commit.verdict.reasons)},
+            }
+            for stage, commit in found.items()
+        },
+        "compared": compare.facts["champion"],
+        "decision": {"outcome": compare.facts["outcome"], "reasons": list(compare.verdict.reasons)},
+    }
+
+
+def register(call: StageCall, store: Store, at: str) -> tuple[Model, Version]:
+    """Record this run's model as a version, and make it the champion if its decision, or a person, says so.
+
+    A second call changes nothing. A decision holds only against the champion that it was made against.
+
+    Args:
+        call: Of stage `register`. Its word, with a reason, promotes whatever the decision is; without one it approves.
+        store: Store.
+        at: Time of day for the record (ISO 8601).
+
+    Raises:
+        NothingToDoError: The decision does not promote it, or is about another champion, or it was withdrawn.
+    """
+    found = commits.committed(store, call.run, [stage.name for stage in STAGES])
+    document = version_document(call, found)
+    compare = found["compare"]
+    fresh = Version(
+        number=0,
+        run=call.run,
+        archive=archive_digest_of(found["package"].outputs["archive"]),
+        model=document["artifacts"]["model"],
+        document=put_document(store, document),
+        outcome=str(compare.facts["outcome"]),
+        at=at,
+    )
+    against, word = compare.facts["champion"]["version"], call.word
+    relative = call.recipe.promotion.gate == "champion"
+    refused: list[str] = []
+
+    def change(standing: Model) -> tuple[Model, Event | None]:
+        refused.clear()
+        known = standing.of_archive(fresh.archive)
+        model, version = with_version(standing, fresh)
+        by_person = word is not None and bool(word.why)
+        reason = "" if by_person else _not_promoted(model, version, against, relative=relative)
+        if reason:
+            refused.append(reason)
+            event = Event("registered", at, call.run, reason)
+            return model, event if known is None else None
+        if standing.champion is not None and standing.champion.archive == fresh.archive:
+            return standing, None
+        who, why = (word.by, word.why) if word is not None else (call.run, " ".join(compare.verdict.reasons))
+        event = Event("promoted", at, who, why or _told(compare), word.request if word is not None else "")
+        return crowned(model, version.number), event
+
+    model = change_model(store, call.endpoint, change)
+    version = model.of_archive(fresh.archive)
+    if refused or version is None:
+        raise NothingToDoError(" ".join(refused))
+    return model, version
+
+
+def _told(compare: Commit) -> str:
+    reasons = compare.facts.get("reasons") or ()
+    return str(reasons[0]) if reasons else ""
+
+
+def _not_promoted(model: Model, version: Version, against: int | None, *, relative: bool) -> str:
+    """Return why a decision does not make this version the champion; empty: it does."""
+    champion = model.champion
+    if champion is not None and champion.number == version.number:
+        return ""
+    name = f"Version {version.number} of {model.name}"
+    if version.withdrawn == BY_PERSON:
+        return (
+            f"{name} was rolled back, so it is not promoted again by itself: `kubetune promote` does that, with --why."
+        )
+    if version.outcome != "promote":
+        return f"{name} is registered and not promoted, its comparison said {version.outcome}."
+    if relative and (champion.number if champion else None) != against:
+        met = "no champion" if against is None else f"version {against}"
+        now = "there is none now" if champion is None else f"version {champion.number} is the champion now"
+        return f"{name} was compared with {met}, and {now}: start a new run of its recipe to compare them."
+    return ""
+
+
+def promote(store: Store, name: str, number: int, at: str, word: Word) -> Model:
+    """Make a registered version the champion by a person's word; a second call changes nothing.
+
+    Raises:
+        ConfigError: There is no such model or version.
+    """
+    known(store, name).version(number)
+
+    def change(model: Model) -> tuple[Model, Event | None]:
+        if model.champion == model.version(number) or _made(model, word):
+            return model, None
+        return crowned(model, number), Event("promoted", at, word.by, word.why, word.request)
+
+    return change_model(store, name, change)
+
+
+def roll_back(store: Store, name: str, at: str, word: Word) -> Model:
+    """Make the previous version the champion again; the present one is not promoted again by itself.
+
+    Raises:
+        ConfigError: There is no such model, or nothing to go back to.
+    """
+    known(store, name)
+
+    def change(model: Model) -> tuple[Model, Event | None]:
+        if _made(model, word):
+            return model, None
+        if model.champion is None or model.previous is None:
+            raise ConfigError(
+                f"Model {name} has no previous champion to go back to: `kubetune promote` names any of its "
+                f"{len(model.versions)} versions."
+            )
+        return uncrowned(model, BY_PERSON), Event("rolled-back", at, word.by, word.why, word.request)
+
+    return change_model(store, name, change)
+
+
+def withdraw(store: Store, name: str, archive: str, at: str, why: str) -> Model:
+    """Take a champion back that did not become ready; leaves another champion alone."""
+
+    def change(model: Model) -> tuple[Model, Event | None]:
+        if model.champion is None or model.champion.archive != archive:
+            return model, None
+        return uncrowned(model, NOT_READY), Event("not-ready", at, "", why)
+
+    return change_model(store, name, change)
+
+
+def try_again(store: Store, name: str, archive: str, at: str) -> Model:
+    """Make a version the champion again that was taken back only because it had not become ready."""
+
+    def change(model: Model) -> tuple[Model, Event | None]:
+        version = model.of_archive(archive)
+        if version is None or version.withdrawn != NOT_READY or _overtaken(model):
+            return model, None
+        return crowned(model, version.number), Event("tried-again", at)
+
+    return change_model(store, name, change)
+
+
+def _overtaken(model: Model) -> bool:
+    """Whether anything has happened to the model since the last version was taken back."""
+    return not model.history or model.history[-1]["event"] != "not-ready"
+
+
+def _made(model: Model, word: Word) -> bool:
+    """Whether this very request was carried out already."""
+    return bool(word.request) and any(line["request"] == word.request for line in model.history)
+
+
+def known(store: Store, name: str) -> Model:
+    """Return a model.
+
+    Raises:
+        ConfigError: There is none of this name.
+    """
+    found = read_model(store, name)
+    if found is None:
+        raise ConfigError(f"Model {name!r} is not registered in {store.url}: `kubetune models` lists those that are.")
+    return found
+
+
+def at_version(text: str) -> tuple[str, int | None]:
+    """Read `MODEL` or `MODEL@VERSION`.
+
+    Raises:
+        ConfigError: The version is no number.
+    """
+    name, _, number = text.partition("@")
+    if number and not (number.isascii() and number.isdigit()):
+        raise ConfigError(f"{text!r:.80} does not name a version: write MODEL@3, or MODEL for its champion.")
+    return name, int(number) if number else None

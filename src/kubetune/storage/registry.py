@@ -1,0 +1,267 @@
+"""The registry: the versions of a model, and which of them is the champion. One record a model, one compare-and-set.
+
+Everything that must never be half done is one write of one record: a version is there, or it is not; there is one
+champion, and what it replaced stands behind it in the same line. What is large (files, commits, decision) is a blob
+that was written before the record names it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from kubetune import layout
+from kubetune.errors import ConfigError
+from kubetune.storage.base import Store
+from kubetune.storage.records import find, update
+
+FORMAT = 1
+HISTORY = 200
+LINE = 50
+NOT_READY = "not-ready"
+BY_PERSON = "person"
+
+
+@dataclass(frozen=True)
+class Version:
+    """One model that passed its thresholds.
+
+    Attributes:
+        number: From 1, without gaps.
+        run: Run that made it first.
+        archive: Digest of the archive's file list.
+        model: Digest of the trained model's file list.
+        document: SHA-256 of the blob that holds everything needed to audit it.
+        outcome: Of its comparison: `promote`, `keep` or `undecided`.
+        at: When it was registered (ISO 8601).
+        withdrawn: Empty, `not-ready`, or `person` once somebody rolled it back.
+    """
+
+    number: int
+    run: str
+    archive: str
+    model: str
+    document: str
+    outcome: str
+    at: str
+    withdrawn: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in the record."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A registered model.
+
+    Attributes:
+        name: Also the name of its endpoint.
+        epoch: Grows by one with each change.
+        versions: By number, ascending.
+        line: Numbers of the champions that stand behind each other; the last one is the champion.
+        candidate: Version that was registered last; None: none was.
+        history: `{"epoch", "at", "event", "version", "former", "by", "why", "request"}`, oldest first; the last 200.
+    """
+
+    name: str
+    epoch: int = 0
+    versions: tuple[Version, ...] = ()
+    line: tuple[int, ...] = ()
+    candidate: int | None = None
+    history: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def champion(self) -> Version | None:
+        """The version that is to serve."""
+        return self.version(self.line[-1]) if self.line else None
+
+    @property
+    def previous(self) -> Version | None:
+        """The version that a rollback brings back."""
+        return self.version(self.line[-2]) if len(self.line) > 1 else None
+
+    def version(self, number: int) -> Version:
+        """Return a version by its number.
+
+        Raises:
+            ConfigError: There is none.
+        """
+        for version in self.versions:
+            if version.number == number:
+                return version
+        raise ConfigError(
+            f"Model {self.name} has no version {number}: it has {len(self.versions)}, see `kubetune models`."
+        )
+
+    def of_archive(self, archive: str) -> Version | None:
+        """Return the version with this archive."""
+        return next((version for version in self.versions if version.archive == archive), None)
+
+    def of_model(self, model: str) -> Version | None:
+        """Return the newest version of this trained model."""
+        return next((version for version in reversed(self.versions) if version.model == model), None)
+
+    def aliases(self) -> dict[str, int]:
+        """Return alias → version number, of those that are set."""
+        named = {"champion": self.champion, "previous": self.previous}
+        found = {alias: version.number for alias, version in named.items() if version is not None}
+        return found | ({"candidate": self.candidate} if self.candidate is not None else {})
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in the store."""
+        return {
+            "format": FORMAT,
+            "name": self.name,
+            "epoch": self.epoch,
+            "versions": [version.to_json() for version in self.versions],
+            "line": list(self.line),
+            "candidate": self.candidate,
+            "history": [dict(item) for item in self.history],
+        }
+
+
+@dataclass(frozen=True)
+class Event:
+    """Who changed a model, when and why; goes into its history.
+
+    Attributes:
+        name: `registered`, `promoted`, `rolled-back`, `not-ready` or `tried-again`.
+        at: Time of day (ISO 8601), from the caller.
+        by: Person or run.
+        why: One sentence.
+        request: Identity of a request that may be made twice, for example an Airflow run; empty: none.
+    """
+
+    name: str
+    at: str
+    by: str = ""
+    why: str = ""
+    request: str = ""
+
+
+def parse_model(value: Mapping[str, Any]) -> Model:
+    """Read a model from a record; KeyError, TypeError or ValueError says that it is none."""
+    if value["format"] != FORMAT:
+        raise ValueError("unknown format")
+    return Model(
+        name=str(value["name"]),
+        epoch=int(value["epoch"]),
+        versions=tuple(Version(**version) for version in value["versions"]),
+        line=tuple(int(number) for number in value["line"]),
+        candidate=None if value["candidate"] is None else int(value["candidate"]),
+        history=tuple(dict(item) for item in value["history"]),
+    )
+
+
+def read_model(store: Store, name: str) -> Model | None:
+    """Return a model's record; None if there is none."""
+    return find(store, layout.model(layout.check_run(name)), parse_model).value
+
+
+def list_models(store: Store) -> list[Model]:
+    """Return all models by name."""
+    names = [entry.key.removeprefix(layout.MODELS).removesuffix(".json") for entry in store.list(layout.MODELS)]
+    found = [read_model(store, name) for name in sorted(names)]
+    return [model for model in found if model is not None]
+
+
+def change_model(store: Store, name: str, change: Callable[[Model], tuple[Model, Event | None]]) -> Model:
+    """Change a model by compare-and-set.
+
+    Args:
+        store: Store.
+        name: Model name.
+        change: Gets what stands, returns what shall stand and the event for the history; None: leave all as it is.
+            May be called more than once, and may raise to leave all as it is.
+
+    Returns:
+        The record that stands now.
+    """
+
+    def step(standing: Model | None) -> dict[str, Any] | None:
+        former = standing or Model(name)
+        wanted, event = change(former)
+        if event is None:
+            return None
+        line = {
+            "epoch": former.epoch + 1,
+            "at": event.at,
+            "event": event.name,
+            "version": wanted.champion.number if wanted.champion else None,
+            "former": former.champion.number if former.champion else None,
+            "by": event.by,
+            "why": event.why,
+            "request": event.request,
+        }
+        history = (*former.history, line)[-HISTORY:]
+        return replace(wanted, name=name, epoch=former.epoch + 1, history=history).to_json()
+
+    return update(store, layout.model(layout.check_run(name)), parse_model, step) or Model(name)
+
+
+def with_version(model: Model, version: Version) -> tuple[Model, Version]:
+    """Return the model with this version, and the version as it stands: one with the same archive is kept."""
+    standing = model.of_archive(version.archive)
+    if standing is None:
+        standing = replace(version, number=len(model.versions) + 1)
+        model = replace(model, versions=(*model.versions, standing))
+    return replace(model, candidate=standing.number), standing
+
+
+def crowned(model: Model, number: int) -> Model:
+    """Return the model with this version as champion, not withdrawn; the former one stands behind it."""
+    version = replace(model.version(number), withdrawn="")
+    if model.line[-1:] != (number,):
+        model = replace(model, line=(*(other for other in model.line if other != number), number)[-LINE:])
+    return with_changed(model, version)
+
+
+def uncrowned(model: Model, reason: str) -> Model:
+    """Return the model without its champion: the former one is it again, and the version is marked withdrawn."""
+    if model.champion is None:
+        return model
+    marked = with_changed(model, replace(model.champion, withdrawn=reason))
+    return replace(marked, line=marked.line[:-1])
+
+
+def with_changed(model: Model, version: Version) -> Model:
+    """Return the model with one version replaced by its number."""
+    return replace(
+        model, versions=tuple(version if other.number == version.number else other for other in model.versions)
+    )
+
+
+@dataclass(frozen=True)
+class Comparisons:
+    """The comparisons on the same test rows, in the order in which they were begun.
+
+    Attributes:
+        pairs: Digest of what was compared with what.
+    """
+
+    pairs: tuple[str, ...] = field(default_factory=tuple)
+
+
+def reserve_comparison(store: Store, test_rows: str, pair: str) -> int:
+    """Count a comparison before it is made, so that one that is killed and repeated is one, and none is forgotten.
+
+    Args:
+        store: Store.
+        test_rows: Digest of the test rows.
+        pair: Digest of what is compared with what; the same pair is counted once.
+
+    Returns:
+        How many other comparisons were counted before it.
+    """
+
+    def parse(value: Mapping[str, Any]) -> Comparisons:
+        if value["format"] != FORMAT:
+            raise ValueError("unknown format")
+        return Comparisons(tuple(str(item) for item in value["pairs"]))
+
+    def change(standing: Comparisons | None) -> dict[str, Any] | None:
+        pairs = standing.pairs if standing is not None else ()
+        return None if pair in pairs else {"format": FORMAT, "pairs": [*pairs, pair]}
+
+    found = update(store, layout.comparisons(test_rows), parse, change)
+    return found.pairs.index(pair) if found is not None else 0
