@@ -17,7 +17,7 @@ CLUSTER = {
     "accounts": {"default": "kubetune-stage", "deploy": "kubetune-deploy"},
     "secrets": {
         name: [f"kubetune-store-{name}"]
-        for name in ("ingest", "fetch", "prepare", "train", "evaluate", "package", "deploy", "housekeeping")
+        for name in ("ingest", "fetch", "prepare", "train", "evaluate", "behave", "compare", "package", "register", "deploy", "housekeeping")
     },
 }
 

@@ -23,7 +23,7 @@ GIVEN = (
     *(
         f'objectStore.users.{user}={{"accessKey":"{user}-key","secretKey":"{CANARY}-{user}"}}'
         for user in (
-            "ingest", "fetch", "prepare", "train", "evaluate", "package", "deploy", "serve", "housekeeping", "client"
+            "ingest", "fetch", "prepare", "train", "evaluate", "behave", "compare", "package", "register", "deploy", "serve", "housekeeping", "client"
         )
     ),
 )  # fmt: skip
@@ -42,7 +42,7 @@ def test_no_credentials_no_render(profile: str) -> None:
     missing = set(re.findall(r"Secret (kubetune-[a-z-]+) has no value", str(caught.value)))
     assert missing >= {"kubetune-admin", "kubetune-airflow", "kubetune-database", "kubetune-trigger"}
     assert (
-        "users client, deploy, evaluate, fetch, housekeeping, ingest, package, prepare, serve, train have no keys"
+        "users behave, client, compare, deploy, evaluate, fetch, housekeeping, ingest, package, prepare, register, serve, train have no keys"
         in (str(caught.value))
     )
     assert "existingSecret" in str(caught.value)

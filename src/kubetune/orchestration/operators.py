@@ -6,14 +6,16 @@ from typing import Any
 
 from airflow.providers.cncf.kubernetes.callbacks import KubernetesPodOperatorCallback
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
+from airflow.sdk.exceptions import AirflowSkipException
 
 from kubetune.config.settings import load_settings
 from kubetune.errors import NothingToDoError
+from kubetune.orchestration.approval import Approval
 from kubetune.orchestration.pods import CONTAINER, GRACE_S, RESUMABLE_GRACE_S
 from kubetune.orchestration.retries import ExitCodePolicy
 from kubetune.stages import Stage
 
-BRIEF = frozenset({"ingest", "fetch", "package"})
+BRIEF = frozenset({"ingest", "fetch", "package", "register"})
 """Stages that usually end within a minute: their task waits for the pod. For the others Airflow holds no process."""
 GPU_WAIT_S, CPU_WAIT_S = 6 * 3600, 15 * 60
 """How long a pod may wait for a node; the operator's own default would fail a GPU pod after two minutes."""
@@ -64,8 +66,14 @@ def stage_settings(stage: Stage) -> dict[str, Any]:
 
 
 def stage_task(stage: Stage, pod: Any) -> KubernetesPodOperator:
-    """Return the task of a stage; `pod` is its dict, or the promise of one."""
-    return KubernetesPodOperator(pod_template_dict=pod, **stage_settings(stage))
+    """Return the task of a stage, behind one of approval where its row has a switch; `pod` is its dict or promise."""
+    given = Approval(stage=stage, pod=pod).output if stage.approval else pod
+    return KubernetesPodOperator(pod_template_dict=given, **stage_settings(stage))
+
+
+def promotion_task(stage: Stage, pod: Any) -> KubernetesPodOperator:
+    """Return the task of a stage that a person's word may make needless; nobody is asked for another word."""
+    return OptionalPod(pod_template_dict=pod, trigger_rule="none_failed", **stage_settings(stage))
 
 
 def stage_tasks(stage: Stage, pods: Any) -> Any:
@@ -73,12 +81,22 @@ def stage_tasks(stage: Stage, pods: Any) -> Any:
     return KubernetesPodOperator.partial(**stage_settings(stage)).expand(pod_template_dict=pods)
 
 
-def pod_task(name: str, pod: Any, **settings: Any) -> KubernetesPodOperator:
+def pod_task(name: str, pod: Any, *, deferrable: bool = False, **settings: Any) -> KubernetesPodOperator:
     """Return the task of another pod of ours, for example `kubetune gc`."""
     labels = {"app.kubernetes.io/component": "stage"}
     return KubernetesPodOperator(
-        task_id=name, pod_template_dict=pod, labels=labels, **(pod_settings(deferrable=False) | settings)
+        task_id=name, pod_template_dict=pod, labels=labels, **(pod_settings(deferrable=deferrable) | settings)
     )
+
+
+class OptionalPod(KubernetesPodOperator):
+    """A pod that may not be needed: with an empty one the task is skipped."""
+
+    def execute(self, context: Any) -> Any:
+        """See `KubernetesPodOperator.execute`."""
+        if not self.pod_template_dict:
+            raise AirflowSkipException("this request does not need the stage")
+        return super().execute(context)
 
 
 class ShowAnswer(KubernetesPodOperatorCallback):
