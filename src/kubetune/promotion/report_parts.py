@@ -50,8 +50,9 @@ def with_parts(page: str, decision: Mapping[str, Any], behaviour: Mapping[str, A
         "capabilities": _capabilities(behaviour),
         "kinds": KINDS,
     }
-    template = _template()
-    return insert(page, template.module.contents(), template.module.sections(shown))
+    macros = _template().module
+    # Plain strings: joined to them, jinja's own type would escape the page.
+    return insert(page, str(macros.contents()), str(macros.sections(shown)))
 
 
 def _template() -> Any:
