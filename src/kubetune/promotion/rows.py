@@ -3,7 +3,6 @@
 The runner counts comparisons by `test_digest_of` before a body runs, so this must not load torch.
 """
 
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kubetune.errors import DataError, KubetuneError
+from kubetune.evaluation.predictions import test_rows_digest
 
 PREDICTIONS = "predictions.parquet"
 CASES = "cases.parquet"
@@ -34,11 +34,8 @@ def test_digest_of(report: Path) -> str:
     """
     names = label_names(report)
     rows = read_predictions(report, ("row_id", "label"))
-    pairs = zip(rows["row_id"].to_pylist(), named(rows["label"].to_pylist(), names), strict=True)
-    digest = hashlib.sha256()
-    for pair in sorted(pairs):
-        digest.update(json.dumps(pair).encode() + b"\n")
-    return digest.hexdigest()
+    named(rows["label"].to_pylist(), names)
+    return test_rows_digest(rows, names)
 
 
 test_digest_of.__test__ = False  # type: ignore[attr-defined]  # its name is no test's

@@ -112,7 +112,7 @@ def _result(decision: Decision, document: Mapping[str, Any]) -> Result:
         metrics |= {"gain": metric["gain"]["value"], "gain_low": metric["gain"]["low"]}
         metrics |= {"gain_high": metric["gain"]["high"], "gain_p": metric["p"], "gain_level": metric["level"]}
         metrics |= {"alpha_left": numbers["spending"]["left"], "compared_rows": float(numbers["rows"])}
-    facts = {name: document[name] for name in ("outcome", "rows_wanted", "spent", "test_digest", "champion")}
+    facts = {name: document[name] for name in ("outcome", "reasons", "rows_wanted", "spent", "test_digest")}
     code = 0 if promoted else NothingToDoError.exit_code
     return Result(metrics, Verdict(code, () if promoted else tuple(document["reasons"])), facts)
 
