@@ -75,7 +75,8 @@ def toy_inputs(folder: Path, *, pair: bool = False, head: str = "stock", seed: i
     save_model(module, spec, model)
     logits = predict_logits(module, encoded, task, 0, 64)
     write_report(folder / "report", raw, labels.numpy(), logits, (encoded, truncated))
-    return {"tokenizer": tokenizer, "model": model, "report": folder / "report"}
+    found = {"tokenizer": tokenizer, "model": model, "report": folder / "report"}
+    return found | {"behaviour": write_behaviour(folder / "behaviour"), "decision": write_decision(folder / "decision")}
 
 
 def learn(module: torch.nn.Module, inputs: dict[str, torch.Tensor], labels: torch.Tensor) -> None:
@@ -104,7 +105,31 @@ def write_report(folder: Path, raw: Sequence[tuple[str, ...]], labels: np.ndarra
     pq.write_table(pa.table(columns | {"probabilities": list(probabilities)}), folder / "predictions.parquet")
     found = {"value": float((predictions == labels).mean()), "low": 0.9, "high": 1.0}
     metrics = {"metrics": {"accuracy": found}, "rows": len(raw), "verdict": {"code": 0, "reasons": []}}
+    per_class = [{"label": name, "support": 9, "f1": found} for name in toys.LABELS]
+    metrics |= {"labels": list(toys.LABELS), "per_class": per_class, "slices": {}, "truncated": int(sum(truncated))}
     (folder / "metrics.json").write_text(json.dumps(metrics))
+
+
+def write_behaviour(folder: Path, cases: Sequence[tuple[str, str, str, bool]] = (), **more: object) -> Path:
+    """What `behave` leaves: the cases' table, and counts a capability."""
+    folder.mkdir(parents=True)
+    columns = [*zip(*cases, strict=True)] if cases else [[]] * 4
+    types = [pa.string(), pa.string(), pa.string(), pa.bool_()]
+    arrays = [pa.array(list(column), kind) for column, kind in zip(columns, types, strict=True)]
+    pq.write_table(pa.table(arrays, names=["capability", "test", "case", "passed"]), folder / "cases.parquet")
+    document = {"format": 1, "suite": None, "suite_digest": None, "seed": 0, "scored": 0, "outcomes": []}
+    document |= {"left_out": [], "capabilities": {}, "verdict": {"code": 0, "reasons": []}}
+    (folder / "behaviour.json").write_text(json.dumps(document | more))
+    return folder
+
+
+def write_decision(folder: Path, **more: object) -> Path:
+    """What `compare` leaves where there is no champion."""
+    folder.mkdir(parents=True)
+    reasons = ["There is no champion, and the candidate passed every threshold."]
+    document = {"format": 1, "outcome": "promote", "reasons": reasons, "champion": None, "document": {}}
+    (folder / "decision.json").write_text(json.dumps(document | more))
+    return folder
 
 
 def recipe_view(kind: str = "text-classification", **serving: object) -> SimpleNamespace:

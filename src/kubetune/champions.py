@@ -26,7 +26,7 @@ ARTIFACTS = ("archive", "report", "behaviour")
 """Of the champion, each a folder below the input."""
 NOBODY: Mapping[str, Any] = {
     "format": FORMAT,
-    "name": None,
+    "name": "",
     "version": None,
     "run": None,
     "archive": None,

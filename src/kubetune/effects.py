@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kubetune.adoption import PreparedCall, StageResult
+from kubetune.clock import clock
 from kubetune.config.recipe import Recipe
 from kubetune.config.settings import Settings
 from kubetune.contract import Progress
@@ -44,7 +45,7 @@ def apply_register(work: "Execution") -> StageResult:
         )
     with work.body_result() as (result, _):
         done = work.record(result, {})
-    model, version = register(call, work.store, work.clock())
+    model, version = register(call, work.store, clock())
     facts = {**done.facts, "model": model.name, "version": version.number, "aliases": model.aliases()}
     return StageResult("effect", replace(done, facts=facts))
 
@@ -59,7 +60,7 @@ def apply_deploy(work: "Execution") -> StageResult:
     call, store = work.prepared.call, work.store
     own = work.prepared.inputs.get("archive")
     if own is not None:
-        try_again(store, call.endpoint, archive_digest_of(own.outputs["archive"]), work.clock())
+        try_again(store, call.endpoint, archive_digest_of(own.outputs["archive"]), clock())
     version = champion_of(store, call.endpoint)
     files = files_of(read_document(store, version), "archive")
     if own is not None and tuple(sorted(own.outputs["archive"])) != tuple(sorted(files)):
@@ -74,13 +75,13 @@ def apply_deploy(work: "Execution") -> StageResult:
         former[0] = endpoint.desired if endpoint.desired != wanted else endpoint.observed
         return replace(endpoint, desired=wanted)
 
-    wished = change_endpoint(store, call.endpoint, wish, event="deploy", at=work.clock())
+    wished = change_endpoint(store, call.endpoint, wish, event="deploy", at=clock())
     try:
         with work.body_result(archive=files) as (result, _):
             done = work.record(result, {})
     except BaseException as error:
         if isinstance(error, NotReadyError):
-            withdraw(store, call.endpoint, version.archive, work.clock(), str(error)[:300])
+            withdraw(store, call.endpoint, version.archive, clock(), str(error)[:300])
         # Whoever deployed meanwhile has wished for something else: then that stands.
         settle(work, wished.epoch, "rollback", lambda endpoint: replace(endpoint, desired=former[0]))
         raise
@@ -95,7 +96,7 @@ def apply_deploy(work: "Execution") -> StageResult:
 def settle(work: "Execution", epoch: int, event: str, change: Callable[[Endpoint], Endpoint]) -> bool:
     """Record what came of an effect, unless a later wish stands; says whether it was recorded."""
     try:
-        change_endpoint(work.store, work.prepared.call.endpoint, change, event=event, at=work.clock(), epoch=epoch)
+        change_endpoint(work.store, work.prepared.call.endpoint, change, event=event, at=clock(), epoch=epoch)
     except KubetuneError as error:
         work.progress.note(str(error))
         return False

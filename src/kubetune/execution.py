@@ -5,7 +5,6 @@ A process may die at any line of this file: nothing that it wrote is visible bef
 
 import hashlib
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -52,10 +51,6 @@ class Execution:
     progress: Progress
     should_stop: Callable[[], bool]
     attempt: str
-
-    def clock(self) -> str:
-        """Time of day for records that people read."""
-        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
     def execute(self) -> StageResult:
         """Run the body and commit what it wrote."""

@@ -5,9 +5,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Protocol
 
 from kubetune import layout
 from kubetune.config.environment import child_environment
@@ -15,6 +16,7 @@ from kubetune.config.load import canonical
 from kubetune.config.recipe import Recipe
 from kubetune.config.settings import Settings
 from kubetune.contract import Progress
+from kubetune.keys import at
 from kubetune.plan import StageCall
 from kubetune.runner import StageResult, adopt_stage, raise_for_verdict, run_stage
 from kubetune.storage.base import Store
@@ -24,6 +26,21 @@ from kubetune.storage.runs import FORMAT, list_runs
 
 REPAIRS = 2
 """How often a walk goes back to a producer whose bytes were found broken."""
+
+
+class Person(Protocol):
+    """Who watches a walk."""
+
+    def tell(self, call: StageCall, result: StageResult) -> None:
+        """Hear of a finished stage."""
+
+    def approve(self, call: StageCall) -> StageCall:
+        """Return the call with the person's approval.
+
+        Raises:
+            NothingToDoError: It was refused.
+            ConfigError: Nobody is there to ask.
+        """
 
 
 class StageFailedError(Exception):
@@ -54,7 +71,7 @@ def walk(
     calls: tuple[StageCall, ...],
     store: Store,
     settings: Settings,
-    tell: Callable[[StageCall, StageResult], None],
+    person: Person,
     progress: Progress,
     *,
     audit: bool = False,
@@ -65,7 +82,7 @@ def walk(
         calls: A plan.
         store: Where results live.
         settings: Deployment settings; stage processes inherit them from the environment.
-        tell: Called after each stage.
+        person: Told of each stage, and asked before one that needs approval.
         progress: For effects, which run in this process: they are light, and an endpoint that serves already is
             recognised before a new Python has started.
         audit: Run every stage and compare it with the result that exists.
@@ -78,6 +95,8 @@ def walk(
     position, repairs = 0, 0
     while position < len(calls):
         call = calls[position]
+        if call.stage.approval is not None and at(canonical(call.recipe), call.stage.approval):
+            call = person.approve(call)
         result = None if audit else adopt_stage(call, store, settings)
         if call.stage.effect:
             result = run_stage(call, store, settings, progress=progress)
@@ -94,7 +113,7 @@ def walk(
             if result is None:
                 raise StageFailedError(call.stage.name, code)
         results.append(result)
-        tell(call, result)
+        person.tell(call, result)
         raise_for_verdict(result)
         position += 1
     return results

@@ -1,6 +1,9 @@
 """A suite, rows and a seed → the items that must be scored, test by test."""
 
-from collections.abc import Mapping, Sequence
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -9,6 +12,10 @@ from kubetune.behaviour.perturbations import PAIR_ORDER, perturb
 from kubetune.behaviour.suite import AnyTest, Perturbed, RowInputs, Suite
 from kubetune.behaviour.templates import Item, fill
 from kubetune.errors import ConfigError
+
+Usable = Callable[[Item], bool]
+"""Whether an item can be answered at all; may raise, to stop the building of cases."""
+ID_DIGITS = 16
 
 
 @dataclass(frozen=True)
@@ -50,14 +57,23 @@ class Cases:
     cases: tuple[Case, ...]
 
 
-def cases_of(test: AnyTest, suite: Suite, rows: Sequence[Row], seed: int) -> Cases:
+def always(item: Item) -> bool:
+    """Every item can be answered."""
+    return True
+
+
+def cases_of(test: AnyTest, suite: Suite, rows: Sequence[Row], seed: int, usable: Usable = always) -> Cases:
     """Return the cases of one test; they depend on its name and not on the tests beside it.
+
+    What is done to a text depends on the text and not on its place, so that a row keeps its case when others come or
+    go.
 
     Args:
         test: Of `suite`.
         suite: For its lexicons.
         rows: All rows that may be drawn.
         seed: Equal arguments give equal cases.
+        usable: An input of which it says no is no case, and such a perturbed text is not tried.
 
     Raises:
         ConfigError: The perturbed column is one that the items lack.
@@ -68,11 +84,11 @@ def cases_of(test: AnyTest, suite: Suite, rows: Sequence[Row], seed: int) -> Cas
     else:
         inputs = _from_rows(test, rows)
     if not isinstance(test, Perturbed):
-        return Cases(len(inputs), tuple(Case(item) for item in inputs))
+        return Cases(len(inputs), tuple(Case(item) for item in inputs if usable(item)))
     most = test.rows.most if test.rows is not None else None
     order = list(range(len(inputs)))
     if most is not None:
-        Random(stem).shuffle(order)
+        order.sort(key=lambda place: _digest(stem, *inputs[place]))
     groups = [suite.lexicons[test.using]] if test.using in suite.lexicons else None
     if test.using is not None and groups is None:
         groups = [list(group) for group in shipped_lexicon(test.using)]
@@ -80,10 +96,31 @@ def cases_of(test: AnyTest, suite: Suite, rows: Sequence[Row], seed: int) -> Cas
     for place in order:
         if len(found) == most:
             break
-        variants = _variants(test, inputs[place], f"{stem}|{place}", groups)
+        if not usable(inputs[place]):
+            continue
+        variants = tuple(item for item in _variants(test, inputs[place], stem, groups) if usable(item))
         if variants:
             found[place] = Case(inputs[place], variants)
     return Cases(len(inputs), tuple(found[place] for place in sorted(found)))
+
+
+def case_ids(test: str, cases: Sequence[Case]) -> list[str]:
+    """Return a stable id a case: 16 hex digits of SHA-256 over the test's name and the case's texts.
+
+    Cases with the same texts (a row that is there twice) are told apart by their number.
+    """
+    seen: Counter[str] = Counter()
+    found = []
+    for case in cases:
+        texts = [test, list(case.item), *map(list, case.variants)]
+        whole = _digest(*map(json.dumps, texts))
+        found.append((_digest(whole, str(seen[whole])) if seen[whole] else whole)[:ID_DIGITS])
+        seen[whole] += 1
+    return found
+
+
+def _digest(*texts: str) -> str:
+    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()
 
 
 def _lexicons(suite: Suite) -> Mapping[str, Sequence[str]]:

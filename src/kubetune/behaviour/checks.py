@@ -47,8 +47,8 @@ class _Miss:
 
 def failures_of(
     test: AnyTest, found: Cases, scores: Probabilities, numbers: Mapping[Item, int], names: Sequence[str]
-) -> list[Failure]:
-    """Return the failed cases of a test, in the order of its cases.
+) -> list[Failure | None]:
+    """Return what is wrong with each case of a test, None where it passed; in the order of its cases.
 
     Args:
         test: What is expected.
@@ -57,13 +57,12 @@ def failures_of(
         numbers: Item → row of `scores`.
         names: Class names by column.
     """
-    failures = []
+    failures: list[Failure | None] = []
     for case in found.cases:
         before = scores[numbers[case.item]]
         if isinstance(test, MinimumFunctionality):
             miss = _wrong(test, before, names)
-            if miss is not None:
-                failures.append(_shown(case, None, before, miss, names))
+            failures.append(None if miss is None else _shown(case, None, before, miss, names))
             continue
         worst: tuple[_Miss, Item] | None = None
         for variant in case.variants:
@@ -71,8 +70,7 @@ def failures_of(
             miss = _unmoved(test, before, after, names) if isinstance(test, Direction) else _moved(before, after, names)
             if miss is not None and (worst is None or miss.clearness > worst[0].clearness):
                 worst = miss, variant
-        if worst is not None:
-            failures.append(_shown(case, worst[1], scores[numbers[worst[1]]], worst[0], names))
+        failures.append(None if worst is None else _shown(case, worst[1], scores[numbers[worst[1]]], worst[0], names))
     return failures
 
 

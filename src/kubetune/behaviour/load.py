@@ -23,7 +23,7 @@ from kubetune.behaviour.suite import (
 )
 from kubetune.behaviour.suites import shipped_suites
 from kubetune.behaviour.templates import placeholders, template_problem
-from kubetune.config.load import UniqueKeyLoader
+from kubetune.config.unique_keys import UniqueKeyLoader
 from kubetune.errors import ConfigError
 
 KINDS: Mapping[str, type[BaseModel]] = {"mft": MinimumFunctionality, "inv": Invariance, "dir": Direction}
@@ -66,6 +66,15 @@ def parse_suite(text: str, origin: str = "suite") -> Suite:
         raise ConfigError(f"{origin} is not YAML: {shown}; correct the text.") from error
     if not isinstance(document, dict):
         raise ConfigError(f"{origin} holds a {type(document).__name__}: a suite is a mapping.")
+    return suite_of(document, origin)
+
+
+def suite_of(document: Mapping[str, Any], origin: str) -> Suite:
+    """Return the suite of a mapping.
+
+    Raises:
+        ConfigError: It breaks the schema, or names what does not exist; all errors are listed.
+    """
     suite, lines = None, []
     try:
         suite = Suite.model_validate(document)

@@ -1,13 +1,13 @@
 """A suite run over a classifier: capability × test with failure rate, interval, count and the clearest failures."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kubetune.behaviour.cases import Cases, Row, cases_of
+from kubetune.behaviour.cases import Cases, Row, Usable, always, case_ids, cases_of
 from kubetune.behaviour.checks import Failure, failures_of
 from kubetune.behaviour.proportions import wilson
 from kubetune.behaviour.suite import AnyTest, Direction, MinimumFunctionality, Suite
@@ -53,6 +53,23 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class CaseResult:
+    """What became of one case.
+
+    Attributes:
+        capability: Of its test.
+        test: Name of the test.
+        case: Of `case_ids`: equal in another run with the same texts, unique in its test.
+        passed: Whether it is no failure.
+    """
+
+    capability: str
+    test: str
+    case: str
+    passed: bool
+
+
+@dataclass(frozen=True)
 class SuiteResult:
     """What a suite found.
 
@@ -62,6 +79,7 @@ class SuiteResult:
         scored: Distinct items that were scored.
         outcomes: One a test, in the suite's order.
         left_out: One sentence a test that needs labels which the model lacks.
+        cases: Every case, test by test in the suite's order.
     """
 
     suite: str
@@ -69,14 +87,22 @@ class SuiteResult:
     scored: int
     outcomes: tuple[Outcome, ...]
     left_out: tuple[str, ...]
+    cases: tuple[CaseResult, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Return JSON-able data."""
-        return asdict(self)
+        """Return JSON-able data without the single cases."""
+        found = asdict(replace(self, cases=()))
+        del found["cases"]
+        return found
 
 
 def run_suite(
-    suite: Suite, score: Score, rows: Sequence[Row], seed: int, labels: Sequence[str] | None = None
+    suite: Suite,
+    score: Score,
+    rows: Sequence[Row],
+    seed: int,
+    labels: Sequence[str] | None = None,
+    usable: Usable = always,
 ) -> SuiteResult:
     """Build every case, score all distinct items in one call, and judge test by test.
 
@@ -86,6 +112,7 @@ def run_suite(
         rows: Rows that tests may draw, for example the whole test split.
         seed: Of everything drawn; equal arguments and an equal classifier give an equal result.
         labels: Class names by column of the scores; None: those of the suite, the optional ones last.
+        usable: Whether an item can be scored; what cannot is no case.
 
     Raises:
         ConfigError: The model lacks labels of the suite, or a test perturbs a column that items lack.
@@ -100,15 +127,21 @@ def run_suite(
         )
     left_out = {test.name: why for test in suite.tests if (why := _inapplicable(test, names)) is not None}
     tests = [test for test in suite.tests if test.name not in left_out]
-    cases = [cases_of(test, suite, rows, seed) for test in tests]
+    cases = [cases_of(test, suite, rows, seed, usable) for test in tests]
     items = _distinct(cases)
     numbers = {item: number for number, item in enumerate(items)}
     scores = _checked(score(items) if items else np.zeros((0, len(names))), len(items), len(names))
-    outcomes = [
-        _outcome(test, found, failures_of(test, found, scores, numbers, names))
-        for test, found in zip(tests, cases, strict=True)
-    ]
-    return SuiteResult(suite.name, seed, len(items), tuple(outcomes), tuple(left_out.values()))
+    outcomes: list[Outcome] = []
+    results: list[CaseResult] = []
+    for test, found in zip(tests, cases, strict=True):
+        failures = failures_of(test, found, scores, numbers, names)
+        outcomes.append(_outcome(test, found, [failure for failure in failures if failure is not None]))
+        ids = case_ids(test.name, found.cases)
+        results += [
+            CaseResult(test.capability, test.name, case, failure is None)
+            for case, failure in zip(ids, failures, strict=True)
+        ]
+    return SuiteResult(suite.name, seed, len(items), tuple(outcomes), tuple(left_out.values()), tuple(results))
 
 
 def _inapplicable(test: AnyTest, names: Sequence[str]) -> str | None:

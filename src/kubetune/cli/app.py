@@ -22,10 +22,13 @@ from kubetune.cli import (
     gc,
     login,
     logs,
+    models,
     plan,
     predict,
+    promote,
     pull,
     recipes,
+    rollback,
     run,
     runs,
     serve,
@@ -50,7 +53,7 @@ app = typer.Typer(
 
 for module in (
     recipes, validate, plan, run, stage, runs, show, why, compare, choose, pull,
-    export, serve, endpoints, predict, stop, delete, gc, login, submit, follow, logs, cancel,
+    export, serve, endpoints, predict, stop, models, promote, rollback, delete, gc, login, submit, follow, logs, cancel,
 ):  # fmt: skip
     app.command(module.__name__.rpartition(".")[2])(module.command)
 

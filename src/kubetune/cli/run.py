@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kubetune.cli.common import Overrides, RecipeName, StoreUrl, opened, print_table, say
+from kubetune.cli.common import Overrides, RecipeName, StoreUrl, opened, print_table, say, user_name
 
 if TYPE_CHECKING:
     from kubetune.plan import StageCall
@@ -32,7 +32,7 @@ def command(
     """Run a recipe from data to a served model; stages whose result exists are adopted."""
     from kubetune.cli.progress import progress_for
     from kubetune.config.load import load_recipe
-    from kubetune.errors import RefusedError
+    from kubetune.errors import NothingToDoError, RefusedError
     from kubetune.local import StageFailedError, new_run, walk
     from kubetune.plan import plan
     from kubetune.stopping import stop_requests
@@ -50,8 +50,8 @@ def command(
         say(f"run {run}  ·  store {opened_store.url}")
         progress = progress_for()
         try:
-            walk(calls, opened_store, settings, tell, progress, audit=audit)
-        except RefusedError:
+            walk(calls, opened_store, settings, Terminal(), progress, audit=audit)
+        except (RefusedError, NothingToDoError):
             summarize(opened_store, run)
             raise
         except StageFailedError as error:
@@ -62,11 +62,31 @@ def command(
     suggest(run, loaded.name, [call.stage.name for call in calls])
 
 
-def tell(call: "StageCall", result: "StageResult") -> None:
-    """Print one line about a finished stage."""
-    words = {"adopted": f"adopted from {result.source}", "kept": "adopted, this run's own", "effect": "done"}
-    status = words.get(result.status, result.status)
-    say(f"{call.stage.name:<10}{status:<28}{result.seconds:7.1f} s  {result.note}".rstrip())
+class Terminal:
+    """The person in front of this terminal."""
+
+    def tell(self, call: "StageCall", result: "StageResult") -> None:
+        """Print one line about a finished stage."""
+        words = {"adopted": f"adopted from {result.source}", "kept": "adopted, this run's own", "effect": "done"}
+        status = words.get(result.status, result.status)
+        say(f"{call.stage.name:<10}{status:<28}{result.seconds:7.1f} s  {result.note}".rstrip())
+
+    def approve(self, call: "StageCall") -> "StageCall":
+        """Ask; whoever answers is recorded as the one who approved."""
+        from dataclasses import replace
+
+        from kubetune.errors import ConfigError, NothingToDoError
+        from kubetune.plan import Word
+
+        if not sys.stdin.isatty():
+            raise ConfigError(
+                f"Stage {call.stage.name} of run {call.run} needs a person's approval and nobody is at this terminal: "
+                f"`kubetune stage {call.stage.name} --run {call.run} --by NAME` gives it, then run the plan again."
+            )
+        say(f"{call.stage.name:<10}needs your approval: the run passed its thresholds, its comparison said promote.")
+        if not typer.confirm(f"Register run {call.run} and let it serve {call.endpoint}?"):
+            raise NothingToDoError(f"Run {call.run} was not approved by {user_name()}: nothing was changed.")
+        return replace(call, word=Word(user_name()))
 
 
 def summarize(store: "Store", run: str) -> None:

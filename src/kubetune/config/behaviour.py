@@ -1,16 +1,51 @@
-"""Section `behaviour`: the behavioural tests that a model has to pass."""
+"""Section `behaviour`: which behavioural tests the model must pass."""
 
-from pydantic import Field
+from typing import Annotated, Any
 
+from pydantic import Field, JsonValue, field_validator, model_validator
+
+from kubetune.behaviour.suites import suite_names
 from kubetune.config.section import Section
+from kubetune.errors import ConfigError
+
+Bar = Annotated[float, Field(ge=0, lt=1)]
 
 
 class BehaviourSection(Section):
-    """Which suite is run and how much may fail."""
+    """Behavioural tests: what must be answered, what must not change the answer, what must move it."""
 
-    suite: str | None = None
-    """Name of a shipped suite; None: no behavioural tests."""
-    bars: dict[str, float] = Field(default_factory=dict)
-    """Capability → the failure rate that passes, in place of the suite's own bar."""
+    suite: str | dict[str, JsonValue] | None = None
+    """Name of a shipped suite (`acceptability`, `emotion`, `sentiment`, `topic`), or a suite of your own written out
+    here as a mapping (see `docs/behaviour.md`); null: nothing is tested."""
+    bars: dict[str, Bar | None] = Field(default_factory=dict)
+    """Capability → highest failure rate of any of its tests, in the place of the suite's own bar; null: shown, not
+    judged."""
     seed: int = 0
-    """Of everything that the suite draws."""
+    """Of everything that is drawn: fillings of templates, rows, typos, names."""
+
+    @field_validator("suite")
+    @classmethod
+    def known_suite(cls, value: Any) -> Any:
+        """A path would be read on another machine than it was written on, so a name is one of the shipped ones."""
+        if isinstance(value, str) and value not in suite_names():
+            raise ValueError(
+                f"suite {value!r:.80} does not exist: shipped are {', '.join(suite_names())}; write a suite of your "
+                "own here as a mapping"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def bars_of_the_suite(self) -> "BehaviourSection":
+        """Each bar is one of the suite's; reading a suite costs milliseconds and imports nothing heavy."""
+        if self.suite is None:
+            if self.bars:
+                raise ValueError("bars without a suite judge nothing: name a suite, or leave them out")
+            return self
+        if self.bars or not isinstance(self.suite, str):
+            from kubetune.behaviour.chosen import chosen_suite  # the suite's own schema stands on `config.section`
+
+            try:
+                chosen_suite(self.suite, self.bars)
+            except ConfigError as error:
+                raise ValueError(str(error).rstrip(".")) from error
+        return self

@@ -3,7 +3,7 @@
 import difflib
 import types
 import typing
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -12,21 +12,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from kubetune.config.recipe import NAME_RULE, Recipe
+from kubetune.config.unique_keys import UniqueKeyLoader
 from kubetune.errors import ConfigError
-
-
-class UniqueKeyLoader(yaml.SafeLoader):
-    """YAML's safe loader, but a key given twice is an error instead of silently the last one."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """Build one mapping; raises on a repeated key."""
-        seen: set[str] = set()
-        for key_node, _ in node.value:
-            key = str(getattr(key_node, "value", key_node))
-            if key in seen and key != "<<":
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep)
 
 
 def shipped_recipes() -> dict[str, str]:

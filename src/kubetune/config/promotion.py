@@ -23,9 +23,9 @@ class PromotionSection(Section):
     """How the candidate is compared with the champion on the same test rows."""
 
     gate: Literal["champion", "thresholds"] = "champion"
-    """`thresholds`: nobody is compared; whoever passes the thresholds is promoted."""
+    """`thresholds`: the candidate is compared with nobody, and passing all thresholds promotes it."""
     approval: bool = False
-    """A person has to agree before a version is registered and promoted."""
+    """Whether a person must agree before a promoted candidate is registered as the champion."""
     metric: Literal["accuracy", "macro_f1"] = "macro_f1"
     """The number that must rise."""
     margin: float = Field(default=0.01, ge=0, lt=1)

@@ -1,5 +1,6 @@
 """Section `resources`: what a stage may use. Part of no key, except `hardware`."""
 
+import warnings
 from typing import Literal
 
 from pydantic import ConfigDict, Field
@@ -28,16 +29,20 @@ class StageResources(Section):
     """Minutes after which the stage is stopped."""
 
 
-class ResourcesSection(Section):
-    """One entry a stage that needs more than its defaults."""
+with warnings.catch_warnings():
+    # A stage is called `register`, and so is a method of the metaclass of every model, which nobody calls on a recipe.
+    warnings.filterwarnings("ignore", message='Field name "register"', category=UserWarning)
 
-    ingest: StageResources = StageResources()
-    fetch: StageResources = StageResources()
-    prepare: StageResources = StageResources()
-    train: StageResources = StageResources()
-    evaluate: StageResources = StageResources()
-    behave: StageResources = StageResources()
-    compare: StageResources = StageResources()
-    package: StageResources = StageResources()
-    register: StageResources = StageResources()
-    deploy: StageResources = StageResources()
+    class ResourcesSection(Section):
+        """One entry a stage that needs more than its defaults."""
+
+        ingest: StageResources = StageResources()
+        fetch: StageResources = StageResources()
+        prepare: StageResources = StageResources()
+        train: StageResources = StageResources()
+        evaluate: StageResources = StageResources()
+        behave: StageResources = StageResources()
+        compare: StageResources = StageResources()
+        package: StageResources = StageResources()
+        register: StageResources = StageResources()
+        deploy: StageResources = StageResources()

@@ -99,7 +99,9 @@ def decide(thresholds: Verdict, comparison: Comparison | None, rules: PromotionS
     if not thresholds.passed:
         return Decision("keep", thresholds.reasons or ("The candidate missed its own thresholds.",))
     if comparison is None:
-        return Decision("promote", ("There is no champion, and the candidate passed every threshold.",))
+        asked = rules.gate == "champion"
+        why = "There is no champion" if asked else "promotion.gate is thresholds, so nobody was compared"
+        return Decision("promote", (f"{why}, and the candidate passed every threshold.",))
     rows = len(comparison.labels)
     if rows < rules.minimum_rows:
         missing = rules.minimum_rows - rows

@@ -1,9 +1,15 @@
 """Markdown that travels with a model."""
 
+from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
+
+MARKUP = "`|<>"
+WEAK_SLICES = 3
+LONGEST = 600
+"""Characters of a sentence."""
 
 
 def render(template: str, **values: Any) -> str:
@@ -11,15 +17,71 @@ def render(template: str, **values: Any) -> str:
 
     Args:
         template: File name.
-        values: What the template names; filter `plain` makes untrusted text fit for one line of Markdown.
+        values: What the template names; filters `plain` and `sentence` make untrusted text fit for a line of Markdown.
     """
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)  # noqa: S701
-    environment.filters["plain"] = plain
+    environment.filters |= {"plain": plain, "sentence": sentence}
     text = (files("kubetune.serving") / template).read_text(encoding="utf-8")
     return environment.from_string(text).render(**values)
 
 
-def plain(text: str) -> str:
+def plain(text: str, most: int = 60) -> str:
     """Labels are data: no mark-up, no control characters, one line."""
-    kept = "".join(character if character.isprintable() and character not in "`|<>" else " " for character in text)
-    return " ".join(kept.split())[:60]
+    kept = "".join(character if character.isprintable() and character not in MARKUP else " " for character in text)
+    return " ".join(kept.split())[:most]
+
+
+def sentence(text: str) -> str:
+    """Sentences quote labels and slices outside of code marks: brackets make no link and stars no emphasis."""
+    return "".join(f"\\{character}" if character in "\\[]*" else character for character in plain(text, LONGEST))
+
+
+def decided(decision: Mapping[str, Any]) -> str:
+    """Say in one sentence what a `decision.json` decided."""
+    champion = decision["champion"]
+    against = "without a champion to compare with"
+    if champion is not None:
+        against = f"against version {champion['version']} of {plain(champion['name'], 80)}"
+    outcomes = {
+        "promote": f"Promoted, {against}.",
+        "keep": f"Not promoted, {against}.",
+        "undecided": f"Undecided, {against}: the rows do not tell.",
+    }
+    return outcomes[decision["outcome"]]
+
+
+def limits(metrics: Mapping[str, Any], labels: int, max_length: int) -> list[str]:
+    """Return what a user must not rely on, one sentence each.
+
+    Args:
+        metrics: `metrics.json`.
+        labels: Number of classes.
+        max_length: Tokens of an item that are read.
+    """
+    rows = metrics["rows"]
+    found = [
+        f"It gives one of its {labels} labels to every text, also to one that none of them fits.",
+        f"Of longer texts the first {max_length} tokens are read, and nothing of the rest: so it was with "
+        f"{metrics['truncated']:,} of the {rows:,} test rows.",
+    ]
+    if present := [row for row in metrics["per_class"] if row["support"]]:
+        row = min(present, key=lambda row: row["f1"]["value"])
+        f1 = row["f1"]
+        found.append(
+            f"It is weakest on “{plain(row['label'])}”: F1 {f1['value']:.3f}, 95 % interval {f1['low']:.3f} to "
+            f"{f1['high']:.3f}, on {row['support']:,} rows."
+        )
+    weak = [(column, part) for column, parts in metrics["slices"].items() for part in parts if part["weak"]]
+    for column, part in sorted(weak, key=lambda pair: float(pair[1]["accuracy"]["value"]))[:WEAK_SLICES]:
+        found.append(
+            f"It is weaker where {plain(column)} is {plain(part['name'])}: accuracy {part['accuracy']['value']:.3f} on "
+            f"{part['rows']:,} rows."
+        )
+    if ece := metrics["metrics"].get("ece"):
+        found.append(f"Its confidence is off by {ece['value']:.3f} on average over the test rows.")
+    return [
+        *found,
+        "The intervals cover the choice of test rows, not the luck of training.",
+        "The numbers hold for text like the test rows. Nothing was checked about other languages or sources, nor about "
+        "fairness between groups of people beyond the slices of the report.",
+    ]

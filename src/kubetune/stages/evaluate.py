@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import torch
 
 from kubetune.contract import Context, Result
-from kubetune.errors import ConfigError, DataError, InterruptedRunError, KubetuneError
+from kubetune.errors import DataError, InterruptedRunError, KubetuneError
 from kubetune.evaluation.assessment import Rows, assess
 from kubetune.evaluation.baselines import Baseline, majority, sample_rows, tfidf
 from kubetune.evaluation.metrics import Scores
@@ -23,7 +23,7 @@ from kubetune.evaluation.predictions import predictions_table, test_rows_digest,
 from kubetune.evaluation.report import Evidence, render
 from kubetune.tasks import load_task
 from kubetune.tasks.base import Task
-from kubetune.tasks.hardware import cpu_quota_threads
+from kubetune.tasks.hardware import cpu_quota_threads, evaluation_device
 from kubetune.tasks.inference import predict_logits
 from kubetune.tasks.spec import SPEC_FILE, load_spec
 
@@ -77,7 +77,7 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
 def _predict(config: Any, task: Task, folder: Path, rows: tuple[pa.Table, int], context: Context) -> np.ndarray:
     """Return the logits of the test rows, (rows, classes), float32; `rows` are the table and the pad token."""
     test, pad_token_id = rows
-    device = _device(config.resources.evaluate.hardware)
+    device = evaluation_device(config.resources.evaluate.hardware)
     if device.type == "cpu":
         torch.set_num_threads(min(cpu_quota_threads(), torch.get_num_threads()))
     torch.backends.cudnn.allow_tf32 = False  # else a recurrent layer on a GPU is not fp32
@@ -133,14 +133,6 @@ def _rows(test: pa.Table, names: tuple[str, ...]) -> Rows:
         names=names,
         columns=kept,
     )
-
-
-def _device(hardware: str) -> torch.device:
-    if hardware == "gpu" and not torch.cuda.is_available():
-        raise ConfigError(
-            "resources.evaluate.hardware is gpu and no GPU is visible: run it where one is, or declare cpu or any."
-        )
-    return torch.device("cuda" if hardware != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def _stop_if_asked(context: Context) -> None:

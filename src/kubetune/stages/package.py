@@ -1,4 +1,8 @@
-"""Stage `package`: model, tokenizer and report → the served directory, proven by its own golden vectors."""
+"""Stage `package`: model, tokenizer and report → the served directory, proven by its own golden vectors.
+
+What `behave` and `compare` found is told in the model card and refuses nothing here: the runner stops after a decision
+against the candidate, and a person may promote it all the same.
+"""
 
 import json
 import shutil
@@ -19,7 +23,7 @@ from kubetune.serving.archive import (
     archive_digest,
     write_manifest,
 )
-from kubetune.serving.cards import render
+from kubetune.serving.cards import decided, limits, render
 from kubetune.serving.golden import Answers, Golden, check, write_golden
 from kubetune.serving.golden_rows import Limits, pick
 from kubetune.serving.predictor import Answer, Predictor
@@ -61,8 +65,7 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
         files={},
     )
     (out / MODEL_CONFIG).write_text(_model_config(serving), encoding="utf-8")
-    card = render("MODEL_CARD.md.j2", archive=archive, metrics=metrics["metrics"], rows=metrics["rows"])
-    (out / "MODEL_CARD.md").write_text(card, encoding="utf-8")
+    (out / "MODEL_CARD.md").write_text(_card(archive, metrics, inputs), encoding="utf-8")
     write_manifest(out, archive)
     context.progress.note(f"asking the packaged model its {len(vectors)} golden vectors")
     _prove(out, golden, context)
@@ -76,6 +79,21 @@ def _read_metrics(report: Path) -> dict[str, Any]:
     if verdict["code"] != 0:
         raise RefusedError(f"The evaluation refused this model, so it is not packaged: {'; '.join(verdict['reasons'])}")
     return metrics
+
+
+def _card(archive: Archive, metrics: Mapping[str, Any], inputs: Mapping[str, Path]) -> str:
+    behaviour, decision = (
+        json.loads((inputs[name] / f"{name}.json").read_text(encoding="utf-8")) for name in ("behaviour", "decision")
+    )
+    return render(
+        "MODEL_CARD.md.j2",
+        archive=archive,
+        metrics=metrics,
+        behaviour=behaviour,
+        decision=decision,
+        decided=decided(decision),
+        limits=limits(metrics, len(archive.labels), archive.max_length),
+    )
 
 
 def _prove(out: Path, golden: Golden, context: Context) -> None:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import torch
 
+from kubetune.errors import ConfigError
+
 CGROUPS = Path("/sys/fs/cgroup")
 MEMBERSHIP = Path("/proc/self/cgroup")
 
@@ -20,6 +22,22 @@ def native_bf16(device: torch.device | str) -> bool:
     if kind == "cuda":
         return torch.cuda.get_device_capability(torch.device(device)) >= (8, 0)
     return False
+
+
+def evaluation_device(hardware: str) -> torch.device:
+    """Return where `evaluate` and `behave` run.
+
+    Args:
+        hardware: Of `resources.evaluate`: `cpu`, `gpu` or `any`.
+
+    Raises:
+        ConfigError: A GPU is declared and none is visible.
+    """
+    if hardware == "gpu" and not torch.cuda.is_available():
+        raise ConfigError(
+            "resources.evaluate.hardware is gpu and no GPU is visible: run it where one is, or declare cpu or any."
+        )
+    return torch.device("cuda" if hardware != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def cpu_capability() -> str:

@@ -1,0 +1,38 @@
+"""The suite that a recipe chooses, with the recipe's bars."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from kubetune.behaviour.load import parse_suite, suite_of
+from kubetune.behaviour.suite import Suite
+from kubetune.behaviour.suites import shipped_suites, suite_names
+from kubetune.errors import ConfigError
+
+
+def chosen_suite(suite: str | Mapping[str, Any], bars: Mapping[str, float | None]) -> Suite:
+    """Return a suite whose capabilities have the given bars.
+
+    Args:
+        suite: Name of a shipped suite, or a suite as a mapping.
+        bars: Capability → `at_most`; None: not judged. Capabilities that are not named keep the suite's bar.
+
+    Raises:
+        ConfigError: The suite does not exist or has errors, or a bar is for none of its capabilities.
+    """
+    if isinstance(suite, str):
+        if suite not in suite_names():
+            raise ConfigError(f"Suite {suite!r:.80} does not exist: shipped are {', '.join(suite_names())}.")
+        found = parse_suite(shipped_suites()[suite], suite)
+    else:
+        found = suite_of(dict(suite), "behaviour.suite")
+    unknown = [name for name in bars if name not in found.capabilities]
+    if unknown:
+        raise ConfigError(
+            f"behaviour.bars names {', '.join(f'{name!r:.80}' for name in unknown)}, which suite {found.name!r} does "
+            f"not test: its capabilities are {', '.join(found.capabilities)}."
+        )
+    raised = {
+        name: capability.model_copy(update={"at_most": bars.get(name, capability.at_most)})
+        for name, capability in found.capabilities.items()
+    }
+    return found.model_copy(update={"capabilities": raised})

@@ -1,0 +1,83 @@
+"""What a suite found, as the files of artifact `behaviour`."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from kubetune.behaviour.lexicons import shipped_lexicon, shipped_lexicons
+from kubetune.behaviour.proportions import wilson
+from kubetune.behaviour.run import CaseResult, Outcome, SuiteResult
+from kubetune.behaviour.suite import Suite
+from kubetune.contract import Verdict
+
+BEHAVIOUR_FILE = "behaviour.json"
+CASES_FILE = "cases.parquet"
+FORMAT = 1
+CASES = pa.schema([("capability", pa.string()), ("test", pa.string()), ("case", pa.string()), ("passed", pa.bool_())])
+
+
+def write_behaviour(document: Mapping[str, Any], cases: Sequence[CaseResult], folder: Path) -> None:
+    """Write both files, byte-stable for equal content and pyarrow version."""
+    text = json.dumps(document, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
+    (folder / BEHAVIOUR_FILE).write_text(text + "\n", encoding="utf-8")
+    columns = {name: [getattr(case, name) for case in cases] for name in CASES.names}
+    pq.write_table(pa.table(columns, schema=CASES), folder / CASES_FILE, compression="zstd")
+
+
+def behaviour_document(suite: Suite, result: SuiteResult, verdict: Verdict) -> dict[str, Any]:
+    """Return `behaviour.json` of a suite that was run."""
+    return empty_document(result.seed) | {
+        "suite": suite.name,
+        "suite_digest": suite_digest(suite),
+        "scored": result.scored,
+        "outcomes": result.as_dict()["outcomes"],
+        "left_out": list(result.left_out),
+        "capabilities": capability_rates(suite, result.outcomes),
+        "verdict": {"code": verdict.code, "reasons": list(verdict.reasons)},
+    }
+
+
+def empty_document(seed: int) -> dict[str, Any]:
+    """Return `behaviour.json` where no suite is asked for: nothing tested, nothing missed."""
+    return {
+        "format": FORMAT,
+        "suite": None,
+        "suite_digest": None,
+        "seed": seed,
+        "scored": 0,
+        "outcomes": [],
+        "left_out": [],
+        "capabilities": {},
+        "verdict": asdict(Verdict()),
+    }
+
+
+def capability_rates(suite: Suite, outcomes: Sequence[Outcome]) -> dict[str, dict[str, float]]:
+    """Return capability → count, failures, rate, low and high over all its tests.
+
+    A text of several tests counts in each of them, so the interval is one to look at, not one to judge by: bars are
+    held test by test.
+    """
+    found = {}
+    for name in suite.capabilities:
+        of_it = [outcome for outcome in outcomes if outcome.capability == name]
+        count, failures = sum(outcome.count for outcome in of_it), sum(outcome.failures for outcome in of_it)
+        low, high = wilson(failures, count)
+        rate = failures / count if count else 0.0
+        found[name] = {"count": count, "failures": failures, "rate": rate, "low": low, "high": high}
+    return found
+
+
+def suite_digest(suite: Suite) -> str:
+    """Return SHA-256 (hex) of what makes the cases: the suite without its bars, and the shipped lists."""
+    document = suite.model_dump(mode="json", exclude={"description"})
+    document["capabilities"] = list(document["capabilities"])
+    lists = {name: shipped_lexicon(name) for name in shipped_lexicons()}
+    text = json.dumps({"suite": document, "lists": lists}, sort_keys=True, ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,75 @@
+"""`kubetune models`: what is registered, which version is the champion, and what happened."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kubetune.cli.common import AsJson, StoreUrl, opened, print_json, print_table, say
+
+if TYPE_CHECKING:
+    from kubetune.storage.registry import Model
+
+
+def command(
+    name: Annotated[str | None, typer.Argument(help="A model; without it all are listed.", show_default=False)] = None,
+    store: StoreUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the registered models, or the versions and the history of one."""
+    from kubetune.registration import known
+    from kubetune.storage.registry import list_models
+
+    opened_store = opened(store)[1]
+    found = [known(opened_store, name)] if name is not None else list_models(opened_store)
+    if as_json:
+        print_json([model.to_json() | {"aliases": model.aliases()} for model in found])
+    elif name is None:
+        show_all(found)
+    else:
+        show_one(found[0])
+
+
+def show_all(models: "list[Model]") -> None:
+    """Print one line a model."""
+    rows = []
+    for model in models:
+        aliases = model.aliases()
+        shown = [str(aliases.get(alias, "-")) for alias in ("champion", "previous", "candidate")]
+        rows.append([model.name, str(len(model.versions)), *shown])
+    print_table(["model", "versions", "champion", "previous", "candidate"], rows)
+    if not models:
+        say("Nothing is registered yet: `kubetune run RECIPE` does it.")
+
+
+def show_one(model: "Model") -> None:
+    """Print versions and history."""
+    named: dict[int, list[str]] = {}
+    for alias, number in model.aliases().items():
+        named.setdefault(number, []).append(alias)
+    print_table(
+        ["version", "is", "run", "archive", "comparison", "registered", "withdrawn"],
+        [
+            [
+                str(version.number),
+                " ".join(named.get(version.number, ())) or "-",
+                version.run,
+                version.archive[:12],
+                version.outcome,
+                version.at,
+                {"person": "rolled back", "not-ready": "was not ready"}.get(version.withdrawn, "-"),
+            ]
+            for version in model.versions
+        ],
+    )
+    say()
+    print_table(
+        ["at", "event", "champion", "before", "by", "why"],
+        [
+            [
+                str(line["at"]),
+                str(line["event"]),
+                *(str(line[key] or "-") for key in ("version", "former", "by", "why")),
+            ]
+            for line in model.history
+        ],
+    )

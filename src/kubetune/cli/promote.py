@@ -1,0 +1,82 @@
+"""`kubetune promote`: a person's word makes a version the champion, and the endpoint serves it."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kubetune.cli.common import StoreUrl, opened, say, word_of
+
+if TYPE_CHECKING:
+    from kubetune.config.settings import Settings
+    from kubetune.plan import Word
+    from kubetune.storage.base import Store
+    from kubetune.storage.registry import Model
+
+AFTER_DECISION = ("package", "register")
+
+
+def command(
+    what: Annotated[str, typer.Argument(help="MODEL@VERSION, or a run that passed its thresholds.")],
+    why: Annotated[str, typer.Option("--why", help="The reason, in one sentence; it is recorded.")],
+    by: Annotated[str | None, typer.Option("--by", help="Who says so; default: the user of this machine.")] = None,
+    store: StoreUrl = None,
+    endpoint: Annotated[str | None, typer.Option("--endpoint", help="Model of a run; default: its recipe's.")] = None,
+    request: Annotated[str, typer.Option("--request", hidden=True)] = "",
+) -> None:
+    """Promote a version, or a run whose comparison did not say promote. Thresholds stand above any word."""
+    from kubetune.cli.progress import progress_for
+    from kubetune.clock import clock
+    from kubetune.effects import serve_champion
+    from kubetune.errors import ConfigError
+    from kubetune.registration import at_version, promote
+    from kubetune.stopping import stop_requests
+
+    word = word_of(by, why, request)
+    if word is None:
+        raise ConfigError("A promotion by word needs a reason: say it with --why.")
+    settings, opened_store = opened(store)
+    with stop_requests() as stop:
+        stop.raises = True
+        if "@" in what:
+            name, number = at_version(what)
+            if number is None or endpoint not in (None, name):
+                raise ConfigError(f"{what!r:.80} names no version of one model: write MODEL@3, without --endpoint.")
+            model = promote(opened_store, name, number, clock(), word)
+        else:
+            name = register_run(opened_store, settings, what, endpoint, word)
+            model = known_model(opened_store, name)
+        champion = model.champion
+        progress = progress_for()
+        try:
+            result = serve_champion(opened_store, settings, name, progress, stop)
+        finally:
+            progress.close()
+    number = champion.number if champion else None
+    say(f"version {number} of {name} is the champion and serves (archive {result.commit.facts['archive'][:12]}).")
+
+
+def register_run(store: "Store", settings: "Settings", run: str, endpoint: str | None, word: "Word") -> str:
+    """Package and register a run whatever its comparison said; return the name of its model."""
+    from dataclasses import replace
+
+    from kubetune.cli.progress import progress_for
+    from kubetune.history import recipe_of_run
+    from kubetune.plan import call_of
+    from kubetune.runner import raise_for_verdict, run_stage
+
+    recipe = recipe_of_run(store, run)
+    progress = progress_for()
+    try:
+        for stage in AFTER_DECISION:
+            call = replace(call_of(stage, recipe, run, endpoint), word=word)
+            raise_for_verdict(run_stage(call, store, settings, progress=progress))
+    finally:
+        progress.close()
+    return endpoint or recipe.name
+
+
+def known_model(store: "Store", name: str) -> "Model":
+    """Return the model that was registered just now."""
+    from kubetune.registration import known
+
+    return known(store, name)

@@ -1,0 +1,76 @@
+"""An archive's answers on many raw rows, for a comparison with another model."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from kubetune.errors import KubetuneError
+from kubetune.serving.predictor import Answer, Predictor, Refusal
+from kubetune.tasks.hardware import cpu_quota_threads
+
+CHUNK_ROWS = 512
+"""Rows between two looks at the stop flag."""
+
+
+@dataclass(frozen=True)
+class Rescored:
+    """What the archive said.
+
+    Attributes:
+        labels: Its class names by class number.
+        predictions: Class numbers, shape (rows,); 0 where there is no answer.
+        confidence: Probability of the predicted class, shape (rows,); float32 precision.
+        answered: Whether there is an answer, shape (rows,).
+    """
+
+    labels: tuple[str, ...]
+    predictions: NDArray[np.int64]
+    confidence: NDArray[np.float64]
+    answered: NDArray[np.bool_]
+
+
+def rescore(folder: Path, items: Sequence[Sequence[str]], looked: Callable[[int], None]) -> Rescored:
+    """Ask an archive rows in its own way: its cleaning, its tokenizer, its maximum length.
+
+    Args:
+        folder: A served directory.
+        items: Raw texts of each row, in the order of the task's columns.
+        looked: Called after each chunk with the number of its rows; may raise to stop.
+
+    Raises:
+        KubetuneError: The model fails on a row, or the archive cannot be loaded.
+    """
+    on_gpu = torch.cuda.is_available()
+    torch.backends.cudnn.allow_tf32 = False  # else a recurrent layer on a GPU is not fp32
+    # fp32, as `evaluate` runs every model: `auto` would be bf16 where the hardware has it, and the candidate's answers
+    # would then be compared with rougher ones of the champion.
+    predictor = Predictor(
+        folder,
+        "cuda" if on_gpu else "cpu",
+        precision="fp32",
+        threads=min(cpu_quota_threads(), torch.get_num_threads()),
+    )
+    # How long a request may be is a setting of the server and not the model's; `evaluate` knows no such limit.
+    longest = max((len(text) for item in items for text in item), default=1)
+    serving = replace(predictor.archive.serving, max_characters=longest)
+    predictor.archive = replace(predictor.archive, serving=serving)
+    outcomes: list[Answer | Refusal] = []
+    for start in range(0, len(items), CHUNK_ROWS):
+        outcomes += predictor.predict(items[start : start + CHUNK_ROWS])
+        looked(min(CHUNK_ROWS, len(items) - start))
+    failed = sum(isinstance(outcome, Refusal) and outcome.status == 500 for outcome in outcomes)
+    if failed:
+        raise KubetuneError(f"The model of the archive fails on {failed:,} of {len(items):,} rows: package it again.")
+    unanswered = [1.0] + [0.0] * (len(predictor.archive.labels) - 1)
+    found = [outcome.probabilities if isinstance(outcome, Answer) else unanswered for outcome in outcomes]
+    probabilities = np.asarray(found, dtype=np.float32).reshape(len(items), len(unanswered))
+    return Rescored(
+        labels=predictor.archive.labels,
+        predictions=probabilities.argmax(axis=1).astype(np.int64),
+        confidence=probabilities.max(axis=1, initial=0).astype(np.float64),
+        answered=np.array([isinstance(outcome, Answer) for outcome in outcomes], dtype=bool),
+    )

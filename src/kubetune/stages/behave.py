@@ -1,0 +1,161 @@
+"""Stage `behave`: model, tokenizer and test rows → what the behavioural tests of a suite found, and their verdict.
+
+Texts take the way of a served request (`kubetune.tasks.texts`), in fp32 as in `evaluate`. A text that a server would
+refuse, such as one of which cleaning leaves nothing, has no answer to judge: it is no case, and a perturbation that
+makes one does not apply.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from kubetune.behaviour.cases import Row
+from kubetune.behaviour.chosen import chosen_suite
+from kubetune.behaviour.record import behaviour_document, empty_document, write_behaviour
+from kubetune.behaviour.run import run_suite
+from kubetune.behaviour.suite import Suite
+from kubetune.behaviour.verdict import judge_behaviour
+from kubetune.contract import Context, Result
+from kubetune.errors import ConfigError, DataError, InterruptedRunError, KubetuneError
+
+if TYPE_CHECKING:
+    from kubetune.tasks.base import ModelSpec, Task
+    from kubetune.tasks.texts import TextModel
+
+TEXTS = ("raw_text", "raw_text_pair")
+
+
+def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], context: Context) -> Result:
+    """See `StageBody`; without a suite it writes an empty result and loads nothing.
+
+    Raises:
+        ConfigError: The suite does not exist, has errors or does not fit task and labels; or a bar is for no
+            capability of it; or a GPU is declared and none is there.
+        DataError: The model gives numbers that are not finite.
+        InterruptedRunError: The stage was asked to stop; nothing is kept, since it is short.
+    """
+    section = config.behaviour
+    if section.suite is None:
+        if section.bars:
+            raise ConfigError("behaviour.bars are given without behaviour.suite: name a suite, or leave them out.")
+        write_behaviour(empty_document(section.seed), (), outputs["behaviour"])
+        return Result()
+    suite = chosen_suite(section.suite, section.bars)
+    from kubetune.tasks import load_task  # loads torch, as the other imports inside functions do
+    from kubetune.tasks.spec import load_spec
+
+    task, spec = load_task(config.task.kind), load_spec(inputs["model"])
+    _check_texts(suite, task)
+    rows = _rows(inputs["report"] / "predictions.parquet", spec.labels, len(task.columns))
+    model = _model(config, inputs, (task, spec), context)
+
+    def usable(item: tuple[str, ...]) -> bool:
+        _stop_if_asked(context)
+        return model.answers(item)
+
+    context.progress.note(f"building the cases of suite {suite.name}")
+    result = run_suite(suite, _Score(model, context), rows, section.seed, spec.labels, usable)
+    verdict = judge_behaviour(suite, result)
+    document = behaviour_document(suite, result, verdict)
+    write_behaviour(document, result.cases, outputs["behaviour"])
+    return Result(metrics=_metrics(document), verdict=verdict)
+
+
+class _Score:
+    """Items → probabilities, with progress and the stop flag."""
+
+    def __init__(self, model: "TextModel", context: Context) -> None:
+        self.model, self.context = model, context
+
+    def __call__(self, items: Sequence[tuple[str, ...]]) -> np.ndarray:
+        self.context.progress.start("behave", len(items))
+        logits = self.model.logits(items, self._advance)
+        if not np.isfinite(logits).all():
+            broken = int((~np.isfinite(logits).all(axis=1)).sum())
+            raise DataError(
+                "finite-logits", f"The model gives numbers that are not finite for {broken:,} texts: train it again."
+            )
+        return self.model.task.probabilities(logits)
+
+    def _advance(self, items: int) -> None:
+        self.context.progress.advance(items)
+        _stop_if_asked(self.context)
+
+
+def _check_texts(suite: Suite, task: "Task") -> None:
+    """Templates must have as many texts as the task takes; rows have them anyway."""
+    wanted = len(task.columns)
+    for test in suite.tests:
+        for template in test.templates:
+            found = 1 if isinstance(template, str) else 2
+            if found != wanted:
+                raise ConfigError(
+                    f"Test {test.name!r} of suite {suite.name!r} has templates of {found} text(s), task {task.kind} "
+                    f"takes {' and '.join(task.columns)}: choose a suite for that task."
+                )
+
+
+def _rows(path: Path, labels: Sequence[str], columns: int) -> list[Row]:
+    """Return every row of the report's predictions: raw texts and the name of the true label."""
+    names = TEXTS[:columns]
+    try:
+        table = pq.read_table(path, columns=[*names, "label"])
+    except (OSError, pa.ArrowInvalid, KeyError) as error:
+        raise KubetuneError(
+            f"{path.name} of the report cannot be read ({type(error).__name__}): evaluate again."
+        ) from error
+    texts = zip(*(table[name].to_pylist() for name in names), strict=True)
+    return [Row(item, labels[label]) for item, label in zip(texts, table["label"].to_pylist(), strict=True)]
+
+
+def _model(config: Any, inputs: Mapping[str, Path], chosen: "tuple[Task, ModelSpec]", context: Context) -> "TextModel":
+    import torch
+    from transformers import AutoTokenizer
+
+    from kubetune.tasks.hardware import cpu_quota_threads, evaluation_device
+    from kubetune.tasks.texts import TextModel
+
+    task, spec = chosen
+    device = evaluation_device(config.resources.evaluate.hardware)
+    if device.type == "cpu":
+        torch.set_num_threads(min(cpu_quota_threads(), torch.get_num_threads()))
+    torch.backends.cudnn.allow_tf32 = False  # else a recurrent layer on a GPU is not fp32
+    context.telemetry.record("device", type=device.type, threads=torch.get_num_threads(), precision="fp32")
+    return TextModel(
+        task=task,
+        module=task.build_model(spec, inputs["model"], pretrained=False).to(device),
+        tokenizer=AutoTokenizer.from_pretrained(inputs["tokenizer"], local_files_only=True),
+        cleaning=tuple(config.data.cleaning),
+        max_length=config.model.max_length,
+        pad_token_id=_pad_token_id(inputs["dataset"] / "dataset.json"),
+    )
+
+
+def _pad_token_id(path: Path) -> int:
+    try:
+        return int(json.loads(path.read_text(encoding="utf-8"))["pad_token_id"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise KubetuneError(f"{path.name} of an input artifact cannot be read ({type(error).__name__}).") from error
+
+
+def _metrics(document: Mapping[str, Any]) -> dict[str, float]:
+    """Return the failure rate of each capability that was met, over all its tests."""
+    rates = {name: rate for name, rate in document["capabilities"].items() if rate["count"]}
+    return {"behaviour_cases": float(sum(rate["count"] for rate in rates.values()))} | {
+        f"failure_rate_{_word(name)}": float(rate["rate"]) for name, rate in rates.items()
+    }
+
+
+def _word(name: str) -> str:
+    """`names and places` → `names_and_places`."""
+    return "".join(letter if letter.isalnum() else "_" for letter in name)
+
+
+def _stop_if_asked(context: Context) -> None:
+    if context.should_stop():
+        raise InterruptedRunError("behave was asked to stop; run the same command again, it starts over.")

@@ -1,0 +1,265 @@
+"""Stage `compare`: candidate against champion on the same test rows → promote, keep, or what is missing to decide."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from kubetune.contract import Context, Result, Verdict
+from kubetune.errors import DataError, InterruptedRunError, KubetuneError, NothingToDoError, RefusedError
+from kubetune.evaluation.metrics import Floats, Ints, Scores
+from kubetune.evaluation.shown import one_line
+from kubetune.evaluation.slices import Groups, group
+from kubetune.promotion.capabilities import paired_capabilities
+from kubetune.promotion.champion import Champion, read_champion
+from kubetune.promotion.decision import FORMAT, Comparison, Decision, decide
+from kubetune.promotion.report_parts import with_parts
+from kubetune.promotion.rows import (
+    kept_columns,
+    label_names,
+    named,
+    read_cases,
+    read_json,
+    read_predictions,
+    read_text,
+    test_digest_of,
+)
+from kubetune.serving.archive import read_archive
+from kubetune.serving.rescoring import rescore
+from kubetune.tasks import load_task
+
+ANSWERS = ("row_id", "label", "prediction", "confidence")
+KEPT = "column_"
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """The champion's answers on the candidate's rows, in their order.
+
+    Attributes:
+        how: `stored`: those of its own report; `again`: it was asked now.
+        labels: Its class names by class number.
+        predictions: Its class numbers, shape (rows,).
+        confidence: Shape (rows,).
+        answered: Whether it has an answer, shape (rows,).
+    """
+
+    how: str
+    labels: tuple[str, ...]
+    predictions: Ints
+    confidence: Floats
+    answered: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Paired:
+    """A comparison, how the champion's answers were had, and what a person must know of the pairing."""
+
+    comparison: Comparison
+    how: str
+    notes: tuple[str, ...]
+
+
+def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], context: Context) -> Result:
+    """Write artifact `decision`; see `StageBody`. `keep` and `undecided` are committed with verdict 99.
+
+    Raises:
+        DataError: The two models have no label in common, read other columns, or a row cannot be paired.
+        ConfigError: A guarded column is not among the kept ones.
+        KubetuneError: An input cannot be read.
+        InterruptedRunError: The stage was asked to stop; nothing is kept, since it is short.
+    """
+    _stop_if_asked(context)
+    rules, champion = config.promotion, read_champion(inputs["champion"])
+    metrics, behaviour = read_json(inputs["report"] / "metrics.json"), read_json(inputs["behaviour"] / "behaviour.json")
+    thresholds = _thresholds(metrics, behaviour)
+    paired = None
+    if thresholds.passed and rules.gate == "champion" and champion.version is not None:
+        paired = _pair(config.task.kind, inputs, champion, context)
+    _stop_if_asked(context)
+    decision = decide(thresholds, paired.comparison if paired else None, rules, champion.earlier)
+    _stop_if_asked(context)
+    document = {
+        "format": FORMAT,
+        "outcome": decision.outcome,
+        "reasons": [*decision.reasons, *(paired.notes if paired else ())],
+        "rows_wanted": decision.rows_wanted,
+        "spent": decision.spent,
+        "test_digest": test_digest_of(inputs["report"]),
+        "champion": champion.as_dict(),
+        "champion_scored": paired.how if paired else None,
+        "rules": rules.model_dump(mode="json"),
+        "document": dict(decision.document),
+    }
+    text = json.dumps(document, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
+    (outputs["decision"] / "decision.json").write_text(text + "\n", encoding="utf-8")
+    page = read_text(inputs["report"] / "report.html")
+    # Rendered from the record as it is stored, so that a page can be made from old records too.
+    (outputs["decision"] / "report.html").write_text(with_parts(page, json.loads(text), behaviour), encoding="utf-8")
+    context.progress.note(f"{decision.outcome}: {document['reasons'][0]}")
+    return _result(decision, document)
+
+
+def _result(decision: Decision, document: Mapping[str, Any]) -> Result:
+    promoted = decision.outcome == "promote"
+    metrics = {"promoted": float(promoted)}
+    if numbers := decision.document:
+        metric = numbers["metric"]
+        metrics |= {"gain": metric["gain"]["value"], "gain_low": metric["gain"]["low"]}
+        metrics |= {"gain_high": metric["gain"]["high"], "gain_p": metric["p"], "gain_level": metric["level"]}
+        metrics |= {"alpha_left": numbers["spending"]["left"], "compared_rows": float(numbers["rows"])}
+    facts = {name: document[name] for name in ("outcome", "reasons", "rows_wanted", "spent", "test_digest")}
+    code = 0 if promoted else NothingToDoError.exit_code
+    return Result(metrics, Verdict(code, () if promoted else tuple(document["reasons"])), facts)
+
+
+def _thresholds(*documents: Mapping[str, Any]) -> Verdict:
+    """What `evaluate` and `behave` thought of the candidate by itself, as one verdict."""
+    try:
+        verdicts = [(int(found["verdict"]["code"]), found["verdict"]["reasons"]) for found in documents]
+    except (KeyError, TypeError, ValueError) as error:
+        raise KubetuneError(
+            "metrics.json or behaviour.json holds no verdict: run evaluate and behave again with this version."
+        ) from error
+    reasons = tuple(str(reason) for _, given in verdicts for reason in given)
+    missed = any(code for code, _ in verdicts)
+    return Verdict(RefusedError.exit_code if missed else 0, reasons)
+
+
+def _pair(kind: str, inputs: Mapping[str, Path], champion: Champion, context: Context) -> _Paired:
+    report = inputs["report"]
+    names = label_names(report)
+    columns = tuple(f"raw_{column}" for column in load_task(kind).columns)
+    rows = read_predictions(report, (*ANSWERS, "length", *columns, *kept_columns(report)))
+    answers = _champions_answers(kind, (rows, names, columns), champion, context)
+    notes = [*_answer_notes(rows.num_rows, answers), *_label_notes(names, answers.labels)]
+    behaviours = (inputs["behaviour"], champion.folder / "behaviour")
+    cases = [read_cases(folder) for folder in behaviours]
+    capabilities = paired_capabilities(cases[0], cases[1])
+    met = sum(found.rows for found in capabilities.values())
+    suites = {read_json(folder / "behaviour.json").get("suite_digest") for folder in behaviours}
+    if not met:
+        notes.append("No behavioural case was met by both models, so no capability is guarded.")
+    elif len(suites) > 1:
+        notes.append(f"The champion was tested with another suite; the {met:,} cases that both met are compared.")
+    rows = rows.filter(pa.array(answers.answered))
+    known = (*names, *(name for name in answers.labels if name not in names))
+    numbers = np.array([known.index(name) for name in answers.labels], dtype=np.int64)
+    comparison = Comparison(
+        labels=rows["label"].to_numpy().astype(np.int64),
+        candidate=_scores(rows["prediction"].to_numpy(), rows["confidence"].to_numpy()),
+        champion=_scores(numbers[answers.predictions[answers.answered]], answers.confidence[answers.answered]),
+        classes=len(known),
+        groups=_groups(rows, names),
+        capabilities=capabilities,
+    )
+    return _Paired(comparison, answers.how, tuple(notes))
+
+
+def _champions_answers(
+    kind: str, candidate: tuple[pa.Table, tuple[str, ...], tuple[str, ...]], champion: Champion, context: Context
+) -> _Answers:
+    """Take the champion's stored answers if they are of these very rows, else ask it again.
+
+    Both are comparable with the candidate's: `evaluate` made the stored ones in fp32 from texts cleaned by the
+    champion's own recipe, and it is asked again in fp32 with its own cleaning.
+    """
+    rows, names, columns = candidate
+    archive = read_archive(champion.folder / "archive", verify=False)
+    if archive.task != kind:
+        raise DataError(
+            "champion-task",
+            f"Version {champion.version} of {champion.name} is a model for {archive.task} and the candidate is one for "
+            f"{kind}: give the candidate a name of its own.",
+        )
+    if not set(names) & set(archive.labels):
+        raise DataError(
+            "champion-labels",
+            f"Version {champion.version} of {champion.name} answers {_listed(archive.labels)} and the test rows are "
+            f"labelled {_listed(names)}: name the labels alike, or give the candidate a name of its own.",
+        )
+    if stored := _stored(rows, names, champion.folder / "report"):
+        return stored
+    context.progress.start("score the champion again", rows.num_rows)
+
+    def looked(count: int) -> None:
+        context.progress.advance(count)
+        _stop_if_asked(context)
+
+    items = list(zip(*(rows[column].to_pylist() for column in columns), strict=True))
+    found = rescore(champion.folder / "archive", items, looked)
+    if not found.answered.any():
+        raise DataError(
+            "champion-rows",
+            f"Version {champion.version} of {champion.name} finds nothing to read in any test row after its own "
+            "cleaning: give the candidate a name of its own.",
+        )
+    return _Answers("again", found.labels, found.predictions, found.confidence, found.answered)
+
+
+def _stored(rows: pa.Table, names: Sequence[str], report: Path) -> _Answers | None:
+    """Return the answers of the champion's report, or None where it was evaluated on other rows, labels or classes."""
+    theirs, labels = read_predictions(report, ANSWERS), label_names(report)
+    place = {row: number for number, row in enumerate(theirs["row_id"].to_pylist())}
+    ids = rows["row_id"].to_pylist()
+    if set(labels) != set(names) or place.keys() != set(ids):
+        return None
+    theirs = theirs.take(pa.array([place[row] for row in ids], pa.int64()))
+    if named(theirs["label"].to_pylist(), labels) != named(rows["label"].to_pylist(), names):
+        return None
+    predictions = theirs["prediction"].to_numpy().astype(np.int64)
+    named(predictions.tolist(), labels)
+    return _Answers("stored", labels, predictions, theirs["confidence"].to_numpy(), np.ones(len(ids), dtype=bool))
+
+
+def _scores(predictions: np.ndarray, confidence: np.ndarray) -> Scores:
+    """No rule of a promotion reads losses, so none are given."""
+    return Scores(predictions.astype(np.int64), confidence.astype(np.float64), np.zeros(len(predictions)))
+
+
+def _groups(rows: pa.Table, names: Sequence[str]) -> dict[str, Groups]:
+    """Cut the rows as the report of `evaluate` does."""
+    labels, lengths = (rows[name].to_numpy().astype(np.int64) for name in ("label", "length"))
+    shown = [one_line(name, 60) or "(empty)" for name in names]
+    kept = {name.removeprefix(KEPT): rows[name].to_pylist() for name in rows.column_names if name.startswith(KEPT)}
+    return {
+        column: group(column, lengths, labels, shown, values)
+        for column, values in ({"length": None, "label": None} | kept).items()
+    }
+
+
+def _answer_notes(rows: int, answers: _Answers) -> list[str]:
+    if answers.how == "stored":
+        return []
+    found = [f"The champion was evaluated on other test rows or labels, so it was scored again on these {rows:,} rows."]
+    if silent := int((~answers.answered).sum()):
+        found.append(
+            f"The champion finds nothing to read in {silent:,} of them after its own cleaning; they are left out of "
+            "the comparison for both models."
+        )
+    return found
+
+
+def _label_notes(candidate: Sequence[str], champion: Sequence[str]) -> list[str]:
+    unknown = [name for name in candidate if name not in champion]
+    former = [name for name in champion if name not in candidate]
+    found = []
+    if unknown:
+        found.append(f"The champion does not know {_listed(unknown)}, so it is wrong on every row labelled so.")
+    if former:
+        found.append(f"The champion also answers {_listed(former)}, which is wrong on every one of these rows.")
+    return found
+
+
+def _listed(names: Sequence[str], most: int = 5) -> str:
+    shown = ", ".join(f"“{one_line(name, 60)}”" for name in names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most:,} more"
+
+
+def _stop_if_asked(context: Context) -> None:
+    if context.should_stop():
+        raise InterruptedRunError("compare was asked to stop; run the same command again, it starts over.")

@@ -1,0 +1,83 @@
+"""Raw texts → logits on the way that a served request goes: checked, cleaned, tokenised, run."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from kubetune.tasks.base import Task
+from kubetune.tasks.inference import predict_logits
+from kubetune.text.checks import text_problem
+from kubetune.text.cleaning import clean
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+Item = tuple[str, ...]
+BATCH = 64
+CHUNK_BATCHES = 32
+"""Batches between two calls of `on_chunk`; rows are sorted by length inside such a chunk."""
+
+
+@dataclass(frozen=True)
+class TextModel:
+    """A model with everything in front of it.
+
+    Attributes:
+        task: What encodes and collates.
+        module: On its device.
+        tokenizer: Of the model.
+        cleaning: Names of cleaning steps.
+        max_length: Tokens an item.
+        pad_token_id: What to pad with.
+    """
+
+    task: Task
+    module: torch.nn.Module
+    tokenizer: "PreTrainedTokenizerBase"
+    cleaning: tuple[str, ...]
+    max_length: int
+    pad_token_id: int
+    _cleaned: dict[Item, Item | None] = field(default_factory=dict, repr=False)
+
+    def answers(self, item: Item) -> bool:
+        """Whether a server would answer `item`: no text holds what text may not hold or is empty after cleaning."""
+        return self._clean(item) is not None
+
+    def logits(self, items: Sequence[Item], on_chunk: Callable[[int], None] = lambda items: None) -> np.ndarray:
+        """Return logits (items, classes), float32; items that are equal after cleaning share a row of the batch.
+
+        Args:
+            items: Raw texts, all of which it `answers`.
+            on_chunk: Called after each chunk with the number of items that it answered; may raise, to stop.
+
+        Raises:
+            ValueError: An item is not answered.
+        """
+        cleaned = [self._clean(item) for item in items]
+        shared = Counter(cleaned)
+        distinct: dict[Item, int] = {}
+        for item in cleaned:
+            if item is None:
+                raise ValueError("an item without an answer: ask `answers` first")
+            distinct.setdefault(item, len(distinct))
+        waiting, parts, size = list(distinct), [], BATCH * CHUNK_BATCHES
+        for start in range(0, len(waiting), size):
+            chunk = waiting[start : start + size]
+            rows, _ = self.task.encode(self.tokenizer, chunk, self.max_length)
+            parts.append(predict_logits(self.module, rows, self.task, self.pad_token_id, BATCH, "fp32"))
+            on_chunk(sum(shared[item] for item in chunk))
+        if not parts:
+            return np.zeros((0, 0), dtype=np.float32)
+        found: np.ndarray = np.concatenate(parts)[[distinct[item] for item in cleaned if item is not None]]
+        return found
+
+    def _clean(self, item: Item) -> Item | None:
+        if item not in self._cleaned:
+            cleaned = tuple(clean(text, self.cleaning) for text in item if text_problem(text) is None)
+            whole = len(cleaned) == len(item) and all(text.strip() for text in cleaned)
+            self._cleaned[item] = cleaned if whole else None
+        return self._cleaned[item]

@@ -1,0 +1,79 @@
+"""Section `behaviour`: what it takes and what it refuses, before anything runs."""
+
+import subprocess
+import sys
+
+import pytest
+from pydantic import ValidationError
+
+from kubetune.behaviour.chosen import chosen_suite
+from kubetune.behaviour.suites import shipped_suites, suite_names
+from kubetune.config.behaviour import BehaviourSection
+
+OWN = {
+    "name": "own",
+    "description": "Mine.",
+    "labels": ["no", "yes"],
+    "capabilities": {"words": {"at_most": 0.1}},
+    "tests": [{"kind": "mft", "name": "a", "capability": "words", "templates": ["fine"], "expect": "yes"}],
+}
+
+
+def test_nothing_is_tested_unless_a_suite_is_named() -> None:
+    section = BehaviourSection()
+    assert (section.suite, section.bars, section.seed) == (None, {}, 0)
+
+
+def test_every_shipped_suite_is_taken_by_name() -> None:
+    assert suite_names() == tuple(shipped_suites()) == ("acceptability", "emotion", "sentiment", "topic")
+    for name in suite_names():
+        assert BehaviourSection(suite=name).suite == name
+
+
+def test_bars_replace_those_of_the_suite_and_leave_the_others() -> None:
+    section = BehaviourSection(suite="sentiment", bars={"negation": 0.4, "typos": None})
+    found = chosen_suite("sentiment", section.bars).capabilities
+    assert (found["negation"].at_most, found["typos"].at_most) == (0.4, None)
+    shipped = chosen_suite("sentiment", {}).capabilities
+    assert {name: bar for name, bar in found.items() if name not in section.bars} == {
+        name: bar for name, bar in shipped.items() if name not in section.bars
+    }
+    assert found["negation"].bound == shipped["negation"].bound
+
+
+def test_a_suite_of_ones_own_stands_in_the_recipe() -> None:
+    section = BehaviourSection.model_validate({"suite": OWN, "bars": {"words": 0.5}})
+    assert section.model_dump(mode="json")["suite"] == OWN
+    assert chosen_suite(OWN, section.bars).capabilities["words"].at_most == 0.5
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        ({"suite": "sentment"}, "shipped are acceptability, emotion, sentiment, topic"),
+        ({"suite": "own.yaml"}, "write a suite of your own here as a mapping"),
+        ({"suite": ""}, "does not exist"),
+        ({"suite": OWN | {"labels": ["no"]}}, "`labels`"),
+        ({"suite": OWN | {"labels": ["no", "maybe"]}}, r"`tests\.0\.expect` 'yes' is not declared"),
+        ({"suite": 7}, "suite"),
+        ({"bars": {"negation": 0.1}}, "name a suite"),
+        ({"suite": "sentiment", "bars": {"negatoin": 0.1}}, "its capabilities are vocabulary, negation, intensity"),
+        ({"suite": OWN, "bars": {"negation": 0.1}}, "its capabilities are words"),
+        ({"suite": "sentiment", "bars": {"negation": 1.0}}, "less than 1"),
+        ({"suite": "sentiment", "bars": {"negation": -0.1}}, "greater than or equal to 0"),
+        ({"suite": "sentiment", "bars": {"negation": float("nan")}}, "finite"),
+        ({"suits": "sentiment"}, "suits"),
+    ],
+)
+def test_what_is_refused(values: dict[str, object], why: str) -> None:
+    with pytest.raises(ValidationError, match=why):
+        BehaviourSection.model_validate(values)
+
+
+def test_reading_the_section_imports_nothing_heavy() -> None:
+    program = (
+        "import sys\nfrom kubetune.config.behaviour import BehaviourSection\n"
+        "BehaviourSection(suite='sentiment', bars={'typos': 0.5})\n"
+        "found = {'torch', 'transformers', 'numpy', 'pyarrow'} & set(sys.modules)\nassert not found, found\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

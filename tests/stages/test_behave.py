@@ -1,0 +1,346 @@
+"""The body of `behave` on the toy model: what it writes, the gate, and inputs that do not fit."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+import yaml
+
+import served_toys
+from kubetune.behaviour.chosen import chosen_suite
+from kubetune.behaviour.record import suite_digest
+from kubetune.config.behaviour import BehaviourSection
+from kubetune.config.load import load_recipe
+from kubetune.contract import Result
+from kubetune.errors import ConfigError, DataError, InterruptedRunError, KubetuneError
+from kubetune.stages.behave import run
+from kubetune.tasks import load_task
+from kubetune.tasks.spec import load_spec
+from kubetune.tasks.weights import save_weights
+
+SUITE: dict[str, Any] = yaml.safe_load("""
+name: toy
+description: One word says it.
+labels: [negative, positive]
+optional_labels: [neutral]
+lexicons:
+  thing: [film, food, day]
+  good: [good, great, happy, nice, fine]
+  bad: [bad, awful, sad, nasty, poor]
+capabilities: {plain words: {at_most: 0.2}, whole text: {at_most: 0.2}, surface: {at_most: 0.2}}
+tests:
+  - kind: mft
+    name: praise
+    capability: plain words
+    templates: ["we saw {good} {thing}", "the {good} {thing} was very {good}"]
+    expect: positive
+  - kind: mft
+    name: blame
+    capability: plain words
+    templates: ["we saw {bad} {thing}", "the {bad} {thing} was very {bad}"]
+    expect: negative
+  - {kind: mft, name: indifference, capability: plain words, templates: ["the {thing}"], expect: neutral}
+  - kind: mft
+    name: blame at the end
+    capability: whole text
+    templates: ["on monday we saw the {thing} with you it was {bad}"]
+    expect: negative
+  - kind: mft
+    name: praise at the end
+    capability: whole text
+    templates: ["on monday we saw the {thing} with you it was {good}"]
+    expect: positive
+  - {kind: inv, name: upper case, capability: surface, rows: {}, perturb: upper-case}
+""")
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Toys are too small to share, and the body sets the threads of the whole process."""
+    before = torch.get_num_threads()
+    monkeypatch.setattr("kubetune.tasks.hardware.cpu_quota_threads", lambda: 1)
+    yield
+    torch.set_num_threads(before)
+
+
+def with_dataset(inputs: dict[str, Path], folder: Path) -> dict[str, Path]:
+    dataset = folder / "dataset"
+    dataset.mkdir()
+    (dataset / "dataset.json").write_text(json.dumps({"pad_token_id": 0}))
+    return inputs | {"dataset": dataset}
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("behave")
+    return with_dataset(served_toys.toy_inputs(folder), folder)
+
+
+def changed(**parts: Any) -> dict[str, Any]:
+    return deepcopy(SUITE) | parts
+
+
+def behave(
+    folder: Path, inputs: Mapping[str, Path], context: Any = None, max_length: int = 32, **section: Any
+) -> Result:
+    kind, hardware = section.pop("kind", "text-classification"), section.pop("hardware", "cpu")
+    config = SimpleNamespace(  # the declared sections and nothing else
+        task=SimpleNamespace(kind=kind),
+        data=SimpleNamespace(cleaning=list(served_toys.CLEANING)),
+        model=SimpleNamespace(max_length=max_length),
+        behaviour=SimpleNamespace(**{"suite": SUITE, "bars": {}, "seed": 0, **section}),
+        resources=SimpleNamespace(evaluate=SimpleNamespace(hardware=hardware)),
+    )
+    folder.mkdir(exist_ok=True)
+    return run(config, inputs, {"behaviour": folder}, context or served_toys.Quiet(folder))
+
+
+def document_of(folder: Path) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((folder / "behaviour.json").read_text(encoding="utf-8"))
+    return document
+
+
+def test_a_sound_model_passes_with_everything_written(tmp_path: Path, inputs: dict[str, Path]) -> None:
+    result = behave(tmp_path, inputs)
+    assert result.verdict.passed, result.verdict.reasons
+    assert {path.name for path in tmp_path.iterdir()} == {"behaviour.json", "cases.parquet"}
+    document = document_of(tmp_path)
+    assert set(document) == {
+        *("format", "suite", "suite_digest", "seed", "scored", "outcomes", "left_out", "capabilities", "verdict"),
+    }
+    assert (document["format"], document["suite"], document["seed"]) == (1, "toy", 0)
+    assert document["suite_digest"] == suite_digest(chosen_suite(SUITE, {}))
+    assert document["left_out"] == ["indifference is left out: the model has no label neutral."]
+    assert document["verdict"] == {"code": 0, "reasons": []}
+    counts = {outcome["test"]: outcome["count"] for outcome in document["outcomes"]}
+    rows = pq.read_metadata(inputs["report"] / "predictions.parquet").num_rows
+    assert counts == {"praise": 30, "blame": 30, "blame at the end": 15, "praise at the end": 15, "upper case": rows}
+
+
+def test_single_cases_add_up_to_the_rates(tmp_path: Path, inputs: dict[str, Path]) -> None:
+    """A model cut to five words fails somewhere, so that both values of `passed` are met."""
+    result = behave(tmp_path, inputs, max_length=7)
+    table = pq.read_table(tmp_path / "cases.parquet")
+    assert {name: str(table.schema.field(name).type) for name in table.column_names} == {
+        **dict.fromkeys(("capability", "test", "case"), "string"),
+        "passed": "bool",
+    }
+    rows = table.to_pylist()
+    document = document_of(tmp_path)
+    assert set(document["capabilities"]) == set(SUITE["capabilities"])
+    for name, rate in document["capabilities"].items():
+        passed = [row["passed"] for row in rows if row["capability"] == name]
+        assert (rate["count"], rate["failures"]) == (len(passed), passed.count(False))
+        assert rate["low"] <= rate["rate"] == passed.count(False) / len(passed) <= rate["high"]
+        assert result.metrics[f"failure_rate_{name.replace(' ', '_')}"] == rate["rate"]
+    for outcome in document["outcomes"]:
+        passed = [row["passed"] for row in rows if row["test"] == outcome["test"]]
+        assert (outcome["count"], outcome["failures"]) == (len(passed), passed.count(False))
+    assert result.metrics["behaviour_cases"] == len(rows)
+    assert len({(row["test"], row["case"]) for row in rows}) == len(rows)
+    assert all(len(row["case"]) == 16 and int(row["case"], 16) >= 0 for row in rows)
+
+
+def test_a_model_that_reads_five_words_is_refused_by_the_capability_for_it(
+    tmp_path: Path, inputs: dict[str, Path]
+) -> None:
+    result = behave(tmp_path, inputs, max_length=7)
+    assert result.verdict.code == 77
+    assert {reason.partition(":")[0] for reason in result.verdict.reasons} == {"whole text"}
+    assert document_of(tmp_path)["verdict"] == {"code": 77, "reasons": list(result.verdict.reasons)}
+
+
+def test_two_runs_are_byte_equal_and_another_seed_draws_other_cases(tmp_path: Path, inputs: dict[str, Path]) -> None:
+    typos = changed(tests=[*SUITE["tests"], SUITE["tests"][-1] | {"name": "typo", "perturb": "typo"}])
+    first, second, third = (tmp_path / name for name in "abc")
+    assert behave(first, inputs, suite=typos) == behave(second, inputs, suite=typos)
+    for name in ("behaviour.json", "cases.parquet"):
+        assert (first / name).read_bytes() == (second / name).read_bytes()
+    behave(third, inputs, suite=typos, seed=1)
+    found = [pq.read_table(folder / "cases.parquet").to_pylist() for folder in (first, third)]
+    ids = [
+        {test: {row["case"] for row in rows if row["test"] == test} for test in ("praise", "typo")} for rows in found
+    ]
+    assert ids[0]["praise"] == ids[1]["praise"]
+    assert len(ids[0]["typo"] & ids[1]["typo"]) < len(ids[0]["typo"]) / 2
+
+
+def test_a_row_keeps_its_case_when_others_come_and_go(tmp_path: Path, inputs: dict[str, Path]) -> None:
+    suite = changed(
+        capabilities={"surface": {}}, tests=[SUITE["tests"][-1] | {"name": "typo", "perturb": "typo", "variants": 3}]
+    )
+    copy = with_report(inputs, tmp_path / "report", lambda table: table.slice(7, 100))
+    found = {}
+    for name, given in (("all", inputs), ("some", copy)):
+        behave(tmp_path / name, given, suite=suite)
+        found[name] = {
+            row["case"]: row["passed"] for row in pq.read_table(tmp_path / name / "cases.parquet").to_pylist()
+        }
+    assert len(found["some"]) > 90
+    assert found["some"].items() <= found["all"].items()
+
+
+def with_report(inputs: dict[str, Path], folder: Path, change: Any) -> dict[str, Path]:
+    folder.mkdir()
+    pq.write_table(change(pq.read_table(inputs["report"] / "predictions.parquet")), folder / "predictions.parquet")
+    return inputs | {"report": folder}
+
+
+def test_no_suite_writes_an_empty_result_and_reads_nothing(tmp_path: Path) -> None:
+    result = behave(tmp_path, {}, suite=None, seed=3)
+    assert result == Result()
+    assert document_of(tmp_path) == {
+        **{"format": 1, "suite": None, "suite_digest": None, "seed": 3, "scored": 0, "outcomes": [], "left_out": []},
+        **{"capabilities": {}, "verdict": {"code": 0, "reasons": []}},
+    }
+    table = pq.read_table(tmp_path / "cases.parquet")
+    assert (table.num_rows, table.column_names) == (0, ["capability", "test", "case", "passed"])
+
+
+def test_the_stage_loads_torch_only_where_it_scores() -> None:
+    program = "import sys, kubetune.stages.behave; assert not {'torch', 'transformers'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize(("bar", "code"), [(0.0, 77), (0.99, 0), (None, 0)])
+def test_the_bars_of_the_recipe_count(tmp_path: Path, inputs: dict[str, Path], bar: float | None, code: int) -> None:
+    result = behave(tmp_path, inputs, max_length=7, bars={"whole text": bar})
+    assert result.verdict.code == code
+    if code:
+        assert all("at most 0 is allowed" in reason for reason in result.verdict.reasons)
+
+
+def test_what_is_empty_after_cleaning_is_no_case(tmp_path: Path, inputs: dict[str, Path]) -> None:
+    """The cleaning composes and collapses white space: U+2028 alone is white space, so nothing is left of it."""
+    suite = changed(
+        capabilities={"plain words": {}},
+        tests=[SUITE["tests"][0] | {"templates": ["we saw {good} film", "\u2028", "nul \x00 in it"]}],
+    )
+    behave(tmp_path, inputs, suite=suite)
+    (outcome,) = document_of(tmp_path)["outcomes"]
+    assert (outcome["inputs"], outcome["count"]) == (7, 5)
+    assert document_of(tmp_path)["scored"] == 5
+
+
+def test_pairs(tmp_path: Path) -> None:
+    found = with_dataset(served_toys.toy_inputs(tmp_path / "pair", pair=True), tmp_path)
+    with pytest.raises(ConfigError, match=r"templates of 1 text.*takes text and text_pair"):
+        behave(tmp_path / "out", found, kind="pair-classification")
+    order = {"kind": "inv", "name": "order", "capability": "order", "rows": {}, "perturb": "pair-order"}
+    suite = changed(capabilities={"order": {}}, tests=[order])
+    result = behave(tmp_path / "out", found, kind="pair-classification", suite=suite)
+    assert result.metrics["behaviour_cases"] > 200
+
+
+@pytest.mark.parametrize(
+    ("section", "why"),
+    [
+        ({"suite": "sentment"}, "'sentment' does not exist: shipped are acceptability, emotion, sentiment, topic"),
+        (
+            {"suite": "emotion"},
+            "needs labels that the model lacks: sadness, joy, anger, fear; it has negative, positive",
+        ),
+        ({"bars": {"negation": 0.1}}, "its capabilities are plain words, whole text, surface"),
+        ({"suite": None, "bars": {"negation": 0.1}}, "without behaviour.suite"),
+        ({"suite": {"name": "x"}}, "behaviour.suite has .* errors: `description` is missing"),
+    ],
+)
+def test_a_section_that_does_not_fit(tmp_path: Path, inputs: dict[str, Path], section: Any, why: str) -> None:
+    with pytest.raises(ConfigError, match=why):
+        behave(tmp_path, inputs, **section)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("broken", ["not Parquet", "no column", "no file"])
+def test_a_broken_report_is_named(tmp_path: Path, inputs: dict[str, Path], broken: str) -> None:
+    copy = with_report(inputs, tmp_path / "report", lambda table: table.drop_columns(["raw_text"]))
+    path = copy["report"] / "predictions.parquet"
+    if broken == "not Parquet":
+        path.write_bytes(b"PAR1 and nothing else")
+    elif broken == "no file":
+        path.unlink()
+    with pytest.raises(KubetuneError, match=r"predictions\.parquet of the report cannot be read"):
+        behave(tmp_path / "out", copy)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"pad_token_id": null}'])
+def test_a_broken_dataset_record_is_named(tmp_path: Path, inputs: dict[str, Path], text: str) -> None:
+    (tmp_path / "dataset.json").write_text(text)
+    with pytest.raises(KubetuneError, match=r"dataset\.json of an input artifact"):
+        behave(tmp_path / "out", inputs | {"dataset": tmp_path})
+
+
+def test_a_report_without_rows_leaves_the_templates(tmp_path: Path, inputs: dict[str, Path]) -> None:
+    result = behave(tmp_path / "out", with_report(inputs, tmp_path / "report", lambda table: table.slice(0, 0)))
+    assert result.verdict.reasons == (
+        "surface: none of its tests applies to any row, so nothing is known; give it templates.",
+    )
+
+
+def test_a_model_whose_numbers_overflow_is_refused(tmp_path: Path, inputs: dict[str, Path]) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(inputs["model"], folder)
+    task = load_task("text-classification")
+    module = task.build_model(load_spec(folder), folder, pretrained=False)
+    with torch.no_grad():
+        module.state_dict()["bert.pooler.dense.bias"].fill_(10)
+        module.state_dict()["classifier.weight"].fill_(3e38)
+    save_weights(module, folder)
+    with pytest.raises(DataError, match=r"not finite for .* texts"):
+        behave(tmp_path / "out", inputs | {"model": folder})
+
+
+def test_being_asked_to_stop_leaves_nothing(tmp_path: Path, inputs: dict[str, Path]) -> None:
+    context = served_toys.Quiet(tmp_path)
+    context.stopping = True
+    with pytest.raises(InterruptedRunError):
+        behave(tmp_path, inputs, context)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_progress_counts_every_text(tmp_path: Path, inputs: dict[str, Path]) -> None:
+    context, seen = served_toys.Quiet(tmp_path), []
+    context.progress = SimpleNamespace(
+        start=lambda what, total: seen.append(total), advance=lambda by, **_: seen.append(-by), note=lambda line: None
+    )
+    behave(tmp_path, inputs, context)
+    assert seen[0] == document_of(tmp_path)["scored"]
+    assert sum(seen) == 0
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has the GPU that the recipe asks for")
+def test_a_declared_gpu_that_is_absent_is_an_error(tmp_path: Path, inputs: dict[str, Path]) -> None:
+    with pytest.raises(ConfigError, match=r"resources\.evaluate\.hardware is gpu"):
+        behave(tmp_path, inputs, hardware="gpu")
+
+
+FITS = {
+    "sentiment": ("tweets", "tweets-full", "sentiment-bilstm", "sst2", "sst2-frozen", "amazon-reviews"),
+    "emotion": ("emotion",),
+    "acceptability": ("cola",),
+    "topic": ("ag-news",),
+}
+
+
+@pytest.mark.parametrize(("suite", "recipe"), [(suite, name) for suite, names in FITS.items() for name in names])
+def test_a_shipped_suite_speaks_of_the_labels_of_its_recipes(suite: str, recipe: str) -> None:
+    found, labels = chosen_suite(suite, {}), load_recipe(recipe).data.labels
+    assert labels is not None
+    assert set(found.labels) <= set(labels) <= {*found.labels, *found.optional_labels}
+
+
+def test_the_schema_of_cases_is_the_same_with_and_without_a_suite(tmp_path: Path, inputs: dict[str, Path]) -> None:
+    behave(tmp_path / "none", inputs, suite=None)
+    behave(tmp_path / "toy", inputs, **BehaviourSection(suite=SUITE).model_dump())
+    schemas: list[pa.Schema] = [pq.read_schema(tmp_path / name / "cases.parquet") for name in ("none", "toy")]
+    assert schemas[0].equals(schemas[1])

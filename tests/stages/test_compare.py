@@ -1,0 +1,342 @@
+"""The body of `compare` on simulated answers, and once on a real archive that is asked again."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+import served_toys
+import toys
+from compared_toys import World, right, write_report
+from kubetune.errors import ConfigError, DataError, InterruptedRunError, KubetuneError
+from kubetune.promotion.rows import test_digest_of
+from kubetune.serving.rescoring import Rescored
+from kubetune.stages import compare
+
+ROWS = 3000
+BETTER, WORSE = right(ROWS, 0.93, 1), right(ROWS, 0.85, 2)
+SIZE = 400
+CASES = [("negation", "not good", f"{number:04}", True) for number in range(SIZE)]
+
+
+def failing(share: float) -> list[tuple[str, str, str, bool]]:
+    return [(*case[:3], number >= share * SIZE) for number, case in enumerate(CASES)]
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real archive beside the inputs that it was packaged from."""
+    return served_toys.toy_archive(tmp_path_factory.mktemp("champion"))
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch):
+    before = torch.get_num_threads()
+    monkeypatch.setattr("kubetune.serving.rescoring.cpu_quota_threads", lambda: 1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def world(tmp_path: Path, archive: Path) -> World:
+    return World(tmp_path, archive)
+
+
+def page_of(world: World) -> str:
+    return (world.folder / "decision" / "report.html").read_text(encoding="utf-8")
+
+
+def test_without_a_champion_the_thresholds_alone_promote(world: World) -> None:
+    result, found = world.candidate(BETTER).run()
+    assert result.verdict.passed
+    assert result.metrics == {"promoted": 1.0}
+    assert (found["outcome"], found["champion"], found["champion_scored"]) == ("promote", None, None)
+    assert (found["spent"], found["rows_wanted"], found["document"]) == (False, None, {})
+    assert found["test_digest"] == test_digest_of(world.inputs["report"])
+    assert found["rules"]["alpha"] == 0.05
+    assert "There is no champion to compare with" in page_of(world)
+    assert result.facts["test_digest"] == found["test_digest"]
+
+
+def test_a_gate_of_thresholds_compares_with_nobody(world: World) -> None:
+    result, found = world.champion(BETTER).candidate(WORSE).run(gate="thresholds")
+    assert result.verdict.passed
+    assert found["reasons"] == [
+        "promotion.gate is thresholds, so nobody was compared, and the candidate passed every threshold."
+    ]
+    assert (found["spent"], found["champion"]["version"], found["champion_scored"]) == (False, 3, None)
+
+
+@pytest.mark.parametrize("stage", ["evaluate", "behave"])
+@pytest.mark.parametrize("gate", ["champion", "thresholds"])
+def test_a_missed_bar_of_either_stage_keeps_the_champion(world: World, stage: str, gate: str) -> None:
+    missed = {"code": 77, "reasons": ["a bar was missed by 0.1."]}
+    if stage == "behave":
+        world.champion(WORSE).candidate(BETTER).behave(verdict=missed)
+    else:
+        world.champion(WORSE).candidate(BETTER, verdict=missed)
+    result, found = world.run(gate=gate)
+    assert (result.verdict.code, result.verdict.reasons) == (99, ("a bar was missed by 0.1.",))
+    assert (found["outcome"], found["spent"], found["champion_scored"]) == ("keep", False, None)
+
+
+def test_a_gain_on_the_stored_rows_is_promoted(world: World) -> None:
+    result, found = world.champion(WORSE, earlier=2).candidate(BETTER).run()
+    assert result.verdict.passed
+    assert found["champion_scored"] == "stored"
+    assert found["champion"] == {"name": "toys", "version": 3, "run": "former", "archive": "cd" * 32}
+    counts = found["document"]["mcnemar"]
+    assert (counts["gained"], counts["lost"]) == (int((BETTER & ~WORSE).sum()), int((WORSE & ~BETTER).sum()))
+    assert found["document"]["spending"]["number"] == 3
+    assert found["spent"]
+    assert result.metrics["gain"] == found["document"]["metric"]["gain"]["value"]
+    assert "No behavioural case was met by both models, so no capability is guarded." in found["reasons"]
+
+
+def test_rows_in_another_order_and_classes_in_another_order_are_the_same_rows(world: World) -> None:
+    _, first = world.champion(WORSE).candidate(BETTER).run()
+    _, other = world.champion(WORSE, order=5, labels=toys.LABELS[::-1]).run()
+    assert other["champion_scored"] == "stored"
+    assert other["document"] == first["document"]
+
+
+def test_two_runs_give_the_same_bytes(world: World) -> None:
+    world.champion(WORSE).candidate(BETTER)
+    files = []
+    for _ in range(2):
+        world.run()
+        files.append({path.name: path.read_bytes() for path in (world.folder / "decision").iterdir()})
+    assert files[0] == files[1]
+    assert set(files[0]) == {"decision.json", "report.html"}
+
+
+def test_a_worse_candidate_is_kept_out(world: World) -> None:
+    result, found = world.champion(BETTER).candidate(WORSE).run()
+    assert (result.verdict.code, found["outcome"], found["rows_wanted"]) == (99, "keep", None)
+    assert "the smallest that matters, is ruled out" in result.verdict.reasons[0]
+    assert result.metrics["promoted"] == 0.0
+
+
+def test_undecided_says_how_many_rows_would_decide(world: World) -> None:
+    world.champion(right(400, 0.85, 2)).candidate(right(400, 0.87, 7))
+    result, found = world.run(calibration_margin=None, slices=[])
+    assert (result.verdict.code, found["outcome"]) == (99, "undecided")
+    assert found["rows_wanted"] > 100
+    assert any(f"About {found['rows_wanted']:,} more labelled test rows" in reason for reason in result.verdict.reasons)
+    assert result.facts["rows_wanted"] == found["rows_wanted"]
+
+
+def test_too_few_rows_spend_nothing(world: World) -> None:
+    _, found = world.champion(WORSE[:150]).candidate(BETTER[:150]).run()
+    assert (found["outcome"], found["rows_wanted"], found["spent"]) == ("undecided", 50, False)
+    assert "Undecided" in page_of(world)
+
+
+def test_a_loss_in_one_slice_keeps_out_a_candidate_that_is_better_in_all(world: World) -> None:
+    world.champion(right(ROWS, (0.8, 0.95), 2)).candidate(right(ROWS, (0.97, 0.85), 1))
+    result, found = world.run(slices=[{"column": "place"}])
+    assert found["document"]["metric"]["shown"]
+    assert found["outcome"] == "keep"
+    assert result.verdict.reasons[0].startswith("slice place “there” (1,500 rows): loses 0.1")
+    assert world.run(slices=[])[1]["outcome"] == "promote"
+
+
+def test_a_guarded_column_that_was_not_kept_is_an_error(world: World) -> None:
+    with pytest.raises(ConfigError, match=r"'region'; the test rows are cut by: length, label, place"):
+        world.champion(WORSE).candidate(BETTER).run(slices=[{"column": "region"}])
+
+
+def test_a_capability_that_is_lost_keeps_the_champion(world: World) -> None:
+    world.champion(WORSE, cases=[*CASES, ("typos", "swap", "ff", True)])
+    result, found = world.candidate(BETTER).behave(failing(0.2)).run()
+    assert found["outcome"] == "keep"
+    assert result.verdict.reasons[0].startswith("capability “negation” (400 cases): loses 0.2")
+    assert not any("behavioural case" in reason for reason in found["reasons"])
+    assert world.behave(failing(0.0)).run()[1]["outcome"] == "promote"
+
+
+def test_cases_of_another_suite_are_compared_where_both_met_them(world: World) -> None:
+    world.champion(WORSE, cases=CASES).candidate(BETTER).behave(CASES[:300])
+    path = world.inputs["behaviour"] / "behaviour.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"suite_digest": "other"}))
+    _, found = world.run()
+    assert "The champion was tested with another suite; the 300 cases that both met are compared." in found["reasons"]
+
+
+def test_on_changed_rows_the_champion_is_asked_again_and_answers_as_its_own_evaluation_did(
+    world: World, archive: Path
+) -> None:
+    """The candidate here is the champion itself, whose report holds the evaluation's answers."""
+    own = archive.parent / "inputs" / "report"
+    report = world.folder / "report"
+    report.mkdir()
+    for path in own.iterdir():
+        (report / path.name).write_bytes(path.read_bytes())
+    (report / "report.html").write_text((write_report(world.folder / "other", BETTER[:9]) / "report.html").read_text())
+    world.champion(BETTER[:300]).inputs["report"] = report
+    world.behave()
+    _, found = world.run()
+    assert found["champion_scored"] == "again"
+    assert (found["document"]["mcnemar"]["gained"], found["document"]["mcnemar"]["lost"]) == (0, 0)
+    assert found["document"]["calibration"]["value"] == pytest.approx(0, abs=1e-6)
+    rows = pq.read_metadata(own / "predictions.parquet").num_rows
+    assert f"so it was scored again on these {rows} rows." in " ".join(found["reasons"])
+
+
+@pytest.mark.parametrize("change", ["relabelled", "one row more"])
+def test_other_labels_and_further_rows_are_other_test_rows(
+    world: World, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    asked = []
+
+    def answer(folder: Path, items: list[tuple[str, ...]], looked: object) -> Rescored:
+        asked.extend(items)
+        return Rescored(
+            tuple(toys.LABELS), np.zeros(len(items), int), np.full(len(items), 0.9), np.ones(len(items), bool)
+        )
+
+    monkeypatch.setattr(compare, "rescore", answer)
+    if change == "one row more":
+        world.champion(WORSE[:-1]).candidate(BETTER)
+    else:
+        world.champion(WORSE).candidate(BETTER)
+        path = world.inputs["report"] / "predictions.parquet"
+        table = pq.read_table(path)
+        labels = table["label"].to_numpy().copy()
+        labels[0] = 1 - labels[0]
+        pq.write_table(table.set_column(2, "label", pa.array(labels)), path)
+    assert world.run()[1]["champion_scored"] == "again"
+    assert len(asked) == ROWS
+    assert asked[0] == (toys.toy_rows(1)[0]["text"],)
+
+
+def test_labels_are_matched_by_name_and_the_champions_own_come_last(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The champion answers every row rightly, or with a label of its own on the first 30."""
+    names = [toys.LABELS[number // 2 % 2] for number in range(600)]
+    theirs = ("neutral", "positive", "negative")
+    said = np.array([theirs.index(name) for name in names])
+    said[:30] = 0
+    answers = Rescored(theirs, said, np.full(600, 0.9), np.ones(600, bool))
+    monkeypatch.setattr(compare, "rescore", lambda *_: answers)
+    _, found = world.champion(WORSE[:600], ids="former").candidate(np.ones(600, bool)).run(metric="accuracy")
+    assert (found["document"]["mcnemar"]["gained"], found["document"]["mcnemar"]["lost"]) == (30, 0)
+    assert "The champion also answers “neutral”, which is wrong on every one of these rows." in found["reasons"]
+
+
+def test_rows_that_the_champion_cannot_read_are_left_out_for_both(world: World) -> None:
+    texts = [row["text"] for row in toys.toy_rows(300)]
+    texts[5], texts[6] = " \n ", "good " * 3000  # the second is longer than the champion's server allows
+    _, found = world.champion(WORSE[:300], ids="former").candidate(BETTER[:300], texts=texts).run()
+    assert found["document"]["rows"] == 299
+    assert any(reason.startswith("The champion finds nothing to read in 1 of them") for reason in found["reasons"])
+    with pytest.raises(DataError, match="finds nothing to read in any test row") as refusal:
+        World(world.folder / "blank", world.archive).champion(WORSE[:9], ids="former").candidate(
+            BETTER[:9], texts=[" "] * 9
+        ).run()
+    assert refusal.value.rule == "champion-rows"
+
+
+def test_models_that_have_nothing_in_common_are_not_compared(world: World) -> None:
+    world.champion(WORSE).candidate(BETTER)
+    path = world.inputs["report"] / "metrics.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"labels": ["dog", "cat"]}))
+    with pytest.raises(DataError, match=r"answers “negative”, “positive” and the test rows are labelled “dog”, “cat”"):
+        world.run()
+
+
+def test_a_champion_for_another_task_is_not_compared(world: World) -> None:
+    world.champion(WORSE).candidate(BETTER)
+    path = world.inputs["report"] / "predictions.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table.append_column("raw_text_pair", table["raw_text"]), path)
+    with pytest.raises(DataError, match="is a model for text-classification and the candidate is one for pair-"):
+        world.run(kind="pair-classification")
+
+
+@pytest.mark.parametrize("column", ["row_id", "confidence", "raw_text", "length"])
+def test_a_missing_column_is_named(world: World, column: str) -> None:
+    world.champion(WORSE).candidate(BETTER)
+    path = world.inputs["report"] / "predictions.parquet"
+    pq.write_table(pq.read_table(path).drop_columns([column]), path)
+    with pytest.raises(DataError, match=rf"predictions\.parquet lacks the columns {column}"):
+        world.run()
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("report/metrics.json", r"metrics\.json of an input artifact"),
+        ("report/predictions.parquet", r"predictions\.parquet of an input artifact cannot be read"),
+        ("report/report.html", "no place for further sections"),
+        ("behaviour/behaviour.json", r"behaviour\.json of an input artifact"),
+        ("behaviour/cases.parquet", r"cases\.parquet of an input artifact cannot be read"),
+        ("champion/champion.json", r"champion\.json of an input artifact"),
+        ("champion/report/predictions.parquet", r"predictions\.parquet of an input artifact cannot be read"),
+    ],
+)
+def test_a_broken_file_is_named(world: World, name: str, sentence: str) -> None:
+    world.champion(WORSE).candidate(BETTER)
+    (world.folder / name).write_text("[]")
+    with pytest.raises(KubetuneError, match=sentence):
+        world.run()
+
+
+def test_records_of_another_format_are_refused(world: World) -> None:
+    world.champion(WORSE).candidate(BETTER).note(format=2, version=3, earlier=0)
+    with pytest.raises(KubetuneError, match=r"champion\.json is not of format 1"):
+        world.run()
+    world.champion(None)
+    with pytest.raises(KubetuneError, match="Version 3 of toys came without its report"):
+        world.run()
+
+
+def test_a_row_that_occurs_twice_cannot_be_paired(world: World) -> None:
+    world.champion(WORSE).candidate(BETTER)
+    path = world.inputs["report"] / "predictions.parquet"
+    table = pq.read_table(path)
+    pq.write_table(pa.concat_tables([table, table.slice(0, 1)]), path)
+    with pytest.raises(DataError, match="A row_id occurs twice"):
+        world.run()
+
+
+def test_being_asked_to_stop_leaves_nothing(world: World) -> None:
+    context = served_toys.Quiet(world.folder)
+    context.stopping = True
+    with pytest.raises(InterruptedRunError):
+        world.champion(WORSE).candidate(BETTER).run(context)
+    looks = []
+    context.should_stop = lambda: len(looks) > 0 or looks.append(1) is not None
+    with pytest.raises(InterruptedRunError):
+        world.champion(WORSE, ids="former").run(context)
+    assert not list((world.folder / "decision").iterdir())
+
+
+def test_the_digest_is_of_rows_and_label_names(world: World) -> None:
+    folder = world.folder
+    first = test_digest_of(write_report(folder / "a", BETTER[:50]))
+    assert test_digest_of(write_report(folder / "b", WORSE[:50], order=3, labels=toys.LABELS[::-1])) == first
+    assert test_digest_of(write_report(folder / "c", BETTER[:51])) != first
+    assert test_digest_of(write_report(folder / "d", BETTER[:50], ids="other")) != first
+    table = pq.read_table(folder / "a" / "predictions.parquet")
+    swapped = table.set_column(2, "label", pa.array(1 - table["label"].to_numpy()))
+    pq.write_table(swapped, folder / "a" / "predictions.parquet")
+    assert test_digest_of(folder / "a") != first
+    pq.write_table(table.set_column(2, "label", pa.array([7] * 50)), folder / "a" / "predictions.parquet")
+    with pytest.raises(DataError, match="class number 7"):
+        test_digest_of(folder / "a")
+
+
+def test_counting_comparisons_imports_nothing_heavy() -> None:
+    program = (
+        "import sys, kubetune.promotion.rows\n"
+        "assert not {'torch', 'transformers', 'sklearn', 'matplotlib'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
