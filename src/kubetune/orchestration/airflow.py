@@ -14,7 +14,7 @@ from kubetune.orchestration import requests
 from kubetune.orchestration.approval import approval_name
 from kubetune.orchestration.cleanup import delete_finished_pods, prune_database
 from kubetune.orchestration.notices import notify
-from kubetune.orchestration.operators import ShowAnswer, pod_task, promotion_task, stage_task, stage_tasks
+from kubetune.orchestration.operators import ShowAnswer, approved_task, pod_task, promotion_task, stage_tasks
 from kubetune.orchestration.pods import Work, run_pods, task_pod
 from kubetune.orchestration.promotion_pods import PROMOTED, named, promotion_pods, rollback_pod
 from kubetune.orchestration.requests import PromoteRequest, RollbackRequest, RunRequest, SweepRequest
@@ -29,6 +29,7 @@ __all__ = [
     "RunRequest",
     "ShowAnswer",
     "SweepRequest",
+    "approved_task",
     "connect",
     "dag",
     "delete_finished_pods",
@@ -41,7 +42,6 @@ __all__ = [
     "resolve_promotion",
     "resolve_rollback",
     "resolve_sweep",
-    "stage_task",
     "trial_tasks",
 ]
 

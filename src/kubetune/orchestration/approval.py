@@ -16,7 +16,8 @@ from kubetune.stages import Stage
 BODY = """\
 Run **{run}** is packaged, and its recipe asks for a person's word before it goes on (`{asked}`).
 
-`kubetune show {run}` and `kubetune report {run}` say how good it is and how it compares with the champion.
+`kubetune show {run}` says how good it is and how it compares with the champion; `kubetune pull {run} decision` fetches
+the report about it.
 Nobody's word within {minutes} minutes counts as a no: then what serves goes on serving.
 """
 

@@ -66,9 +66,13 @@ def stage_settings(stage: Stage) -> dict[str, Any]:
 
 
 def stage_task(stage: Stage, pod: Any) -> KubernetesPodOperator:
-    """Return the task of a stage, behind one of approval where its row has a switch; `pod` is its dict or promise."""
-    given = Approval(stage=stage, pod=pod).output if stage.approval else pod
-    return KubernetesPodOperator(pod_template_dict=given, **stage_settings(stage))
+    """Return the task of a stage; `pod` is its dict, or the promise of one."""
+    return KubernetesPodOperator(pod_template_dict=pod, **stage_settings(stage))
+
+
+def approved_task(stage: Stage, pod: Any) -> KubernetesPodOperator:
+    """Return the task of a stage, behind one that may ask a person where the stage's row has a switch for that."""
+    return stage_task(stage, Approval(stage=stage, pod=pod).output if stage.approval else pod)
 
 
 def promotion_task(stage: Stage, pod: Any) -> KubernetesPodOperator:
