@@ -5,6 +5,7 @@
                       /server-…        configuration and log of a running process
 """
 
+import contextlib
 import fcntl
 import json
 import secrets
@@ -26,6 +27,12 @@ from kubetune.serving.torchserve_config import port_free
 
 FORMAT = 1
 PORT_RELEASE_S = 5.0
+PORT_TRIES = 3
+PORT_TAKEN = "Address already in use"
+
+
+class _PortTakenError(NotReadyError):
+    """Another process took a port between its choice and its use."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +110,7 @@ class LocalTarget:
         """See `Target.apply`."""
         source = self._keep(archive)
         former = self._running()
+        self._end_strays(former)
         port = self._port(former)
         if former is not None and port == former.port:
             rehearsal = self._start(source, None, timeout_s, should_stop)
@@ -152,7 +160,16 @@ class LocalTarget:
         return last if last is not None and self._released(last) else None
 
     def _start(self, source: Path, port: int | None, timeout_s: float, should_stop: Callable[[], bool]) -> Server:
-        """Start and wait; a server that does not become ready, or an interruption, leaves no process behind."""
+        """Start and wait. Java binds its ports seconds after they were found free: who lost one to another tries again.
+
+        A server that does not become ready, or an interruption, leaves no process behind.
+        """
+        for _ in range(PORT_TRIES - 1):
+            with contextlib.suppress(_PortTakenError):
+                return self._start_once(source, port, timeout_s, should_stop)
+        return self._start_once(source, port, timeout_s, should_stop)
+
+    def _start_once(self, source: Path, port: int | None, timeout_s: float, should_stop: Callable[[], bool]) -> Server:
         record = self.record()
         if record is not None and record.server is not None and record.server.port == port:
             self._released(port)
@@ -162,11 +179,20 @@ class LocalTarget:
         except NotReadyError as error:
             kept = Path(shutil.copyfile(started.log, self.folder / "failed.log"))
             server.stop(started)
-            raise NotReadyError(f"{error} Its log is kept as {kept}.") from error
+            lost = PORT_TAKEN in kept.read_text(encoding="utf-8", errors="replace")
+            raise (_PortTakenError if lost else NotReadyError)(f"{error} Its log is kept as {kept}.") from error
         except BaseException:
             server.stop(started)
             raise
         return started
+
+    def _end_strays(self, former: Server | None) -> None:
+        """End servers of this endpoint whose deployment was killed before it could record them: they hold ports."""
+        for folder in self.folder.glob("server-*"):
+            if former is not None and folder.resolve() == Path(former.folder):
+                continue
+            if (stray := processes.with_mark(server.mark_of(folder))) is not None:
+                processes.terminate(stray)
 
     def _released(self, port: int) -> bool:
         """Whether a port becomes free in a moment: a process that ended may still hold its sockets."""

@@ -66,6 +66,14 @@ def alive(process: Process) -> bool:
     return _find(process) is not None
 
 
+def with_mark(mark: str) -> Process | None:
+    """Return the process that was started with this mark, whoever started it and did not live to record it."""
+    for found in psutil.process_iter(["cmdline", "create_time", "status"]):
+        if mark in (found.info["cmdline"] or ()) and found.info["status"] != psutil.STATUS_ZOMBIE:
+            return Process(found.pid, found.info["create_time"], mark)
+    return None
+
+
 def is_child(pid: int) -> bool:
     """Whether this process started that one and has not yet collected it."""
     return pid in _children

@@ -93,7 +93,7 @@ def start(name: str, source: Path, folder: Path, port: int | None, java: Path | 
         configuration.environment(java, folder),
         folder,
         folder / "server.log",
-        mark=str(folder / "config.properties"),
+        mark=mark_of(folder),
     )
     return Server(
         name=name,
@@ -105,6 +105,11 @@ def start(name: str, source: Path, folder: Path, port: int | None, java: Path | 
         temporary=str(temporary),
         process=process,
     )
+
+
+def mark_of(folder: Path) -> str:
+    """Return what recognises the server whose configuration lies in this folder."""
+    return str(folder.resolve() / "config.properties")
 
 
 def wait_ready(server: Server, source: Path, timeout_s: float, should_stop: Callable[[], bool]) -> None:
