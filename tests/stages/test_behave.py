@@ -20,7 +20,6 @@ import served_toys
 from kubetune.behaviour.chosen import chosen_suite
 from kubetune.behaviour.record import suite_digest
 from kubetune.config.behaviour import BehaviourSection
-from kubetune.config.load import load_recipe
 from kubetune.contract import Result
 from kubetune.errors import ConfigError, DataError, InterruptedRunError, KubetuneError
 from kubetune.stages.behave import run
@@ -322,21 +321,6 @@ def test_progress_counts_every_text(tmp_path: Path, inputs: dict[str, Path]) -> 
 def test_a_declared_gpu_that_is_absent_is_an_error(tmp_path: Path, inputs: dict[str, Path]) -> None:
     with pytest.raises(ConfigError, match=r"resources\.evaluate\.hardware is gpu"):
         behave(tmp_path, inputs, hardware="gpu")
-
-
-FITS = {
-    "sentiment": ("tweets", "tweets-full", "sentiment-bilstm", "sst2", "sst2-frozen", "amazon-reviews"),
-    "emotion": ("emotion",),
-    "acceptability": ("cola",),
-    "topic": ("ag-news",),
-}
-
-
-@pytest.mark.parametrize(("suite", "recipe"), [(suite, name) for suite, names in FITS.items() for name in names])
-def test_a_shipped_suite_speaks_of_the_labels_of_its_recipes(suite: str, recipe: str) -> None:
-    found, labels = chosen_suite(suite, {}), load_recipe(recipe).data.labels
-    assert labels is not None
-    assert set(found.labels) <= set(labels) <= {*found.labels, *found.optional_labels}
 
 
 def test_the_schema_of_cases_is_the_same_with_and_without_a_suite(tmp_path: Path, inputs: dict[str, Path]) -> None:
