@@ -2,7 +2,7 @@
 
     kubetune run tweets data.limit=4000 --run b1 --store STORE --until evaluate
     kubetune pull b1 --store STORE --to ARTIFACTS
-    python benchmarks/behaviour.py ARTIFACTS [--seeds 5] [--rows 200] [--most 60]
+    python benchmarks/behaviour.py ARTIFACTS [--seeds 5] [--train 1000] [--rows 80] [--most 30]
 
 The encoder of the run is kept; a sound seed is a head of its own (logistic regression) on a bootstrap sample of the
 training rows, so that five seeds cost little more than one. Each fault wraps each seed: negations are not read; the
@@ -164,9 +164,11 @@ def examine(
     return missed == 0
 
 
-def read_rows(table: Path, labels: Sequence[str], most: int | None = None) -> list[Row]:
-    """Return the rows of a split with the names of their labels."""
-    found = pq.read_table(table, columns=["raw_text", "label"]).to_pylist()[:most]
+def read_rows(table: Path, labels: Sequence[str], most: int) -> list[Row]:
+    """Return some rows of a split with the names of their labels; the file is in the order of the source."""
+    found = pq.read_table(table, columns=["raw_text", "label"]).to_pylist()
+    chosen = np.random.default_rng(0).permutation(len(found))[:most]
+    found = [found[place] for place in sorted(chosen)]
     return [Row((row["raw_text"],), labels[row["label"]]) for row in found]
 
 
@@ -175,9 +177,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("artifacts", type=Path, help="what `kubetune pull` left: dataset, tokenizer, model")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--rows", type=int, default=200, help="test rows that tests may draw")
-    parser.add_argument("--most", type=int, default=60, help="cases a test out of templates")
+    parser.add_argument("--train", type=int, default=1000, help="training rows of the heads")
+    parser.add_argument("--rows", type=int, default=80, help="test rows that tests may draw")
+    parser.add_argument("--most", type=int, default=30, help="cases a test out of templates")
     chosen = parser.parse_args()
+    torch.set_num_threads(1)
     started = time.process_time()
     task, spec = load_task("text-classification"), load_spec(chosen.artifacts / "model")
     recipe = load_recipe("tweets")
@@ -187,10 +191,10 @@ def main() -> int:
     model = TextModel(task, module, tokenizer, tuple(recipe.data.cleaning), recipe.model.max_length, pad)
     encoder = Encoder(model)
     train, test = (chosen.artifacts / "dataset" / f"{name}.parquet" for name in ("train", "test"))
-    learnt = read_rows(train, spec.labels)
+    learnt = read_rows(train, spec.labels, chosen.train)
     seeds = [sound_seed(encoder, learnt, spec.labels, seed) for seed in range(chosen.seeds)]
     rows = read_rows(test, spec.labels, chosen.rows)
-    every = read_rows(test, spec.labels)
+    every = read_rows(test, spec.labels, 300)
     right = [
         np.mean(score([row.texts for row in every]).argmax(1) == [spec.labels.index(row.label or "") for row in every])
         for score in seeds
