@@ -1,10 +1,10 @@
 """Kills what moves a champion at random moments: is there always one, is no alias half moved, is it what serves?
 
-`compare`, `register`, `deploy` and `rollback` are real stages and commands on a toy model, with a real store in a
-folder, real SIGKILLs and a real TorchServe. Two models take turns, so that every promotion moves the champion. An attempt is a
-fork of a process that has its imports done. After each kill the record must be whole; after the same command has been
-repeated to its end, registry, endpoint record and what TorchServe answers must name one archive. Prints a line a
-command; exits 1 if a claim does not hold.
+`compare`, `register`, `deploy` and `rollback` are the real ones, on a toy model, with a store in a folder, real SIGKILLs
+and a real TorchServe. Two models take turns, so that every promotion moves the champion. An attempt is a fork of a
+process that has its imports done. After each kill the record must be whole; after the same command has been repeated
+to its end, registry, endpoint record and what TorchServe answers must name one archive. Prints a line a command; exits
+1 if a claim does not hold.
 
     python benchmarks/promotion_kills.py --kills 120 --deploy-kills 12
 """
@@ -71,9 +71,14 @@ class World:
         recipe = self.recipes[self.number % 2]
         self.number += 1
         run = f"run-{self.number}"
+        # In a fork as well: threads that torch and pyarrow start here would be missing in every later fork.
+        attempt(partial(self.prepare, recipe, run), None)
+        return recipe, run
+
+    def prepare(self, recipe: Recipe, run: str) -> None:
+        """Run, or adopt, what comes before."""
         for call in plan(recipe, run, until=PREPARED):
             run_stage(call, self.store, self.settings, progress=Silent())
-        return recipe, run
 
     def stage(self, recipe: Recipe, run: str, name: str) -> None:
         """What `kubetune stage NAME` does."""

@@ -26,12 +26,19 @@ def test_every_stage_has_a_user_and_no_stage_lists() -> None:
 
 
 def test_a_new_row_of_the_table_gets_its_rights_from_what_it_declares() -> None:
-    row = replace(BY_NAME["package"], name="register", inputs=("archive",), outputs=("card",))
+    row = replace(BY_NAME["package"], name="publish", inputs=("archive",), outputs=("card",))
     access = stage_access(row)
     assert "runs/*/package/COMMIT.json" in access.get and "runs/*/ingest/COMMIT.json" in access.get
-    assert "keys/register/*.json" in access.put and "runs/*/register/*" in access.put
+    assert "keys/publish/*.json" in access.put and "runs/*/publish/*" in access.put
     assert not [pattern for pattern in access.put if "train" in pattern or "endpoints" in pattern]
-    assert "blobs/sha256/*" not in stage_access(replace(row, outputs=(), effect=True)).put
+    assert "blobs/sha256/*" not in stage_access(BY_NAME["deploy"]).put
+
+
+def test_compare_counts_register_writes_models_and_nobody_else_does() -> None:
+    put = {stage.name: stage_access(stage).put for stage in STAGES}
+    assert [name for name, keys in put.items() if "models/*.json" in keys] == ["register", "deploy"]
+    assert [name for name, keys in put.items() if "comparisons/*.json" in keys] == ["compare"]
+    assert "models/*.json" in stage_access(BY_NAME["compare"]).get
 
 
 def test_a_policy_stays_below_the_stores_prefix() -> None:

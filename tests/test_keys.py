@@ -58,13 +58,17 @@ CODE = "\n\nANSWER = 42\n"
         ("training/loop.py", CODE, {"train"}),
         ("training/batches.py", CODE, {"train"}),
         ("training/rank.py", CODE, {"train"}),  # started as `python -m`, imported by nobody
-        ("text/cleaning.py", CODE, {"prepare", "package"}),
+        ("text/cleaning.py", CODE, {"prepare", "behave", "compare", "package"}),
         ("tasks/pair_classification.py", CODE, set()),  # another task than the recipe's
-        ("tasks/text_classification.py", CODE, {"prepare", "train", "evaluate", "package"}),
+        ("tasks/text_classification.py", CODE, {"prepare", "train", "evaluate", "behave", "compare", "package"}),
         ("data/sources/hub.py", CODE, set()),  # another source than the recipe's
         ("data/sources/files.py", CODE, {"ingest"}),
         ("data/models/path.py", CODE, {"fetch"}),
-        ("evaluation/report.html.j2", "<!-- more -->", {"evaluate"}),
+        ("evaluation/report.html.j2", "<!-- more -->", {"evaluate", "behave", "compare"}),
+        ("promotion/spending.py", CODE, {"compare"}),
+        ("behaviour/typos.py", CODE, {"behave"}),
+        ("behaviour/suites/sentiment.yaml", "\n# more\n", {"behave"}),
+        ("storage/registry.py", CODE, set()),
         ("storage/blobs.py", CODE, set()),
         ("cli/app.py", CODE, set()),
         ("config/load.py", CODE, set()),
@@ -139,7 +143,7 @@ def test_an_upgraded_package_changes_the_stages_that_declare_it(monkeypatch: pyt
     before = keys(tree)
     real = kubetune.keys.installed_version  # type: ignore[attr-defined]
     monkeypatch.setattr("kubetune.keys.installed_version", lambda name: "99" if name == "tokenizers" else real(name))
-    assert changed(tree, before) == {"prepare", "package"}
+    assert changed(tree, before) == {"prepare", "behave", "compare", "package"}
 
 
 @pytest.mark.parametrize(
@@ -150,10 +154,12 @@ def test_an_upgraded_package_changes_the_stages_that_declare_it(monkeypatch: pyt
         ("evaluation.bootstrap_samples=500", {"evaluate"}),
         ("data.limit=100", {"prepare"}),
         ("data.encoding=latin-1", {"ingest"}),
-        ("data.cleaning=[whitespace]", {"prepare", "package"}),
-        ("model.max_length=64", {"prepare", "package"}),
+        ("data.cleaning=[whitespace]", {"prepare", "behave", "package"}),
+        ("model.max_length=64", {"prepare", "behave", "package"}),
         ("model.head.kind=own", {"train"}),
         ("serving.split=4", {"package"}),
+        ("behaviour.suite=sentiment", {"behave"}),
+        ("promotion.alpha=0.01", {"compare"}),
         ("resources.train.memory=8Gi", set()),
         ("resources.train.gpus=1", set()),
         ("resources.train.hardware=gpu", {"train"}),

@@ -2,13 +2,16 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from kubetune.behaviour.chosen import chosen_suite
 from kubetune.behaviour.suites import shipped_suites, suite_names
 from kubetune.config.behaviour import BehaviourSection
+from kubetune.config.load import load_recipe
 
 OWN = {
     "name": "own",
@@ -77,3 +80,34 @@ def test_reading_the_section_imports_nothing_heavy() -> None:
         "found = {'torch', 'transformers', 'numpy', 'pyarrow'} & set(sys.modules)\nassert not found, found\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+FITS = {
+    "sentiment": ("tweets", "tweets-full", "sentiment-bilstm", "sst2", "sst2-frozen", "amazon-reviews"),
+    "emotion": ("emotion",),
+    "acceptability": ("cola",),
+    "topic": ("ag-news",),
+}
+
+
+@pytest.mark.parametrize(("suite", "recipe"), [(suite, name) for suite, names in FITS.items() for name in names])
+def test_a_shipped_suite_speaks_of_the_labels_of_its_recipes(suite: str, recipe: str) -> None:
+    found, labels = chosen_suite(suite, {}), load_recipe(recipe).data.labels
+    assert labels is not None
+    assert set(found.labels) <= set(labels) <= {*found.labels, *found.optional_labels}
+
+
+def test_the_examples_of_the_page_are_sections() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "behaviour.md").read_text(encoding="utf-8")
+    sections = [yaml.safe_load(block.partition("```")[0])["behaviour"] for block in text.split("```yaml\n")[1:]]
+    suites = [BehaviourSection.model_validate(section).suite for section in sections]
+    assert [suite if isinstance(suite, str) else "mapping" for suite in suites] == ["sentiment", "mapping"]
+
+
+def test_the_page_names_every_suite_with_its_capabilities() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "behaviour.md").read_text(encoding="utf-8")
+    for name in suite_names():
+        suite = chosen_suite(name, {})
+        (line,) = [line for line in text.splitlines() if line.startswith(f"| `{name}` |")]
+        assert line.endswith(f"| {', '.join(suite.capabilities)} |")
+        assert f"| {', '.join(FITS[name])} |" in line

@@ -5,6 +5,7 @@ import pyarrow as pa
 import pytest
 
 from kubetune.evaluation.assessment import Assessment
+from kubetune.evaluation.insertion import CONTENTS, SECTIONS, insert
 from kubetune.evaluation.report import Evidence, render
 
 HOSTILE = '<script>alert(1)</script> =HYPERLINK("http://evil.example") \x1b[31m\u202e<!channel> ' + "long " * 100
@@ -165,3 +166,9 @@ def test_slices_of_few_rows_show_no_interval(assessed) -> None:
     assert row
     assert "few rows" in row[0]
     assert " to " not in row[0]
+
+
+def test_later_stages_find_one_place_for_their_sections(assessed) -> None:
+    page = page_of(assessed(text=f"{CONTENTS} {SECTIONS}", names=(SECTIONS, CONTENTS, "glad")))
+    found = Page(insert(page, '<li><a href="#more">More</a></li>', '<section><h2 id="more">More</h2></section>'))
+    assert found.text.index("Method") < found.text.rindex("More") < found.text.rindex("Headline")

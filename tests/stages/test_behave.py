@@ -1,11 +1,9 @@
 """The body of `behave` on the toy model: what it writes, the gate, and inputs that do not fit."""
 
-import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from copy import deepcopy
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,54 +12,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-import yaml
 
 import served_toys
+from behaved_toys import SUITE, behave, changed, document_of, with_dataset, with_report
 from kubetune.behaviour.chosen import chosen_suite
 from kubetune.behaviour.record import suite_digest
 from kubetune.config.behaviour import BehaviourSection
-from kubetune.config.load import load_recipe
 from kubetune.contract import Result
 from kubetune.errors import ConfigError, DataError, InterruptedRunError, KubetuneError
-from kubetune.stages.behave import run
 from kubetune.tasks import load_task
 from kubetune.tasks.spec import load_spec
 from kubetune.tasks.weights import save_weights
-
-SUITE: dict[str, Any] = yaml.safe_load("""
-name: toy
-description: One word says it.
-labels: [negative, positive]
-optional_labels: [neutral]
-lexicons:
-  thing: [film, food, day]
-  good: [good, great, happy, nice, fine]
-  bad: [bad, awful, sad, nasty, poor]
-capabilities: {plain words: {at_most: 0.2}, whole text: {at_most: 0.2}, surface: {at_most: 0.2}}
-tests:
-  - kind: mft
-    name: praise
-    capability: plain words
-    templates: ["we saw {good} {thing}", "the {good} {thing} was very {good}"]
-    expect: positive
-  - kind: mft
-    name: blame
-    capability: plain words
-    templates: ["we saw {bad} {thing}", "the {bad} {thing} was very {bad}"]
-    expect: negative
-  - {kind: mft, name: indifference, capability: plain words, templates: ["the {thing}"], expect: neutral}
-  - kind: mft
-    name: blame at the end
-    capability: whole text
-    templates: ["on monday we saw the {thing} with you it was {bad}"]
-    expect: negative
-  - kind: mft
-    name: praise at the end
-    capability: whole text
-    templates: ["on monday we saw the {thing} with you it was {good}"]
-    expect: positive
-  - {kind: inv, name: upper case, capability: surface, rows: {}, perturb: upper-case}
-""")
 
 
 @pytest.fixture(autouse=True)
@@ -73,41 +34,10 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def with_dataset(inputs: dict[str, Path], folder: Path) -> dict[str, Path]:
-    dataset = folder / "dataset"
-    dataset.mkdir()
-    (dataset / "dataset.json").write_text(json.dumps({"pad_token_id": 0}))
-    return inputs | {"dataset": dataset}
-
-
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("behave")
     return with_dataset(served_toys.toy_inputs(folder), folder)
-
-
-def changed(**parts: Any) -> dict[str, Any]:
-    return deepcopy(SUITE) | parts
-
-
-def behave(
-    folder: Path, inputs: Mapping[str, Path], context: Any = None, max_length: int = 32, **section: Any
-) -> Result:
-    kind, hardware = section.pop("kind", "text-classification"), section.pop("hardware", "cpu")
-    config = SimpleNamespace(  # the declared sections and nothing else
-        task=SimpleNamespace(kind=kind),
-        data=SimpleNamespace(cleaning=list(served_toys.CLEANING)),
-        model=SimpleNamespace(max_length=max_length),
-        behaviour=SimpleNamespace(**{"suite": SUITE, "bars": {}, "seed": 0, **section}),
-        resources=SimpleNamespace(evaluate=SimpleNamespace(hardware=hardware)),
-    )
-    folder.mkdir(exist_ok=True)
-    return run(config, inputs, {"behaviour": folder}, context or served_toys.Quiet(folder))
-
-
-def document_of(folder: Path) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads((folder / "behaviour.json").read_text(encoding="utf-8"))
-    return document
 
 
 def test_a_sound_model_passes_with_everything_written(tmp_path: Path, inputs: dict[str, Path]) -> None:
@@ -188,12 +118,6 @@ def test_a_row_keeps_its_case_when_others_come_and_go(tmp_path: Path, inputs: di
         }
     assert len(found["some"]) > 90
     assert found["some"].items() <= found["all"].items()
-
-
-def with_report(inputs: dict[str, Path], folder: Path, change: Any) -> dict[str, Path]:
-    folder.mkdir()
-    pq.write_table(change(pq.read_table(inputs["report"] / "predictions.parquet")), folder / "predictions.parquet")
-    return inputs | {"report": folder}
 
 
 def test_no_suite_writes_an_empty_result_and_reads_nothing(tmp_path: Path) -> None:
@@ -322,21 +246,6 @@ def test_progress_counts_every_text(tmp_path: Path, inputs: dict[str, Path]) -> 
 def test_a_declared_gpu_that_is_absent_is_an_error(tmp_path: Path, inputs: dict[str, Path]) -> None:
     with pytest.raises(ConfigError, match=r"resources\.evaluate\.hardware is gpu"):
         behave(tmp_path, inputs, hardware="gpu")
-
-
-FITS = {
-    "sentiment": ("tweets", "tweets-full", "sentiment-bilstm", "sst2", "sst2-frozen", "amazon-reviews"),
-    "emotion": ("emotion",),
-    "acceptability": ("cola",),
-    "topic": ("ag-news",),
-}
-
-
-@pytest.mark.parametrize(("suite", "recipe"), [(suite, name) for suite, names in FITS.items() for name in names])
-def test_a_shipped_suite_speaks_of_the_labels_of_its_recipes(suite: str, recipe: str) -> None:
-    found, labels = chosen_suite(suite, {}), load_recipe(recipe).data.labels
-    assert labels is not None
-    assert set(found.labels) <= set(labels) <= {*found.labels, *found.optional_labels}
 
 
 def test_the_schema_of_cases_is_the_same_with_and_without_a_suite(tmp_path: Path, inputs: dict[str, Path]) -> None:

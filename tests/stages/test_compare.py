@@ -1,20 +1,17 @@
 """The body of `compare` on simulated answers, and once on a real archive that is asked again."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import torch
 
 import served_toys
 import toys
 from compared_toys import World, right, write_report
-from kubetune.errors import ConfigError, DataError, InterruptedRunError, KubetuneError
+from kubetune.errors import ConfigError, DataError
 from kubetune.promotion.rows import test_digest_of
 from kubetune.serving.rescoring import Rescored
 from kubetune.stages import compare
@@ -27,25 +24,6 @@ CASES = [("negation", "not good", f"{number:04}", True) for number in range(SIZE
 
 def failing(share: float) -> list[tuple[str, str, str, bool]]:
     return [(*case[:3], number >= share * SIZE) for number, case in enumerate(CASES)]
-
-
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A real archive beside the inputs that it was packaged from."""
-    return served_toys.toy_archive(tmp_path_factory.mktemp("champion"))
-
-
-@pytest.fixture(autouse=True)
-def one_thread(monkeypatch: pytest.MonkeyPatch):
-    before = torch.get_num_threads()
-    monkeypatch.setattr("kubetune.serving.rescoring.cpu_quota_threads", lambda: 1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture
-def world(tmp_path: Path, archive: Path) -> World:
-    return World(tmp_path, archive)
 
 
 def page_of(world: World) -> str:
@@ -169,11 +147,14 @@ def test_cases_of_another_suite_are_compared_where_both_met_them(world: World) -
     assert "The champion was tested with another suite; the 300 cases that both met are compared." in found["reasons"]
 
 
+@pytest.mark.parametrize("pair", [False, True])
 def test_on_changed_rows_the_champion_is_asked_again_and_answers_as_its_own_evaluation_did(
-    world: World, archive: Path
+    world: World, tmp_path: Path, pair: bool
 ) -> None:
     """The candidate here is the champion itself, whose report holds the evaluation's answers."""
-    own = archive.parent / "inputs" / "report"
+    if pair:
+        world.archive = served_toys.toy_archive(tmp_path / "pair", pair=True)
+    own = world.archive.parent / "inputs" / "report"
     report = world.folder / "report"
     report.mkdir()
     for path in own.iterdir():
@@ -181,7 +162,7 @@ def test_on_changed_rows_the_champion_is_asked_again_and_answers_as_its_own_eval
     (report / "report.html").write_text((write_report(world.folder / "other", BETTER[:9]) / "report.html").read_text())
     world.champion(BETTER[:300]).inputs["report"] = report
     world.behave()
-    _, found = world.run()
+    _, found = world.run(kind="pair-classification" if pair else "text-classification")
     assert found["champion_scored"] == "again"
     assert (found["document"]["mcnemar"]["gained"], found["document"]["mcnemar"]["lost"]) == (0, 0)
     assert found["document"]["calibration"]["value"] == pytest.approx(0, abs=1e-6)
@@ -242,101 +223,3 @@ def test_rows_that_the_champion_cannot_read_are_left_out_for_both(world: World) 
             BETTER[:9], texts=[" "] * 9
         ).run()
     assert refusal.value.rule == "champion-rows"
-
-
-def test_models_that_have_nothing_in_common_are_not_compared(world: World) -> None:
-    world.champion(WORSE).candidate(BETTER)
-    path = world.inputs["report"] / "metrics.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"labels": ["dog", "cat"]}))
-    with pytest.raises(DataError, match=r"answers “negative”, “positive” and the test rows are labelled “dog”, “cat”"):
-        world.run()
-
-
-def test_a_champion_for_another_task_is_not_compared(world: World) -> None:
-    world.champion(WORSE).candidate(BETTER)
-    path = world.inputs["report"] / "predictions.parquet"
-    table = pq.read_table(path)
-    pq.write_table(table.append_column("raw_text_pair", table["raw_text"]), path)
-    with pytest.raises(DataError, match="is a model for text-classification and the candidate is one for pair-"):
-        world.run(kind="pair-classification")
-
-
-@pytest.mark.parametrize("column", ["row_id", "confidence", "raw_text", "length"])
-def test_a_missing_column_is_named(world: World, column: str) -> None:
-    world.champion(WORSE).candidate(BETTER)
-    path = world.inputs["report"] / "predictions.parquet"
-    pq.write_table(pq.read_table(path).drop_columns([column]), path)
-    with pytest.raises(DataError, match=rf"predictions\.parquet lacks the columns {column}"):
-        world.run()
-
-
-@pytest.mark.parametrize(
-    ("name", "sentence"),
-    [
-        ("report/metrics.json", r"metrics\.json of an input artifact"),
-        ("report/predictions.parquet", r"predictions\.parquet of an input artifact cannot be read"),
-        ("report/report.html", "no place for further sections"),
-        ("behaviour/behaviour.json", r"behaviour\.json of an input artifact"),
-        ("behaviour/cases.parquet", r"cases\.parquet of an input artifact cannot be read"),
-        ("champion/champion.json", r"champion\.json of an input artifact"),
-        ("champion/report/predictions.parquet", r"predictions\.parquet of an input artifact cannot be read"),
-    ],
-)
-def test_a_broken_file_is_named(world: World, name: str, sentence: str) -> None:
-    world.champion(WORSE).candidate(BETTER)
-    (world.folder / name).write_text("[]")
-    with pytest.raises(KubetuneError, match=sentence):
-        world.run()
-
-
-def test_records_of_another_format_are_refused(world: World) -> None:
-    world.champion(WORSE).candidate(BETTER).note(format=2, version=3, earlier=0)
-    with pytest.raises(KubetuneError, match=r"champion\.json is not of format 1"):
-        world.run()
-    world.champion(None)
-    with pytest.raises(KubetuneError, match="Version 3 of toys came without its report"):
-        world.run()
-
-
-def test_a_row_that_occurs_twice_cannot_be_paired(world: World) -> None:
-    world.champion(WORSE).candidate(BETTER)
-    path = world.inputs["report"] / "predictions.parquet"
-    table = pq.read_table(path)
-    pq.write_table(pa.concat_tables([table, table.slice(0, 1)]), path)
-    with pytest.raises(DataError, match="A row_id occurs twice"):
-        world.run()
-
-
-def test_being_asked_to_stop_leaves_nothing(world: World) -> None:
-    context = served_toys.Quiet(world.folder)
-    context.stopping = True
-    with pytest.raises(InterruptedRunError):
-        world.champion(WORSE).candidate(BETTER).run(context)
-    looks = []
-    context.should_stop = lambda: len(looks) > 0 or looks.append(1) is not None
-    with pytest.raises(InterruptedRunError):
-        world.champion(WORSE, ids="former").run(context)
-    assert not list((world.folder / "decision").iterdir())
-
-
-def test_the_digest_is_of_rows_and_label_names(world: World) -> None:
-    folder = world.folder
-    first = test_digest_of(write_report(folder / "a", BETTER[:50]))
-    assert test_digest_of(write_report(folder / "b", WORSE[:50], order=3, labels=toys.LABELS[::-1])) == first
-    assert test_digest_of(write_report(folder / "c", BETTER[:51])) != first
-    assert test_digest_of(write_report(folder / "d", BETTER[:50], ids="other")) != first
-    table = pq.read_table(folder / "a" / "predictions.parquet")
-    swapped = table.set_column(2, "label", pa.array(1 - table["label"].to_numpy()))
-    pq.write_table(swapped, folder / "a" / "predictions.parquet")
-    assert test_digest_of(folder / "a") != first
-    pq.write_table(table.set_column(2, "label", pa.array([7] * 50)), folder / "a" / "predictions.parquet")
-    with pytest.raises(DataError, match="class number 7"):
-        test_digest_of(folder / "a")
-
-
-def test_counting_comparisons_imports_nothing_heavy() -> None:
-    program = (
-        "import sys, kubetune.promotion.rows\n"
-        "assert not {'torch', 'transformers', 'sklearn', 'matplotlib'} & set(sys.modules)\n"
-    )
-    subprocess.run([sys.executable, "-c", program], check=True)

@@ -94,3 +94,61 @@ def test_pairs_and_own_heads(tmp_path: Path) -> None:
     archive = served_toys.toy_archive(tmp_path, pair=True, head="own")
     assert all(set(vector.item) == {"text", "text_pair"} for vector in read_golden(archive).vectors)
     assert "pair-classification" in (archive / "MODEL_CARD.md").read_text()
+
+
+def card_of(inputs: dict[str, Path], folder: Path) -> str:
+    return (run(inputs, folder) / "MODEL_CARD.md").read_text(encoding="utf-8")
+
+
+def test_the_card_of_a_first_model_says_that_nothing_was_compared_or_tested(
+    inputs: dict[str, Path], tmp_path: Path
+) -> None:
+    card = card_of(inputs, tmp_path)
+    assert "To be promoted, without a champion to compare with." in card
+    assert "- There is no champion, and the candidate passed every threshold." in card
+    assert "No behavioural suite was run" in card
+    assert "It gives one of its 2 labels to every text" in card
+    assert "It is weakest on “negative”" in card
+    assert "Nothing was checked about other languages" in card
+
+
+@pytest.mark.parametrize(
+    ("outcome", "said"),
+    [
+        ("promote", "To be promoted, against version 4 of toys."),
+        ("keep", "Not to be promoted, against version 4 of toys."),
+        ("undecided", "Undecided, against version 4 of toys: the rows do not tell."),
+    ],
+)
+def test_the_card_says_what_was_decided_and_package_refuses_nothing_for_it(
+    inputs: dict[str, Path], tmp_path: Path, outcome: str, said: str
+) -> None:
+    champion = {"name": "toys", "version": 4, "run": "former", "archive": "ab"}
+    reasons = ["slice place “[here](http://evil.example) | <b>*x*</b>” loses 0.1\n# Title"]
+    decision = served_toys.write_decision(tmp_path / "decision", outcome=outcome, reasons=reasons, champion=champion)
+    card = card_of(inputs | {"decision": decision}, tmp_path)
+    assert said in card
+    (line,) = (line for line in card.splitlines() if "loses 0.1" in line)
+    assert line == "- slice place “\\[here\\](http://evil.example) b \\*x\\* /b ” loses 0.1 # Title"
+
+
+def test_the_card_holds_the_behaviour_by_capability(inputs: dict[str, Path], tmp_path: Path) -> None:
+    found = {"count": 400, "failures": 12, "rate": 0.03, "low": 0.0172, "high": 0.0517}
+    behaviour = served_toys.write_behaviour(
+        tmp_path / "behaviour", suite="sentiment", scored=900, capabilities={"typos": found, "a | b": found}
+    )
+    card = card_of(inputs | {"behaviour": behaviour}, tmp_path)
+    assert "Suite `sentiment`, 900 texts." in card
+    assert "| typos | 12 | 400 | 0.0300 | 0.0172 to 0.0517 |" in card
+    assert "| a b | 12 | 400 |" in card
+
+
+def test_the_card_names_weak_slices_as_limits(inputs: dict[str, Path], tmp_path: Path) -> None:
+    changed = replaced(inputs, "report", tmp_path)
+    path = changed["report"] / "metrics.json"
+    part = {"name": "night", "rows": 77, "accuracy": {"value": 0.61}, "weak": True}
+    more = {"slices": {"shift": [part, part | {"name": "day", "weak": False}]}}
+    path.write_text(json.dumps(json.loads(path.read_text()) | more))
+    card = card_of(changed, tmp_path)
+    assert "- It is weaker where shift is night: accuracy 0.610 on 77 rows." in card
+    assert "day" not in card

@@ -92,7 +92,8 @@ def _lines(document: Mapping[str, Any], rules: Mapping[str, Any]) -> list[dict[s
     """Return the differences to draw, above 0 is better: name, rows, value, low, high, bar, p, level, tone, word."""
     if not document:
         return []
-    metric, level = document["metric"], document["spending"]["level"]
+    metric, spending = document["metric"], document["spending"]
+    level, alpha = spending["level"], spending["alpha"]
     word = "a gain is shown" if metric["shown"] else "a gain is not shown"
     found = [
         {
@@ -100,15 +101,15 @@ def _lines(document: Mapping[str, Any], rules: Mapping[str, Any]) -> list[dict[s
             "rows": f"{metric['rows']:,} rows",
             **metric["gain"],
             "bar": None,
-            "p": metric["p"],
-            "level": level,
+            "p": metric["against"] if metric["ruled_out"] else metric["p"],
+            "level": alpha if metric["ruled_out"] else level,
             "tone": "good" if metric["shown"] else "bad" if metric["ruled_out"] else "",
             "word": "a gain that matters is ruled out" if metric["ruled_out"] else word,
         }
     ]
     calibration = document["calibration"]
     for judged in document["guards"]:
-        line = _guard(judged, level)
+        line = _guard(judged, level, alpha)
         if judged["guard"]["name"] == "calibration error":
             line |= {"low": -calibration["high"], "high": -calibration["low"]}
         found.append(line)
@@ -119,7 +120,7 @@ def _lines(document: Mapping[str, Any], rules: Mapping[str, Any]) -> list[dict[s
     return found
 
 
-def _guard(judged: Mapping[str, Any], level: float) -> dict[str, Any]:
+def _guard(judged: Mapping[str, Any], level: float, alpha: float) -> dict[str, Any]:
     guard = judged["guard"]
     low, high = 0.0, 0.0
     if rows := guard["rows"]:
@@ -135,8 +136,8 @@ def _guard(judged: Mapping[str, Any], level: float) -> dict[str, Any]:
         "low": low,
         "high": high,
         "bar": -guard["margin"],
-        "p": None if judged["state"] == "small" else judged["within"],
-        "level": level,
+        "p": {"small": None, "lost": judged["worse"]}.get(judged["state"], judged["within"]),
+        "level": alpha if judged["state"] == "lost" else level,
         "tone": {"holds": "good", "lost": "bad"}.get(judged["state"], ""),
         "word": STATES[judged["state"]],
     }

@@ -43,8 +43,8 @@ def decided(decision: Mapping[str, Any]) -> str:
     if champion is not None:
         against = f"against version {champion['version']} of {plain(champion['name'], 80)}"
     outcomes = {
-        "promote": f"Promoted, {against}.",
-        "keep": f"Not promoted, {against}.",
+        "promote": f"To be promoted, {against}.",
+        "keep": f"Not to be promoted, {against}.",
         "undecided": f"Undecided, {against}: the rows do not tell.",
     }
     return outcomes[decision["outcome"]]

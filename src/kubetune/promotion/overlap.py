@@ -1,0 +1,39 @@
+"""Whether two sets of test rows are largely the same, told from a short sketch of each.
+
+Counting comparisons by an exact digest starts anew as soon as one row is added, so that a test split that grows every
+night would never spend its alpha. Rows are therefore compared by the smallest hashes of their ids (bottom-k sketch:
+Broder 1997; Cohen and Kaplan, PODC 2007), which says how many rows two splits share without keeping any.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+SIZE = 512
+"""Hashes kept: a share is estimated with a standard error of 0.02 at most; smaller splits are compared exactly."""
+SAME = 0.5
+"""From this share of the smaller split on, two splits count as the same test rows."""
+
+Sketch = Mapping[str, Any]
+
+
+def sketch_of(row_ids: Iterable[str]) -> dict[str, Any]:
+    """Return `{"rows": number of distinct ids, "hashes": the smallest ones, sorted}`, plain JSON values."""
+    hashes = sorted({hashlib.sha256(row_id.encode()).hexdigest()[:16] for row_id in row_ids})
+    return {"rows": len(hashes), "hashes": hashes[:SIZE]}
+
+
+def shared(one: Sketch, other: Sketch) -> float:
+    """Return the share of the smaller split's rows that the other has too, 0 … 1; 0 where one is empty."""
+    first, second = set(one["hashes"]), set(other["hashes"])
+    if not first or not second:
+        return 0.0
+    union = sorted(first | second)[:SIZE]
+    alike = sum(1 for found in union if found in first and found in second) / len(union)
+    both = alike * (one["rows"] + other["rows"]) / (1 + alike)
+    return float(min(1.0, both / min(one["rows"], other["rows"])))
+
+
+def earlier_comparisons(now: Sketch, former: Sequence[Sketch]) -> int:
+    """Return how many of the former comparisons were made on largely the same test rows."""
+    return sum(shared(now, sketch) >= SAME for sketch in former)

@@ -1,0 +1,137 @@
+"""The registry's record: versions, the line of champions, and comparisons that are counted once."""
+
+import threading
+
+import pytest
+
+from kubetune import layout
+from kubetune.errors import ConfigError, CorruptArtifactError
+from kubetune.storage.local import LocalStore
+from kubetune.storage.registry import (
+    BY_PERSON,
+    NOT_READY,
+    Event,
+    Model,
+    Version,
+    change_model,
+    crowned,
+    list_models,
+    parse_model,
+    read_model,
+    reserve_comparison,
+    uncrowned,
+    with_version,
+)
+from kubetune.storage.versions import put_document, read_document
+
+EVENT = Event("promoted", "2026-01-01T00:00:00Z")
+
+
+def version(archive: str) -> Version:
+    return Version(0, f"run-{archive}", archive, f"model-{archive}", "0" * 64, "promote", "2026-01-01T00:00:00Z")
+
+
+def with_champions(*archives: str) -> Model:
+    model = Model("m")
+    for archive in archives:
+        model, standing = with_version(model, version(archive))
+        model = crowned(model, standing.number)
+    return model
+
+
+def test_versions_are_numbered_and_an_archive_has_one() -> None:
+    model, first = with_version(Model("m"), version("a"))
+    model, second = with_version(model, version("b"))
+    model, again = with_version(model, version("a"))
+    assert (first.number, second.number, again.number) == (1, 2, 1)
+    assert [item.number for item in model.versions] == [1, 2]
+    assert model.candidate == 1
+
+
+def test_the_line_has_champion_and_previous_and_nobody_twice() -> None:
+    model = with_champions("a", "b", "a")
+    assert model.line == (2, 1)
+    assert model.aliases() == {"champion": 1, "previous": 2, "candidate": 1}
+    assert crowned(model, 1) == model
+
+
+@pytest.mark.parametrize("reason", [BY_PERSON, NOT_READY])
+def test_going_back_marks_the_version_and_being_crowned_again_unmarks_it(reason: str) -> None:
+    model = uncrowned(with_champions("a", "b"), reason)
+    assert model.champion is not None and model.champion.number == 1
+    assert model.previous is None
+    assert model.version(2).withdrawn == reason
+    assert crowned(model, 2).version(2).withdrawn == ""
+
+
+def test_without_a_champion_there_is_nothing_to_take_back() -> None:
+    assert uncrowned(Model("m"), BY_PERSON) == Model("m")
+    with pytest.raises(ConfigError, match="has no version 7: it has 2"):
+        with_champions("a", "b").version(7)
+
+
+def test_a_record_survives_the_store_and_garbage_reads_as_absent(tmp_path) -> None:
+    store = LocalStore(tmp_path)
+    wanted = with_champions("a", "b")
+    change_model(store, "m", lambda _: (wanted, EVENT))
+    found = read_model(store, "m")
+    assert found is not None
+    assert (found.line, found.epoch, found.versions) == ((1, 2), 1, wanted.versions)
+    assert found.history[0]["former"] is None and found.history[0]["version"] == 2
+    assert [item.name for item in list_models(store)] == ["m"]
+    assert parse_model(found.to_json()) == found
+    store.put(layout.model("m"), b'{"half": ')
+    assert read_model(store, "m") is None
+
+
+def test_many_writers_lose_nothing_and_there_is_one_champion(tmp_path) -> None:
+    store = LocalStore(tmp_path)
+
+    def work(number: int) -> None:
+        for part in range(5):
+
+            def change(model: Model, archive: str = f"{number}-{part}") -> tuple[Model, Event]:
+                model, standing = with_version(model, version(archive))
+                return crowned(model, standing.number), EVENT
+
+            change_model(store, "m", change)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    model = read_model(store, "m")
+    assert model is not None
+    assert [item.number for item in model.versions] == list(range(1, 31))
+    assert sorted(model.line) == list(range(1, 31))
+    assert model.epoch == 30 == len(model.history)
+
+
+def test_a_comparison_is_counted_once_however_often_it_is_begun(tmp_path) -> None:
+    store = LocalStore(tmp_path)
+    assert [reserve_comparison(store, "rows", pair) for pair in ("a", "b", "a", "c", "b")] == [0, 1, 0, 2, 1]
+    assert reserve_comparison(store, "other rows", "c") == 0
+
+
+def test_comparisons_at_the_same_time_get_different_places(tmp_path) -> None:
+    store, found = LocalStore(tmp_path), []
+    threads = [
+        threading.Thread(target=lambda name=str(number): found.append(reserve_comparison(store, "rows", name)))
+        for number in range(12)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(found) == list(range(12))
+
+
+def test_a_document_is_read_whole_or_not_at_all(tmp_path) -> None:
+    store = LocalStore(tmp_path)
+    digest = put_document(store, {"format": 1, "files": {}})
+    known = Version(1, "r", "a", "m", digest, "promote", "")
+    assert read_document(store, known)["files"] == {}
+    store.put(layout.blob(digest), b"{}")
+    with pytest.raises(CorruptArtifactError, match="missing or broken: restore blob"):
+        read_document(store, known)
