@@ -3,7 +3,7 @@
 import pytest
 
 import chart_checks as checks
-from chart_stages import stage_pods
+from chart_stages import cluster_of, stage_pods
 from chart_world import PROFILES, Object, named, of_kind, pods_of, rendered, secrets_of_site
 
 every_profile = pytest.mark.parametrize("profile", PROFILES)
@@ -167,3 +167,15 @@ def test_an_endpoint_needs_no_spare_pod_unless_told() -> None:
     assert named(rendered("all-features"), "Deployment", "kubetune-serve-topics")["spec"]["strategy"] == {
         "type": "Recreate"
     }
+
+
+def test_archives_are_checked_in_both_containers_where_keys_are_trusted() -> None:
+    found = rendered("kind", settings=('signing.trustedConfigMap="keys"', 'signing.existingSecret="s"'))
+    spec = named(found, "Deployment", "kubetune-serve-tweets")["spec"]["template"]["spec"]
+    for container in (*spec["initContainers"], *spec["containers"]):
+        variables = {item["name"]: item.get("value") for item in container["env"]}
+        mounts = {item["mountPath"]: item for item in container["volumeMounts"]}
+        assert mounts[variables["KUBETUNE_TRUSTED_KEYS"]]["name"] == "trusted-keys"
+    assert {"name": "trusted-keys", "configMap": {"name": "keys"}} in spec["volumes"]
+    assert cluster_of(found).signing_secret == "s"
+    assert not any("signing" in str(pod.spec) for pod in pods_of(found)), "the private key is for one stage alone"

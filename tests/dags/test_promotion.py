@@ -65,6 +65,10 @@ class Pipeline:
 
 @pytest.fixture(scope="module")
 def only_pipeline(tmp_path_factory: pytest.TempPathFactory, metadata_database: None) -> Iterator[Pipeline]:
+    import airflow.dag_processing.dagbag  # noqa: F401
+    from airflow.models import import_all_models
+
+    import_all_models()  # two threads that import Airflow's modules at once wait for each other
     found = Pipeline(tmp_path_factory.mktemp("promotion"))
     yield found
     found.kubelet.close()

@@ -120,6 +120,26 @@ def test_a_stage_without_secrets_mounts_none() -> None:
     assert sources == [{"secret": {"name": "kubetune-store-ingest"}}, {"secret": {"name": "hub"}}]
 
 
+def test_the_signing_key_is_for_register_alone() -> None:
+    cluster = ClusterSettings.model_validate({**CLUSTER, "signing_secret": "signing"})
+    for name, pod in run_pods(load_recipe("tweets"), "tweets-1", None, cluster).items():
+        (container,) = pod["spec"]["containers"]
+        mounted = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
+        assert ("signing" in mounted) == ("KUBETUNE_SIGNING_KEY" in _env(container)) == (name == "register")
+        if name == "register":
+            place = next(item for item in container["volumeMounts"] if item["name"] == "signing")
+            assert _env(container)["KUBETUNE_SIGNING_KEY"] == f"{place['mountPath']}/signing.key"
+            assert mounted["signing"]["secret"] == {"secretName": "signing", "defaultMode": 0o440}
+    assert all("KUBETUNE_SIGNING_KEY" not in _env(pod["spec"]["containers"][0]) for pod in pods().values())
+
+
+def test_a_pod_before_which_a_person_is_asked_says_so() -> None:
+    asked = pods("promotion.approval=true")
+    assert asked["register"]["metadata"]["annotations"] == {"kubetune.io/approval": "promotion.approval"}
+    assert not any(pod["metadata"]["annotations"] for name, pod in asked.items() if name != "register")
+    assert not any(pod["metadata"]["annotations"] for pod in pods().values())
+
+
 def test_the_recipe_beats_the_platforms_defaults() -> None:
     found = pods("resources.train.cpu=3", "resources.train.memory=6Gi", "resources.train.timeout_minutes=7")
     container = found["train"]["spec"]["containers"][0]

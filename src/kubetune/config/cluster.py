@@ -108,6 +108,8 @@ class ClusterSettings(_Closed):
     """Further variables by stage, for example proxies of `ingest` and `fetch`; `default` for all stages."""
     ca_config_map: str | None = None
     """ConfigMap whose key `ca.crt` is the private certificate authority."""
+    signing_secret: str | None = None
+    """Secret whose key `signing.key` is the private key that stage `register` signs with; None: nothing is signed."""
     stages: Mapping[str, StageDefaults] = Field(default_factory=dict)
     """Resources by stage; `default` for the others."""
     gpu: Gpu = Gpu()

@@ -19,6 +19,9 @@ CONTAINER = "base"
 SCRATCH = "/tmp"  # noqa: S108 (a volume of the pod's own)
 SHARED_MEMORY = "/dev/shm"  # noqa: S108
 CA_FOLDER = "/etc/kubetune/ca"
+SIGNER = "register"
+"""The stage that signs what a version was made of."""
+SIGNING_FOLDER = "/run/secrets/kubetune-signing"
 GRACE_S = 30
 RESUMABLE_GRACE_S = 120
 """Seconds between SIGTERM and SIGKILL: a resumable stage saves a checkpoint in them."""
@@ -186,6 +189,8 @@ def _environment(work: Work, cluster: ClusterSettings) -> list[dict[str, Any]]:
     }
     if cluster.ca_config_map:
         values["KUBETUNE_CA_BUNDLE"] = f"{CA_FOLDER}/ca.crt"
+    if cluster.signing_secret and work.name == SIGNER:
+        values["KUBETUNE_SIGNING_KEY"] = f"{SIGNING_FOLDER}/signing.key"
     if work.kubernetes:
         values |= {
             "KUBETUNE_SERVING": "cluster",
@@ -219,6 +224,9 @@ def _mounted(work: Work, cluster: ClusterSettings) -> list[tuple[dict[str, Any],
     if secrets := cluster.secrets.get(work.name):
         sources = [{"secret": {"name": name}} for name in secrets]
         found.append(("secrets", str(SECRETS_FOLDER), {"projected": {"defaultMode": 0o440, "sources": sources}}))
+    if cluster.signing_secret and work.name == SIGNER:
+        secret = {"secretName": cluster.signing_secret, "defaultMode": 0o440}
+        found.append(("signing", SIGNING_FOLDER, {"secret": secret}))
     if wanted.gpus or (wanted.processes or 1) > 1:
         # Ranks exchange tensors there, and a container's own has 64 MiB.
         memory = {"medium": "Memory", "sizeLimit": cluster.gpu.shared_memory}

@@ -65,6 +65,9 @@ kubetune.io/endpoint: {{ .endpoint }}
 {{- if .root.Values.global.caConfigMap -}}
 {{- $_ := set $plain "KUBETUNE_CA_BUNDLE" "/etc/kubetune/ca/ca.crt" -}}
 {{- end -}}
+{{- if .root.Values.signing.trustedConfigMap -}}
+{{- $_ := set $plain "KUBETUNE_TRUSTED_KEYS" "/etc/kubetune/trusted-keys" -}}
+{{- end -}}
 {{- /* Written by `deploy` alone: a field that the chart rendered would be reset by the next upgrade. */ -}}
 {{- $archive := dict "name" "KUBETUNE_ARCHIVE" "valueFrom" (dict "fieldRef" (dict "fieldPath" "metadata.annotations['kubetune.io/archive']")) -}}
 {{- $entries := concat (list $archive) .values.extraEnv -}}

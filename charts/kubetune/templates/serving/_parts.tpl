@@ -68,9 +68,24 @@ livenessProbe:
   configMap:
     name: {{ . }}
 {{- end }}
+{{- with .root.Values.signing.trustedConfigMap }}
+- name: trusted-keys
+  configMap:
+    name: {{ . }}
+{{- end }}
 {{- with .values.extraVolumes }}
 {{ toYaml . }}
 {{- end }}
+{{- end -}}
+
+{{/* kubetune.endpoint.trustMount: entry of `volumeMounts` for the public keys that archives are checked with, or nothing.
+     Argument: $. */}}
+{{- define "kubetune.endpoint.trustMount" -}}
+{{- if .Values.signing.trustedConfigMap -}}
+- name: trusted-keys
+  mountPath: /etc/kubetune/trusted-keys
+  readOnly: true
+{{- end -}}
 {{- end -}}
 
 {{/* kubetune.endpoint.caMount: entry of `volumeMounts` for a private certificate authority, or nothing. Argument: $. */}}
