@@ -30,12 +30,13 @@ class StageFailedError(Exception):
     """A stage's process has said its reason and ended with this code.
 
     Attributes:
+        stage: Its name.
         code: Its exit code.
     """
 
     def __init__(self, stage: str, code: int) -> None:
         super().__init__(f"stage {stage} ended with {code}")
-        self.code = code
+        self.stage, self.code = stage, code
 
 
 def new_run(store: Store, recipe: Recipe) -> str:

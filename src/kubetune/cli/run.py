@@ -34,6 +34,7 @@ def command(
     from kubetune.config.load import load_recipe
     from kubetune.errors import RefusedError
     from kubetune.local import StageFailedError, new_run, walk
+    from kubetune.notices.walks import announced
     from kubetune.plan import plan
     from kubetune.stopping import stop_requests
 
@@ -45,12 +46,12 @@ def command(
         plan(loaded, f"{loaded.name}-1", endpoint, until)  # bad options must not leave an empty run behind
         run = new_run(opened_store, loaded)
         calls = plan(loaded, run, endpoint, until)
-    with stop_requests() as stop:
+    say(f"run {run}  ·  store {opened_store.url}")
+    with stop_requests() as stop, announced(settings, opened_store, run, stop) as noted:
         stop.raises = True  # between stages; a running one is sent the signal and decides itself
-        say(f"run {run}  ·  store {opened_store.url}")
         progress = progress_for()
         try:
-            walk(calls, opened_store, settings, tell, progress, audit=audit)
+            walk(calls, opened_store, settings, noted(tell), progress, audit=audit)
         except RefusedError:
             summarize(opened_store, run)
             raise

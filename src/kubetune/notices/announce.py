@@ -1,0 +1,56 @@
+"""Telling people from a machine without Airflow: filed at once, sent beside the work, never in its way."""
+
+import logging
+import threading
+import time
+
+from kubetune.config.settings import Settings, state_folder
+from kubetune.notices.events import Notice
+from kubetune.notices.outbox import Outbox
+from kubetune.notices.sinks import sinks_of
+
+log = logging.getLogger(__name__)
+WAIT_S = 10.0
+"""Seconds that `settle` waits at most: all that a dead sink can cost a command."""
+PASS_S = 60.0
+"""Seconds for which one pass over the outbox begins to send."""
+_passes: list[threading.Thread] = []
+
+
+def announce(settings: Settings, notice: Notice) -> None:
+    """File a notice and begin to send what waits; returns at once and never raises.
+
+    Call `settle` before the command ends. What is not sent by then goes out with the next command that announces.
+    """
+    try:
+        if not sinks_of(settings):
+            return
+        outbox = outbox_of(settings)
+        outbox.file(notice)
+        thread = threading.Thread(target=_deliver, args=(outbox, settings), name="kubetune-notices", daemon=True)
+        _passes.append(thread)
+        thread.start()
+    except Exception as error:
+        log.warning("a notice could not be filed (%s)", type(error).__name__)
+
+
+def settle(seconds: float = WAIT_S) -> None:
+    """Wait until what was announced is sent, `seconds` at most. The rest stays in the outbox."""
+    end = time.monotonic() + seconds
+    while _passes and time.monotonic() < end:
+        _passes[0].join(max(0.0, end - time.monotonic()))
+        if not _passes[0].is_alive():
+            _passes.pop(0)
+    _passes.clear()
+
+
+def outbox_of(settings: Settings) -> Outbox:
+    """Return this machine's outbox, in the state folder."""
+    return Outbox(state_folder(settings) / "notices")
+
+
+def _deliver(outbox: Outbox, settings: Settings) -> None:
+    try:
+        outbox.deliver(sinks_of(settings), PASS_S)
+    except Exception as error:
+        log.warning("notices could not be sent (%s)", type(error).__name__)
