@@ -26,8 +26,9 @@ def announce(settings: Settings, notice: Notice) -> None:
         if not sinks_of(settings):
             return
         outbox = outbox_of(settings)
-        outbox.file(notice)
-        thread = threading.Thread(target=_deliver, args=(outbox, settings), name="kubetune-notices", daemon=True)
+        filed = outbox.file(notice)  # before anything is sent: a kill from here on loses nothing
+        work = (outbox, settings, notice if filed == "unkept" else None)
+        thread = threading.Thread(target=_deliver, args=work, name="kubetune-notices", daemon=True)
         _passes.append(thread)
         thread.start()
     except Exception as error:
@@ -49,8 +50,12 @@ def outbox_of(settings: Settings) -> Outbox:
     return Outbox(state_folder(settings) / "notices")
 
 
-def _deliver(outbox: Outbox, settings: Settings) -> None:
+def _deliver(outbox: Outbox, settings: Settings, unkept: Notice | None) -> None:
     try:
-        outbox.deliver(sinks_of(settings), PASS_S)
+        sinks = sinks_of(settings)
+        if unkept is not None:
+            outbox.tell(unkept, sinks, PASS_S)
+        else:
+            outbox.deliver(sinks, PASS_S)
     except Exception as error:
         log.warning("notices could not be sent (%s)", type(error).__name__)

@@ -9,6 +9,7 @@ import re
 import signal
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from html import escape
 from typing import Any, Literal, get_args
 
 Kind = Literal["started", "failed", "promote", "keep", "undecided", "promoted", "rolled back"]
@@ -169,6 +170,21 @@ def rolled_back_notice(
     """Say that `champion` of a model went back to its former version; `digest` as in `promoted_notice`."""
     title = f"kubetune: {name} is back from version {from_version} to version {to_version}"
     return Notice("rolled back", name, None, title, (why,), link, (), digest)
+
+
+def slack_of(notice: Notice) -> str:
+    """Return the text for a Slack webhook: what Slack reads as link, mention or channel is escaped."""
+    text = f"{notice.title}\n{notice.body()}"
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def html_of(notice: Notice) -> str:
+    """Return the body as HTML for a mail."""
+    lines = [f"<p>{escape(line)}</p>" for line in notice.lines]
+    rows = [f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in notice.rows]
+    link = [f'<p><a href="{escape(notice.link)}">{escape(notice.link)}</a></p>'] if notice.link else []
+    end = f"<p>notice {notice.key[:12]}</p>"
+    return "\n".join([*lines, *(["<table>", *rows, "</table>"] if rows else []), *link, end])
 
 
 def table(rows: Iterable[tuple[str, object]]) -> tuple[tuple[str, str], ...]:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from kubetune.notices.events import Notice, of
 
@@ -30,18 +30,20 @@ DONE = 4096
 FIRST_S, LONGEST_S = 30.0, 3600.0
 """Pause after a sink's first failure, doubled with each further one."""
 POLL_S = 0.05
+Filed = Literal["filed", "known", "unkept"]
+"""Waits now; waits or was sent before; cannot be written."""
 
 
 class Sink(Protocol):
-    """Somebody who is told.
+    """Somebody who is told."""
 
-    Attributes:
-        name: For logs; holds no secret.
-        identity: Digest of where it leads, so that a notice remembers who took it.
-    """
+    @property
+    def name(self) -> str:
+        """For logs; holds no secret."""
 
-    name: str
-    identity: str
+    @property
+    def identity(self) -> str:
+        """Tells where it leads, so that a notice remembers who took it; holds no secret."""
 
     def send(self, notice: Notice) -> None:
         """Deliver inside the sink's own time limit; any exception means that it was not taken."""
@@ -55,22 +57,30 @@ class Outbox:
         self.folder, self._clock = folder, clock
         self._todo, self._done = folder / "todo", folder / "done"
 
-    def file(self, notice: Notice) -> bool:
-        """Put a notice in; False if it was sent before, waits already or cannot be written (logged)."""
+    def file(self, notice: Notice) -> Filed:
+        """Put a notice in, whole, or leave it alone where it was sent or waits already."""
         try:
             self._todo.mkdir(parents=True, exist_ok=True, mode=0o700)
             record = {"filed": self._clock(), "tries": 0, "not_before": 0.0, "taken": [], "notice": notice.plain()}
             target = self._todo / f"{notice.key}.json"
             if notice.key in self.done() or not self._create(target, record):
-                return False
+                return "known"
             if notice.key in self.done():  # sent by another process between the two looks
                 target.unlink(missing_ok=True)
-                return False
+                return "known"
             self._bound()
         except OSError as error:
-            log.warning("a notice could not be kept: %s", error)
-            return False
-        return True
+            log.warning("a notice could not be kept (%s)", error.strerror or type(error).__name__)
+            return "unkept"
+        return "filed"
+
+    def tell(self, notice: Notice, sinks: Sequence[Sink], seconds: float) -> None:
+        """File a notice and send what waits; where nothing can be kept, each sink is told without a second try."""
+        if self.file(notice) != "unkept":
+            self.deliver(sinks, seconds)
+            return
+        for sink in sinks:
+            _taken(sink, notice)
 
     def deliver(self, sinks: Sequence[Sink], seconds: float) -> int:
         """Send what is due to all who have not taken it yet.
@@ -89,7 +99,7 @@ class Outbox:
                     if time.monotonic() < end and len(dead) < len(sinks):
                         sent += self._send(path, sinks, dead, end)
         except OSError as error:
-            log.warning("notices could not be sent: %s", error)
+            log.warning("notices could not be sent (%s)", error.strerror or type(error).__name__)
         return sent
 
     def done(self) -> set[str]:
