@@ -1,5 +1,7 @@
-"""Telling people from this machine, by real Apprise: what arrives, and that nobody who is away costs more than a bound."""
+"""Telling people from this machine, by real Apprise: what arrives, and that a dead sink costs no more than a bound."""
 
+import email
+import email.policy
 import json
 import logging
 import socket
@@ -62,7 +64,7 @@ def test_hostile_text_arrives_plain_and_short(tmp_path: Path, office: PostOffice
 
 def test_slack_gets_it_escaped() -> None:
     """Apprise's own Slack service, up to the request that it would make."""
-    with mock.patch("requests.post") as post:
+    with mock.patch("requests.request") as post:
         post.return_value = mock.Mock(status_code=200, content=b"ok", text="ok")
         address = "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#general"
         AppriseSink(address).send(Notice("failed", "r", "train", f"title {HOSTILE}", (HOSTILE,)))
@@ -71,13 +73,21 @@ def test_slack_gets_it_escaped() -> None:
     assert "&lt;!channel&gt;" in sent
 
 
-def test_a_mail_gets_it_escaped() -> None:
+@pytest.mark.parametrize(("kind", "shown"), [("text", "text/plain"), ("html", "text/html")])
+def test_a_mail_gets_it_harmless(kind: str, shown: str) -> None:
     with mock.patch("smtplib.SMTP") as server:
-        AppriseSink("mailto://u:p@mail.test?to=a@mail.test").send(Notice("failed", "r", None, HOSTILE, (HOSTILE,)))
-    (_, _, text) = server.return_value.sendmail.call_args.args
-    assert "<script" not in text
-    assert "\nX-" in text
-    assert "\x1b" not in text
+        server.return_value.sendmail.return_value = {}
+        notice = Notice("failed", "r", None, f"t\r\nBcc: b@mail.test {HOSTILE}", (HOSTILE,))
+        AppriseSink(f"mailto://u:p@mail.test?to=a@mail.test&format={kind}").send(notice)
+    (_, receivers, text) = server.return_value.sendmail.call_args.args
+    mail = email.message_from_string(text, policy=email.policy.default)
+    body = mail.get_body((kind.replace("text", "plain"),))
+    assert body is not None
+    assert body.get_content_type() == shown
+    assert ("<script" in body.get_content()) == (kind == "text")
+    assert receivers == ["a@mail.test"]
+    assert mail["Bcc"] is None
+    assert "\x1b" not in body.get_content()
 
 
 def test_a_dead_sink_costs_no_more_than_the_bound(tmp_path: Path, office: PostOffice) -> None:

@@ -114,7 +114,9 @@ def test_a_key_tells_happenings_apart_and_nothing_else() -> None:
     ]
     assert len({first.key, *(notice.key for notice in others)}) == 6
     long = "d" * 500
-    assert failed_notice("r", "train", "why", digest=long).key != failed_notice("r", "train", "w", digest=long + "e").key
+    assert (
+        failed_notice("r", "train", "why", digest=long).key != failed_notice("r", "train", "w", digest=long + "e").key
+    )
     assert first.key[:12] in first.body()
 
 
@@ -146,7 +148,16 @@ def test_a_pods_answer_becomes_a_notice() -> None:
 
 @pytest.mark.parametrize(
     "message",
-    ["", ROW, "[1]", "{", '{"outcome": "won"}', '{"event": "rolled back"}', '{"outcome": "keep", "rows": [1]}', "[" * 9999],
+    [
+        "",
+        ROW,
+        "[1]",
+        "{",
+        '{"outcome": "won"}',
+        '{"event": "rolled back"}',
+        '{"outcome": "keep", "rows": [1]}',
+        "[" * 9999,
+    ],
 )
 def test_another_message_tells_nothing(message: str) -> None:
     assert notice_of(read_answer(message) or {}, "dag-run") is None

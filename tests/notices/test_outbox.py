@@ -1,5 +1,6 @@
 """The outbox: nothing is lost by a kill or a dead sink, nothing is sent twice under one key, nothing grows for ever."""
 
+import itertools
 import json
 import logging
 import random
@@ -116,7 +117,7 @@ def test_the_pauses_grow_to_an_hour_and_a_week_ends_it(box: Outbox, clock: Clock
         if ear.asked > before:
             asked.append(clock.now - begun)
         clock.now += 10 if clock.now - begun < 1000 else 600
-    pauses = [second - first for first, second in zip(asked, asked[1:], strict=False)]
+    pauses = [second - first for first, second in itertools.pairwise(asked)]
     assert pauses[:4] == [30, 60, 120, 240]
     assert 3600 <= max(pauses) <= 4200
     assert 7 * 24 * 3600 < clock.now - begun < 7 * 24 * 3600 + 1300

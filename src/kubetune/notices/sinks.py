@@ -32,27 +32,29 @@ class AppriseSink:
             TimeoutError: No answer in `SEND_S` seconds.
             ConnectionError: The other side did not take it.
         """
-        within(SEND_S, lambda: self._send(notice))
-
-    def _send(self, notice: Notice) -> None:
         try:
             import apprise
         except ImportError:
             raise ConfigError("KUBETUNE_NOTICES needs apprise: install kubetune[notices].") from None
         # It logs addresses, and a warning of its own would stand where the reason of a failure belongs.
         logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
-        service = apprise.Apprise.instantiate(self._address)
-        if service is None:
+        target = apprise.Apprise()
+        # Reads a hundred modules at the first call, which is no fault of the other side: outside the limit.
+        if not target.add(self._address):
             raise ConfigError("An address in KUBETUNE_NOTICES is none that Apprise knows.")
         kinds = {"failed": apprise.NotifyType.FAILURE, "promoted": apprise.NotifyType.SUCCESS}
-        kind = kinds.get(notice.kind, apprise.NotifyType.INFO)
-        # Stating that this is text makes Apprise escape it for whatever the other side renders.
-        target = apprise.Apprise()
-        target.add(service)
-        if not target.notify(
-            body=notice.body(), title=notice.title, notify_type=kind, body_format=apprise.NotifyFormat.TEXT
-        ):
-            raise ConnectionError("not taken")
+
+        def post() -> None:
+            taken = target.notify(
+                title=notice.title,
+                body=notice.body(),
+                notify_type=kinds.get(notice.kind, apprise.NotifyType.INFO),
+                body_format=apprise.NotifyFormat.TEXT,  # said so, Apprise escapes it for what the other side renders
+            )
+            if not taken:
+                raise ConnectionError("not taken")
+
+        within(SEND_S, post)
 
 
 def sinks_of(settings: Settings) -> tuple[Sink, ...]:
