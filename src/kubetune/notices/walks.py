@@ -96,7 +96,8 @@ def failed(store: Store, run: str, error: Exception, latest: list[str]) -> Notic
         facts = attempts.get(name, {})
         # A process that was killed leaves no attempt: an older one's reason would be wrong.
         sentence = str(facts.get("reason", "")) if facts.get("exit_code") == error.code else ""
-        reason = (sentence and safe_reason(error.code, sentence)) or safe_reason(_unsaid(error.code), "")
+        told = f"Unexpected {facts.get('kind')}:" if error.code == 70 else sentence
+        reason = safe_reason(error.code, told) if sentence else safe_reason(_unsaid(error.code), "")
         return _failed(run, error.stage, reason, f"{name} {error.code}" if sentence else uuid4().hex)
     code = error.exit_code if isinstance(error, KubetuneError) else 70
     stage = latest[-1] if latest and code == 77 else None
