@@ -205,3 +205,4 @@ def test_a_dead_sink_changes_neither_code_nor_last_line(
     assert code == 65
     assert "[rule: " in error.splitlines()[-1]
     assert len(list((tmp_path / "state" / "notices" / "todo").iterdir())) == 2
+    assert "was not taken by json" in (tmp_path / "state" / "notices" / "log").read_text()
