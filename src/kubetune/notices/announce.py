@@ -38,9 +38,10 @@ class _Log(logging.Handler):
 
 
 def announce(settings: Settings, notice: Notice) -> None:
-    """File a notice and begin to send what waits; returns at once and never raises. What fails is in the outbox's `log`.
+    """File a notice and begin to send what waits; returns at once and never raises.
 
-    Call `settle` before the command ends. What is not sent by then goes out with the next command that announces.
+    Call `settle` before the command ends. What is not sent by then goes out with the next command that announces; why
+    it was not is in the outbox's `log`.
     """
     try:
         if not sinks_of(settings):
