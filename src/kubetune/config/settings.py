@@ -85,8 +85,10 @@ class Settings(BaseSettings):
     """Folder of recipes that the chart mounts; read by Airflow's tasks."""
     gpu_pool: str = "default_pool"
     """Airflow's pool for stages that may use GPUs; it must exist and count deferred tasks."""
+    notices: SecretStr | None = None
+    """Apprise addresses (`slack://…`, `mailto://…`, `json://…`; blanks between them) that `kubetune run` tells."""
     notices_slack: str | None = None
-    """Airflow connection id of a Slack webhook that is told of failures; None: nobody is."""
+    """Airflow connection id of a Slack webhook that is told what happens to runs; None: nobody is."""
     notices_smtp: str | None = None
     """Airflow connection id of a mail server for the same."""
     notices_to: str | None = None

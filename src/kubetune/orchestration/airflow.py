@@ -12,7 +12,7 @@ from kubetune.config.settings import load_settings
 from kubetune.errors import KubetuneError
 from kubetune.orchestration import requests
 from kubetune.orchestration.cleanup import delete_finished_pods, prune_database
-from kubetune.orchestration.notices import notify
+from kubetune.orchestration.notices import notify, notify_answer, notify_started
 from kubetune.orchestration.operators import ShowAnswer, pod_task, stage_task, stage_tasks
 from kubetune.orchestration.pods import Work, run_pods, task_pod
 from kubetune.orchestration.requests import RunRequest, SweepRequest
@@ -29,6 +29,7 @@ __all__ = [
     "dag",
     "delete_finished_pods",
     "gc_pod",
+    "notify_answer",
     "params_of",
     "pod_task",
     "prune_database",
@@ -82,7 +83,7 @@ def connect(tasks: Mapping[str, Any]) -> None:
                 tasks[producer] >> tasks[stage.name]
 
 
-@task
+@task(on_success_callback=notify_started)
 def resolve() -> dict[str, dict]:  # type: ignore[type-arg]  # Airflow reads this very form to offer a key a stage
     """Check the request and return the pod of each stage, by stage name; the recipe travels inside."""
     with refusals() as (context, settings):
@@ -94,7 +95,7 @@ def resolve() -> dict[str, dict]:  # type: ignore[type-arg]  # Airflow reads thi
         return pods
 
 
-@task(task_id="resolve")
+@task(task_id="resolve", on_success_callback=notify_started)
 def resolve_sweep() -> dict[str, Any]:
     """Check the request and return the pods of the trials and of the winner, by stage name."""
     with refusals() as (context, settings):
