@@ -66,6 +66,9 @@ def stage_access(stage: Stage) -> Access:
         access |= Access(get=checkpoints, put=checkpoints, delete=checkpoints)
     if stage.effect:
         access |= Access(get=(layout.endpoint(ANY),), put=(layout.endpoint(ANY),))
+    if stage.effect and "decision" in stage.inputs:  # what registers an archive signs its statement
+        statements = (layout.statement(ANY),)
+        access |= Access(get=statements, put=statements)
     return access
 
 
@@ -75,8 +78,8 @@ def before(stage: Stage) -> list[str]:
     return [name for producer in producers for name in (*before(producer), producer.name)]
 
 
-SERVE = Access(get=(f"{layout.BLOBS}*",))
-"""`kubetune fetch-archive`: a digest is all it is given, blobs are all it reads."""
+SERVE = Access(get=(f"{layout.BLOBS}*", layout.statement(ANY)))
+"""`kubetune fetch-archive`: a digest is all it is given, blobs and that digest's statement are all it reads."""
 
 EVERYTHING = (layout.RUNS, layout.KEYS, layout.BLOBS, layout.CHECKPOINTS, layout.ENDPOINTS)
 
@@ -89,7 +92,13 @@ HOUSEKEEPING = PROBED | Access(
 """`kubetune gc` and `kubetune delete`."""
 
 CLIENT = PROBED | Access(
-    get=(f"{layout.RUNS}*", f"{layout.BLOBS}*", f"{layout.ENDPOINTS}*", layout.upload(ANY, ANY)),
+    get=(
+        f"{layout.RUNS}*",
+        f"{layout.BLOBS}*",
+        f"{layout.ENDPOINTS}*",
+        f"{layout.STATEMENTS}*",
+        layout.upload(ANY, ANY),
+    ),
     put=(layout.upload(ANY, ANY),),
     list=(layout.RUNS, layout.ENDPOINTS),
 )

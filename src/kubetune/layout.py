@@ -12,6 +12,7 @@ KEYS = "keys/"
 BLOBS = "blobs/sha256/"
 CHECKPOINTS = "checkpoints/"
 ENDPOINTS = "endpoints/"
+STATEMENTS = "statements/"
 PROBE = "probe/conditional-writes"
 """Written once by the first process that opens a bucket, to learn whether conditions are honoured."""
 
@@ -70,6 +71,11 @@ def checkpoint_file(key: str, digest: str) -> str:
 def endpoint(name: str) -> str:
     """Key of an endpoint's record."""
     return f"endpoints/{name}.json"
+
+
+def statement(digest: str) -> str:
+    """Key of the signed statement of the archive with this digest (SHA-256 of its `archive.json`, hex)."""
+    return f"{STATEMENTS}{digest}.json"
 
 
 def upload(digest: str, name: str) -> str:
