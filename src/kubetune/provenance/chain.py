@@ -12,6 +12,7 @@ from kubetune.storage.records import digest_of
 RULE = "chain"
 ARTIFACT = "archive"
 MANIFEST = "archive.json"
+WORDS = {77: "refused", 99: "not promoted"}
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,12 @@ class Link:
     def to_json(self) -> dict[str, Any]:
         """As it stands in a statement."""
         return asdict(self)
+
+    @property
+    def stopped(self) -> tuple[str, ...]:
+        """Why the stage let nothing pass, one line each; what follows it was then a person's word."""
+        word = WORDS.get(self.verdict.get("code", 0), "stopped")
+        return tuple(f"{word}: {reason}" for reason in self.verdict.get("reasons", ()))
 
 
 def chain_of(commits: Iterable[Mapping[str, Any]], artifact: str = ARTIFACT) -> tuple[Link, ...]:

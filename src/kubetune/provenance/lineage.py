@@ -21,9 +21,9 @@ class Node:
         code: Digest of that stage's code.
         identity: What the outside thing was that the stage read; empty where it read none.
         metrics: What the stage measured.
-        refused: Why the stage let nothing pass; empty where it did.
+        stopped: Why the stage let nothing pass; empty where it did.
         inputs: What the stage read; empty where `again` is set.
-        again: The tree of this stage's inputs stands above already.
+        again: All of this stage stands above already.
     """
 
     artifact: str
@@ -33,7 +33,7 @@ class Node:
     code: str = ""
     identity: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
-    refused: tuple[str, ...] = ()
+    stopped: tuple[str, ...] = ()
     inputs: "tuple[Node, ...]" = ()
     again: bool = False
 
@@ -43,7 +43,7 @@ class Node:
         return {
             **own,
             "metrics": dict(self.metrics),
-            "refused": list(self.refused),
+            "stopped": list(self.stopped),
             "inputs": [node.to_json() for node in self.inputs],
         }
 
@@ -83,11 +83,11 @@ def tree_of(chain: Iterable[Link], artifact: str = ARTIFACT) -> Node:
             stage=link.stage,
             key=link.key,
             code=link.code,
-            identity=link.identity,
+            identity="" if again else link.identity,
             metrics={} if again else link.metrics,
-            refused=() if again else tuple(link.verdict.get("reasons", ())),
+            stopped=() if again else link.stopped,
             inputs=() if again else tuple(node(*item) for item in read),
-            again=again and bool(link.inputs),
+            again=again,
         )
 
     return node(artifact, producers[artifact].outputs[artifact])

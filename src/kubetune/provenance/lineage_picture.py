@@ -1,5 +1,6 @@
 """A chain as one SVG: a box a stage in the order of the plan, a lane an artifact from its writer to its readers."""
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -8,7 +9,7 @@ from kubetune.provenance.chain import Link
 from kubetune.provenance.lineage_text import SHORT, measured
 
 LEFT, WIDTH, GAP, ROW, PAD, LANE, BEND = 8, 640, 18, 19, 12, 24, 7
-MOST_CHARACTERS = 56
+MOST_CHARACTERS = 46
 COLOURS = ("#1f77b4", "#d9730d", "#2a9d4f", "#c0392b", "#8e5cc4", "#8c6239", "#c2488f", "#6b7f1e", "#0f93a5")
 
 
@@ -73,16 +74,16 @@ def placed(chain: Sequence[Link]) -> list[Box]:
 
 
 def lines_of(link: Link) -> tuple[str, ...]:
-    """Return what stands in a box below the stage's name."""
-    found = [f"key {link.key[:SHORT]}   code {link.code[:SHORT]}"]
+    """Return what stands in a box below the stage's name, folded so that it cannot run into the ports."""
+    found = [f"key {link.key[:SHORT]}, code {link.code[:SHORT]}"]
     if link.identity:
         found.append(f"outside: {link.identity}")
     if link.metrics:
         found.append(measured(link.metrics, 3))
-    found += [f"refused: {reason}" for reason in link.verdict.get("reasons", ())]
+    found += link.stopped
     if link.image:
-        found.append(f"image {link.image}")
-    return tuple(found)
+        found.append(f"image {link.image.removeprefix('sha256:')[:SHORT]}")
+    return tuple(line for text in found for line in textwrap.wrap(text, MOST_CHARACTERS))
 
 
 def lanes_of(boxes: Sequence[Box]) -> dict[str, int]:
@@ -107,12 +108,13 @@ def lanes_of(boxes: Sequence[Box]) -> dict[str, int]:
 def drawn_box(box: Box) -> str:
     """Return one stage."""
     x, y = LEFT + PAD, box.top + PAD + ROW - 5
-    refused = " refused" if box.link.verdict.get("reasons") else ""
+    refused = " refused" if box.link.stopped else ""
     parts = [
         f'<rect class="stage{refused}" x="{LEFT}" y="{box.top}" width="{WIDTH}" height="{box.height}" rx="7"/>',
         f'<text class="name" x="{x}" y="{y}">{escape(box.link.stage)}</text>',
     ]
-    parts += [_text(x, y + ROW * (row + 1), line, "fact") for row, line in enumerate(box.lines)]
+    for row, line in enumerate(box.lines, 1):
+        parts.append(f'<text class="fact" x="{x}" y="{y + ROW * row}">{escape(line)}</text>')
     for port in box.ports:
         verb = "writes" if port.writes else "reads"
         shown = f"{verb} {port.artifact} {port.digest[:SHORT]}"
@@ -121,12 +123,6 @@ def drawn_box(box: Box) -> str:
             f"<title>{escape(port.digest)}</title></text>"
         )
     return "\n".join(parts)
-
-
-def _text(x: int, y: int, line: str, kind: str) -> str:
-    """One line that cannot run into the ports; the whole of it is its tooltip."""
-    shown = line if len(line) <= MOST_CHARACTERS else line[: MOST_CHARACTERS - 1] + "…"
-    return f'<text class="{kind}" x="{x}" y="{y}">{escape(shown)}<title>{escape(line)}</title></text>'
 
 
 def drawn_lanes(boxes: Sequence[Box], lanes: dict[str, int]) -> list[str]:

@@ -38,19 +38,17 @@ def line(node: Node) -> str:
     """Return an artifact in one line."""
     if not node.stage:
         return f"{node.artifact} {node.digest[:SHORT]}, from outside the run"
-    above = ", see above" if node.again else ""
-    made = f"by {node.stage} (key {node.key[:SHORT]}, code {node.code[:SHORT]})"
-    return f"{node.artifact} {node.digest[:SHORT]} {made}{above}"
+    if node.again:
+        return f"{node.artifact} {node.digest[:SHORT]} by {node.stage}, see above"
+    return f"{node.artifact} {node.digest[:SHORT]} by {node.stage} (key {node.key[:SHORT]}, code {node.code[:SHORT]})"
 
 
 def facts(node: Node) -> list[str]:
     """Return what else is worth a line of its own."""
-    if node.again:
-        return []
     found = [f"read from outside: {node.identity}"] if node.identity else []
     if node.metrics:
         found.append(measured(node.metrics))
-    return [*found, *(f"refused: {reason}" for reason in node.refused)]
+    return [*found, *node.stopped]
 
 
 def measured(metrics: Mapping[str, float], most: int = SHOWN) -> str:
