@@ -4,6 +4,11 @@ import hashlib
 from pathlib import Path
 
 from kubetune.contract import Verdict
+from kubetune.provenance.envelope import sign
+from kubetune.provenance.keys import load_signing_key, write_key_pair
+from kubetune.provenance.statement import build_statement
+from kubetune.provenance.trust import statement_file, write_beside
+from kubetune.serving.archive import archive_digest
 from kubetune.storage.blobs import File, list_tree, tree_digest
 from kubetune.storage.commit_record import Commit
 
@@ -78,3 +83,13 @@ def commit_of(run: str, stage: str, trees: dict[str, str], archive: Path | None)
 
 def as_json(found: dict[str, Commit]) -> list[dict]:
     return [commit.to_json() for commit in found.values()]
+
+
+def vouch(keys: Path, archive: Path, archives: Path) -> Path:
+    """Sign an archive with a new key, its statement into the folder that it is served from; returns the public key."""
+    write_key_pair(keys)
+    statement = build_statement(archive_digest(archive), as_json(commits(archive=archive)))
+    write_beside(
+        statement_file(archives, archive_digest(archive)), sign(statement, load_signing_key(keys / "signing.key"))
+    )
+    return keys / "signing.pub"

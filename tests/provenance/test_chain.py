@@ -44,7 +44,11 @@ def test_a_statement_holds_the_whole_chain(commits, statement) -> None:
     assert statement["predicate"]["decision"] == {"outcome": "promote"}
     places = {name: number for number, name in enumerate(stages)}
     for name, link in stages.items():  # sources first
-        assert all(places[chain_toys_producer(artifact)] < places[name] for artifact in link["inputs"] if artifact != "champion")
+        assert all(
+            places[chain_toys_producer(artifact)] < places[name]
+            for artifact in link["inputs"]
+            if artifact != "champion"
+        )
 
 
 def chain_toys_producer(artifact: str) -> str:
@@ -128,7 +132,12 @@ class Outside(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list) -> None:
         names = {name for name, _ in attrs}
-        if tag in {"script", "link", "img", "iframe", "object", "embed"} or names & {"src", "href", "onload", "onclick"}:
+        if tag in {"script", "link", "img", "iframe", "object", "embed"} or names & {
+            "src",
+            "href",
+            "onload",
+            "onclick",
+        }:
             self.found.append(tag)
 
 

@@ -9,7 +9,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import chain_toys
 from kubetune.errors import ConfigError, DataError
-from kubetune.provenance.envelope import MOST_BYTES, PAYLOAD_TYPE, canonical, load_json, pae, read_envelope, sign, verify
+from kubetune.provenance.envelope import (
+    MOST_BYTES,
+    PAYLOAD_TYPE,
+    canonical,
+    load_json,
+    pae,
+    read_envelope,
+    sign,
+    verify,
+)
 from kubetune.provenance.keys import key_id
 
 ARCHIVE = chain_toys.digest("file", "archive")

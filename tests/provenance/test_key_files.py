@@ -1,6 +1,5 @@
 """Key files: what is taken, and one sentence for each thing that is not."""
 
-import os
 import stat
 from pathlib import Path
 
@@ -19,9 +18,7 @@ def private_pem(key, encryption=None) -> bytes:
 
 
 def public_pem(key) -> bytes:
-    return key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    return key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
 def write(path: Path, data: bytes, mode: int = 0o600) -> Path:
@@ -125,7 +122,7 @@ def test_trusted_keys_that_are_refused(tmp_path: Path, key) -> None:
 def test_a_link_is_not_written_through(tmp_path: Path) -> None:
     folder = tmp_path / "pair"
     folder.mkdir()
-    os.symlink(tmp_path / "elsewhere", folder / "signing.key")
+    (folder / "signing.key").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(ConfigError):
         write_key_pair(folder)
     assert not (tmp_path / "elsewhere").exists()

@@ -1,4 +1,4 @@
-"""Where keys are trusted, nothing unsigned is placed or started: init container, gateway and servers of this machine."""
+"""Where keys are trusted, nothing unsigned is placed or started: init container, gateway, servers of this machine."""
 
 import json
 import shutil
@@ -156,23 +156,21 @@ def test_the_gateway_starts_no_server_for_an_unsigned_archive(signed, settings, 
     assert not (tmp_path / "scratch").exists()
 
 
-def test_a_gateway_serves_a_signed_archive_and_not_after_its_key_was_withdrawn(
-    signed, settings, archive, tmp_path
-) -> None:
-    digest, folder = archive_digest(archive), tmp_path / "pod"
-    (folder / "archives").mkdir(parents=True)
-    fetch_archive(signed, digest, folder / "archives", trust_for(settings, signed))
-    with gateway(folder, digest, trusted_keys=str(settings.trusted_keys), gateway_drain_s="0") as running:
-        running.wait("/readyz", 200)
-        assert running.predict().status == 200
-        assert running.end() == 0
+def test_a_gateway_ends_with_65_once_its_archive_is_signed_by_nobody_it_trusts(archive, tmp_path) -> None:
+    """That it serves one that is signed is shown by test_gateway.py, whose gateway trusts a key."""
+    shutil.copytree(archive, tmp_path / "archives" / archive_digest(archive))
+    chain_toys.vouch(tmp_path / "old", archive, tmp_path / "archives")
     write_key_pair(tmp_path / "new")
-    with gateway(folder, digest, trusted_keys=str(tmp_path / "new" / "signing.pub")) as running:
-        assert running.process.wait(60) == 65
-    assert "it is signed by" in (folder / "termination").read_text()
+    with gateway(tmp_path, archive_digest(archive), trusted_keys=str(tmp_path / "new" / "signing.pub")) as running:
+        assert running.process.wait(120) == 65
+    assert (
+        (tmp_path / "termination").read_text().startswith("exit=65 The archive's statement is not valid: it is signed")
+    )
 
 
-def test_a_local_endpoint_refuses_before_it_touches_the_former(signed, settings, archive, tmp_path, monkeypatch) -> None:
+def test_a_local_endpoint_refuses_before_it_touches_the_former(
+    signed, settings, archive, tmp_path, monkeypatch
+) -> None:
     def never(*_: object, **__: object) -> None:
         raise AssertionError("a server was started")
 
