@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from kubetune.storage.commits import committed, read_commit
 from kubetune.storage.endpoints import list_endpoints
 from kubetune.storage.runs import list_attempts, list_runs, read_run
 
+ALIASES = ("champion", "previous", "candidate")
 SHOWN = ("accuracy", "macro_f1", "weighted_f1", "mcc", "ece", "loss")
 
 
@@ -187,3 +189,29 @@ def artifact_of(store: Store, run: str, artifact: str) -> Commit:
             f"Run {run} has no {artifact!r}: stage {PRODUCER[artifact].name} has not committed it; run it first."
         )
     return found
+
+
+def run_named(store: Store, name: str) -> str:
+    """Return the run that `RUN` or `MODEL@VERSION` names; a version is a number or an alias such as `champion`.
+
+    Raises:
+        ConfigError: There is no such model or version.
+    """
+    model, at, version = name.partition("@")
+    if not at:
+        return name
+    found = _registered(store, model)
+    versions = {str(number): entry for number, entry in found.versions.items()} if found is not None else {}
+    number = version if version in versions else str(getattr(found, version, None) if version in ALIASES else None)
+    if number not in versions:
+        known = ", ".join(f"{model}@{number}" for number in versions) or "none yet"
+        raise ConfigError(f"Version {name!r:.80} does not exist in {store.url}: known are {known}.")
+    return str(versions[number].run)
+
+
+def _registered(store: Store, model: str) -> Any:
+    try:
+        registry = import_module("kubetune.storage.registry")
+    except ModuleNotFoundError as error:
+        raise ConfigError("This version of kubetune has no registry of models: name a run.") from error
+    return registry.read_model(store, model)

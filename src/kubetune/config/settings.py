@@ -57,6 +57,11 @@ class Settings(BaseSettings):
     """Full name of the Helm release: an endpoint is the Deployment `<release>-serve-<endpoint>`."""
     archive: str = ""
     """Archive that this serving pod is for (SHA-256 of `archive.json`); empty: nothing was deployed yet."""
+    trusted_keys: Path | None = None
+    """File or folder of public keys (PEM, Ed25519). Set: an archive is served only with a statement that one of them
+    signed."""
+    signing_key: Path | None = None
+    """Private key (PEM, Ed25519) that signs the statement of a registered archive; None: nothing is signed."""
     api_keys_file: Path | None = None
     """Lines `name:sha256` of the keys that open an endpoint; None: no key is asked for."""
     gateway_max_in_flight: int = Field(default=100, ge=1)
