@@ -5,8 +5,8 @@ change in it. `resolve` checks all of it; then every stage runs in a pod of its 
 is adopted. A stage that fails shows its reason as XCom `reason`.
 """
 
-from kubetune.orchestration.airflow import STAGES, RunRequest, connect, dag, resolve, stage_task
+from kubetune.orchestration.airflow import STAGES, RunRequest, approved_task, connect, dag, resolve
 
 with dag("finetune", __doc__, RunRequest):
     pods = resolve()
-    connect({stage.name: stage_task(stage, pods[stage.name]) for stage in STAGES})
+    connect({stage.name: approved_task(stage, pods[stage.name]) for stage in STAGES})

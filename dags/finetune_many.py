@@ -9,11 +9,11 @@ from kubetune.orchestration.airflow import (
     WINNERS,
     ShowAnswer,
     SweepRequest,
+    approved_task,
     connect,
     dag,
     pod_task,
     resolve_sweep,
-    stage_task,
     trial_tasks,
 )
 
@@ -21,7 +21,7 @@ with dag("finetune_many", __doc__, SweepRequest):
     pods = resolve_sweep()
     trials = trial_tasks(pods)
     choose = pod_task("choose", pods["choose"], callbacks=[ShowAnswer], trigger_rule="all_done_min_one_success")
-    winner = {stage.name: stage_task(stage, pods[stage.name]) for stage in WINNERS}
+    winner = {stage.name: approved_task(stage, pods[stage.name]) for stage in WINNERS}
     connect(trials)
     connect(winner)
     list(trials.values())[-1] >> choose >> list(winner.values())

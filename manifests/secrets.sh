@@ -17,7 +17,7 @@ secret kubetune-admin --from-literal=username=admin --from-literal=password="$(r
 secret kubetune-trigger --from-literal=kubetune_airflow_user=kubetune-trigger \
     --from-literal=kubetune_airflow_password="$(random)"
 secret kubetune-object-store-root --from-literal=root_user=kubetune-root --from-literal=root_password="$(random)"
-for user in ingest fetch prepare train evaluate package deploy serve housekeeping client; do
+for user in ingest fetch prepare train evaluate behave compare package register deploy serve housekeeping client; do
     secret "kubetune-store-$user" --from-literal=kubetune_s3_access_key="kubetune-$user" \
         --from-literal=kubetune_s3_secret_key="$(random)"
 done

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from kubetune.stages import STAGES
+
 CLUSTER = {
     "release": "kubetune",
     "namespace": "kubetune",
@@ -15,10 +17,7 @@ CLUSTER = {
     "store": {"url": "s3://kubetune", "endpoint": "http://kubetune-object-store:9000"},
     "serving": {"namespace": "kubetune", "release": "kubetune"},
     "accounts": {"default": "kubetune-stage", "deploy": "kubetune-deploy"},
-    "secrets": {
-        name: [f"kubetune-store-{name}"]
-        for name in ("ingest", "fetch", "prepare", "train", "evaluate", "package", "deploy", "housekeeping")
-    },
+    "secrets": {name: [f"kubetune-store-{name}"] for name in (*(stage.name for stage in STAGES), "housekeeping")},
 }
 
 

@@ -25,6 +25,8 @@ model:
   encoder_dropout: 0.0
 training: {epochs: 6, batch: 16, learning_rate: 2.0e-4, checkpoints: {every_steps: 12}}
 evaluation: {bootstrap_samples: 200}
+# What is run last serves: these tests are about rollouts, not about which of two toys is better.
+promotion: {gate: thresholds}
 """
 
 

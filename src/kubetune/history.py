@@ -3,7 +3,6 @@
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,9 @@ from kubetune.storage.blobs import fetch_tree
 from kubetune.storage.commit_record import Commit
 from kubetune.storage.commits import committed, read_commit
 from kubetune.storage.endpoints import list_endpoints
+from kubetune.storage.registry import read_model
 from kubetune.storage.runs import list_attempts, list_runs, read_run
 
-ALIASES = ("champion", "previous", "candidate")
 SHOWN = ("accuracy", "macro_f1", "weighted_f1", "mcc", "ece", "loss")
 
 
@@ -200,18 +199,10 @@ def run_named(store: Store, name: str) -> str:
     model, at, version = name.partition("@")
     if not at:
         return name
-    found = _registered(store, model)
-    versions = {str(number): entry for number, entry in found.versions.items()} if found is not None else {}
-    number = version if version in versions else str(getattr(found, version, None) if version in ALIASES else None)
+    found = read_model(store, model)
+    versions = {str(item.number): item for item in found.versions} if found is not None else {}
+    number = str((found.aliases() if found is not None else {}).get(version, version))
     if number not in versions:
         known = ", ".join(f"{model}@{number}" for number in versions) or "none yet"
         raise ConfigError(f"Version {name!r:.80} does not exist in {store.url}: known are {known}.")
-    return str(versions[number].run)
-
-
-def _registered(store: Store, model: str) -> Any:
-    try:
-        registry = import_module("kubetune.storage.registry")
-    except ModuleNotFoundError as error:
-        raise ConfigError("This version of kubetune has no registry of models: name a run.") from error
-    return registry.read_model(store, model)
+    return versions[number].run

@@ -9,6 +9,7 @@ import yaml
 from chart_helm import HelmError, notes, template
 
 from chart_world import EXAMPLES, EXISTING, named, of_kind, pods_of, rendered, values_of
+from kubetune.stages import STAGES
 
 CANARY = "canary-9c1f-never-shown"
 GIVEN = (
@@ -23,7 +24,8 @@ GIVEN = (
     *(
         f'objectStore.users.{user}={{"accessKey":"{user}-key","secretKey":"{CANARY}-{user}"}}'
         for user in (
-            "ingest", "fetch", "prepare", "train", "evaluate", "package", "deploy", "serve", "housekeeping", "client"
+            "ingest", "fetch", "prepare", "train", "evaluate", "behave", "compare", "package", "register", "deploy",
+            "serve", "housekeeping", "client",
         )
     ),
 )  # fmt: skip
@@ -41,10 +43,8 @@ def test_no_credentials_no_render(profile: str) -> None:
         template(values, settings=["secrets.generate=false"])
     missing = set(re.findall(r"Secret (kubetune-[a-z-]+) has no value", str(caught.value)))
     assert missing >= {"kubetune-admin", "kubetune-airflow", "kubetune-database", "kubetune-trigger"}
-    assert (
-        "users client, deploy, evaluate, fetch, housekeeping, ingest, package, prepare, serve, train have no keys"
-        in (str(caught.value))
-    )
+    users = ", ".join(sorted([*(stage.name for stage in STAGES), "client", "housekeeping", "serve"]))
+    assert f"users {users} have no keys" in str(caught.value)
     assert "existingSecret" in str(caught.value)
 
 

@@ -7,6 +7,7 @@ from chart_helm import CHART, HIGHEST, LOWEST, HelmError, template
 from chart_schemas import faults
 from chart_stages import cluster_of, pods_as_objects
 from chart_world import EXISTING, PROFILES, hashless, rendered, text_of, values_of
+from kubetune.stages import STAGES
 
 
 def minor(version: str) -> str:
@@ -26,7 +27,7 @@ def test_objects_fit_the_schemas(profile: str, kubernetes: str) -> None:
 def test_stage_pods_fit_the_schemas(profile: str, kubernetes: str) -> None:
     cluster = cluster_of(rendered(profile, kubernetes=kubernetes))
     pods = pods_as_objects(cluster, "resources.train.gpus=2", "resources.train.cpu='4'")
-    assert len(pods) == 8
+    assert len(pods) == len(STAGES) + 1
     assert [fault for name, pod in pods.items() for fault in faults(with_name(pod, name), minor(kubernetes))] == []
 
 

@@ -1,4 +1,4 @@
-"""Install, run, predict; and the same recipe again does nothing but deploy."""
+"""Install, run, predict; and the same recipe again does nothing but look at registry and endpoint."""
 
 import json
 import time
@@ -49,7 +49,7 @@ def test_tweets_from_submission_to_prediction(cluster: Cluster) -> None:
     assert cluster.predict()[2] == cluster.served()
 
 
-def test_the_same_recipe_again_adopts_every_stage_but_deploy(cluster: Cluster) -> None:
+def test_the_same_recipe_again_adopts_every_stage_but_the_effects(cluster: Cluster) -> None:
     first, served = cluster.show("tweets-1"), cluster.served()
     cluster.submit("tweets", "tweets-2")
     again = cluster.complete("tweets-2")

@@ -26,7 +26,7 @@ print join(" ", @open);
 def test_run_a_again_serves_a_and_a_rollout_fails_no_request(
     cluster: Cluster, toy: Toy, undisturbed: dict[str, Any]
 ) -> None:
-    """After A and B, A again is all adopted but `deploy`, and the rollout is not seen by clients."""
+    """After A and B, A again is all adopted but the effects, and the rollout is not seen by clients."""
     b = cluster.served()
     with cluster.load() as load:
         toy.submit("toy-a-again")

@@ -14,8 +14,9 @@ from cluster_world import Cluster, wait
 from kubetune.config.cluster import ClusterSettings
 from kubetune.config.load import load_recipe
 from kubetune.orchestration.pods import run_pods
+from kubetune.stages import STAGES as TABLE
 
-STAGES = ("ingest", "fetch", "prepare", "train", "evaluate", "package", "deploy")
+STAGES = tuple(stage.name for stage in TABLE)
 REACH = (
     "import socket,sys,time\n"
     "time.sleep(5)\n"  # a policy takes a moment to reach a new pod

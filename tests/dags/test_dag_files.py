@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from kubetune.orchestration.requests import RunRequest, SweepRequest
-from kubetune.stages import PRODUCER, STAGES
+from kubetune.orchestration.requests import PromoteRequest, RollbackRequest, RunRequest, SweepRequest
+from kubetune.stages import STAGES, before
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "dags").glob("*.py"))
-IDS = ["finetune", "finetune_many", "housekeeping"]
+IDS = ["finetune", "finetune_many", "housekeeping", "promote", "rollback"]
+FORMS = {"finetune": RunRequest, "finetune_many": SweepRequest, "promote": PromoteRequest, "rollback": RollbackRequest}
 HEAVY = ("torch", "transformers", "datasets", "pyarrow", "sklearn", "minio", "kubetune.storage", "kubetune.runner")
 
 
@@ -48,7 +49,7 @@ def test_a_dag_file_is_short_imports_one_module_and_decides_nothing(path: Path) 
     assert not [type(node).__name__ for node in ast.walk(tree) if isinstance(node, deciding)]
 
 
-@pytest.mark.parametrize(("name", "model"), [("finetune", RunRequest), ("finetune_many", SweepRequest)])
+@pytest.mark.parametrize(("name", "model"), FORMS.items())
 def test_the_form_is_the_model(dagbag, name: str, model) -> None:
     params = dagbag.dags[name].params
     schema = model.model_json_schema()["properties"]
@@ -66,13 +67,21 @@ def test_the_form_is_the_model(dagbag, name: str, model) -> None:
 def test_edges_follow_from_the_stage_table(dagbag) -> None:
     dag = dagbag.dags["finetune"]
     for stage in STAGES:
-        producers = {PRODUCER[name].name for name in stage.inputs}
-        assert dag.get_task(stage.name).upstream_task_ids == producers | {"resolve"}
+        found = dag.get_task(stage.name).upstream_task_ids
+        if stage.approval:
+            assert found == {f"approve_{stage.name}"}, "nothing goes past the person who is asked"
+            found = dag.get_task(f"approve_{stage.name}").upstream_task_ids
+        assert found == {*before(stage), "resolve"}
     many = dagbag.dags["finetune_many"]
-    for name in ("evaluate", "package", "deploy"):
+    for name in ("evaluate", "behave", "compare", "package", "register", "deploy"):
         assert "choose" in many.get_task(name).upstream_task_ids, "nothing of the winner before the choice"
     assert not many.get_task("evaluate").is_mapped
     assert many.get_task("train").is_mapped
+    assert many.get_task("register").upstream_task_ids == {"approve_register", "choose"}
+    promote = dagbag.dags["promote"]
+    assert {task.task_id for task in promote.tasks} == {"resolve", "package", "register", "deploy"}
+    assert promote.get_task("deploy").upstream_task_ids == {"resolve", "package", "register"}
+    assert promote.get_task("register").upstream_task_ids == {"resolve", "package"}, "who promotes is not asked again"
 
 
 def test_every_pod_runs_with_the_measured_settings(dagbag) -> None:
@@ -95,12 +104,14 @@ def test_every_pod_runs_with_the_measured_settings(dagbag) -> None:
             if values["deferrable"]:
                 assert values["poll_interval"] >= 15, "a faster trigger costs tries"
                 assert values["logging_interval"] == 30
-    assert seen == 7 + 8 + 1
+    assert seen == 10 + 11 + 1 + 3 + 1
     finetune = dagbag.dags["finetune"]
     assert {task.task_id for task in finetune.tasks if getattr(task, "deferrable", False)} == {
         "prepare",
         "train",
         "evaluate",
+        "behave",
+        "compare",
         "deploy",
     }
     assert finetune.get_task("train").termination_grace_period == 120

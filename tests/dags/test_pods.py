@@ -72,7 +72,7 @@ def validate(text: str) -> None:
     kubernetes_validate.validate(json.loads(text), KUBERNETES, strict=True)
 
 
-def checked(document: dict[str, Any], *, effect: bool, gpus: int) -> None:
+def checked(document: dict[str, Any], *, token: bool, gpus: int) -> None:
     """Valid for Kubernetes, and inside Pod Security `restricted` with limits and a deadline."""
     spec = document["spec"]
     (container,) = spec["containers"]
@@ -85,8 +85,8 @@ def checked(document: dict[str, Any], *, effect: bool, gpus: int) -> None:
     assert security["capabilities"] == {"drop": ["ALL"]}
     assert security["readOnlyRootFilesystem"] is True
     assert spec["restartPolicy"] == "Never"
-    assert spec["automountServiceAccountToken"] is effect
-    assert spec["serviceAccountName"] == ("kubetune-deploy" if effect else "kubetune-stage")
+    assert spec["automountServiceAccountToken"] is token
+    assert spec["serviceAccountName"] == ("kubetune-deploy" if token else "kubetune-stage")
     assert spec["activeDeadlineSeconds"] > 0
     assert container["terminationMessagePolicy"] == "FallbackToLogsOnError"
     assert {"cpu", "memory", "ephemeral-storage"} <= set(container["resources"]["limits"])
@@ -104,11 +104,11 @@ def test_every_recipe_makes_pods_that_kubernetes_takes(recipe: str, where: str) 
     assert list(pods) == [stage.name for stage in STAGES]
     for stage in STAGES:
         document = built(stage.name, pods[stage.name])
-        checked(document, effect=stage.effect, gpus=getattr(loaded.resources, stage.name).gpus)
+        checked(document, token=stage.reaches_kubernetes, gpus=getattr(loaded.resources, stage.name).gpus)
         labels = document["metadata"]["labels"]
         assert labels["kubetune.io/run"] == "run-1"
         assert ("kubetune.io/access-outside" in labels) is stage.reaches_outside
-        assert ("kubetune.io/access-kubernetes-api" in labels) is stage.effect
+        assert ("kubetune.io/access-kubernetes-api" in labels) is stage.reaches_kubernetes
 
 
 @pytest.mark.parametrize("where", CLUSTERS)
@@ -144,7 +144,7 @@ def test_a_sweeps_pods_are_valid_and_share_what_trials_have_in_common(tmp_path: 
     for name, found in pods.items():
         stage = "evaluate" if name == "choose" else name
         for pod in found if isinstance(found, list) else [found]:
-            checked(built(stage, pod), effect=BY_NAME[stage].effect, gpus=wanted[stage].gpus)
+            checked(built(stage, pod), token=BY_NAME[stage].reaches_kubernetes, gpus=wanted[stage].gpus)
     (ingest,) = pods["ingest"]
     also = [word.partition("=")[0] for word in ingest["spec"]["containers"][0]["args"] if word.startswith("wide-")]
     assert also == ["wide-1", "wide-2", "wide-3", "wide-4"]

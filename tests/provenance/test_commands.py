@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
@@ -14,6 +13,7 @@ from kubetune.errors import ConfigError, DataError, KubetuneError
 from kubetune.signing import sign_and_store, statement_of_run
 from kubetune.storage import commits
 from kubetune.storage.local import LocalStore
+from kubetune.storage.registry import Event, Model, Version, change_model, crowned, with_version
 from kubetune.storage.runs import create_run
 
 ARCHIVE = chain_toys.digest("file", "archive")
@@ -73,10 +73,14 @@ def test_lineage_of_a_run(folder: str, tmp_path: Path) -> None:
         say("lineage", "tweets-1", "--store", folder, "--html", str(tmp_path))
 
 
-def test_lineage_of_a_version(folder: str, monkeypatch) -> None:
-    model = SimpleNamespace(versions={1: SimpleNamespace(run="tweets-1")}, champion=1, previous=None)
-    registry = SimpleNamespace(read_model=lambda store, name: model if name == "tweets" else None)
-    monkeypatch.setattr("kubetune.history.import_module", lambda name: registry)
+def test_lineage_of_a_version(folder: str) -> None:
+    version = Version(0, "tweets-1", ARCHIVE, "m", "0" * 64, "promote", "2026-01-01T00:00:00Z")
+
+    def change(model: Model) -> tuple[Model, Event]:
+        model, standing = with_version(model, version)
+        return crowned(model, standing.number), Event("promoted", "2026-01-01T00:00:00Z")
+
+    change_model(LocalStore(Path(folder)), "tweets", change)
     for name in ("tweets@1", "tweets@champion"):
         assert say("lineage", name, "--store", folder).startswith(f"Lineage of {name}, run tweets-1, served as")
     for name in ("tweets@2", "tweets@previous", "tweets@", "tweets@versions", "other@1"):

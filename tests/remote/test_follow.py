@@ -95,6 +95,22 @@ def test_nothing_to_do_is_99(airflow: FakeAirflow, kubetune: Kubetune) -> None:
     assert done.code == 99 and "the champion stays" in done.last
 
 
+def test_who_waits_for_approval_is_told_where_to_give_it_and_a_no_is_99(
+    airflow: FakeAirflow, kubetune: Kubetune
+) -> None:
+    a_run(airflow, package="success", approve_register="awaiting_input", register=None, deploy=None)
+
+    def refuse() -> None:
+        a_run(airflow, "success", package="success", approve_register="skipped", register="skipped", deploy="skipped")
+        airflow.reasons["toy-1", "approve_register"] = "not approved: ada said no, what serves goes on serving"
+
+    airflow.looks += [lambda: None, lambda: None, refuse]
+    done = kubetune("follow", "toy-1")
+    assert "waits for approval" in done.out and "Required Actions" in done.out
+    assert "approve_register" not in done.out
+    assert done.code == 99 and done.last.endswith("not approved: ada said no, what serves goes on serving")
+
+
 def test_a_retry_is_said_with_its_reason(airflow: FakeAirflow, kubetune: Kubetune) -> None:
     a_run(airflow, train="up_for_retry")
     airflow.reasons["toy-1", "train"] = "interrupted, the next try goes on: exit=75"

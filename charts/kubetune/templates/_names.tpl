@@ -33,12 +33,12 @@ Nothing has a fixed name, so several releases share a namespace; all is cut to t
 
 {{/* kubetune.storeUsers: JSON list of the object store's users. */}}
 {{- define "kubetune.storeUsers" -}}
-{{- list "ingest" "fetch" "prepare" "train" "evaluate" "package" "deploy" "serve" "housekeeping" "client" | toJson -}}
+{{- list "ingest" "fetch" "prepare" "train" "evaluate" "behave" "compare" "package" "register" "deploy" "serve" "housekeeping" "client" | toJson -}}
 {{- end -}}
 
 {{/* kubetune.pipelineUsers: JSON list of the store's users whose Secrets stage pods mount. */}}
 {{- define "kubetune.pipelineUsers" -}}
-{{- list "ingest" "fetch" "prepare" "train" "evaluate" "package" "deploy" "housekeeping" | toJson -}}
+{{- list "ingest" "fetch" "prepare" "train" "evaluate" "behave" "compare" "package" "register" "deploy" "housekeeping" | toJson -}}
 {{- end -}}
 
 {{/* kubetune.storeUrl: s3://bucket[/prefix], the setting KUBETUNE_STORE. */}}

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from kubetune.cli.common import say
-from kubetune.remote.watch import StageView, Step
+from kubetune.remote.watch import WAITS, StageView, Step
 
 LINE_EVERY_S = 30.0
 QUIET = frozenset({"waiting", "scheduled", "queued", "upstream_failed", "removed"})
@@ -94,7 +94,9 @@ def line_of(view: StageView) -> str:
 
 def state_of(view: StageView) -> str:
     """Return the state of a stage in a few words."""
-    words = {"success": "done", "up_for_retry": "waits for another try", "upstream_failed": "not run"}
+    words = {"success": "done", "up_for_retry": "waits for another try", "upstream_failed": "not run"} | {
+        WAITS: "waits for approval"
+    }
     state = words.get(view.state, view.state)
     again = f", try {view.attempt}" if view.attempt > 1 and view.state in {"running", "up_for_retry"} else ""
     return f"{state}{again}{shown(view.step) if view.step else ''}"

@@ -112,6 +112,8 @@ class ClusterSettings(_Closed):
     """Resources by stage; `default` for the others."""
     gpu: Gpu = Gpu()
     scheduling: Scheduling = Scheduling()
+    approval_timeout_minutes: int = Field(default=1440, ge=1)
+    """How long a run waits for a person's approval; then it ends as if the answer were no."""
     labels: Mapping[str, str] = Field(default_factory=dict)
     """Further pod labels."""
     annotations: Mapping[str, str] = Field(default_factory=dict)

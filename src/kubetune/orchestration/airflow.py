@@ -11,20 +11,25 @@ from kubetune.config.cluster import load_cluster
 from kubetune.config.settings import load_settings
 from kubetune.errors import KubetuneError
 from kubetune.orchestration import requests
+from kubetune.orchestration.approval import approval_name
 from kubetune.orchestration.cleanup import delete_finished_pods, prune_database
 from kubetune.orchestration.notices import notify, notify_answer, notify_started
-from kubetune.orchestration.operators import ShowAnswer, pod_task, stage_task, stage_tasks
+from kubetune.orchestration.operators import ShowAnswer, approved_task, pod_task, promotion_task, stage_tasks
 from kubetune.orchestration.pods import Work, run_pods, task_pod
-from kubetune.orchestration.requests import RunRequest, SweepRequest
+from kubetune.orchestration.promotion_pods import PROMOTED, named, promotion_pods, rollback_pod
+from kubetune.orchestration.requests import PromoteRequest, RollbackRequest, RunRequest, SweepRequest
 from kubetune.orchestration.sweep_pods import TRIALS, WINNERS, sweep_pods
-from kubetune.stages import STAGES, before
+from kubetune.stages import STAGES, Stage, before
 
 __all__ = [
     "STAGES",
     "WINNERS",
+    "PromoteRequest",
+    "RollbackRequest",
     "RunRequest",
     "ShowAnswer",
     "SweepRequest",
+    "approved_task",
     "connect",
     "dag",
     "delete_finished_pods",
@@ -32,10 +37,12 @@ __all__ = [
     "notify_answer",
     "params_of",
     "pod_task",
+    "promotion_tasks",
     "prune_database",
     "resolve",
+    "resolve_promotion",
+    "resolve_rollback",
     "resolve_sweep",
-    "stage_task",
     "trial_tasks",
 ]
 
@@ -80,7 +87,13 @@ def connect(tasks: Mapping[str, Any]) -> None:
     for stage in STAGES:
         for producer in before(stage):
             if stage.name in tasks and producer in tasks:
-                tasks[producer] >> tasks[stage.name]
+                tasks[producer] >> _first(tasks[stage.name], stage)
+
+
+def _first(task: Any, stage: Stage) -> Any:
+    """The task that stands for the stage to those before it: its approval where it has one."""
+    asked = [item for item in task.upstream_list if item.task_id == approval_name(stage)]
+    return asked[0] if asked else task
 
 
 @task(on_success_callback=notify_started)
@@ -102,6 +115,33 @@ def resolve_sweep() -> dict[str, Any]:
         request = requests.read_request(SweepRequest, context["params"], context["dag_run"].conf or {})
         sweep, trials = requests.sweep_calls(request, settings.recipes_dir, context["dag_run"].run_id)
         return sweep_pods(sweep, trials, load_cluster(settings.cluster_file))
+
+
+@task(task_id="resolve")
+def resolve_promotion() -> dict[str, dict]:  # type: ignore[type-arg]  # as `resolve`
+    """Check the request and return the pod of each stage after the comparison; the person's word travels inside."""
+    with refusals() as (context, settings):
+        request = requests.read_request(PromoteRequest, context["params"], context["dag_run"].conf or {})
+        return promotion_pods(requests.check_promotion(request), *_asked(context), load_cluster(settings.cluster_file))
+
+
+@task(task_id="resolve")
+def resolve_rollback() -> dict[str, Any]:
+    """Check the request and return the pod that brings the former champion back."""
+    with refusals() as (context, settings):
+        request = requests.read_request(RollbackRequest, context["params"], context["dag_run"].conf or {})
+        return rollback_pod(request, *_asked(context), load_cluster(settings.cluster_file))
+
+
+def _asked(context: Any) -> tuple[str, str]:
+    """Who asked, and an identity of the request that all of its tries share."""
+    run = context["dag_run"]
+    return named(getattr(run, "triggering_user_name", None)), run.run_id
+
+
+def promotion_tasks(pods: Any) -> dict[str, Any]:
+    """Return the tasks of the stages that a promotion by a person's word may need, by stage name."""
+    return {stage.name: promotion_task(stage, pods[stage.name]) for stage in PROMOTED}
 
 
 @task

@@ -5,16 +5,18 @@ from typing import Any
 
 from airflow.providers.cncf.kubernetes.callbacks import KubernetesPodOperatorCallback
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
+from airflow.sdk.exceptions import AirflowSkipException
 
 from kubetune.config.settings import load_settings
 from kubetune.errors import NothingToDoError
 from kubetune.notices.answers import read_answer
+from kubetune.orchestration.approval import Approval
 from kubetune.orchestration.notices import STAGE_CALLBACKS
 from kubetune.orchestration.pods import CONTAINER, GRACE_S, RESUMABLE_GRACE_S
 from kubetune.orchestration.retries import ExitCodePolicy
 from kubetune.stages import Stage
 
-BRIEF = frozenset({"ingest", "fetch", "package"})
+BRIEF = frozenset({"ingest", "fetch", "package", "register"})
 """Stages that usually end within a minute: their task waits for the pod. For the others Airflow holds no process."""
 GPU_WAIT_S, CPU_WAIT_S = 6 * 3600, 15 * 60
 """How long a pod may wait for a node; the operator's own default would fail a GPU pod after two minutes."""
@@ -71,17 +73,37 @@ def stage_task(stage: Stage, pod: Any) -> KubernetesPodOperator:
     return KubernetesPodOperator(pod_template_dict=pod, **stage_settings(stage))
 
 
+def approved_task(stage: Stage, pod: Any) -> KubernetesPodOperator:
+    """Return the task of a stage, behind one that may ask a person where the stage's row has a switch for that."""
+    return stage_task(stage, Approval(stage=stage, pod=pod).output if stage.approval else pod)
+
+
+def promotion_task(stage: Stage, pod: Any) -> KubernetesPodOperator:
+    """Return the task of a stage that a person's word may make needless; nobody is asked for another word."""
+    return OptionalPod(pod_template_dict=pod, trigger_rule="none_failed", **stage_settings(stage))
+
+
 def stage_tasks(stage: Stage, pods: Any) -> Any:
     """Return the mapped task of a stage; `pods` is a list of dicts, or the promise of one."""
     return KubernetesPodOperator.partial(**stage_settings(stage)).expand(pod_template_dict=pods)
 
 
-def pod_task(name: str, pod: Any, **settings: Any) -> KubernetesPodOperator:
+def pod_task(name: str, pod: Any, *, deferrable: bool = False, **settings: Any) -> KubernetesPodOperator:
     """Return the task of another pod of ours, for example `kubetune gc`."""
     labels = {"app.kubernetes.io/component": "stage"}
     return KubernetesPodOperator(
-        task_id=name, pod_template_dict=pod, labels=labels, **(pod_settings(deferrable=False) | settings)
+        task_id=name, pod_template_dict=pod, labels=labels, **(pod_settings(deferrable=deferrable) | settings)
     )
+
+
+class OptionalPod(KubernetesPodOperator):
+    """A pod that may not be needed: with an empty one the task is skipped."""
+
+    def execute(self, context: Any) -> Any:
+        """See `KubernetesPodOperator.execute`."""
+        if not self.pod_template_dict:
+            raise AirflowSkipException("this request does not need the stage")
+        return super().execute(context)
 
 
 class ShowAnswer(KubernetesPodOperatorCallback):

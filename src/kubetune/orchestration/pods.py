@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 from kubetune.config.cluster import ClusterSettings, StageDefaults
@@ -22,6 +23,9 @@ GRACE_S = 30
 RESUMABLE_GRACE_S = 120
 """Seconds between SIGTERM and SIGKILL: a resumable stage saves a checkpoint in them."""
 DEADLINE_MARGIN_S = 300
+RUN_LABEL = "kubetune.io/run"
+APPROVAL = "kubetune.io/approval"
+"""Annotation of a pod before which a person is asked; its value is the recipe path that wants it."""
 
 Pod = dict[str, Any]
 
@@ -39,6 +43,7 @@ class Work:
         outside: Whether it may use hub, proxies and the web.
         kubernetes: Whether it may use the Kubernetes API.
         grace_s: Seconds from SIGTERM to SIGKILL.
+        annotations: Further pod annotations.
     """
 
     name: str
@@ -49,6 +54,7 @@ class Work:
     outside: bool = False
     kubernetes: bool = False
     grace_s: int = 30
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
 
 def run_pods(
@@ -73,11 +79,12 @@ def stage_pod(call: StageCall, cluster: ClusterSettings) -> Pod:
         name=stage.name,
         image=stage.image,
         args=("stage", stage.name, "--run", call.run, "--endpoint", call.endpoint, "--resolved", resolved),
-        labels={"kubetune.io/run": call.run},
+        labels={RUN_LABEL: call.run},
         resources=getattr(call.recipe.resources, stage.name),
         outside=stage.reaches_outside,
         kubernetes=stage.reaches_kubernetes,
         grace_s=RESUMABLE_GRACE_S if stage.resumable else GRACE_S,
+        annotations={APPROVAL: asked} if (asked := approval_of(call)) else {},
     )
     return task_pod(work, cluster)
 
@@ -111,10 +118,16 @@ def task_pod(work: Work, cluster: ClusterSettings) -> Pod:
         "metadata": {
             "namespace": cluster.namespace,
             "labels": {**cluster.labels, **_labels(work, cluster)},
-            "annotations": dict(cluster.annotations),
+            "annotations": {**cluster.annotations, **work.annotations},
         },
         "spec": spec | _placement(work, cluster),
     }
+
+
+def approval_of(call: StageCall) -> str | None:
+    """Return the recipe path by which a person has to agree before this stage; None: nobody has to."""
+    switch = call.stage.approval
+    return switch if switch is not None and attrgetter(switch)(call.recipe) else None
 
 
 def stage_deadline_s(call: StageCall, cluster: ClusterSettings) -> int:

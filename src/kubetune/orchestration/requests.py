@@ -6,9 +6,9 @@ import itertools
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from kubetune.config.load import canonical, parse_recipe, shipped_recipes
 from kubetune.config.recipe import Recipe
@@ -20,6 +20,7 @@ MOST_TRIALS = 20
 """The recipe of each trial travels in pod arguments, which have a size limit; a wider search is several sweeps."""
 SECTIONS = ", ".join(Recipe.model_fields)
 RUN = rf"^{RUN_PATTERN.pattern}$"
+WHY_MOST = 500
 RECIPE_HELP = "Name of a recipe that is shipped or that the chart mounts, or the text of one (YAML)."
 
 
@@ -66,6 +67,43 @@ class SweepRequest(_Request):
     )
 
 
+def _one_line(text: str) -> str:
+    if not text.strip() or not text.isprintable():
+        raise ValueError("it has to be one line of printable characters: say it in a sentence")
+    return text
+
+
+Why = Annotated[
+    str,
+    AfterValidator(_one_line),
+    Field(min_length=1, max_length=WHY_MOST, title="Why", description="One sentence; it is kept beside the change."),
+]
+
+
+class PromoteRequest(_Request):
+    """Params of DAG `promote`."""
+
+    what: str = Field(
+        pattern=rf"^{RUN_PATTERN.pattern}(@[1-9][0-9]{{0,8}})?$",
+        title="What",
+        description="A run that passed its thresholds, or `MODEL@VERSION` (`kubetune models` lists them).",
+    )
+    why: Why
+    endpoint: str | None = Field(
+        default=None,
+        pattern=RUN,
+        title="Endpoint",
+        description="For a run that was made for another endpoint than that of its recipe's name.",
+    )
+
+
+class RollbackRequest(_Request):
+    """Params of DAG `rollback`."""
+
+    model: str = Field(pattern=RUN, title="Model", description="Model whose former champion is to serve again.")
+    why: Why
+
+
 Request = TypeVar("Request", bound=_Request)
 
 
@@ -73,7 +111,7 @@ def read_request(model: type[Request], params: Mapping[str, Any], conf: Mapping[
     """Return what was asked for.
 
     Args:
-        model: `RunRequest` or `SweepRequest`.
+        model: One of the models above.
         params: Airflow's params, defaults included.
         conf: What the trigger sent; a key that is no param would otherwise be dropped in silence.
 
@@ -95,6 +133,17 @@ def read_request(model: type[Request], params: Mapping[str, Any], conf: Mapping[
         ]
     if problems:
         raise ConfigError("The trigger's conf has errors: " + " | ".join(problems))
+    return request
+
+
+def check_promotion(request: PromoteRequest) -> PromoteRequest:
+    """Return the request.
+
+    Raises:
+        ConfigError: A version, which belongs to one model, is asked for on another endpoint.
+    """
+    if "@" in request.what and request.endpoint is not None:
+        raise ConfigError(f"Version {request.what} serves on its model's own endpoint: leave `endpoint` out.")
     return request
 
 
@@ -166,7 +215,7 @@ def check_comparable(recipes: list[Recipe]) -> None:
     """Refuse trials whose validation numbers do not compare.
 
     Raises:
-        ConfigError: Their data, task, best metric or thresholds differ.
+        ConfigError: Their data, task, best metric, thresholds or rules of promotion differ.
     """
     first, *others = recipes
     for other in others:
@@ -175,6 +224,8 @@ def check_comparable(recipes: list[Recipe]) -> None:
             "task": first.task == other.task,
             "training.best_metric": first.training.best_metric == other.training.best_metric,
             "evaluation": first.evaluation == other.evaluation,
+            "behaviour": first.behaviour == other.behaviour,
+            "promotion": first.promotion == other.promotion,
         }
         differ = [name for name, same in parts.items() if not same]
         if differ:

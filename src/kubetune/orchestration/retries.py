@@ -8,6 +8,7 @@ from typing import Any
 from airflow.providers.cncf.kubernetes.utils.pod_manager import PodNotFoundException
 from airflow.sdk import RetryDecision, RetryPolicy
 
+from kubetune.errors import NothingToDoError
 from kubetune.orchestration.pods import CONTAINER
 
 FINAL = {
@@ -112,7 +113,8 @@ def decide(end: End, exception: BaseException, try_number: int) -> tuple[bool, t
         (end.code == 75 or end.lost, True, SOON, f"interrupted, the next try goes on: {said}"),
         (end.code in FINAL, False, None, f"{FINAL.get(end.code or 0)}: {said}"),
         (end.code in ONCE, try_number <= 1, SOON, f"{ONCE.get(end.code or 0)}: {said}"),
-        (end.code == 0, True, SOON, "the pod is done and Airflow missed it; the next try finds its result"),
+        (end.code in {0, NothingToDoError.exit_code}, True, SOON,
+            "the pod is done and Airflow missed it; the next try finds its result"),
         (refused, False, None, f"the cluster refuses the pod: {said}"),
         (NO_PLACE in text, False, None, f"the pod found no place: {place}"),
         (NO_IMAGE.search(image), False, None, f"the image cannot be had{image[:WIDTH]}"),

@@ -11,6 +11,9 @@ from kubetune.stages import STAGES
 
 ORDER = ("resolve", *(stage.name for stage in STAGES))
 """Task ids of a run."""
+APPROVE = "approve_"
+"""How the task begins that asks a person before a stage; to a person the two are one stage."""
+WAITS = "awaiting_input"
 UNDER_WAY = frozenset({"running", "deferred"})
 OVER = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 CANCELLED = "cancelled with `kubetune cancel`"
@@ -61,7 +64,7 @@ class StageView:
         state: Airflow's word, `running` also where the operator only waits for its pod.
         attempt: Number of the attempt, from 1; 0 before the first.
         seconds: Duration of the last attempt, once it is over.
-        reason: Why it failed or waits for another attempt; empty otherwise.
+        reason: Why it failed, waits or was not approved; empty otherwise.
         step: How far it is, while it runs.
     """
 
@@ -105,10 +108,14 @@ def watch(airflow: Airflow, name: str) -> Iterator[tuple[Run, list[StageView]]]:
 def stages_of(airflow: Airflow, run: str) -> list[StageView]:
     """Return the stages of a run in the plan's order."""
     found = {task.name: task for task in airflow.tasks(run)}
-    return [_view(airflow, run, found[name]) for name in ORDER if name in found]
+    return [_view(airflow, run, found[name], found.get(f"{APPROVE}{name}")) for name in ORDER if name in found]
 
 
-def _view(airflow: Airflow, run: str, task: Task) -> StageView:
+def _view(airflow: Airflow, run: str, task: Task, approval: Task | None) -> StageView:
+    if approval is not None and approval.state == WAITS:
+        return StageView(task.name, WAITS, reason="in Airflow, under Required Actions")
+    if approval is not None and approval.state in {"skipped", "failed"}:
+        return StageView(task.name, approval.state, reason=airflow.reason(run, approval.name) or "")
     state = "running" if task.state in UNDER_WAY else task.state
     reason = (airflow.reason(run, task.name) or "") if task.state in {"failed", "up_for_retry"} else ""
     return StageView(task.name, state, task.attempt, task.seconds if task.state in OVER else None, reason)
@@ -149,8 +156,8 @@ def outcome(airflow: Airflow, run: Run, stages: list[StageView]) -> Outcome:
     skipped = [view for view in stages if view.state == "skipped"]
     if skipped and not failed:  # the operator skips at exit code 99 alone; the stages after it follow
         first = skipped[0]
-        said = _said(airflow, run.name, first)[1]
-        told = said or f"Stage {first.name} of run {run.name} found nothing to do."
+        told = first.reason or _said(airflow, run.name, first)[1]
+        told = told or f"Stage {first.name} of run {run.name} found nothing to do."
         return Outcome(NothingToDoError.exit_code, told)
     if run.state == "success" or not failed:
         lost = Outcome(70, f"Run {run.name} failed although none of its stages did: look at it in Airflow.")

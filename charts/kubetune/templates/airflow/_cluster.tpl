@@ -50,6 +50,7 @@ scheduling:
   node_selector: {{ $p.nodeSelector | toJson }}
   tolerations: {{ $p.tolerations | toJson }}
   priority_class: {{ $priority | default nil | toJson }}
+approval_timeout_minutes: {{ int $p.approvalTimeoutMinutes }}
 labels: {{ merge (dict) $p.labels $v.global.labels | toJson }}
 annotations: {{ $p.annotations | toJson }}
 {{- end -}}

@@ -1,0 +1,54 @@
+"""The pods by which a person moves the champion: of a run that was kept back, of an older version, or back by one."""
+
+import re
+
+from kubetune.access import before
+from kubetune.config.cluster import ClusterSettings
+from kubetune.orchestration.pods import RUN_LABEL, Pod, Work, task_pod
+from kubetune.orchestration.requests import PromoteRequest, RollbackRequest
+from kubetune.stages import STAGES, Stage
+
+DECIDES = next(stage for stage in STAGES if stage.champion)
+"""A person's word stands above its verdict."""
+PROMOTED = tuple(stage for stage in STAGES if DECIDES.name in before(stage))
+"""Stages that a run which was kept back has not seen."""
+MOVES = next(stage for stage in STAGES if stage.reaches_kubernetes)
+"""Its image, account and user move the champion and the endpoint together."""
+
+
+def promotion_pods(request: PromoteRequest, by: str, request_id: str, cluster: ClusterSettings) -> dict[str, Pod]:
+    """Return a pod for each of `PROMOTED`; an empty one is not needed.
+
+    Args:
+        request: What a person asked for.
+        by: Who.
+        request_id: The same for all tries of one request.
+        cluster: Platform settings.
+    """
+    word = ("--why", request.why, "--by", by, "--request", request_id)
+    if "@" in request.what:
+        version = _moving(("promote", request.what, *word), cluster)
+        return {stage.name: version if stage == MOVES else {} for stage in PROMOTED}
+    return {stage.name: _stage_pod(stage, request, word, cluster) for stage in PROMOTED}
+
+
+def rollback_pod(request: RollbackRequest, by: str, request_id: str, cluster: ClusterSettings) -> Pod:
+    """Return the pod that brings back the champion before this one; for the arguments see `promotion_pods`."""
+    return _moving(("rollback", request.model, "--why", request.why, "--by", by, "--request", request_id), cluster)
+
+
+def _stage_pod(stage: Stage, request: PromoteRequest, word: tuple[str, ...], cluster: ClusterSettings) -> Pod:
+    """A stage of a run that the store knows: its recipe is read there, so resources are the platform's defaults."""
+    endpoint = ("--endpoint", request.endpoint) if request.endpoint is not None else ()
+    args = ("stage", stage.name, "--run", request.what, *endpoint, *word)
+    kubernetes = stage.reaches_kubernetes
+    return task_pod(Work(stage.name, stage.image, args, {RUN_LABEL: request.what}, kubernetes=kubernetes), cluster)
+
+
+def _moving(args: tuple[str, ...], cluster: ClusterSettings) -> Pod:
+    return task_pod(Work(MOVES.name, MOVES.image, args, kubernetes=True), cluster)
+
+
+def named(person: str | None) -> str:
+    """Return a user's name as a record can hold it: one printable line, never empty."""
+    return re.sub(r"\s+", " ", "".join(c if c.isprintable() else " " for c in person or "")).strip()[:200] or "airflow"
