@@ -12,9 +12,10 @@ import pytest
 from pydantic import SecretStr
 
 from kubetune.config.settings import Settings
-from kubetune.errors import ConfigError, DataError, NothingToDoError, RefusedError
+from kubetune.errors import ConfigError, DataError, InterruptedRunError, NothingToDoError, RefusedError
 from kubetune.local import StageFailedError, new_run
-from kubetune.notices.events import Notice
+from kubetune.notices.announce import announce
+from kubetune.notices.events import Notice, started_notice
 from kubetune.notices.walks import announced
 from kubetune.runner import StageResult, open_configured_store
 from kubetune.storage.base import Store
@@ -159,6 +160,18 @@ def test_a_store_that_is_away_does_not_end_the_run(world: World, monkeypatch: py
 
     monkeypatch.setattr("kubetune.notices.walks.read_run", away)
     assert world.walk() == []
+
+
+def test_a_request_to_stop_is_heard_while_a_notice_is_written(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: object) -> None:
+        raise InterruptedRunError("Stopped by SIGINT.")
+
+    monkeypatch.setattr("kubetune.notices.walks.read_run", stopped)
+    with pytest.raises(InterruptedRunError):
+        world.walk()
+    monkeypatch.setattr("kubetune.notices.announce.sinks_of", stopped)
+    with pytest.raises(InterruptedRunError):
+        announce(world.settings, started_notice("a"))
 
 
 @pytest.fixture
