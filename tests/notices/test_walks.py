@@ -142,18 +142,6 @@ def test_what_somebody_stopped_is_no_failure(world: World) -> None:
     assert world.failing(StageFailedError("train", 75)) == []
 
 
-def test_a_command_that_leaves_with_the_stages_code_tells_of_it(world: World) -> None:
-    def leave() -> None:
-        try:
-            raise StageFailedError("train", 75)
-        except StageFailedError as error:
-            sys.exit(error.code)
-
-    with pytest.raises(SystemExit), announced(world.settings, world.store, world.run, lambda: False, 0):
-        leave()
-    assert [notice.kind for notice in world.heard] == ["started", "failed"]
-
-
 def test_a_store_that_is_away_does_not_end_the_run(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def away(*_: object) -> None:
         raise OSError

@@ -62,13 +62,6 @@ def announced(
         if not stopped():
             _file(settings, lambda: failed(store, run, caught, latest))
         raise
-    except SystemExit as error:
-        # The command turns a stage's failure into its exit code inside the block.
-        cause = error.__context__
-        if isinstance(cause, StageFailedError) and not stopped():
-            failure = cause
-            _file(settings, lambda: failed(store, run, failure, latest))
-        raise
     finally:
         settle() if wait_s is None else settle(wait_s)
 
