@@ -126,7 +126,7 @@ def _not_promoted(model: Model, version: Version, against: int | None, *, relati
     if champion is not None and champion.number == version.number:
         return ""
     name = f"Version {version.number} of {model.name}"
-    if version.withdrawn == BY_PERSON:
+    if model.is_rolled_back(version.model):
         return (
             f"{name} was rolled back, so it is not promoted again by itself: `kubetune promote` does that, with --why."
         )

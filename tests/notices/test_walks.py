@@ -12,9 +12,10 @@ import pytest
 from pydantic import SecretStr
 
 from kubetune.config.settings import Settings
-from kubetune.errors import ConfigError, DataError, NothingToDoError, RefusedError
+from kubetune.errors import ConfigError, DataError, InterruptedRunError, NothingToDoError, RefusedError
 from kubetune.local import StageFailedError, new_run
-from kubetune.notices.events import Notice
+from kubetune.notices.announce import announce
+from kubetune.notices.events import Notice, started_notice
 from kubetune.notices.walks import announced
 from kubetune.runner import StageResult, open_configured_store
 from kubetune.storage.base import Store
@@ -141,24 +142,24 @@ def test_what_somebody_stopped_is_no_failure(world: World) -> None:
     assert world.failing(StageFailedError("train", 75)) == []
 
 
-def test_a_command_that_leaves_with_the_stages_code_tells_of_it(world: World) -> None:
-    def leave() -> None:
-        try:
-            raise StageFailedError("train", 75)
-        except StageFailedError as error:
-            sys.exit(error.code)
-
-    with pytest.raises(SystemExit), announced(world.settings, world.store, world.run, lambda: False, 0):
-        leave()
-    assert [notice.kind for notice in world.heard] == ["started", "failed"]
-
-
 def test_a_store_that_is_away_does_not_end_the_run(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def away(*_: object) -> None:
         raise OSError
 
     monkeypatch.setattr("kubetune.notices.walks.read_run", away)
     assert world.walk() == []
+
+
+def test_a_request_to_stop_is_heard_while_a_notice_is_written(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: object) -> None:
+        raise InterruptedRunError("Stopped by SIGINT.")
+
+    monkeypatch.setattr("kubetune.notices.walks.read_run", stopped)
+    with pytest.raises(InterruptedRunError):
+        world.walk()
+    monkeypatch.setattr("kubetune.notices.announce.sinks_of", stopped)
+    with pytest.raises(InterruptedRunError):
+        announce(world.settings, started_notice("a"))
 
 
 @pytest.fixture

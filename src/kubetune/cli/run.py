@@ -47,12 +47,13 @@ def command(
         plan(loaded, f"{loaded.name}-1", endpoint, until)  # bad options must not leave an empty run behind
         run = new_run(opened_store, loaded)
         calls = plan(loaded, run, endpoint, until)
-    say(f"run {run}  ·  store {opened_store.url}")
-    with stop_requests() as stop, announced(settings, opened_store, run, stop) as noted:
+    with stop_requests() as stop:
         stop.raises = True  # between stages; a running one is sent the signal and decides itself
+        say(f"run {run}  ·  store {opened_store.url}")
         progress = progress_for()
         try:
-            walk(calls, opened_store, settings, Terminal(noted(tell)), progress, audit=audit)
+            with announced(settings, opened_store, run, stop) as noted:
+                walk(calls, opened_store, settings, Terminal(noted(tell)), progress, audit=audit)
         except (RefusedError, NothingToDoError):
             summarize(opened_store, run)
             raise

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from kubetune.config.settings import Settings, state_folder
+from kubetune.errors import InterruptedRunError
 from kubetune.notices.events import Notice
 from kubetune.notices.outbox import Outbox
 from kubetune.notices.sinks import sinks_of
@@ -38,7 +39,7 @@ class _Log(logging.Handler):
 
 
 def announce(settings: Settings, notice: Notice) -> None:
-    """File a notice and begin to send what waits; returns at once and never raises.
+    """File a notice and begin to send what waits; returns at once and raises no error of its own.
 
     Call `settle` before the command ends. What is not sent by then goes out with the next command that announces; why
     it was not is in the outbox's `log`.
@@ -53,6 +54,8 @@ def announce(settings: Settings, notice: Notice) -> None:
         thread = threading.Thread(target=_deliver, args=work, name="kubetune-notices", daemon=True)
         _passes.append(thread)
         thread.start()
+    except InterruptedRunError:
+        raise  # somebody asked to stop at this very moment, and is heard once only
     except Exception as error:
         log.warning("a notice could not be filed (%s)", type(error).__name__)
 

@@ -8,7 +8,7 @@ from uuid import uuid4
 from kubetune import layout
 from kubetune.adoption import StageResult
 from kubetune.config.settings import Settings
-from kubetune.errors import KubetuneError, NothingToDoError
+from kubetune.errors import InterruptedRunError, KubetuneError, NothingToDoError
 from kubetune.local import StageFailedError
 from kubetune.notices.announce import announce, settle
 from kubetune.notices.events import Notice, decision_notice, failed_notice, safe_reason, started_notice
@@ -61,13 +61,6 @@ def announced(
         caught = error
         if not stopped():
             _file(settings, lambda: failed(store, run, caught, latest))
-        raise
-    except SystemExit as error:
-        # The command turns a stage's failure into its exit code inside the block.
-        cause = error.__context__
-        if isinstance(cause, StageFailedError) and not stopped():
-            failure = cause
-            _file(settings, lambda: failed(store, run, failure, latest))
         raise
     finally:
         settle() if wait_s is None else settle(wait_s)
@@ -131,6 +124,8 @@ def _file(settings: Settings, make: Callable[[], Notice]) -> None:
     """Build and announce a notice; a store that is away must not end the run on its account."""
     try:
         notice = make()
+    except InterruptedRunError:
+        raise  # somebody asked to stop at this very moment, and is heard once only
     except Exception as error:
         log.warning("a notice could not be written (%s)", type(error).__name__)
         return
