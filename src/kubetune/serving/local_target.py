@@ -109,7 +109,8 @@ class LocalTarget:
         if record.server is None:
             return Observed(record.digest, ("it was stopped",), {})
         try:
-            self._require_statement(record.digest)
+            if self.trust is not None:
+                self.trust.require(self.folder / "archives", record.digest)
             wrong = server.problems(record.server, self.archive(record.digest))
         except KubetuneError as error:
             wrong = [str(error)]
@@ -120,7 +121,6 @@ class LocalTarget:
     def apply(self, archive: Path, timeout_s: float, should_stop: Callable[[], bool]) -> None:
         """See `Target.apply`."""
         source = self._keep(archive)
-        self._require_statement(source.name)  # before anything of the former archive is touched
         former = self._running()
         self._end_strays(former)
         port = self._port(former)
@@ -156,11 +156,6 @@ class LocalTarget:
     def archive(self, digest: str) -> Path:
         """Return where the copy of an archive lies."""
         return self.folder / "archives" / digest
-
-    def _require_statement(self, digest: str) -> None:
-        """Raise DataError where an archive needs a statement and has no valid one."""
-        if self.trust is not None:
-            self.trust.require(self.folder / "archives", digest)
 
     def _running(self) -> Server | None:
         record = self.record()
