@@ -5,8 +5,9 @@ cd "$(dirname "$0")/.."
 compile() { uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
     --no-emit-find-links --custom-compile-command 'make lock' --quiet "$@"; }
 # Everything first, so that what a user runs is exactly what the tests ran with.
-compile pyproject.toml --extra ml --extra serve --extra deploy --group dev --group build --output-file requirements/dev.txt
-compile pyproject.toml --extra ml --extra serve --extra deploy --group build --constraints requirements/dev.txt --output-file requirements/pipeline.txt
+compile pyproject.toml --extra ml --extra serve --extra deploy --extra notices --group dev --group build --output-file requirements/dev.txt
+compile pyproject.toml --extra ml --extra serve --extra deploy --extra notices --group build --constraints requirements/dev.txt \
+    --override requirements/overrides.in --output-file requirements/pipeline.txt
 compile requirements/demo.in --no-deps --output-file requirements/demo.txt
 compile requirements/chart.in --no-deps --output-file requirements/chart.txt
 # Airflow has an environment of its own; its tests run with the pins of its image, which a test compares.

@@ -10,6 +10,6 @@ compile requirements/images/torch.in --output-file requirements/images/torch.txt
 compile pyproject.toml --extra ml --output-file requirements/images/ml.txt
 compile pyproject.toml --extra deploy --output-file requirements/images/deploy.txt
 # What nothing of ours imports comes without its own dependencies; the pins are those of `make demo`.
-compile pyproject.toml --extra ml --extra serve --output-file requirements/images/serve.txt
+compile pyproject.toml --extra ml --extra serve --override requirements/overrides.in --output-file requirements/images/serve.txt
 compile requirements/images/ingest.in --no-deps --constraints requirements/demo.txt --output-file requirements/images/ingest.txt
 compile requirements/images/java.in --no-deps --constraints requirements/demo.txt --output-file requirements/images/java.txt

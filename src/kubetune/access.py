@@ -73,6 +73,9 @@ def stage_access(stage: Stage) -> Access:
         access |= Access(put=(f"{layout.BLOBS}*",))  # the document of a version
     if stage.reaches_kubernetes:
         access |= Access(get=(layout.endpoint(ANY),), put=(layout.endpoint(ANY),))
+    if stage.effect and "decision" in stage.inputs:  # what registers an archive signs its statement
+        statements = (layout.statement(ANY),)
+        access |= Access(get=statements, put=statements)
     return access
 
 
@@ -81,8 +84,8 @@ def before(stage: Stage) -> list[str]:
     return [name for parent in stages.before(stage) for name in (*before(stages.BY_NAME[parent]), parent)]
 
 
-SERVE = Access(get=(f"{layout.BLOBS}*",))
-"""`kubetune fetch-archive`: a digest is all it is given, blobs are all it reads."""
+SERVE = Access(get=(f"{layout.BLOBS}*", layout.statement(ANY)))
+"""`kubetune fetch-archive`: a digest is all it is given, blobs and that digest's statement are all it reads."""
 
 KEPT = (layout.ENDPOINTS, layout.MODELS, layout.COMPARISONS)
 EVERYTHING = (layout.RUNS, layout.KEYS, layout.BLOBS, layout.CHECKPOINTS, *KEPT)
@@ -96,7 +99,14 @@ HOUSEKEEPING = PROBED | Access(
 """`kubetune gc` and `kubetune delete`."""
 
 CLIENT = PROBED | Access(
-    get=(f"{layout.RUNS}*", f"{layout.BLOBS}*", f"{layout.ENDPOINTS}*", f"{layout.MODELS}*", layout.upload(ANY, ANY)),
+    get=(
+        f"{layout.RUNS}*",
+        f"{layout.BLOBS}*",
+        f"{layout.ENDPOINTS}*",
+        f"{layout.STATEMENTS}*",
+        f"{layout.MODELS}*",
+        layout.upload(ANY, ANY),
+    ),
     put=(layout.upload(ANY, ANY),),
     list=(layout.RUNS, layout.ENDPOINTS, layout.MODELS),
 )

@@ -47,7 +47,9 @@ def raise_for_verdict(result: StageResult) -> None:
     verdict = result.commit.verdict
     if verdict.passed:
         return
-    sentence = f"Stage {result.commit.stage} of run {result.commit.run}: " + " ".join(verdict.reasons)
+    outcome = result.commit.facts.get("outcome")
+    said = f" says {outcome}" if isinstance(outcome, str) else ""
+    sentence = f"Stage {result.commit.stage} of run {result.commit.run}{said}: " + " ".join(verdict.reasons)
     raise NothingToDoError(sentence) if verdict.code == NothingToDoError.exit_code else RefusedError(sentence)
 
 

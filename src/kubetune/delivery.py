@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kubetune import layout
 from kubetune.errors import ConfigError, CorruptArtifactError, DataError, KubetuneError, TemporaryError
+from kubetune.provenance.trust import Trust
 from kubetune.serving.archive import MANIFEST, archive_digest, read_archive
 from kubetune.storage.base import Store
 from kubetune.storage.blobs import File, fetch_file, fetch_tree, parse_files
@@ -16,17 +17,19 @@ DIGEST = re.compile(r"[0-9a-f]{64}")
 RULE = "archive-digest"
 
 
-def fetch_archive(store: Store, digest: str, into: Path) -> Path:
+def fetch_archive(store: Store, digest: str, into: Path, trust: Trust | None = None) -> Path:
     """Place the archive as `into/<digest>`; one that lies there whole is left alone.
 
     Args:
         store: Only its blobs are read, by digest.
         digest: SHA-256 (hex) of the archive's `archive.json`.
         into: An existing folder.
+        trust: What makes an archive fit to be served; its statement is placed as `into/<digest>.intoto.json`.
 
     Raises:
         ConfigError: `digest` is none, `into` is no folder, or the archive has an unknown format.
-        DataError: A file is missing or does not have its digest; nothing was placed.
+        DataError: A file is missing or does not have its digest, or the archive has no valid statement; nothing was
+            placed.
         TemporaryError: The folder cannot be written.
         StoreUnavailableError: The store does not answer.
     """
@@ -38,6 +41,8 @@ def fetch_archive(store: Store, digest: str, into: Path) -> Path:
     if not into.is_dir():
         raise ConfigError(f"{into} is no folder: mount one there.")
     placed = into / digest
+    if trust is not None:
+        trust.require(into, digest)  # first: what nobody vouches for is not even read
     if placed.is_dir() and _whole(placed, digest):
         return placed
     _sweep(into, digest)

@@ -15,7 +15,8 @@ from kubetune.config.settings import Settings
 from kubetune.contract import Progress
 from kubetune.errors import ConfigError, KubetuneError, NotReadyError, TemporaryError
 from kubetune.plan import call_of
-from kubetune.registration import known, register, try_again, withdraw
+from kubetune.registration import known, moved, register, try_again, withdraw
+from kubetune.signing import sign_and_store, statement_of_run
 from kubetune.storage.base import Store
 from kubetune.storage.endpoints import Endpoint, Target, change_endpoint, read_endpoint
 from kubetune.storage.registry import Version, read_model
@@ -45,8 +46,17 @@ def apply_register(work: "Execution") -> StageResult:
         )
     with work.body_result() as (result, _):
         done = work.record(result, {})
+    said = {"by": call.word.by, "why": call.word.why} if call.word is not None else {}
+    # Signed first: a champion whose archive no server may take would take the endpoint down.
+    sign_and_store(work.store, work.settings, statement_of_run(work.store, call.run, {**done.facts, **said}))
     model, version = register(call, work.store, clock())
-    facts = {**done.facts, "model": model.name, "version": version.number, "aliases": model.aliases()}
+    facts = {
+        **done.facts,
+        "model": model.name,
+        "version": version.number,
+        "aliases": model.aliases(),
+        "moved": moved(model, call.run),
+    }
     return StageResult("effect", replace(done, facts=facts))
 
 

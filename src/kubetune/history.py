@@ -15,6 +15,7 @@ from kubetune.storage.blobs import fetch_tree
 from kubetune.storage.commit_record import Commit
 from kubetune.storage.commits import committed, read_commit
 from kubetune.storage.endpoints import list_endpoints
+from kubetune.storage.registry import read_model
 from kubetune.storage.runs import list_attempts, list_runs, read_run
 
 SHOWN = ("accuracy", "macro_f1", "weighted_f1", "mcc", "ece", "loss")
@@ -187,3 +188,21 @@ def artifact_of(store: Store, run: str, artifact: str) -> Commit:
             f"Run {run} has no {artifact!r}: stage {PRODUCER[artifact].name} has not committed it; run it first."
         )
     return found
+
+
+def run_named(store: Store, name: str) -> str:
+    """Return the run that `RUN` or `MODEL@VERSION` names; a version is a number or an alias such as `champion`.
+
+    Raises:
+        ConfigError: There is no such model or version.
+    """
+    model, at, version = name.partition("@")
+    if not at:
+        return name
+    found = read_model(store, model)
+    versions = {str(item.number): item for item in found.versions} if found is not None else {}
+    number = str((found.aliases() if found is not None else {}).get(version, version))
+    if number not in versions:
+        known = ", ".join(f"{model}@{number}" for number in versions) or "none yet"
+        raise ConfigError(f"Version {name!r:.80} does not exist in {store.url}: known are {known}.")
+    return versions[number].run

@@ -14,6 +14,7 @@ CHECKPOINTS = "checkpoints/"
 ENDPOINTS = "endpoints/"
 MODELS = "models/"
 COMPARISONS = "comparisons/"
+STATEMENTS = "statements/"
 PROBE = "probe/conditional-writes"
 """Written once by the first process that opens a bucket, to learn whether conditions are honoured."""
 
@@ -82,6 +83,11 @@ def model(name: str) -> str:
 def comparisons(test_rows: str) -> str:
     """Key of the list of comparisons that were made on these test rows (digest, hex)."""
     return f"{COMPARISONS}{test_rows}.json"
+
+
+def statement(digest: str) -> str:
+    """Key of the signed statement of the archive with this digest (SHA-256 of its `archive.json`, hex)."""
+    return f"{STATEMENTS}{digest}.json"
 
 
 def upload(digest: str, name: str) -> str:

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Protocol
@@ -29,10 +29,13 @@ REPAIRS = 2
 
 
 class Person(Protocol):
-    """Who watches a walk."""
+    """Who watches a walk.
 
-    def tell(self, call: StageCall, result: StageResult) -> None:
-        """Hear of a finished stage."""
+    Attributes:
+        tell: Called after each stage.
+    """
+
+    tell: Callable[[StageCall, StageResult], None]
 
     def approve(self, call: StageCall) -> StageCall:
         """Return the call with the person's approval.
@@ -47,12 +50,13 @@ class StageFailedError(Exception):
     """A stage's process has said its reason and ended with this code.
 
     Attributes:
+        stage: Its name.
         code: Its exit code.
     """
 
     def __init__(self, stage: str, code: int) -> None:
         super().__init__(f"stage {stage} ended with {code}")
-        self.code = code
+        self.stage, self.code = stage, code
 
 
 def new_run(store: Store, recipe: Recipe) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from kubetune.config.environment import environment
 from kubetune.config.settings import Settings, stage_environment, state_folder
 from kubetune.plan import StageCall
+from kubetune.signing import trust_for
 from kubetune.storage.base import S3Settings, Store, open_store
 from kubetune.storage.uploads import fetch_upload
 
@@ -65,6 +66,7 @@ def platform_for(call: StageCall, settings: Settings, store: Store) -> dict[str,
             "state_dir": state_folder(settings),
             "port": settings.port,
             "ready_timeout_s": settings.ready_timeout_s,
+            "trust": trust_for(settings, store),
             "serving": settings.serving,
             "serving_namespace": settings.serving_namespace,
             "serving_release": settings.serving_release,

@@ -28,6 +28,8 @@ from kubetune.storage.registry import (
 )
 from kubetune.storage.versions import FORMAT, archive_digest_of, put_document
 
+MOVED = {"promoted": "promoted", "tried-again": "promoted", "rolled-back": "rolled back"}
+"""Events that move a champion, as people are told of them."""
 COPIED = ("archive", "report", "behaviour")
 
 
@@ -126,7 +128,7 @@ def _not_promoted(model: Model, version: Version, against: int | None, *, relati
     if champion is not None and champion.number == version.number:
         return ""
     name = f"Version {version.number} of {model.name}"
-    if version.withdrawn == BY_PERSON:
+    if model.is_rolled_back(version.model):
         return (
             f"{name} was rolled back, so it is not promoted again by itself: `kubetune promote` does that, with --why."
         )
@@ -231,3 +233,15 @@ def at_version(text: str) -> tuple[str, int | None]:
     if number and not (number.isascii() and number.isdigit()):
         raise ConfigError(f"{text!r:.80} does not name a version: write MODEL@3, or MODEL for its champion.")
     return name, int(number) if number else None
+
+
+def moved(model: Model, run: str = "") -> dict[str, Any] | None:
+    """Return what the last event of a model says, if it moved the champion."""
+    line = model.history[-1] if model.history else {}
+    event = MOVED.get(str(line.get("event")))
+    if event is None:
+        return None
+    facts = {"event": event, "name": model.name, "why": str(line["why"])[:500], "epoch": line["epoch"], "run": run}
+    if event == "promoted":
+        return facts | {"version": line["version"], "former": line["former"]}
+    return facts | {"from": line["former"], "to": line["version"]}

@@ -101,6 +101,11 @@ def test_every_guard_has_a_line_with_its_margin_and_outcome(decided) -> None:
     assert "of 0.05<" in lost  # a loss is read at the whole alpha
     places = {name: float(value) for name, value in re.findall(r"--(at|from|to):([0-9.]+)%", lost)}
     assert places["from"] < places["at"] < places["to"] < 50
+    bars = [float(place) for place in re.findall(r'bar-mark" style="--at:([0-9.]+)%', page)]
+    assert len(bars) == 4  # the metric has no margin to lose
+    assert all(0 < bar < 50 for bar in bars)
+    ends = document["document"]["calibration"]
+    assert f">{-ends['high']:+.3f} to {-ends['low']:+.3f}<" in lines[-1]
     assert Page(page).text.count("holds") == 3
     assert "Keep the champion" in page
 

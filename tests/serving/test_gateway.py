@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+import chain_toys
 from gateways import NAME, Reply, Running, gateway
 from kubetune.serving.archive import archive_digest
 from kubetune.serving.gateway.app import PROBES
@@ -64,6 +65,7 @@ def live(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Li
     keys = folder / "keys"
     keys.write_text(f"{first}\n{second}\n")
     settings = {"api_keys_file": str(keys), "gateway_max_in_flight": str(LIMIT), "gateway_drain_s": "1"}
+    settings["trusted_keys"] = str(chain_toys.vouch(folder / "signing", archive, folder / "archives"))
     with gateway(folder, digest, **settings) as running:
         running.wait("/healthz", 200)
         early = running.send("GET", "/readyz")

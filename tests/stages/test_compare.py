@@ -149,9 +149,10 @@ def test_cases_of_another_suite_are_compared_where_both_met_them(world: World) -
 
 @pytest.mark.parametrize("pair", [False, True])
 def test_on_changed_rows_the_champion_is_asked_again_and_answers_as_its_own_evaluation_did(
-    world: World, tmp_path: Path, pair: bool
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pair: bool
 ) -> None:
     """The candidate here is the champion itself, whose report holds the evaluation's answers."""
+    monkeypatch.setattr("kubetune.serving.predictor.native_bf16", lambda device: True)  # fp32 is asked for all the same
     if pair:
         world.archive = served_toys.toy_archive(tmp_path / "pair", pair=True)
     own = world.archive.parent / "inputs" / "report"

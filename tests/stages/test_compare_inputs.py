@@ -86,10 +86,17 @@ def test_being_asked_to_stop_leaves_nothing(world: World) -> None:
     context.stopping = True
     with pytest.raises(InterruptedRunError):
         world.champion(WORSE).candidate(BETTER).run(context)
-    looks = []
-    context.should_stop = lambda: len(looks) > 0 or looks.append(1) is not None
+    assert not list((world.folder / "decision").iterdir())
+
+
+def test_scoring_the_champion_again_stops_after_a_chunk(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kubetune.serving.rescoring.CHUNK_ROWS", 100)
+    context, scored = served_toys.Quiet(world.folder), []
+    context.progress.advance = scored.append
+    context.should_stop = lambda: bool(scored)
     with pytest.raises(InterruptedRunError):
-        world.champion(WORSE, ids="former").run(context)
+        world.champion(WORSE, ids="former").candidate(BETTER).run(context)
+    assert scored == [100]
     assert not list((world.folder / "decision").iterdir())
 
 

@@ -20,6 +20,7 @@ from kubetune.cli import (
     follow,
     gateway,
     gc,
+    lineage,
     login,
     logs,
     models,
@@ -33,11 +34,13 @@ from kubetune.cli import (
     runs,
     serve,
     show,
+    signing_key,
     stage,
     stop,
     store,
     submit,
     validate,
+    verify,
     why,
 )
 from kubetune.errors import KubetuneError
@@ -52,12 +55,12 @@ app = typer.Typer(
 )
 
 for module in (
-    recipes, validate, plan, run, stage, runs, show, why, compare, choose, pull,
-    export, serve, endpoints, predict, stop, models, promote, rollback, delete, gc, login, submit, follow, logs, cancel,
+    recipes, validate, plan, run, stage, runs, show, why, lineage, verify, compare, choose, pull, export, serve,
+    endpoints, predict, stop, models, promote, rollback, delete, gc, login, submit, follow, logs, cancel,
 ):  # fmt: skip
     app.command(module.__name__.rpartition(".")[2])(module.command)
 
-for module in (fetch_archive, gateway):  # what the containers of a serving pod run
+for module in (signing_key, fetch_archive, gateway):  # the last two are what the containers of a serving pod run
     app.command(module.__name__.rpartition(".")[2].replace("_", "-"))(module.command)
 app.add_typer(check.app, name="check")
 app.add_typer(store.app, name="store")

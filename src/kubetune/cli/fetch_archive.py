@@ -15,11 +15,13 @@ def command(
     """Fetch the archive KUBETUNE_ARCHIVE by its digest, check every byte, place it whole; nothing to do: exit 0."""
     from kubetune.delivery import fetch_archive
     from kubetune.runner import open_configured_store
+    from kubetune.signing import trust_for
 
     settings = settings_for(store)
     if not settings.archive:
         say("no archive was deployed yet: nothing to fetch")
         return
-    # Only blobs are read: the user of a serving pod may not do what a probe would try.
-    placed = fetch_archive(open_configured_store(settings, probe=False), settings.archive, into)
+    # Only blobs and a statement are read: the user of a serving pod may not do what a probe would try.
+    opened = open_configured_store(settings, probe=False)
+    placed = fetch_archive(opened, settings.archive, into, trust_for(settings, opened))
     say(f"archive {settings.archive[:12]} is in {placed}")

@@ -30,6 +30,7 @@ def command(
         host=host,
         port=port,
         keys=settings.api_keys_file,
+        trusted_keys=settings.trusted_keys,
         max_in_flight=settings.gateway_max_in_flight,
         rate=settings.gateway_rate,
         drain_s=settings.gateway_drain_s,

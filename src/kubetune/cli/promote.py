@@ -24,11 +24,12 @@ def command(
     request: Annotated[str, typer.Option("--request", hidden=True)] = "",
 ) -> None:
     """Promote a version, or a run whose comparison did not say promote. Thresholds stand above any word."""
+    from kubetune.cli.answers import leave_answer, tell_people
     from kubetune.cli.progress import progress_for
     from kubetune.clock import clock
     from kubetune.effects import serve_champion
     from kubetune.errors import ConfigError
-    from kubetune.registration import at_version, promote
+    from kubetune.registration import at_version, moved, promote
     from kubetune.stopping import stop_requests
 
     word = word_of(by, why, request)
@@ -52,6 +53,9 @@ def command(
         finally:
             progress.close()
     number = champion.number if champion else None
+    answer = moved(model)
+    tell_people(settings, answer)
+    leave_answer(settings, answer)
     say(f"version {number} of {name} is the champion and serves (archive {result.commit.facts['archive'][:12]}).")
 
 

@@ -15,11 +15,12 @@ def command(
     request: Annotated[str, typer.Option("--request", hidden=True)] = "",
 ) -> None:
     """Go back to the previous champion in one step. A rollback that was cut off is finished, not made twice."""
+    from kubetune.cli.answers import leave_answer, tell_people
     from kubetune.cli.progress import progress_for
     from kubetune.clock import clock
     from kubetune.effects import is_pending, serve_champion
     from kubetune.errors import ConfigError
-    from kubetune.registration import known, roll_back
+    from kubetune.registration import known, moved, roll_back
     from kubetune.stopping import stop_requests
 
     word = word_of(by, why, request)
@@ -38,6 +39,9 @@ def command(
             result = serve_champion(opened_store, settings, name, progress, stop)
         finally:
             progress.close()
+    answer = moved(after)
+    tell_people(settings, answer)
+    leave_answer(settings, answer)
     former = after.history[-1]["former"]
     champion = after.champion.number if after.champion else None
     archive = str(result.commit.facts["archive"])[:12]

@@ -9,6 +9,7 @@ import typer
 from kubetune.cli.common import Overrides, RecipeName, StoreUrl, opened, print_table, say, user_name
 
 if TYPE_CHECKING:
+    from kubetune.notices.walks import Tell
     from kubetune.plan import StageCall
     from kubetune.runner import StageResult
     from kubetune.storage.base import Store
@@ -34,6 +35,7 @@ def command(
     from kubetune.config.load import load_recipe
     from kubetune.errors import NothingToDoError, RefusedError
     from kubetune.local import StageFailedError, new_run, walk
+    from kubetune.notices.walks import announced
     from kubetune.plan import plan
     from kubetune.stopping import stop_requests
 
@@ -50,7 +52,8 @@ def command(
         say(f"run {run}  ·  store {opened_store.url}")
         progress = progress_for()
         try:
-            walk(calls, opened_store, settings, Terminal(), progress, audit=audit)
+            with announced(settings, opened_store, run, stop) as noted:
+                walk(calls, opened_store, settings, Terminal(noted(tell)), progress, audit=audit)
         except (RefusedError, NothingToDoError):
             summarize(opened_store, run)
             raise
@@ -62,14 +65,18 @@ def command(
     suggest(run, loaded.name, [call.stage.name for call in calls])
 
 
+def tell(call: "StageCall", result: "StageResult") -> None:
+    """Print one line about a finished stage."""
+    words = {"adopted": f"adopted from {result.source}", "kept": "adopted, this run's own", "effect": "done"}
+    status = words.get(result.status, result.status)
+    say(f"{call.stage.name:<10}{status:<28}{result.seconds:7.1f} s  {result.note}".rstrip())
+
+
 class Terminal:
     """The person in front of this terminal."""
 
-    def tell(self, call: "StageCall", result: "StageResult") -> None:
-        """Print one line about a finished stage."""
-        words = {"adopted": f"adopted from {result.source}", "kept": "adopted, this run's own", "effect": "done"}
-        status = words.get(result.status, result.status)
-        say(f"{call.stage.name:<10}{status:<28}{result.seconds:7.1f} s  {result.note}".rstrip())
+    def __init__(self, tell: "Tell") -> None:
+        self.tell = tell
 
     def approve(self, call: "StageCall") -> "StageCall":
         """Ask; whoever answers is recorded as the one who approved."""

@@ -17,6 +17,7 @@ def command(
     """Serve a run's archive on this machine until Ctrl-C."""
     from kubetune.history import artifact_of
     from kubetune.serving.endpoints import serve_foreground
+    from kubetune.signing import trust_for
     from kubetune.stopping import stop_requests
     from kubetune.storage.blobs import fetch_tree
 
@@ -26,7 +27,8 @@ def command(
         archive = Path(name) / "archive"
         archive.mkdir()
         fetch_tree(opened_store, found.outputs["archive"], archive)
-        serve_foreground(archive, port or settings.port, ready, stop, settings.ready_timeout_s)
+        trust = trust_for(settings, opened_store)
+        serve_foreground(archive, port or settings.port, ready, stop, settings.ready_timeout_s, trust)
 
 
 def ready(url: str) -> None:

@@ -38,6 +38,7 @@ def command(
     """Run one stage: adopt its result if it exists, else produce and commit it."""
     from dataclasses import replace
 
+    from kubetune.cli.answers import answer_of, leave_answer
     from kubetune.cli.common import opened, word_of
     from kubetune.cli.progress import progress_for
     from kubetune.config.load import parse_recipe
@@ -70,5 +71,7 @@ def command(
     for result in results:
         if result.note:
             progress.note(result.note)
+    if len(results) == 1:
+        leave_answer(settings, answer_of(results[0]))
     for result in results:
         raise_for_verdict(result)

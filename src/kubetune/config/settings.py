@@ -57,6 +57,11 @@ class Settings(BaseSettings):
     """Full name of the Helm release: an endpoint is the Deployment `<release>-serve-<endpoint>`."""
     archive: str = ""
     """Archive that this serving pod is for (SHA-256 of `archive.json`); empty: nothing was deployed yet."""
+    trusted_keys: Path | None = None
+    """File or folder of public keys (PEM, Ed25519). Set: an archive is served only with a statement that one of them
+    signed."""
+    signing_key: Path | None = None
+    """Private key (PEM, Ed25519) that signs the statement of a registered archive; None: nothing is signed."""
     api_keys_file: Path | None = None
     """Lines `name:sha256` of the keys that open an endpoint; None: no key is asked for."""
     gateway_max_in_flight: int = Field(default=100, ge=1)
@@ -85,8 +90,10 @@ class Settings(BaseSettings):
     """Folder of recipes that the chart mounts; read by Airflow's tasks."""
     gpu_pool: str = "default_pool"
     """Airflow's pool for stages that may use GPUs; it must exist and count deferred tasks."""
+    notices: SecretStr | None = None
+    """Apprise addresses (`slack://…`, `mailto://…`, `json://…`; blanks between them) that `kubetune run` tells."""
     notices_slack: str | None = None
-    """Airflow connection id of a Slack webhook that is told of failures; None: nobody is."""
+    """Airflow connection id of a Slack webhook that is told what happens to runs; None: nobody is."""
     notices_smtp: str | None = None
     """Airflow connection id of a mail server for the same."""
     notices_to: str | None = None

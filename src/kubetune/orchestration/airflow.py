@@ -13,7 +13,7 @@ from kubetune.errors import KubetuneError
 from kubetune.orchestration import requests
 from kubetune.orchestration.approval import approval_name
 from kubetune.orchestration.cleanup import delete_finished_pods, prune_database
-from kubetune.orchestration.notices import notify
+from kubetune.orchestration.notices import notify, notify_answer, notify_started
 from kubetune.orchestration.operators import ShowAnswer, approved_task, pod_task, promotion_task, stage_tasks
 from kubetune.orchestration.pods import Work, run_pods, task_pod
 from kubetune.orchestration.promotion_pods import PROMOTED, named, promotion_pods, rollback_pod
@@ -34,6 +34,7 @@ __all__ = [
     "dag",
     "delete_finished_pods",
     "gc_pod",
+    "notify_answer",
     "params_of",
     "pod_task",
     "promotion_tasks",
@@ -95,7 +96,7 @@ def _first(task: Any, stage: Stage) -> Any:
     return asked[0] if asked else task
 
 
-@task
+@task(on_success_callback=notify_started)
 def resolve() -> dict[str, dict]:  # type: ignore[type-arg]  # Airflow reads this very form to offer a key a stage
     """Check the request and return the pod of each stage, by stage name; the recipe travels inside."""
     with refusals() as (context, settings):
@@ -107,7 +108,7 @@ def resolve() -> dict[str, dict]:  # type: ignore[type-arg]  # Airflow reads thi
         return pods
 
 
-@task(task_id="resolve")
+@task(task_id="resolve", on_success_callback=notify_started)
 def resolve_sweep() -> dict[str, Any]:
     """Check the request and return the pods of the trials and of the winner, by stage name."""
     with refusals() as (context, settings):

@@ -1,6 +1,5 @@
 """Pods as Airflow tasks: one factory, so that every stage runs with the same settings."""
 
-import json
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +9,9 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from kubetune.config.settings import load_settings
 from kubetune.errors import NothingToDoError
+from kubetune.notices.answers import read_answer
 from kubetune.orchestration.approval import Approval
+from kubetune.orchestration.notices import STAGE_CALLBACKS
 from kubetune.orchestration.pods import CONTAINER, GRACE_S, RESUMABLE_GRACE_S
 from kubetune.orchestration.retries import ExitCodePolicy
 from kubetune.stages import Stage
@@ -62,7 +63,9 @@ def stage_settings(stage: Stage) -> dict[str, Any]:
     settings = pod_settings(deferrable=stage.name not in BRIEF, wait_s=wait_s, grace_s=grace_s)
     labels = {"app.kubernetes.io/component": "stage", "kubetune.io/stage": stage.name}
     pool = {"pool": load_settings().gpu_pool} if stage.accelerated else {}
-    return settings | {"task_id": stage.name, "labels": labels, "doc_md": stage.does} | pool
+    told: dict[str, Any] = STAGE_CALLBACKS.get(stage.name, {})
+    answers: dict[str, Any] = {"callbacks": [ShowAnswer]} if told else {}
+    return settings | {"task_id": stage.name, "labels": labels, "doc_md": stage.does} | pool | answers | told
 
 
 def stage_task(stage: Stage, pod: Any) -> KubernetesPodOperator:
@@ -104,16 +107,13 @@ class OptionalPod(KubernetesPodOperator):
 
 
 class ShowAnswer(KubernetesPodOperatorCallback):
-    """Shows what a pod left in its termination message, a JSON object, as XCom `answer`. Nothing depends on it."""
+    """Shows what a pod left in its termination message, a JSON object, as XCom `answer`. Only notices read it."""
 
     @staticmethod
     def on_pod_completion(*, pod: Any, context: Any = None, **_: Any) -> None:
         """See `KubernetesPodOperatorCallback.on_pod_completion`."""
         states = [item.state for item in (pod.status.container_statuses or ()) if item.name == CONTAINER]
         ended = states[0].terminated if states else None
-        try:
-            answer = json.loads((ended and ended.message) or "")
-        except ValueError:
-            return  # a failure's sentence: the retry policy shows it
-        if isinstance(answer, dict) and context is not None:
+        answer = read_answer((ended and ended.message) or "")  # none in a failure's sentence: the policy shows that
+        if answer is not None and context is not None:
             context["ti"].xcom_push(key="answer", value=answer)

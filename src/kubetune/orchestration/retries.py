@@ -41,6 +41,8 @@ class End:
         lost: Evicted, pre-empted or deleted from outside.
         reason: Kubernetes' word for it, for example `OOMKilled`.
         waiting: Why it did not start; empty if it did.
+        ours: Whether `message` is the sentence of a stage; else it may be the end of a log.
+        raw: The container's termination message, as it stands.
     """
 
     code: int | None
@@ -49,6 +51,8 @@ class End:
     lost: bool = False
     reason: str = ""
     waiting: str = ""
+    ours: bool = False
+    raw: str = ""
 
 
 def told(exception: BaseException | None) -> str:
@@ -82,6 +86,8 @@ def end_of(exception: BaseException, context: Any) -> End:
         or any(item.type == "DisruptionTarget" and item.status == "True" for item in conditions),
         reason=getattr(status, "reason", None) or getattr(ended, "reason", None) or "",
         waiting=unscheduled(conditions) or (f"{halted.reason}: {halted.message or ''}" if halted else ""),
+        ours=line is not None,
+        raw=message,
     )
 
 

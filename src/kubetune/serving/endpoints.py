@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kubetune.errors import ConfigError, InterruptedRunError, NotReadyError
+from kubetune.provenance.trust import Trust
 from kubetune.serving import client, processes, server
 from kubetune.serving.archive import read_archive
 from kubetune.serving.local_target import LocalTarget, Record, read_record
@@ -83,6 +84,7 @@ def serve_foreground(
     ready: Callable[[str], None],
     should_stop: Callable[[], bool],
     timeout_s: float = 180.0,
+    trust: Trust | None = None,
 ) -> None:
     """Serve one archive until `should_stop`, then leave nothing behind.
 
@@ -92,13 +94,15 @@ def serve_foreground(
         ready: Called once with the URL when the golden vectors were reproduced.
         should_stop: Asked several times a second.
         timeout_s: For becoming ready.
+        trust: What makes an archive fit to be served; None: anything is.
 
     Raises:
+        DataError: It has no valid statement, and `trust` asks for one.
         NotReadyError: It did not become ready, or the process ended by itself.
         ConfigError: Port in use, no Java, no archive.
     """
     with tempfile.TemporaryDirectory(prefix="kubetune-serve-") as scratch:
-        running = server.start("model", archive, Path(scratch) / "server", port)
+        running = server.start("model", archive, Path(scratch) / "server", port, trust=trust)
         try:
             server.wait_ready(running, archive, timeout_s, should_stop)
             ready(running.url)

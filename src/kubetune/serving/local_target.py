@@ -2,6 +2,7 @@
 
 <state_dir>/<endpoint>/record.json     what serves: archive digest, address, process
                       /archives/<digest>   copies of the archive now served and of the one before
+                      /archives/<digest>.intoto.json   its statement, where one is asked for
                       /server-…        configuration and log of a running process
 """
 
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from kubetune.errors import ConfigError, KubetuneError, NotReadyError, TemporaryError
+from kubetune.provenance.trust import Trust, statement_file
 from kubetune.serving import processes, server
 from kubetune.serving.archive import archive_digest, read_archive
 from kubetune.serving.server import Server
@@ -55,7 +57,14 @@ class Record:
 class LocalTarget:
     """Implements `Target`. Nothing is taken from the former archive before the new one has answered."""
 
-    def __init__(self, state_dir: Path, name: str, port: int | None = None, java: Path | None = None) -> None:
+    def __init__(
+        self,
+        state_dir: Path,
+        name: str,
+        port: int | None = None,
+        java: Path | None = None,
+        trust: Trust | None = None,
+    ) -> None:
         """Describe the endpoint; touches nothing.
 
         Args:
@@ -63,6 +72,7 @@ class LocalTarget:
             name: Endpoint name.
             port: Loopback port; None: the former one, else the first free one from 8080 on.
             java: Java program; None: see `find_java`.
+            trust: What makes an archive fit to be served; None: anything is.
 
         Raises:
             ConfigError: TorchServe's management paths treat names that start with `token` specially.
@@ -72,7 +82,7 @@ class LocalTarget:
                 f"Endpoint name {name!r:.60} starts with `token`, which TorchServe refuses: choose another."
             )
         self.folder = state_dir / name
-        self.name, self.port, self.java = name, port, java
+        self.name, self.port, self.java, self.trust = name, port, java, trust
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -99,6 +109,8 @@ class LocalTarget:
         if record.server is None:
             return Observed(record.digest, ("it was stopped",), {})
         try:
+            if self.trust is not None:
+                self.trust.require(self.folder / "archives", record.digest)
             wrong = server.problems(record.server, self.archive(record.digest))
         except KubetuneError as error:
             wrong = [str(error)]
@@ -173,7 +185,8 @@ class LocalTarget:
         record = self.record()
         if record is not None and record.server is not None and record.server.port == port:
             self._released(port)
-        started = server.start(self.name, source, self.folder / f"server-{secrets.token_hex(4)}", port, self.java)
+        folder = self.folder / f"server-{secrets.token_hex(4)}"
+        started = server.start(self.name, source, folder, port, self.java, self.trust)
         try:
             server.wait_ready(started, source, timeout_s, should_stop)
         except NotReadyError as error:
@@ -223,7 +236,10 @@ class LocalTarget:
 
     def _tidy(self, digests: set[str], running: Path) -> None:
         """Remove older archives, and what servers that were killed left behind."""
-        archives = [folder for folder in (self.folder / "archives").iterdir() if folder.name not in digests]
+        kept = {*digests, *(statement_file(Path(), digest).name for digest in digests)}
+        archives = [found for found in (self.folder / "archives").iterdir() if found.name not in kept]
+        for file in [found for found in archives if found.is_file()]:
+            file.unlink(missing_ok=True)
         for folder in [*archives, *(folder for folder in self.folder.glob("server-*") if folder != running.resolve())]:
             shutil.rmtree(folder, ignore_errors=True)
 

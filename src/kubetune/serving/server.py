@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from kubetune.errors import InterruptedRunError, NotReadyError
+from kubetune.provenance.trust import Trust
 from kubetune.serving import client, golden, processes
 from kubetune.serving import torchserve_config as configuration
 from kubetune.serving.archive import Archive, archive_digest, read_archive
@@ -66,7 +67,9 @@ class Server:
         return cls(**{**values, "process": Process(**values["process"])})
 
 
-def start(name: str, source: Path, folder: Path, port: int | None, java: Path | None = None) -> Server:
+def start(
+    name: str, source: Path, folder: Path, port: int | None, java: Path | None = None, trust: Trust | None = None
+) -> Server:
     """Start TorchServe for one archive; returns before it is ready.
 
     Args:
@@ -75,12 +78,16 @@ def start(name: str, source: Path, folder: Path, port: int | None, java: Path | 
         folder: New folder for configuration and log.
         port: Loopback port; None: the first free one from 8080 on.
         java: Java program; None: see `find_java`.
+        trust: What makes an archive fit to be served; None: anything is.
 
     Raises:
-        ConfigError: No Java, port in use, TorchServe missing, or no archive.
+        ConfigError: No Java, port in use, TorchServe missing, no archive, or no trusted key can be read.
         CorruptArtifactError: A file of the archive does not have its digest.
+        DataError: The archive has no valid statement beside it, and `trust` asks for one.
     """
     archive = read_archive(source)
+    if trust is not None:
+        trust.require(source.parent, archive_digest(source))
     java = java or find_java()
     ports = configuration.choose_ports(port)
     folder = folder.resolve()

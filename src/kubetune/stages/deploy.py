@@ -16,10 +16,12 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
     """Point the endpoint `context.platform["endpoint"]` at the archive; see `StageBody`.
 
     Platform keys: `endpoint`; optional `ready_timeout_s` and `serving` (`local` or `cluster`); locally `state_dir` and
-    optional `port` (loopback); in a cluster `serving_namespace` and `serving_release`.
+    optional `port` (loopback) and `trust` (whose statements count); in a cluster `serving_namespace` and
+    `serving_release`.
 
     Raises:
         NotReadyError: The archive did not become ready; the former one serves again.
+        DataError: The archive has no valid statement, and `trust` asks for one; the former one serves.
         ConfigError: No Java, port in use, no Deployment, or no archive.
         TemporaryError: Another deployment of the endpoint is under way, or the Kubernetes API is away.
     """
@@ -34,7 +36,7 @@ def target_of(platform: Mapping[str, Any]) -> Target:
     if platform.get("serving", "local") == "local":
         from kubetune.serving.local_target import LocalTarget
 
-        return LocalTarget(Path(platform["state_dir"]), endpoint, platform.get("port"))
+        return LocalTarget(Path(platform["state_dir"]), endpoint, platform.get("port"), trust=platform.get("trust"))
     from kubetune.serving.cluster_target import ClusterTarget
 
     return ClusterTarget(str(platform["serving_namespace"]), str(platform["serving_release"]), endpoint)

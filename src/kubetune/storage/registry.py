@@ -97,9 +97,9 @@ class Model:
         """Return the version with this archive."""
         return next((version for version in self.versions if version.archive == archive), None)
 
-    def of_model(self, model: str) -> Version | None:
-        """Return the newest version of this trained model."""
-        return next((version for version in reversed(self.versions) if version.model == model), None)
+    def is_rolled_back(self, model: str) -> bool:
+        """Whether a person took this trained model back: with another decision it is packaged as another archive."""
+        return any(version.model == model and version.withdrawn == BY_PERSON for version in self.versions)
 
     def aliases(self) -> dict[str, int]:
         """Return alias → version number, of those that are set."""
@@ -210,10 +210,13 @@ def with_version(model: Model, version: Version) -> tuple[Model, Version]:
 
 def crowned(model: Model, number: int) -> Model:
     """Return the model with this version as champion, not withdrawn; the former one stands behind it."""
-    version = replace(model.version(number), withdrawn="")
+    wanted = model.version(number)
+    for other in model.versions:
+        if other.model == wanted.model:
+            model = with_changed(model, replace(other, withdrawn=""))
     if model.line[-1:] != (number,):
-        model = replace(model, line=(*(other for other in model.line if other != number), number)[-LINE:])
-    return with_changed(model, version)
+        model = replace(model, line=(*(item for item in model.line if item != number), number)[-LINE:])
+    return model
 
 
 def uncrowned(model: Model, reason: str) -> Model:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kubetune.errors import ConfigError, InterruptedRunError, NotReadyError
+from kubetune.provenance.trust import Trust
 from kubetune.serving import processes, server
 from kubetune.serving.archive import Archive, archive_digest, read_archive
 from kubetune.serving.gateway.app import Gateway
@@ -48,6 +49,7 @@ class Options:
         host: Address to listen on.
         port: Port to listen on; 0: any.
         keys: File of API keys; None: none are asked for.
+        trusted_keys: Public keys of those whose statements count; None: an archive needs none.
         max_in_flight: Bound on requests.
         rate: Requests a second of one key; 0: no limit.
         drain_s: Seconds between "not ready" and "no new connections", for the cluster to notice.
@@ -60,6 +62,7 @@ class Options:
     host: str = "0.0.0.0"  # noqa: S104 - a pod's own address is not known before it runs
     port: int = 8080
     keys: Path | None = None
+    trusted_keys: Path | None = None
     max_in_flight: int = 100
     rate: float = 0.0
     drain_s: float = 5.0
@@ -82,6 +85,7 @@ async def supervise(options: Options) -> None:
     Raises:
         ConfigError: A name, a digest, the port, the keys or the archive is not usable.
         CorruptArtifactError: A file of the archive does not have its digest.
+        DataError: The archive has no valid statement, and keys are trusted.
         NotReadyError: TorchServe did not become ready, or ended.
     """
     check(options)
@@ -144,7 +148,8 @@ def start(options: Options, scratch: Path) -> Model:
         raise ConfigError(
             f"The archive in {source} is not {options.digest[:12]}: `kubetune fetch-archive` has to place it."
         )
-    running = server.start(options.endpoint, source, scratch / "server", None, find_java())
+    trust = Trust(options.trusted_keys) if options.trusted_keys else None
+    running = server.start(options.endpoint, source, scratch / "server", None, find_java(), trust)
     return Model(running, source, archive, read_golden(source))
 
 

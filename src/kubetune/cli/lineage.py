@@ -1,0 +1,44 @@
+"""`kubetune lineage RUN|MODEL@VERSION`: where an archive comes from."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kubetune.cli.common import AsJson, StoreUrl, opened, print_json, say
+
+
+def command(
+    name: Annotated[str, typer.Argument(metavar="RUN|MODEL@VERSION", help="A run, or a registered version.")],
+    html: Annotated[Path | None, typer.Option("--html", help="Write the chain as a picture here.")] = None,
+    store: StoreUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the chain from the served archive back to the data and the pretrained model, with digests."""
+    from kubetune.errors import ConfigError
+    from kubetune.history import run_named
+    from kubetune.provenance.chain import archive_of, chain_of
+    from kubetune.provenance.lineage import tree_of
+    from kubetune.signing import commits_json
+
+    opened_store = opened(store)[1]
+    run = run_named(opened_store, name)
+    commits = commits_json(opened_store, run)
+    archive, chain = archive_of(commits), chain_of(commits)
+    root = tree_of(chain)
+    title = f"Lineage of {name}" if name == run else f"Lineage of {name}, run {run}"
+    if html is not None:
+        from kubetune.provenance.lineage_page import page
+
+        try:
+            html.write_text(page(chain, title, f"served as archive {archive}"), encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"{html} cannot be written ({error.strerror}): name another file.") from error
+    if as_json:
+        print_json({"name": name, "run": run, "archive": archive, "tree": root.to_json()})
+    elif html is None:
+        from kubetune.provenance.lineage_text import tree_text
+
+        say(tree_text(root, f"{title}, served as archive {archive[:12]}").rstrip("\n"))
+    else:
+        say(f"wrote {html}")
