@@ -170,12 +170,12 @@ def test_an_endpoint_needs_no_spare_pod_unless_told() -> None:
 
 
 def test_archives_are_checked_in_both_containers_where_keys_are_trusted() -> None:
-    found = rendered("kind", settings=('signing.trustedConfigMap="keys"', 'signing.existingSecret="s"'))
+    found = rendered("kind", settings=('signing.trustedSecret="keys"', 'signing.existingSecret="s"'))
     spec = named(found, "Deployment", "kubetune-serve-tweets")["spec"]["template"]["spec"]
     for container in (*spec["initContainers"], *spec["containers"]):
         variables = {item["name"]: item.get("value") for item in container["env"]}
         mounts = {item["mountPath"]: item for item in container["volumeMounts"]}
         assert mounts[variables["KUBETUNE_TRUSTED_KEYS"]]["name"] == "trusted-keys"
-    assert {"name": "trusted-keys", "configMap": {"name": "keys"}} in spec["volumes"]
+    assert {"name": "trusted-keys", "secret": {"secretName": "keys", "defaultMode": 0o440}} in spec["volumes"]
     assert cluster_of(found).signing_secret == "s"
     assert not any("signing" in str(pod.spec) for pod in pods_of(found)), "the private key is for one stage alone"

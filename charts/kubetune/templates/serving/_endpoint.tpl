@@ -65,7 +65,7 @@ kubetune.io/endpoint: {{ .endpoint }}
 {{- if .root.Values.global.caConfigMap -}}
 {{- $_ := set $plain "KUBETUNE_CA_BUNDLE" "/etc/kubetune/ca/ca.crt" -}}
 {{- end -}}
-{{- if .root.Values.signing.trustedConfigMap -}}
+{{- if .root.Values.signing.trustedSecret -}}
 {{- $_ := set $plain "KUBETUNE_TRUSTED_KEYS" "/etc/kubetune/trusted-keys" -}}
 {{- end -}}
 {{- /* Written by `deploy` alone: a field that the chart rendered would be reset by the next upgrade. */ -}}

@@ -68,10 +68,11 @@ livenessProbe:
   configMap:
     name: {{ . }}
 {{- end }}
-{{- with .root.Values.signing.trustedConfigMap }}
+{{- with .root.Values.signing.trustedSecret }}
 - name: trusted-keys
-  configMap:
-    name: {{ . }}
+  secret:
+    secretName: {{ . }}
+    defaultMode: 0440
 {{- end }}
 {{- with .values.extraVolumes }}
 {{ toYaml . }}
@@ -81,7 +82,7 @@ livenessProbe:
 {{/* kubetune.endpoint.trustMount: entry of `volumeMounts` for the public keys that archives are checked with, or nothing.
      Argument: $. */}}
 {{- define "kubetune.endpoint.trustMount" -}}
-{{- if .Values.signing.trustedConfigMap -}}
+{{- if .Values.signing.trustedSecret -}}
 - name: trusted-keys
   mountPath: /etc/kubetune/trusted-keys
   readOnly: true
