@@ -56,6 +56,13 @@ def test_what_cannot_be_cured_fails_at_once(code: int, where: str) -> None:
     assert SENTENCE in decision.reason
 
 
+@pytest.mark.parametrize("code", [0, 99])
+def test_what_has_ended_well_and_was_missed_is_looked_at_again_soon(code: int) -> None:
+    decision = judged(pod(code, "the champion stays"))
+    assert decision.action == RetryAction.RETRY
+    assert decision.retry_delay <= timedelta(minutes=1)
+
+
 @pytest.mark.parametrize("code", [69, 70])
 def test_what_may_be_a_moment_is_tried_once_more(code: int) -> None:
     assert judged(pod(code, SENTENCE)).action == RetryAction.RETRY

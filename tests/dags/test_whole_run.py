@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from airflow_toys import connection_to, write_cluster
+from kubetune.stages import STAGES
 from process_kubelet import Kubelet
 
 ROOT = Path(__file__).parents[2]
@@ -24,6 +25,7 @@ data:
 model: {{source: {{kind: path, path: {model}}}, max_length: 32}}
 training: {{epochs: 4, batch: 16, learning_rate: 5.0e-3, precision: fp32, best_metric: loss}}
 evaluation: {{bootstrap_samples: 100, refuse_collapsed: false}}
+promotion: {{gate: thresholds}}
 """
 
 
@@ -87,7 +89,7 @@ def test_a_run_goes_from_rows_to_a_served_model(processes: Cluster) -> None:
     done = processes.run("finetune", recipe=processes.recipe, run="first")
     assert done.state == "success", done
     stages = [pod.labels["kubetune.io/stage"] for pod in processes.kubelet.created]
-    assert sorted(stages) == sorted(["ingest", "fetch", "prepare", "train", "evaluate", "package", "deploy"])
+    assert sorted(stages) == sorted(stage.name for stage in STAGES)
     assert all(pod.document["status"]["phase"] == "Succeeded" for pod in processes.kubelet.created)
     assert done.xcoms["resolve", "run"] == "first"
     recorded = json.loads((processes.folder / "store" / "runs" / "first" / "run.json").read_text())
@@ -101,7 +103,9 @@ def test_a_missed_threshold_ends_the_run_with_its_sentence(processes: Cluster) -
     done = processes.run("finetune", recipe=processes.recipe, overrides=[bar], run="second")
     assert done.state == "failed"
     assert done.tasks["evaluate", -1] == "failed"
-    assert done.tasks["package", -1] == done.tasks["deploy", -1] == "upstream_failed"
+    assert {done.tasks[name, -1] for name in ("behave", "compare", "package", "register", "deploy")} == {
+        "upstream_failed"
+    }
     assert re.match(r"refused by a gate: .*accuracy.*1\.1", done.xcoms["evaluate", "reason"])
     assert stages_of(processes) == {"ingest", "fetch", "prepare", "train", "evaluate"}
     logs = {pod.labels["kubetune.io/stage"]: pod.log.read_text() for pod in processes.kubelet.created}
@@ -154,7 +158,10 @@ def test_a_sweep_opens_the_test_rows_for_its_winner_alone(processes: Cluster) ->
             ("train", "sweep-2"),
             ("evaluate", "sweep"),
             ("evaluate", "sweep"),
+            ("behave", "sweep"),
+            ("compare", "sweep"),
             ("package", "sweep"),
+            ("register", "sweep"),
             ("deploy", "sweep"),
         ]
     )
