@@ -2,7 +2,7 @@
 
     kubetune run tweets data.limit=4000 --run b1 --store STORE --until evaluate
     kubetune pull b1 --store STORE --to ARTIFACTS
-    python benchmarks/behaviour.py ARTIFACTS [--seeds 5] [--train 1000] [--rows 80] [--most 30]
+    python benchmarks/behaviour.py ARTIFACTS [--seeds 5] [--train 1000] [--rows 80] [--most 100]
 
 The encoder of the run is kept; a sound seed is a head of its own (logistic regression) on a bootstrap sample of the
 training rows, so that five seeds cost little more than one. Each fault wraps each seed: negations are not read; the
@@ -179,7 +179,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--train", type=int, default=1000, help="training rows of the heads")
     parser.add_argument("--rows", type=int, default=80, help="test rows that tests may draw")
-    parser.add_argument("--most", type=int, default=30, help="cases a test out of templates")
+    parser.add_argument("--most", type=int, default=100, help="cases a test out of templates")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     started = time.process_time()

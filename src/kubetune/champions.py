@@ -12,13 +12,15 @@ from typing import Any
 
 from kubetune.config.load import canonical
 from kubetune.errors import KubetuneError
+from kubetune.evaluation.overlap import same_rows
 from kubetune.plan import StageCall
 from kubetune.storage import commits
 from kubetune.storage.base import Store
 from kubetune.storage.blobs import File, fetch_tree, tree_digest
 from kubetune.storage.commit_record import Commit
+from kubetune.storage.comparisons import reserve_comparison
 from kubetune.storage.records import digest_of
-from kubetune.storage.registry import Model, Version, read_model, reserve_comparison
+from kubetune.storage.registry import Model, Version, read_model
 from kubetune.storage.versions import files_of, read_document
 
 FORMAT = 1
@@ -93,8 +95,8 @@ def met(
     call: StageCall, store: Store, inputs: Mapping[str, Commit], model: Model, champion: Version
 ) -> Mapping[str, Any]:
     """Return `champion.json` for a champion that is met now; the comparison is counted before it is made."""
-    rows = inputs["report"].facts.get("test_rows_digest")
-    if not isinstance(rows, str):
+    rows = inputs["report"].facts.get("test_rows")
+    if not isinstance(rows, dict):
         raise KubetuneError(
             f"The report of run {call.run} does not say which test rows it is about: evaluate it again."
         )
@@ -112,7 +114,7 @@ def met(
         "run": champion.run,
         "archive": champion.archive,
         "model": champion.model,
-        "earlier": reserve_comparison(store, rows, digest_of(pair)),
+        "earlier": reserve_comparison(store, model.name, rows, digest_of(pair), same_rows),
     }
 
 

@@ -80,9 +80,9 @@ def model(name: str) -> str:
     return f"{MODELS}{name}.json"
 
 
-def comparisons(test_rows: str) -> str:
-    """Key of the list of comparisons that were made on these test rows (digest, hex)."""
-    return f"{COMPARISONS}{test_rows}.json"
+def comparisons(name: str) -> str:
+    """Key of the list of comparisons that were made for a model."""
+    return f"{COMPARISONS}{name}.json"
 
 
 def statement(digest: str) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kubetune.behaviour.cases import Row, cases_of
+from kubetune.behaviour.cases import Row, case_ids, cases_of
 from kubetune.behaviour.load import load_suite, parse_suite
 from kubetune.behaviour.suite import MinimumFunctionality, Perturbed
 from kubetune.behaviour.suites import shipped_suites
@@ -142,6 +142,40 @@ def test_rows_are_chosen_by_label_and_length_and_all_are_used() -> None:
         assert found == cases_of(suite.tests[0], suite, rows, 3)
         counts[chosen] = (found.inputs, len(found.cases))
     assert counts == {"": (60, 60), "labels: [good]": (30, 30), "longest_words: 4": (30, 30), "most: 7": (60, 7)}
+
+
+NUMBERS = "  - {kind: inv, name: a, capability: words, rows: {ROWS}, perturb: swap-number, variants: 2}\n"
+
+
+def test_a_bounded_draw_of_rows_hardly_changes_when_rows_come() -> None:
+    rows = [Row((f"number {n} is so",)) for n in range(10, 90)]
+    suite = parse_suite(HEAD + NUMBERS.replace("ROWS", "most: 20"))
+    few, many = (set(cases_of(suite.tests[0], suite, given, 0).cases) for given in (rows[:70], rows))
+    assert len(few) == len(many) == 20
+    assert 14 <= len(few & many) < 20  # 20 of 80 rows: 2.5 of the new ten are expected
+
+
+def test_ids_follow_the_texts_and_tell_repeated_rows_apart() -> None:
+    suite = parse_suite(HEAD + NUMBERS.replace("ROWS", ""))
+    rows = [Row((f"number {n} is so",)) for n in (11, 12, 11, 13)]
+    cases = cases_of(suite.tests[0], suite, rows, 0).cases
+    ids = case_ids("a", cases)
+    assert cases[0] == cases[2]
+    assert len(set(ids)) == 4
+    assert case_ids("a", cases[1:]) == [ids[1], ids[0], ids[3]]
+    assert not set(case_ids("b", cases)) & set(ids)
+    assert not set(case_ids("a", cases_of(suite.tests[0], suite, rows, 1).cases)) & set(ids)
+
+
+def test_what_cannot_be_answered_is_no_case() -> None:
+    suite = parse_suite(HEAD + NUMBERS.replace("ROWS", "most: 3"))
+    rows = [Row((f"number {n} is so",)) for n in range(10, 20)]
+    asked: list[tuple[str, ...]] = []
+    usable = lambda item: asked.append(item) or "9" not in item[0]  # noqa: E731
+    found = cases_of(suite.tests[0], suite, rows, 0, usable)
+    assert (found.inputs, len(found.cases)) == (10, 3)
+    assert not any("9" in text for case in found.cases for item in (case.item, *case.variants) for text in item)
+    assert any("9" in item[0] for item in asked)
 
 
 def test_shipped_suites() -> None:

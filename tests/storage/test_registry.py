@@ -6,6 +6,7 @@ import pytest
 
 from kubetune import layout
 from kubetune.errors import ConfigError, CorruptArtifactError
+from kubetune.storage.comparisons import reserve_comparison
 from kubetune.storage.local import LocalStore
 from kubetune.storage.registry import (
     BY_PERSON,
@@ -18,7 +19,6 @@ from kubetune.storage.registry import (
     list_models,
     parse_model,
     read_model,
-    reserve_comparison,
     uncrowned,
     with_version,
 )
@@ -108,16 +108,21 @@ def test_many_writers_lose_nothing_and_there_is_one_champion(tmp_path) -> None:
     assert model.epoch == 30 == len(model.history)
 
 
+def reserve(store: LocalStore, rows: str, pair: str) -> int:
+    return reserve_comparison(store, "m", {"id": rows}, pair, lambda one, other: one["id"] == other["id"])
+
+
 def test_a_comparison_is_counted_once_however_often_it_is_begun(tmp_path) -> None:
     store = LocalStore(tmp_path)
-    assert [reserve_comparison(store, "rows", pair) for pair in ("a", "b", "a", "c", "b")] == [0, 1, 0, 2, 1]
-    assert reserve_comparison(store, "other rows", "c") == 0
+    assert [reserve(store, "rows", pair) for pair in ("a", "b", "a", "c", "b")] == [0, 1, 0, 2, 1]
+    assert reserve(store, "other rows", "d") == 0
+    assert [reserve(store, "rows", pair) for pair in ("e", "a")] == [3, 0]
 
 
 def test_comparisons_at_the_same_time_get_different_places(tmp_path) -> None:
     store, found = LocalStore(tmp_path), []
     threads = [
-        threading.Thread(target=lambda name=str(number): found.append(reserve_comparison(store, "rows", name)))
+        threading.Thread(target=lambda name=str(number): found.append(reserve(store, "rows", name)))
         for number in range(12)
     ]
     for thread in threads:

@@ -19,7 +19,8 @@ from kubetune.errors import DataError, InterruptedRunError, KubetuneError
 from kubetune.evaluation.assessment import Rows, assess
 from kubetune.evaluation.baselines import Baseline, majority, sample_rows, tfidf
 from kubetune.evaluation.metrics import Scores
-from kubetune.evaluation.predictions import predictions_table, test_rows_digest, write_predictions
+from kubetune.evaluation.overlap import sketch_of
+from kubetune.evaluation.predictions import predictions_table, write_predictions
 from kubetune.evaluation.report import Evidence, render
 from kubetune.tasks import load_task
 from kubetune.tasks.base import Task
@@ -70,7 +71,7 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
     text = json.dumps(document, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
     (outputs["report"] / "metrics.json").write_text(text + "\n", encoding="utf-8")
     (outputs["report"] / "report.html").write_text(render(document, evidence), encoding="utf-8")
-    facts = {"test_rows_digest": test_rows_digest(table, rows.names)}
+    facts = {"test_rows": sketch_of(table["row_id"].to_pylist())}
     return Result(metrics=assessment.flat, verdict=assessment.verdict, facts=facts)
 
 

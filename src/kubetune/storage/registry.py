@@ -6,7 +6,7 @@ that was written before the record names it.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kubetune import layout
@@ -232,39 +232,3 @@ def with_changed(model: Model, version: Version) -> Model:
     return replace(
         model, versions=tuple(version if other.number == version.number else other for other in model.versions)
     )
-
-
-@dataclass(frozen=True)
-class Comparisons:
-    """The comparisons on the same test rows, in the order in which they were begun.
-
-    Attributes:
-        pairs: Digest of what was compared with what.
-    """
-
-    pairs: tuple[str, ...] = field(default_factory=tuple)
-
-
-def reserve_comparison(store: Store, test_rows: str, pair: str) -> int:
-    """Count a comparison before it is made, so that one that is killed and repeated is one, and none is forgotten.
-
-    Args:
-        store: Store.
-        test_rows: Digest of the test rows.
-        pair: Digest of what is compared with what; the same pair is counted once.
-
-    Returns:
-        How many other comparisons were counted before it.
-    """
-
-    def parse(value: Mapping[str, Any]) -> Comparisons:
-        if value["format"] != FORMAT:
-            raise ValueError("unknown format")
-        return Comparisons(tuple(str(item) for item in value["pairs"]))
-
-    def change(standing: Comparisons | None) -> dict[str, Any] | None:
-        pairs = standing.pairs if standing is not None else ()
-        return None if pair in pairs else {"format": FORMAT, "pairs": [*pairs, pair]}
-
-    found = update(store, layout.comparisons(test_rows), parse, change)
-    return found.pairs.index(pair) if found is not None else 0

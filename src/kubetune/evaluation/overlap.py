@@ -6,11 +6,11 @@ Broder 1997; Cohen and Kaplan, PODC 2007), which says how many rows two splits s
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-SIZE = 512
-"""Hashes kept: a share is estimated with a standard error of 0.02 at most; smaller splits are compared exactly."""
+SIZE = 128
+"""Hashes kept: a share is estimated with a standard error of 0.04 at most; smaller splits are compared exactly."""
 SAME = 0.5
 """From this share of the smaller split on, two splits count as the same test rows."""
 
@@ -34,6 +34,6 @@ def shared(one: Sketch, other: Sketch) -> float:
     return float(min(1.0, both / min(one["rows"], other["rows"])))
 
 
-def earlier_comparisons(now: Sketch, former: Sequence[Sketch]) -> int:
-    """Return how many of the former comparisons were made on largely the same test rows."""
-    return sum(shared(now, sketch) >= SAME for sketch in former)
+def same_rows(one: Sketch, other: Sketch) -> bool:
+    """Whether two comparisons were made on largely the same test rows, so that both spend of one alpha."""
+    return shared(one, other) >= SAME
