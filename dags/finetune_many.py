@@ -2,7 +2,8 @@
 
 Data and pretrained models that trials share are frozen and prepared once; every trial is trained. `choose` compares
 the trials on *validation* rows (its table is in its log, the short of it in XCom `answer`) and records the winner,
-which alone is measured on the test rows, compared with the champion and, if it is better, packaged and deployed. A training that fails does not stop the others.
+which alone is measured on the test rows, compared with the champion and, if it is better, packaged and deployed. A
+training that fails does not stop the others.
 """
 
 from kubetune.orchestration.airflow import (

@@ -101,7 +101,8 @@ def test_stages_reasons_and_logs_have_the_shapes_we_read(airflow: Airflow, addre
     airflow.trigger("toy-3", {"recipe": "tweets"})
     views = stages_of(airflow, "toy-3")
     assert [view.name for view in views] == [
-        "resolve", "ingest", "fetch", "prepare", "train", "evaluate", "behave", "compare", "package", "register", "deploy",
+        "resolve", "ingest", "fetch", "prepare", "train", "evaluate", "behave", "compare", "package", "register",
+        "deploy",
     ]  # fmt: skip
     assert {(view.state, view.attempt) for view in views} == {("waiting", 0)}
     assert airflow.reason("toy-3", "train") is None
