@@ -81,6 +81,8 @@ def test_edges_follow_from_the_stage_table(dagbag) -> None:
     promote = dagbag.dags["promote"]
     assert {task.task_id for task in promote.tasks} == {"resolve", "package", "register", "deploy"}
     assert promote.get_task("deploy").upstream_task_ids == {"resolve", "package", "register"}
+    told = (*promote.tasks[1:], dagbag.dags["rollback"].get_task("rollback"))
+    assert all([call.__name__ for call in task.on_success_callback] == ["notify_answer"] for task in told)
     assert promote.get_task("register").upstream_task_ids == {"resolve", "package"}, "who promotes is not asked again"
 
 

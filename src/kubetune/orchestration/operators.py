@@ -11,7 +11,7 @@ from kubetune.config.settings import load_settings
 from kubetune.errors import NothingToDoError
 from kubetune.notices.answers import read_answer
 from kubetune.orchestration.approval import Approval
-from kubetune.orchestration.notices import STAGE_CALLBACKS
+from kubetune.orchestration.notices import STAGE_CALLBACKS, notify_answer
 from kubetune.orchestration.pods import CONTAINER, GRACE_S, RESUMABLE_GRACE_S
 from kubetune.orchestration.retries import ExitCodePolicy
 from kubetune.stages import Stage
@@ -80,7 +80,8 @@ def approved_task(stage: Stage, pod: Any) -> KubernetesPodOperator:
 
 def promotion_task(stage: Stage, pod: Any) -> KubernetesPodOperator:
     """Return the task of a stage that a person's word may make needless; nobody is asked for another word."""
-    return OptionalPod(pod_template_dict=pod, trigger_rule="none_failed", **stage_settings(stage))
+    settings = stage_settings(stage) | {"trigger_rule": "none_failed", "on_success_callback": notify_answer}
+    return OptionalPod(pod_template_dict=pod, **settings)
 
 
 def stage_tasks(stage: Stage, pods: Any) -> Any:
