@@ -100,7 +100,8 @@ def summarize(store: "Store", run: str) -> None:
     """Print the metrics beside the baselines and where the report lies."""
     from kubetune.history import SHOWN, commits_of, pull
 
-    evaluated = commits_of(store, run).get("evaluate")
+    commits = commits_of(store, run)
+    evaluated = commits.get("evaluate")
     if evaluated is None:
         return
     metrics = evaluated.metrics
@@ -118,9 +119,10 @@ def summarize(store: "Store", run: str) -> None:
         [f"{rows_tested:,} test rows, 95 % interval", "model", "tf-idf + logistic regression", "majority class"], rows
     )
     folder = PULLED / run
-    report = folder / "report" / "report.html"
+    artifact = "decision" if "compare" in commits else "report"  # the report with behaviour and comparison in it
+    report = folder / artifact / "report.html"
     if not report.is_file():
-        pull(store, run, ["report"], folder)
+        pull(store, run, [artifact], folder)
     say(f"report    {report.resolve()}")
 
 
