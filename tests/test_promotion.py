@@ -70,6 +70,13 @@ def test_the_champion_itself_is_adopted_and_nothing_changes(world: World) -> Non
     assert world.registered == before
 
 
+def test_the_champions_weights_in_another_archive_take_its_place(world: World) -> None:
+    world.run("weak-served-otherwise", *WEAK, "serving.split=4")
+    assert world.registered.aliases() == {"champion": 2, "previous": 1, "candidate": 2}
+    roll_back(world.store, "toy", AT, ANNA)
+    promote(world.store, "toy", 1, AT, ANNA)
+
+
 def test_a_better_model_is_promoted_and_its_comparison_names_the_champion(world: World) -> None:
     world.run("good", *GOOD)
     assert world.registered.aliases() == {"champion": 2, "previous": 1, "candidate": 2}

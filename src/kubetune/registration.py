@@ -127,6 +127,8 @@ def _not_promoted(model: Model, version: Version, against: int | None, *, relati
     champion = model.champion
     if champion is not None and champion.number == version.number:
         return ""
+    if champion is not None and champion.model == version.model and version.outcome == "promote":
+        return ""  # the same weights under other serving settings or with another card
     name = f"Version {version.number} of {model.name}"
     if model.is_rolled_back(version.model):
         return (
