@@ -41,6 +41,28 @@ def test_compare_counts_register_writes_models_and_nobody_else_does() -> None:
     assert "models/*.json" in stage_access(BY_NAME["compare"]).get
 
 
+def test_register_reads_what_it_may_and_nothing_else(tmp_path: Path) -> None:
+    """Its whole run's commits go into the version's document; a store that refuses one refuses the registration."""
+    from fnmatch import fnmatchcase
+
+    from kubetune.history import commits_of
+    from kubetune.storage.local import LocalStore
+    from kubetune.storage.runs import create_run
+
+    asked: list[str] = []
+
+    class Noting(LocalStore):
+        def get(self, key: str) -> object:
+            asked.append(key)
+            return super().get(key)
+
+    create_run(LocalStore(tmp_path), "tweets-1", {"name": "tweets"})
+    commits_of(Noting(tmp_path), "tweets-1")
+    allowed = stage_access(BY_NAME["register"]).get
+    assert len(asked) == 1 + len([stage for stage in STAGES if stage.outputs])
+    assert not [key for key in asked if not any(fnmatchcase(key, pattern) for pattern in allowed)]
+
+
 def test_a_policy_stays_below_the_stores_prefix() -> None:
     document = policy(Access(get=("a/*",), list=("runs/",)), "bucket", "team/")
     assert document["Statement"][0] == {

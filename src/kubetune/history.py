@@ -53,7 +53,7 @@ def known_run(store: Store, run: str) -> dict[str, Any]:
 def commits_of(store: Store, run: str) -> dict[str, Commit]:
     """Return the commits of a run by stage, in plan order."""
     known_run(store, run)
-    return committed(store, run, [stage.name for stage in STAGES])
+    return committed(store, run, [stage.name for stage in STAGES if stage.outputs])  # an effect leaves none
 
 
 @dataclass(frozen=True)

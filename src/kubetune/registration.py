@@ -78,7 +78,7 @@ def register(call: StageCall, store: Store, at: str) -> tuple[Model, Version]:
     Raises:
         NothingToDoError: The decision does not promote it, or is about another champion, or it was withdrawn.
     """
-    found = commits.committed(store, call.run, [stage.name for stage in STAGES])
+    found = commits.committed(store, call.run, [stage.name for stage in STAGES if stage.outputs])
     document = version_document(call, found)
     compare = found["compare"]
     fresh = Version(
