@@ -9,7 +9,7 @@ INSTALL := $(BIN)/uv pip install --python $(BIN)/python --quiet --require-hashes
 DEMO := tweets
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev lock demo stop install-airflow test test-dags test-s3 manifests scan lint fmt types clean \
+.PHONY: help install install-dev lock demo stop install-airflow test test-slow test-dags test-s3 manifests scan lint fmt types clean \
   images images-push images-report kind-up kind-demo kind-test kind-test-full kind-down
 
 help: ## show this list
@@ -59,11 +59,15 @@ stop: install ## stop the demo's server
 	@$(BIN)/kubetune stop $(DEMO)
 
 test: install-dev ## the default tier: no network, no Docker, no GPU
-	$(BIN)/pytest -m "not s3 and not cluster" --numprocesses 2 --dist loadfile
+	$(BIN)/pytest -m "not s3 and not cluster and not slow" --numprocesses 2 --dist loadfile
 	@$(MAKE) --no-print-directory test-dags
 
+test-slow: install-dev install-airflow ## what waits for servers, kills and races; run before every push
+	$(BIN)/pytest -m "slow and not s3 and not cluster" --numprocesses 2 --dist loadfile
+	timeout -k 10 600 $(AIRFLOW_VENV)/bin/python -m pytest -W default -m slow tests/dags
+
 test-dags: install-airflow ## the DAGs in Airflow's environment, a whole run with local processes for pods
-	timeout -k 10 600 $(AIRFLOW_VENV)/bin/python -m pytest -W default tests/dags
+	timeout -k 10 600 $(AIRFLOW_VENV)/bin/python -m pytest -W default -m "not slow" tests/dags
 
 test-s3: install-dev ## the store's suite against the S3 server in KUBETUNE_TEST_S3=http://key:secret@host:port/bucket
 	$(BIN)/pytest tests/storage -m s3

@@ -34,6 +34,7 @@ def last_line(done: subprocess.CompletedProcess[str]) -> str:
     return done.stderr.strip().splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_a_run_from_the_shell_ends_with_metrics_and_a_report(place: Path) -> None:
     done = kubetune(place, "run", "toy.yaml", "--until", "package")
     assert done.returncode == 0, done.stderr
@@ -92,6 +93,7 @@ def test_a_pod_finds_the_reason_in_its_termination_log(place: Path, tmp_path: Pa
     assert log.read_text(encoding="utf-8") == last_line(done).replace("kubetune: ", "exit=78 ", 1)
 
 
+@pytest.mark.slow
 def test_a_terminated_run_leaves_a_checkpoint_and_the_next_one_resumes(place: Path) -> None:
     words = ["run", "toy.yaml", "training.seed=5", "training.epochs=400", "training.checkpoints.every_steps=3"]
     before = heads(place)

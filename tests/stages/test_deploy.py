@@ -22,6 +22,8 @@ from kubetune.serving.torchserve_config import free_ports
 from kubetune.stages import deploy
 from served_toys import Quiet
 
+pytestmark = pytest.mark.slow
+
 NAME = "toy"
 
 

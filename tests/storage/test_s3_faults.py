@@ -343,6 +343,7 @@ def test_index_and_lookup_over_a_bad_network(through: Opener, proxy: Proxy) -> N
     assert lookup(store, record.stage, record.key).commit == record
 
 
+@pytest.mark.slow
 def test_a_versioned_bucket_never_loses_what_was_written_meanwhile(
     server: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,6 +56,7 @@ def test_a_killed_rank_stops_all_and_the_run_goes_on(run_toy: Any) -> None:
     assert again.sha == undisturbed.sha
 
 
+@pytest.mark.slow
 def test_a_hung_rank_is_found(run_toy: Any, tmp_path: Path, text_dataset: Path, toy_model: Path) -> None:
     pids: list[int] = []
 
@@ -125,6 +126,7 @@ def test_a_world_of_another_size_ends_before_step_1(
     assert context.of("step") == []
 
 
+@pytest.mark.slow
 def test_a_rank_that_ends_without_a_report_is_named(tmp_path: Path, text_dataset: Path, toy_model: Path) -> None:
     """Through the real interpreter: a room without a job makes it end with a traceback."""
 
@@ -138,6 +140,7 @@ def test_a_rank_that_ends_without_a_report_is_named(tmp_path: Path, text_dataset
     assert caught.value.exit_code == 70
 
 
+@pytest.mark.slow
 def test_ranks_leave_when_the_stage_is_gone(tmp_path: Path, text_dataset: Path, toy_model: Path) -> None:
     """The stage is killed: its ranks see their standard input close and end."""
     room = tmp_path / "room"
