@@ -70,13 +70,6 @@ def test_the_champion_itself_is_adopted_and_nothing_changes(world: World) -> Non
     assert world.registered == before
 
 
-def test_the_champions_weights_in_another_archive_take_its_place(world: World) -> None:
-    world.run("weak-served-otherwise", *WEAK, "serving.split=4")
-    assert world.registered.aliases() == {"champion": 2, "previous": 1, "candidate": 2}
-    roll_back(world.store, "toy", AT, ANNA)
-    promote(world.store, "toy", 1, AT, ANNA)
-
-
 def test_a_better_model_is_promoted_and_its_comparison_names_the_champion(world: World) -> None:
     world.run("good", *GOOD)
     assert world.registered.aliases() == {"champion": 2, "previous": 1, "candidate": 2}
@@ -183,6 +176,18 @@ def test_approval_is_asked_for_and_recorded(world: World) -> None:
     world.stage("register", "asked", wanted, Word("berta"))
     line = world.registered.history[-1]
     assert (line["event"], line["by"]) == ("promoted", "berta")
+
+
+def test_the_champions_weights_in_another_archive_take_its_place(world: World) -> None:
+    before = world.registered.champion
+    world.run("served-otherwise", "training.seed=8", "serving.split=4")
+    after = world.registered.champion
+    assert (after.run, after.model) == ("served-otherwise", before.model)
+    assert after.archive != before.archive
+    roll_back(world.store, "toy", AT, ANNA)
+    promote(world.store, "toy", before.number, AT, ANNA)  # the person means these weights: they count again
+    world.run("served-otherwise", "training.seed=8", "serving.split=4")
+    assert world.registered.champion == after
 
 
 def test_no_word_stands_above_a_threshold(world: World) -> None:

@@ -15,7 +15,8 @@ from kubetune.runner import open_configured_store
 from kubetune.storage.commits import read_commit
 from pipelines import ran, run_plan, settings_of, toy_recipe
 
-ALL = {"ingest", "fetch", "prepare", "train", "evaluate", "package"}
+ALL = {"ingest", "fetch", "prepare", "train", "evaluate", "behave", "compare", "package"}
+AFTER_TRAIN = {"evaluate", "behave", "compare", "package"}
 CODE = "\n\nANSWER = 42\n"
 
 
@@ -93,15 +94,15 @@ TABLE = {
     "comment elsewhere": (append("stages/deploy.py", "\n# why\n"), set()),
     "helper used by train": (append("training/batches.py", CODE), {"train"}),
     "lazy import": (append("training/lazily.py", CODE), {"train"}),
-    "package data": (append("evaluation/report.html.j2", "<!-- more -->"), {"evaluate"}),
-    "learning rate": (override("training.learning_rate=1e-3"), {"train", "evaluate", "package"}),
+    "package data": (append("evaluation/report.html.j2", "<!-- more -->"), {"evaluate", "behave", "compare"}),
+    "learning rate": (override("training.learning_rate=1e-3"), {"train", *AFTER_TRAIN}),
     "evaluation threshold": (
         override("evaluation.thresholds=[{metric: accuracy, at_least: 0.01}]"),
-        {"evaluate", "package"},
+        AFTER_TRAIN,
     ),
     "another task's code": (append("tasks/pair_classification.py", CODE), set()),
     "another source's code": (append("data/sources/sql.py", CODE), set()),
-    "seed": (override("training.seed=1"), {"train", "evaluate", "package"}),
+    "seed": (override("training.seed=1"), {"train", *AFTER_TRAIN}),
     "resources only": (override("resources.train.memory=8Gi", "resources.prepare.cpu=2"), set()),
 }
 
@@ -144,7 +145,7 @@ def test_an_upgraded_tokenizer_package_prepares_again_and_stops_there_if_bytes_a
     monkeypatch.setattr(
         "kubetune.keys.installed_version", lambda name: "99.0" if name == "tokenizers" else installed_version(name)
     )
-    assert ran(world.run("second")) == {"prepare", "package"}
+    assert ran(world.run("second")) == {"prepare", "behave", "compare", "package"}
 
 
 def test_a_deleted_blob_is_made_again_by_its_producer_alone(world: World) -> None:
@@ -168,7 +169,7 @@ def test_a_flipped_byte_is_found_by_the_next_reader_and_made_good(world: World) 
     changed = ("evaluation.bootstrap_samples=101",)  # makes evaluate a reader of the model
     with pytest.raises(CorruptArtifactError):
         world.run("second", *changed)
-    assert ran(world.run("second", *changed)) == {"train", "evaluate", "package"}
+    assert ran(world.run("second", *changed)) == {"train", *AFTER_TRAIN}
     assert blob.read_bytes() == content
 
 

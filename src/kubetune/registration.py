@@ -152,9 +152,10 @@ def promote(store: Store, name: str, number: int, at: str, word: Word) -> Model:
     known(store, name).version(number)
 
     def change(model: Model) -> tuple[Model, Event | None]:
-        if model.champion == model.version(number) or _made(model, word):
+        wanted = crowned(model, number)
+        if wanted == model or _made(model, word):
             return model, None
-        return crowned(model, number), Event("promoted", at, word.by, word.why, word.request)
+        return wanted, Event("promoted", at, word.by, word.why, word.request)
 
     return change_model(store, name, change)
 

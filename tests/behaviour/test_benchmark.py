@@ -52,7 +52,7 @@ def benchmark() -> ModuleType:
 @pytest.fixture(scope="module")
 def seeds(benchmark: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> list:
     folder = tmp_path_factory.mktemp("toy")
-    inputs = served_toys.toy_inputs(folder)
+    inputs = served_toys.toy_inputs(folder, seed=2)
     task = load_task("text-classification")
     module = task.build_model(load_spec(inputs["model"]), inputs["model"], pretrained=False)
     tokenizer = AutoTokenizer.from_pretrained(inputs["tokenizer"], local_files_only=True)
