@@ -9,7 +9,14 @@ import toys
 from kubetune.cli.common import word_of
 from kubetune.config.recipe import Recipe
 from kubetune.effects import champion_of
-from kubetune.errors import ConfigError, NothingToDoError, RefusedError
+from kubetune.errors import (
+    ConfigError,
+    InterruptedRunError,
+    KubetuneError,
+    NothingToDoError,
+    NotReadyError,
+    RefusedError,
+)
 from kubetune.plan import Word, call_of
 from kubetune.registration import at_version, known, promote, roll_back, try_again, withdraw
 from kubetune.runner import open_configured_store, run_stage
@@ -188,6 +195,31 @@ def test_the_champions_weights_in_another_archive_take_its_place(world: World) -
     promote(world.store, "toy", before.number, AT, ANNA)  # the person means these weights: they count again
     world.run("served-otherwise", "training.seed=8", "serving.split=4")
     assert world.registered.champion == after
+
+
+@pytest.mark.parametrize("error", [NotReadyError("no answer"), InterruptedRunError("stopped")])
+def test_a_deploy_that_ends_early_leaves_the_champion_that_serves(
+    world: World, error: KubetuneError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kubetune.contract import Result
+    from kubetune.stages import deploy
+
+    wanted = world.registered.champion
+    seen = []
+
+    def fail(config, inputs, outputs, context):
+        seen.append(world.registered.champion)
+        raise error
+
+    monkeypatch.setattr(deploy, "run", fail)
+    with pytest.raises(type(error)):
+        world.stage("deploy", "served-otherwise", ("training.seed=8", "serving.split=4"))
+    assert seen == [wanted]
+    assert world.registered.champion != wanted
+    assert world.registered.version(wanted.number).withdrawn == "not-ready"
+    monkeypatch.setattr(deploy, "run", lambda *_: Result(facts={"archive": wanted.archive}))
+    world.stage("deploy", "served-otherwise", ("training.seed=8", "serving.split=4"))
+    assert world.registered.champion == wanted
 
 
 def test_no_word_stands_above_a_threshold(world: World) -> None:

@@ -13,7 +13,7 @@ from kubetune.clock import clock
 from kubetune.config.recipe import Recipe
 from kubetune.config.settings import Settings
 from kubetune.contract import Progress
-from kubetune.errors import ConfigError, KubetuneError, NotReadyError, TemporaryError
+from kubetune.errors import ConfigError, InterruptedRunError, KubetuneError, NotReadyError, TemporaryError
 from kubetune.plan import call_of
 from kubetune.registration import known, moved, register, try_again, withdraw
 from kubetune.signing import sign_and_store, statement_of_run
@@ -65,6 +65,7 @@ def apply_deploy(work: "Execution") -> StageResult:
 
     Raises:
         NotReadyError: It did not become ready; the one before it is the champion again, and serves.
+        InterruptedRunError: It was asked to stop; the same holds, and a repeated call tries it again.
         TemporaryError: Another run changed the endpoint meanwhile.
     """
     call, store = work.prepared.call, work.store
@@ -90,7 +91,9 @@ def apply_deploy(work: "Execution") -> StageResult:
         with work.body_result(archive=files) as (result, _):
             done = work.record(result, {})
     except BaseException as error:
-        if isinstance(error, NotReadyError):
+        if isinstance(
+            error, NotReadyError | InterruptedRunError
+        ):  # then what served before serves, and is the champion
             withdraw(store, call.endpoint, version.archive, clock(), str(error)[:300])
         # Whoever deployed meanwhile has wished for something else: then that stands.
         settle(work, wished.epoch, "rollback", lambda endpoint: replace(endpoint, desired=former[0]))
