@@ -64,7 +64,7 @@ def test_a_model_from_scratch_takes_its_vocabulary_from_the_tokenizer(
     values = {"kind": "scratch", "architecture": "bilstm", "embedding_size": 8, "hidden_size": 8, "layers": 1}
     (folder / "architecture.json").write_text(json.dumps(values))
     train.run(configuration(), inputs | {"weights": folder}, outputs, context)
-    assert json.loads((outputs["model"] / "config.json").read_text())["vocab_size"] == 105
+    assert json.loads((outputs["model"] / "config.json").read_text())["vocab_size"] == 112
     assert json.loads((outputs["model"] / "kubetune.json").read_text())["architecture"] == "bilstm"
 
 

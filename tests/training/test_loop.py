@@ -47,7 +47,7 @@ def test_pinned_loss(run_toy: Any) -> None:
     assert done.context.of("step")[0]["norm"] == pytest.approx(PINNED_NORM, abs=2e-4)
 
 
-PINNED_LOSSES = [0.698435, 0.692979, 0.693598, 0.693128]
+PINNED_LOSSES = [0.689476, 0.702354, 0.686575, 0.693645]
 PINNED_NORM = 0.290121
 
 
