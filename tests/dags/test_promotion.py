@@ -122,12 +122,14 @@ def test_a_comparison_that_keeps_the_champion_ends_green_and_skips_what_follows(
     assert set(done.calls) == {"ingest", "fetch", "prepare", "train", "evaluate", "behave", "compare"}
 
 
+@pytest.mark.slow
 def test_a_register_that_changes_nothing_skips_deploy(pipeline: Pipeline) -> None:
     done = pipeline.run("finetune", {"register": 99}, recipe="tickets", run="stays")
     assert done.state == "success"
     assert {name for name, state in done.tasks.items() if state == "skipped"} == {"register", "deploy"}
 
 
+@pytest.mark.slow
 def test_nobody_is_asked_where_the_recipe_does_not_ask(pipeline: Pipeline) -> None:
     done = pipeline.run("finetune", recipe="tickets", run="plain")
     assert set(done.tasks.values()) == {"success"}
@@ -146,6 +148,7 @@ def test_who_agreed_is_told_to_register(pipeline: Pipeline) -> None:
     assert defaults == ["Reject"] and until is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("person", "said"), [("ada", "ada said no"), (None, "nobody agreed in time")])
 def test_without_agreement_what_serves_goes_on_serving(pipeline: Pipeline, person: str | None, said: str) -> None:
     with answering("Reject", person):
@@ -156,6 +159,7 @@ def test_without_agreement_what_serves_goes_on_serving(pipeline: Pipeline, perso
     assert done.reasons["approve_register"] == f"not approved: {said}, what serves goes on serving"
 
 
+@pytest.mark.slow
 def test_a_run_that_was_kept_back_is_packaged_registered_and_served_by_a_word(pipeline: Pipeline) -> None:
     done = pipeline.run("promote", what="kept", why=HOSTILE)
     assert set(done.tasks.values()) == {"success"}, done
@@ -163,6 +167,7 @@ def test_a_run_that_was_kept_back_is_packaged_registered_and_served_by_a_word(pi
     assert done.calls == {name: ["stage", name, "--run", "kept", *word] for name in ("package", "register", "deploy")}
 
 
+@pytest.mark.slow
 def test_a_version_is_promoted_by_one_pod(pipeline: Pipeline) -> None:
     done = pipeline.run("promote", what="toy@3", why="the old one again")
     assert done.state == "success"
@@ -171,6 +176,7 @@ def test_a_version_is_promoted_by_one_pod(pipeline: Pipeline) -> None:
     assert done.calls == {"promote": ["promote", "toy@3", *word]}
 
 
+@pytest.mark.slow
 def test_a_refused_promotion_stops_there_and_says_why(pipeline: Pipeline) -> None:
     done = pipeline.run("promote", {"register": 77}, what="kept", why="try")
     assert done.state == "failed"
