@@ -39,7 +39,7 @@ def test_a_run_from_the_shell_ends_with_metrics_and_a_report(place: Path) -> Non
     done = kubetune(place, "run", "toy.yaml", "--until", "package")
     assert done.returncode == 0, done.stderr
     assert "tf-idf + logistic regression" in done.stdout
-    assert (place / "kubetune-runs" / "toy-1" / "report" / "report.html").is_file()
+    assert (place / "kubetune-runs" / "toy-1" / "decision" / "report.html").is_file()
     again = kubetune(place, "run", "toy.yaml", "--until", "package")
     assert again.returncode == 0, again.stderr
     assert again.stdout.count("adopted from toy-1") == 6
