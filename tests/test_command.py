@@ -42,13 +42,13 @@ def test_a_run_from_the_shell_ends_with_metrics_and_a_report(place: Path) -> Non
     assert (place / "kubetune-runs" / "toy-1" / "decision" / "report.html").is_file()
     again = kubetune(place, "run", "toy.yaml", "--until", "package")
     assert again.returncode == 0, again.stderr
-    assert again.stdout.count("adopted from toy-1") == 6
+    assert again.stdout.count("adopted from toy-1") == 8
     listed = json.loads(kubetune(place, "runs", "--json").stdout)
     assert {line["run"]: line["state"] for line in listed} == {"toy-1": "complete", "toy-2": "complete"}
     compared = json.loads(kubetune(place, "compare", "toy-1", "toy-2", "--json").stdout)
     assert not [row for row in compared if row["kind"] == "recipe"]
     shown = json.loads(kubetune(place, "show", "toy-1", "--json").stdout)
-    assert set(shown["stages"]) == {"ingest", "fetch", "prepare", "train", "evaluate", "package"}
+    assert set(shown["stages"]) == {"ingest", "fetch", "prepare", "train", "evaluate", "behave", "compare", "package"}
     pulled = kubetune(place, "pull", "toy-1", "dataset", "--to", "out")
     assert pulled.returncode == 0, pulled.stderr
     assert (place / "out" / "dataset" / "dataset.json").is_file()
