@@ -83,6 +83,9 @@ PLACES = {
     "blobs": layout.blob("ab" * 32),
     "checkpoints": layout.checkpoint_file("cd" * 32, "ab" * 32),
     "endpoints": layout.endpoint("tweets"),
+    "models": layout.model("tweets"),
+    "comparisons": layout.comparisons("tweets"),
+    "statements": layout.statement("ab" * 32),
     "uploads": layout.upload("ef" * 32, "my.csv"),
     "probe": layout.PROBE,
     "elsewhere": "elsewhere/file",
@@ -96,10 +99,15 @@ LISTED = (
     "blobs/sha256/",
     "checkpoints/",
     "endpoints/",
+    "models/",
+    "comparisons/",
+    "statements/",
     "uploads/",
     "probe/",
     "elsewhere/",
 )
+
+EVALUATED = "runs/ingest runs/fetch runs/prepare runs/train runs/evaluate"
 
 # Written by hand, not derived: the table that a person would check a policy against. `run.json` and `probe` are
 # everybody's but `serve`'s (and a `client` writes no run.json).
@@ -127,28 +135,51 @@ MAY: dict[str, dict[str, str]] = {
         "keys/train keys/evaluate blobs",
         "put": "runs/evaluate telemetry/evaluate keys/prepare keys/train keys/evaluate blobs",
     },
+    "behave": {
+        "get": f"{EVALUATED} runs/behave telemetry/behave keys/fetch keys/prepare keys/train keys/evaluate "
+        "keys/behave blobs",
+        "put": "runs/behave telemetry/behave keys/fetch keys/prepare keys/train keys/evaluate keys/behave blobs",
+    },
+    "compare": {
+        "get": f"{EVALUATED} runs/behave runs/compare telemetry/compare keys/prepare keys/train keys/evaluate "
+        "keys/behave "
+        "keys/compare blobs models comparisons",
+        "put": "runs/compare telemetry/compare keys/prepare keys/train keys/evaluate keys/behave keys/compare blobs "
+        "comparisons",
+    },
     "package": {
-        "get": "runs/ingest runs/fetch runs/prepare runs/train runs/evaluate runs/package telemetry/package keys/fetch "
-        "keys/train keys/evaluate keys/package blobs",
-        "put": "runs/package telemetry/package keys/fetch keys/train keys/evaluate keys/package blobs",
+        "get": f"{EVALUATED} runs/behave runs/compare runs/package telemetry/package keys/fetch keys/train "
+        "keys/evaluate "
+        "keys/behave keys/compare keys/package blobs",
+        "put": "runs/package telemetry/package keys/fetch keys/train keys/evaluate keys/behave keys/compare "
+        "keys/package "
+        "blobs",
+    },
+    "register": {
+        "get": f"{EVALUATED} runs/behave runs/compare runs/package runs/register telemetry/register keys/compare "
+        "keys/register blobs models statements",
+        "put": "runs/register telemetry/register keys/compare keys/register blobs models statements",
     },
     "deploy": {
-        "get": "runs/ingest runs/fetch runs/prepare runs/train runs/evaluate runs/package runs/deploy telemetry/deploy "
-        "keys/package keys/deploy blobs endpoints",
-        "put": "runs/deploy telemetry/deploy keys/package keys/deploy endpoints",
+        "get": f"{EVALUATED} runs/behave runs/compare runs/package runs/register runs/deploy telemetry/deploy "
+        "keys/package "
+        "keys/deploy blobs endpoints models",
+        "put": "runs/deploy telemetry/deploy keys/package keys/deploy endpoints models",
     },
-    "serve": {"get": "blobs"},
+    "serve": {"get": "blobs statements"},
     "housekeeping": {
-        "get": f"{' '.join(f'runs/{name} telemetry/{name} keys/{name}' for name in NAMES)} blobs checkpoints endpoints",
+        "get": f"{' '.join(f'runs/{name} telemetry/{name} keys/{name}' for name in NAMES)} blobs checkpoints endpoints "
+        "models comparisons",
         "put": " ".join(f"keys/{name}" for name in NAMES),
         "delete": f"{' '.join(f'runs/{name} telemetry/{name} keys/{name}' for name in NAMES)} run.json blobs "
         "checkpoints",
-        "list": "runs/ keys/ blobs/sha256/ checkpoints/ endpoints/",
+        "list": "runs/ keys/ blobs/sha256/ checkpoints/ endpoints/ models/ comparisons/",
     },
     "client": {
-        "get": f"{' '.join(f'runs/{name} telemetry/{name}' for name in NAMES)} blobs endpoints uploads",
+        "get": f"{' '.join(f'runs/{name} telemetry/{name}' for name in NAMES)} blobs endpoints uploads models "
+        "statements",
         "put": "uploads",
-        "list": "runs/ endpoints/",
+        "list": "runs/ endpoints/ models/",
     },
 }
 
@@ -233,12 +264,18 @@ def walked(cluster: Cluster, toy_model: Path, tmp_path_factory: pytest.TempPathF
 @pytest.mark.s3
 def test_every_stage_runs_with_its_own_keys(cluster: Cluster, walked) -> None:
     recipe, statuses, state = walked
-    assert statuses == {**dict.fromkeys([stage.name for stage in STAGES], "ran"), "deploy": "effect"}
+    assert statuses == {
+        **dict.fromkeys([stage.name for stage in STAGES], "ran"),
+        "register": "effect",
+        "deploy": "effect",
+    }
     again = as_users(cluster, recipe, "toy-2", state)
-    assert again == {**dict.fromkeys(again, "adopted"), "deploy": "effect"}
+    assert again == {**dict.fromkeys(again, "adopted"), "register": "effect", "deploy": "effect"}
     client = cluster.store("client")
     observed = read_endpoint(client, "toy-users")
-    assert observed is not None and observed.observed is not None and observed.observed.run == "toy-2"
+    assert observed is not None and observed.observed is not None and observed.observed.run == "toy-1", (
+        "the version is that run's"
+    )
 
 
 @pytest.mark.s3
