@@ -8,7 +8,9 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from kubetune.behaviour.cases import Row, cases_of
 from kubetune.behaviour.chosen import chosen_suite
+from kubetune.behaviour.suite import Perturbed
 from kubetune.behaviour.suites import shipped_suites, suite_names
 from kubetune.config.behaviour import BehaviourSection
 from kubetune.config.load import load_recipe
@@ -24,7 +26,7 @@ OWN = {
 
 def test_nothing_is_tested_unless_a_suite_is_named() -> None:
     section = BehaviourSection()
-    assert (section.suite, section.bars, section.seed) == (None, {}, 0)
+    assert (section.suite, section.bars, section.most, section.seed) == (None, {}, None, 0)
 
 
 def test_every_shipped_suite_is_taken_by_name() -> None:
@@ -42,6 +44,19 @@ def test_bars_replace_those_of_the_suite_and_leave_the_others() -> None:
         name: bar for name, bar in shipped.items() if name not in section.bars
     }
     assert found["negation"].bound == shipped["negation"].bound
+
+
+def test_fewer_cases_are_the_same_ones_from_rows_and_no_test_gets_more() -> None:
+    shipped, fewer = chosen_suite("sentiment", {}), chosen_suite("sentiment", {}, most=60)
+    rows = [Row((f"The service in town {n} was really bad today",), "negative") for n in range(300)]
+    sizes = []
+    for long, short in zip(shipped.tests, fewer.tests, strict=True):
+        all_cases, some = (cases_of(test, suite, rows, 0).cases for test, suite in ((long, shipped), (short, fewer)))
+        assert min(len(all_cases), 50) <= len(some) <= 60, short.name  # not every filled template can be perturbed
+        if isinstance(short, Perturbed) and short.rows is not None:
+            assert {case.item for case in some} <= {case.item for case in all_cases}, short.name
+        sizes.append((len(all_cases), len(some)))
+    assert any(long > short for long, short in sizes)
 
 
 def test_a_suite_of_ones_own_stands_in_the_recipe() -> None:

@@ -1,20 +1,21 @@
-"""The suite that a recipe chooses, with the recipe's bars."""
+"""The suite that a recipe chooses, with the recipe's bars and no more cases than it wants."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from kubetune.behaviour.load import parse_suite, suite_of
-from kubetune.behaviour.suite import Suite
+from kubetune.behaviour.suite import AnyTest, Perturbed, Suite
 from kubetune.behaviour.suites import shipped_suites, suite_names
 from kubetune.errors import ConfigError
 
 
-def chosen_suite(suite: str | Mapping[str, Any], bars: Mapping[str, float | None]) -> Suite:
+def chosen_suite(suite: str | Mapping[str, Any], bars: Mapping[str, float | None], most: int | None = None) -> Suite:
     """Return a suite whose capabilities have the given bars.
 
     Args:
         suite: Name of a shipped suite, or a suite as a mapping.
         bars: Capability → `at_most`; None: not judged. Capabilities that are not named keep the suite's bar.
+        most: At most so many cases a test; None: as the suite says.
 
     Raises:
         ConfigError: The suite does not exist or has errors, or a bar is for none of its capabilities.
@@ -35,4 +36,13 @@ def chosen_suite(suite: str | Mapping[str, Any], bars: Mapping[str, float | None
         name: capability.model_copy(update={"at_most": bars.get(name, capability.at_most)})
         for name, capability in found.capabilities.items()
     }
-    return found.model_copy(update={"capabilities": raised})
+    tests = found.tests if most is None else [_at_most(test, most) for test in found.tests]
+    return found.model_copy(update={"capabilities": raised, "tests": tests})
+
+
+def _at_most(test: AnyTest, most: int) -> AnyTest:
+    update: dict[str, Any] = {"most": min(test.most, most)}
+    if isinstance(test, Perturbed) and test.rows is not None:
+        allowed = most if test.rows.most is None else min(test.rows.most, most)
+        update["rows"] = test.rows.model_copy(update={"most": allowed})
+    return test.model_copy(update=update)

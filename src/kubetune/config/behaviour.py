@@ -20,6 +20,9 @@ class BehaviourSection(Section):
     bars: dict[str, Bar | None] = Field(default_factory=dict)
     """Capability → highest failure rate of any of its tests, in the place of the suite's own bar; null: shown, not
     judged."""
+    most: int | None = Field(default=None, ge=10)
+    """At most so many cases a test where the suite allows more, so that the stage is sooner done and the intervals are
+    wider; null: as the suite says."""
     seed: int = 0
     """Of everything that is drawn: fillings of templates, rows, typos, names."""
 

@@ -45,7 +45,7 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
             raise ConfigError("behaviour.bars are given without behaviour.suite: name a suite, or leave them out.")
         write_behaviour(empty_document(section.seed), (), outputs["behaviour"])
         return Result()
-    suite = chosen_suite(section.suite, section.bars)
+    suite = chosen_suite(section.suite, section.bars, section.most)
     from kubetune.tasks import load_task  # loads torch, as the other imports inside functions do
     from kubetune.tasks.spec import load_spec
 
