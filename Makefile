@@ -58,9 +58,10 @@ demo: install ## real tweets → a fine-tuned model → predictions over HTTP, o
 stop: install ## stop the demo's server
 	@$(BIN)/kubetune stop $(DEMO)
 
-test: install-dev ## the default tier: no network, no Docker, no GPU
-	$(BIN)/pytest -m "not s3 and not cluster and not slow" --numprocesses 2 --dist loadfile
-	@$(MAKE) --no-print-directory test-dags
+test: install-dev install-airflow ## the default tier: no network, no Docker, no GPU
+	@log=$$(mktemp); $(MAKE) --no-print-directory test-dags >"$$log" 2>&1 & airflow=$$!; \
+	$(BIN)/pytest -m "not s3 and not cluster and not slow" --numprocesses 2 --dist loadfile; code=$$?; \
+	wait $$airflow || code=$$?; cat "$$log"; rm -f "$$log"; exit $$code
 
 test-slow: install-dev install-airflow ## what waits for servers, kills and races; run before every push
 	$(BIN)/pytest -m "slow and not s3 and not cluster" --numprocesses 2 --dist loadfile
