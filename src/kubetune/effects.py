@@ -48,7 +48,9 @@ def apply_register(work: "Execution") -> StageResult:
         done = work.record(result, {})
     said = {"by": call.word.by, "why": call.word.why} if call.word is not None else {}
     # Signed first: a champion whose archive no server may take would take the endpoint down.
-    sign_and_store(work.store, work.settings, statement_of_run(work.store, call.run, {**done.facts, **said}))
+    sign_and_store(
+        work.store, work.settings, statement_of_run(work.store, call.run, call.endpoint, {**done.facts, **said})
+    )
     model, version = register(call, work.store, clock())
     facts = {
         **done.facts,
