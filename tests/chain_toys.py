@@ -85,10 +85,10 @@ def as_json(found: dict[str, Commit]) -> list[dict]:
     return [commit.to_json() for commit in found.values()]
 
 
-def vouch(keys: Path, archive: Path, archives: Path) -> Path:
-    """Sign an archive with a new key, its statement into the folder that it is served from; returns the public key."""
+def vouch(keys: Path, archive: Path, archives: Path, model: str) -> Path:
+    """Sign a model's archive with a new key, its statement into the folder that is served; returns the public key."""
     write_key_pair(keys)
-    statement = build_statement(archive_digest(archive), as_json(commits(archive=archive)))
+    statement = build_statement(model, archive_digest(archive), as_json(commits(archive=archive)))
     write_beside(
         statement_file(archives, archive_digest(archive)), sign(statement, load_signing_key(keys / "signing.key"))
     )

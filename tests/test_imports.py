@@ -36,6 +36,17 @@ def test_light_commands_import_nothing_heavy(arguments: list[str], tmp_path) -> 
     assert done.stdout
 
 
+@pytest.mark.parametrize("module", ["stages.compare", "stages.register", "stages.deploy", "effects", "registration"])
+def test_what_decides_and_promotes_loads_no_model(module: str) -> None:
+    """A comparison with a champion that was evaluated on the same rows takes a tenth of what torch takes to load."""
+    program = (
+        f"import sys, kubetune.{module}\n"
+        "found = {'torch', 'transformers', 'sklearn', 'scipy', 'pandas', 'matplotlib'} & set(sys.modules)\n"
+        "assert not found, found\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
 def test_the_plan_modules_import_no_store() -> None:
     program = (
         "import sys, kubetune.plan, kubetune.stages, kubetune.contract, kubetune.layout\n"

@@ -89,6 +89,19 @@ def test_a_better_model_is_promoted_and_its_comparison_names_the_champion(world:
     assert document["artifacts"]["model"] == world.registered.version(2).model
 
 
+def test_a_decision_against_the_champion_of_another_model_promotes_nobody(world: World) -> None:
+    """Both champions are a version 1."""
+
+    def register(run: str, overrides: tuple[str, ...]) -> None:
+        call = call_of("register", world.recipe(*overrides), run, "elsewhere")
+        run_stage(call, world.store, world.settings, progress=Silent())
+
+    register("weak", WEAK)
+    with pytest.raises(NothingToDoError, match="was compared with version 1 of toy, and version 1 is the champion now"):
+        register("good", GOOD)
+    assert known(world.store, "elsewhere").champion.number == 1
+
+
 def test_a_model_that_is_no_better_ends_with_99_and_changes_nothing(world: World) -> None:
     before = world.registered
     with pytest.raises(NothingToDoError) as caught:
@@ -146,6 +159,15 @@ def test_a_person_promotes_a_version_by_its_number(world: World) -> None:
         promote(world.store, "toy", 9, AT, ANNA)
     with pytest.raises(ConfigError, match="'nobody' is not registered"):
         promote(world.store, "nobody", 1, AT, ANNA)
+
+
+def test_a_promotion_that_is_asked_for_twice_does_not_undo_a_rollback(world: World) -> None:
+    word = Word("anna", "customers asked for it", request="dag-run-2")
+    world.stage("register", "other", OTHER, word)
+    assert world.registered.champion.number == 3
+    roll_back(world.store, "toy", AT, ANNA)
+    world.stage("register", "other", OTHER, word)  # its pod was lost after it had registered
+    assert world.registered.champion.number == 2
 
 
 def test_a_champion_that_does_not_become_ready_is_taken_back_and_may_try_again(world: World) -> None:
@@ -239,6 +261,6 @@ def test_a_reason_is_one_printable_line(why: str) -> None:
 def test_versions_are_named_with_an_at_sign() -> None:
     assert at_version("tweets@12") == ("tweets", 12)
     assert at_version("tweets") == ("tweets", None)
-    for wrong in ("tweets@x", "tweets@-1", "tweets@1.5", "tweets@٣"):
+    for wrong in ("tweets@x", "tweets@-1", "tweets@1.5", "tweets@٣", "tweets@" + "9" * 5000):
         with pytest.raises(ConfigError, match="MODEL@3"):
             at_version(wrong)

@@ -74,7 +74,7 @@ def stage_access(stage: Stage) -> Access:
     if stage.reaches_kubernetes:
         access |= Access(get=(layout.endpoint(ANY),), put=(layout.endpoint(ANY),))
     if stage.effect and "decision" in stage.inputs:  # what registers an archive signs its statement
-        statements = (layout.statement(ANY),)
+        statements = (layout.statement(ANY, ANY),)
         access |= Access(get=statements, put=statements)
     return access
 
@@ -84,7 +84,7 @@ def before(stage: Stage) -> list[str]:
     return [name for parent in stages.before(stage) for name in (*before(stages.BY_NAME[parent]), parent)]
 
 
-SERVE = Access(get=(f"{layout.BLOBS}*", layout.statement(ANY)))
+SERVE = Access(get=(f"{layout.BLOBS}*", layout.statement(ANY, ANY)))
 """`kubetune fetch-archive`: a digest is all it is given, blobs and that digest's statement are all it reads."""
 
 KEPT = (layout.ENDPOINTS, layout.MODELS, layout.COMPARISONS)

@@ -4,19 +4,27 @@ The champion is the truth and the endpoint follows it: `deploy` serves what the 
 a champion that does not become ready is taken back, so that a repeated call always ends with the two in step.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kubetune.adoption import PreparedCall, StageResult
 from kubetune.clock import clock
 from kubetune.config.recipe import Recipe
 from kubetune.config.settings import Settings
 from kubetune.contract import Progress
-from kubetune.errors import ConfigError, InterruptedRunError, KubetuneError, NotReadyError, TemporaryError
+from kubetune.errors import (
+    ConfigError,
+    CorruptArtifactError,
+    InterruptedRunError,
+    KubetuneError,
+    NotReadyError,
+    TemporaryError,
+)
 from kubetune.plan import call_of
 from kubetune.registration import known, moved, register, try_again, withdraw
 from kubetune.signing import sign_and_store, statement_of_run
+from kubetune.storage import commits
 from kubetune.storage.base import Store
 from kubetune.storage.endpoints import Endpoint, Target, change_endpoint, read_endpoint
 from kubetune.storage.registry import Version, read_model
@@ -48,7 +56,9 @@ def apply_register(work: "Execution") -> StageResult:
         done = work.record(result, {})
     said = {"by": call.word.by, "why": call.word.why} if call.word is not None else {}
     # Signed first: a champion whose archive no server may take would take the endpoint down.
-    sign_and_store(work.store, work.settings, statement_of_run(work.store, call.run, {**done.facts, **said}))
+    sign_and_store(
+        work.store, work.settings, statement_of_run(work.store, call.run, call.endpoint, {**done.facts, **said})
+    )
     model, version = register(call, work.store, clock())
     facts = {
         **done.facts,
@@ -65,7 +75,8 @@ def apply_deploy(work: "Execution") -> StageResult:
 
     Raises:
         NotReadyError: It did not become ready; the one before it is the champion again, and serves.
-        InterruptedRunError: It was asked to stop; the same holds, and a repeated call tries it again.
+        InterruptedRunError: It was asked to stop; the same holds for a run, and a repeated call tries it again.
+        CorruptArtifactError: The store has lost or damaged its archive: as not ready, and its run packages it anew.
         TemporaryError: Another run changed the endpoint meanwhile.
     """
     call, store = work.prepared.call, work.store
@@ -73,7 +84,8 @@ def apply_deploy(work: "Execution") -> StageResult:
     if own is not None:
         try_again(store, call.endpoint, archive_digest_of(own.outputs["archive"]), clock())
     version = champion_of(store, call.endpoint)
-    files = files_of(read_document(store, version), "archive")
+    document = read_document(store, version)
+    files = files_of(document, "archive")
     if own is not None and tuple(sorted(own.outputs["archive"])) != tuple(sorted(files)):
         work.progress.note(
             f"version {version.number} of run {version.run} is the champion of {call.endpoint}: it is served"
@@ -91,10 +103,7 @@ def apply_deploy(work: "Execution") -> StageResult:
         with work.body_result(archive=files) as (result, _):
             done = work.record(result, {})
     except BaseException as error:
-        if isinstance(
-            error, NotReadyError | InterruptedRunError
-        ):  # then what served before serves, and is the champion
-            withdraw(store, call.endpoint, version.archive, clock(), str(error)[:300])
+        take_back(work, version, document, error)
         # Whoever deployed meanwhile has wished for something else: then that stands.
         settle(work, wished.epoch, "rollback", lambda endpoint: replace(endpoint, desired=former[0]))
         raise
@@ -104,6 +113,20 @@ def apply_deploy(work: "Execution") -> StageResult:
         # Else the world would be this run's and the record, which `gc` believes, another's.
         raise TemporaryError(f"Endpoint {call.endpoint} was wished for by another run meanwhile: run this again.")
     return StageResult("effect", replace(done, facts={**done.facts, "version": version.number}))
+
+
+def take_back(work: "Execution", version: Version, document: Mapping[str, Any], error: BaseException) -> None:
+    """After a failed deployment, where what served before serves: make that the champion again.
+
+    What a person asked for and stopped stays, and is finished by asking again: a rollback that was stopped would else
+    go back once more.
+    """
+    call, store = work.prepared.call, work.store
+    if isinstance(error, CorruptArtifactError):
+        commits.quarantine(store, "package", document["stages"]["package"]["key"], [error.digest], str(error))
+    stopped = isinstance(error, InterruptedRunError) and "archive" in work.prepared.inputs
+    if stopped or isinstance(error, NotReadyError | CorruptArtifactError):
+        withdraw(store, call.endpoint, version.archive, clock(), str(error)[:300])
 
 
 def settle(work: "Execution", epoch: int, event: str, change: Callable[[Endpoint], Endpoint]) -> bool:
@@ -144,8 +167,12 @@ def serve_champion(
 
 
 def is_pending(store: Store, name: str) -> bool:
-    """Whether the endpoint has not yet been brought to what the registry names: a move was begun and not finished."""
+    """Whether the endpoint has not yet been brought to what the registry names: a move was begun and not finished.
+
+    What was wished for counts beside what was seen: who was overtaken serves, and could not record it.
+    """
     champion, endpoint = known(store, name).champion, read_endpoint(store, name)
     if champion is None or endpoint is None or endpoint.observed is None:
         return False
-    return archive_digest_of(endpoint.observed.files) != champion.archive
+    targets = [target for target in (endpoint.desired, endpoint.observed) if target is not None]
+    return any(archive_digest_of(target.files) != champion.archive for target in targets)

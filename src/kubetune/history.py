@@ -50,6 +50,15 @@ def known_run(store: Store, run: str) -> dict[str, Any]:
     return found
 
 
+def model_of_run(store: Store, run: str) -> str:
+    """Return the model that a run is registered as unless `--endpoint` names another one: its recipe's name.
+
+    Raises:
+        ConfigError: There is no such run.
+    """
+    return str(known_run(store, run)["name"])
+
+
 def commits_of(store: Store, run: str) -> dict[str, Commit]:
     """Return the commits of a run by stage, in plan order."""
     known_run(store, run)

@@ -85,9 +85,9 @@ def comparisons(name: str) -> str:
     return f"{COMPARISONS}{name}.json"
 
 
-def statement(digest: str) -> str:
-    """Key of the signed statement of the archive with this digest (SHA-256 of its `archive.json`, hex)."""
-    return f"{STATEMENTS}{digest}.json"
+def statement(model: str, digest: str) -> str:
+    """Key of the statement that lets a model's endpoint serve the archive with this digest (of `archive.json`, hex)."""
+    return f"{STATEMENTS}{model}/{digest}.json"
 
 
 def upload(digest: str, name: str) -> str:

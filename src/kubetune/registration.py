@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from kubetune.config.load import canonical
-from kubetune.errors import ConfigError, NothingToDoError
+from kubetune.errors import ConfigError, CorruptArtifactError, NothingToDoError
 from kubetune.plan import StageCall, Word
 from kubetune.stages import STAGES
 from kubetune.storage import commits
 from kubetune.storage.base import Store
-from kubetune.storage.blobs import tree_digest
+from kubetune.storage.blobs import missing_blobs, tree_digest
 from kubetune.storage.commit_record import Commit
 from kubetune.storage.registry import (
     BY_PERSON,
@@ -26,10 +26,11 @@ from kubetune.storage.registry import (
     uncrowned,
     with_version,
 )
-from kubetune.storage.versions import FORMAT, archive_digest_of, put_document
+from kubetune.storage.versions import FORMAT, archive_digest_of, files_of, put_document, read_document
 
 MOVED = {"promoted": "promoted", "tried-again": "promoted", "rolled-back": "rolled back"}
 """Events that move a champion, as people are told of them."""
+MOST_DIGITS = 10
 COPIED = ("archive", "report", "behaviour")
 
 
@@ -90,7 +91,7 @@ def register(call: StageCall, store: Store, at: str) -> tuple[Model, Version]:
         outcome=str(compare.facts["outcome"]),
         at=at,
     )
-    against, word = compare.facts["champion"]["version"], call.word
+    against, word = compare.facts["champion"], call.word
     relative = call.recipe.promotion.gate == "champion"
     refused: list[str] = []
 
@@ -98,12 +99,12 @@ def register(call: StageCall, store: Store, at: str) -> tuple[Model, Version]:
         refused.clear()
         known = standing.of_archive(fresh.archive)
         model, version = with_version(standing, fresh)
+        if word is not None and _made(standing, word):
+            return standing, None  # somebody may have gone back since
         by_person = word is not None and bool(word.why)
-        reason = "" if by_person else _not_promoted(model, version, against, relative=relative)
-        if reason:
+        if reason := "" if by_person else _not_promoted(model, version, against, relative=relative):
             refused.append(reason)
-            event = Event("registered", at, call.run, reason)
-            return model, event if known is None else None
+            return model, Event("registered", at, call.run, reason) if known is None else None
         if standing.champion is not None and standing.champion.archive == fresh.archive:
             return standing, None
         who, why = (word.by, word.why) if word is not None else (call.run, " ".join(compare.verdict.reasons))
@@ -122,7 +123,7 @@ def _told(compare: Commit) -> str:
     return str(reasons[0]) if reasons else ""
 
 
-def _not_promoted(model: Model, version: Version, against: int | None, *, relative: bool) -> str:
+def _not_promoted(model: Model, version: Version, against: Mapping[str, Any], *, relative: bool) -> str:
     """Return why a decision does not make this version the champion; empty: it does."""
     champion = model.champion
     if champion is not None and champion.number == version.number:
@@ -136,8 +137,10 @@ def _not_promoted(model: Model, version: Version, against: int | None, *, relati
         )
     if version.outcome != "promote":
         return f"{name} is registered and not promoted, its comparison said {version.outcome}."
-    if relative and (champion.number if champion else None) != against:
-        met = "no champion" if against is None else f"version {against}"
+    elsewhere = against["version"] is not None and against["name"] != model.name  # its numbers say nothing here
+    if relative and (elsewhere or (champion.number if champion else None) != against["version"]):
+        met = "no champion" if against["version"] is None else f"version {against['version']}"
+        met += f" of {against['name']}" if elsewhere else ""
         now = "there is none now" if champion is None else f"version {champion.number} is the champion now"
         return f"{name} was compared with {met}, and {now}: start a new run of its recipe to compare them."
     return ""
@@ -148,8 +151,9 @@ def promote(store: Store, name: str, number: int, at: str, word: Word) -> Model:
 
     Raises:
         ConfigError: There is no such model or version.
+        CorruptArtifactError: The store has lost files of it.
     """
-    known(store, name).version(number)
+    require_files(store, known(store, name).version(number))
 
     def change(model: Model) -> tuple[Model, Event | None]:
         wanted = crowned(model, number)
@@ -165,8 +169,10 @@ def roll_back(store: Store, name: str, at: str, word: Word) -> Model:
 
     Raises:
         ConfigError: There is no such model, or nothing to go back to.
+        CorruptArtifactError: The store has lost files of the previous version.
     """
-    known(store, name)
+    if (previous := known(store, name).previous) is not None:
+        require_files(store, previous)
 
     def change(model: Model) -> tuple[Model, Event | None]:
         if _made(model, word):
@@ -179,6 +185,21 @@ def roll_back(store: Store, name: str, at: str, word: Word) -> Model:
         return uncrowned(model, BY_PERSON), Event("rolled-back", at, word.by, word.why, word.request)
 
     return change_model(store, name, change)
+
+
+def require_files(store: Store, version: Version) -> None:
+    """Make sure that a version can be served before it becomes the champion: else every later run would fail on it.
+
+    Raises:
+        CorruptArtifactError: Its document or a file of its archive is not in the store.
+    """
+    missing = sorted(missing_blobs(store, files_of(read_document(store, version), "archive")))
+    if missing:
+        raise CorruptArtifactError(
+            missing[0],
+            f"Version {version.number} (run {version.run}) lacks {len(missing)} files in {store.url}: restore blob "
+            f"{missing[0][:12]} from a backup, or run its recipe again.",
+        )
 
 
 def withdraw(store: Store, name: str, archive: str, at: str, why: str) -> Model:
@@ -233,7 +254,7 @@ def at_version(text: str) -> tuple[str, int | None]:
         ConfigError: The version is no number.
     """
     name, _, number = text.partition("@")
-    if number and not (number.isascii() and number.isdigit()):
+    if number and not (number.isascii() and number.isdigit() and len(number) < MOST_DIGITS):
         raise ConfigError(f"{text!r:.80} does not name a version: write MODEL@3, or MODEL for its champion.")
     return name, int(number) if number else None
 

@@ -20,8 +20,8 @@ from kubetune.storage.statements import put_statement, read_statement
 def sign_and_store(store: Store, settings: Settings, statement: Mapping[str, Any]) -> str | None:
     """Sign a statement with the configured key and store it; running it again changes nothing.
 
-    A statement of the same archive that our key signed before stays, whatever it says: the first is the one that was
-    served by. One that our key did not sign gives way.
+    A statement of the same model and archive that our key signed before stays, whatever it says: the first is the one
+    that was served by. One that our key did not sign gives way.
 
     Args:
         store: Where it goes.
@@ -38,29 +38,30 @@ def sign_and_store(store: Store, settings: Settings, statement: Mapping[str, Any
         return None
     key = load_signing_key(settings.signing_key)
     name = key_id(key.public_key())
-    digest = str(statement["subject"][0]["digest"]["sha256"])
+    model, digest = str(statement["predicate"]["model"]), str(statement["subject"][0]["digest"]["sha256"])
 
     def ours(standing: Mapping[str, Any]) -> bool:
         try:
-            verify(standing, digest, {name: key.public_key()})
+            verify(standing, model, digest, {name: key.public_key()})
         except DataError:
             return False
         return True
 
-    put_statement(store, digest, sign(statement, key), stays=ours)
+    put_statement(store, model, digest, sign(statement, key), stays=ours)
     return name
 
 
-def trust_for(settings: Settings, store: Store | None = None) -> Trust | None:
+def trust_for(settings: Settings, model: str, store: Store | None = None) -> Trust | None:
     """Return what an archive needs in order to be served here; None: nothing.
 
     Args:
         settings: `trusted_keys` names the public keys.
+        model: Registered model, hence the endpoint, that is served.
         store: Where statements come from; None: they lie beside their archives.
     """
     if settings.trusted_keys is None:
         return None
-    return Trust(settings.trusted_keys, None if store is None else partial(read_statement, store))
+    return Trust(settings.trusted_keys, model, None if store is None else partial(read_statement, store))
 
 
 def commits_json(store: Store, run: str) -> list[dict[str, Any]]:
@@ -68,30 +69,32 @@ def commits_json(store: Store, run: str) -> list[dict[str, Any]]:
     return [commit.to_json() for commit in commits_of(store, run).values()]
 
 
-def statement_of_run(store: Store, run: str, decision: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return the unsigned statement of a run's archive.
+def statement_of_run(store: Store, run: str, model: str, decision: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the unsigned statement of a run's archive as a version of a model.
 
     Raises:
         ConfigError: There is no such run.
         DataError: It has no archive yet, or its commits do not fit together.
     """
     commits = commits_json(store, run)
-    return build_statement(archive_of(commits), commits, decision)
+    return build_statement(model, archive_of(commits), commits, decision)
 
 
-def verify_run(store: Store, run: str, keys: Path) -> dict[str, Any]:
-    """Return the statement of a run's archive: signed by a trusted key, and saying what the run's commits say.
+def verify_run(store: Store, run: str, model: str, keys: Path) -> dict[str, Any]:
+    """Return the statement of a run's archive as a model's: signed by a trusted key, and saying what the commits say.
 
     Raises:
-        DataError: It is missing, not valid, or of another chain.
+        DataError: It is missing, not valid, of another model, or of another chain.
         ConfigError: There is no such run, or no key can be read.
     """
     commits = commits_json(store, run)
     digest, trusted = archive_of(commits), load_trusted_keys(keys)
-    envelope = read_statement(store, digest)
+    envelope = read_statement(store, model, digest)
     if envelope is None:
-        raise DataError("statement", f"Archive {digest[:12]} of run {run} has no statement in {store.url}.")
-    statement = verify(envelope, digest, trusted)
+        raise DataError(
+            "statement", f"Archive {digest[:12]} of run {run} has no statement as model {model} in {store.url}."
+        )
+    statement = verify(envelope, model, digest, trusted)
     if differ := differing_stages(statement, commits):
         raise DataError(
             "statement",

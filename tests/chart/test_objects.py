@@ -176,6 +176,7 @@ def test_archives_are_checked_in_both_containers_where_keys_are_trusted() -> Non
         variables = {item["name"]: item.get("value") for item in container["env"]}
         mounts = {item["mountPath"]: item for item in container["volumeMounts"]}
         assert mounts[variables["KUBETUNE_TRUSTED_KEYS"]]["name"] == "trusted-keys"
+        assert container["args"][1:3] == ["--endpoint", "tweets"], "a statement for another endpoint does not count"
     assert {"name": "trusted-keys", "secret": {"secretName": "keys", "defaultMode": 0o440}} in spec["volumes"]
     assert cluster_of(found).signing_secret == "s"
     assert not any("signing" in str(pod.spec) for pod in pods_of(found)), "the private key is for one stage alone"

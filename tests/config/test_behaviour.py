@@ -14,6 +14,7 @@ from kubetune.behaviour.suite import Perturbed
 from kubetune.behaviour.suites import shipped_suites, suite_names
 from kubetune.config.behaviour import BehaviourSection
 from kubetune.config.load import load_recipe
+from kubetune.errors import ConfigError
 
 OWN = {
     "name": "own",
@@ -110,6 +111,25 @@ def test_a_shipped_suite_speaks_of_the_labels_of_its_recipes(suite: str, recipe:
     found, labels = chosen_suite(suite, {}), load_recipe(recipe).data.labels
     assert labels is not None
     assert set(found.labels) <= set(labels) <= {*found.labels, *found.optional_labels}
+
+
+UNMEASURED = ("sentiment-bilstm", "sst2", "sst2-frozen", "amazon-reviews", "emotion", "cola", "ag-news")
+
+
+@pytest.mark.parametrize("recipe", UNMEASURED)
+def test_a_recipe_whose_model_nobody_measured_shows_its_suite_and_judges_nothing(recipe: str) -> None:
+    (wanted,) = [suite for suite, names in FITS.items() if recipe in names]
+    section = load_recipe(recipe).behaviour
+    assert section.suite == wanted
+    assert {capability.at_most for capability in chosen_suite(wanted, section.bars).capabilities.values()} == {None}
+
+
+def test_other_labels_than_those_of_the_suite_are_refused_before_anything_is_trained() -> None:
+    with pytest.raises(ConfigError, match=r"needs labels negative, positive and data\.labels has bad, good: set beh"):
+        load_recipe("sst2", ["data.labels=[bad, good]"])
+    assert load_recipe("sst2", ["data.labels=[bad, good]", "behaviour={}"])
+    assert load_recipe("sst2", ["data.labels=[positive, negative, neutral]"]).behaviour.suite == "sentiment"
+    assert load_recipe("sst2", ["data.labels=null"]).behaviour.suite == "sentiment"  # known once the data is read
 
 
 def test_the_examples_of_the_page_are_sections() -> None:

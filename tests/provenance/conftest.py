@@ -25,7 +25,7 @@ def trusted(key: Ed25519PrivateKey) -> dict:
 
 @pytest.fixture
 def statement() -> dict:
-    return build_statement(ARCHIVE, chain_toys.as_json(chain_toys.commits()), {"outcome": "promote"})
+    return build_statement("tweets", ARCHIVE, chain_toys.as_json(chain_toys.commits()), {"outcome": "promote"})
 
 
 @pytest.fixture

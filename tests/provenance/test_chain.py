@@ -42,6 +42,7 @@ def test_a_statement_holds_the_whole_chain(commits, statement) -> None:
         assert link["image"] == commits[name].image and link["packages"] == {"torch": "2.15.0"}
     assert stages["fetch"]["identity"].startswith("hub:")
     assert statement["predicate"]["decision"] == {"outcome": "promote"}
+    assert statement["predicate"]["model"] == "tweets"
     places = {name: number for number, name in enumerate(stages)}
     for name, link in stages.items():  # sources first
         assert all(
@@ -59,7 +60,7 @@ def test_equal_chains_are_equal_statements_whatever_the_run_and_the_order(statem
     other = chain_toys.commits("another-7")
     other = {name: replace(commit, attempt="adopted:tweets-1:x") for name, commit in other.items()}
     values = list(reversed(chain_toys.as_json(other)))
-    assert canonical(build_statement(ARCHIVE, values, {"outcome": "promote"})) == canonical(statement)
+    assert canonical(build_statement("tweets", ARCHIVE, values, {"outcome": "promote"})) == canonical(statement)
 
 
 def test_what_the_archive_does_not_need_is_left_out(commits) -> None:
@@ -73,12 +74,12 @@ def test_a_digest_that_does_not_fit_is_refused(commits) -> None:
         for name in set(names) - {"champion"}:
             broken = {**commits, stage: replace(commits[stage], inputs={**commits[stage].inputs, name: "0" * 64})}
             with pytest.raises(DataError, match=f"Stage {stage} read {name} 000000000000"):
-                build_statement(ARCHIVE, chain_toys.as_json(broken))
+                build_statement("tweets", ARCHIVE, chain_toys.as_json(broken))
 
 
 def test_what_is_no_run_with_an_archive_is_refused(commits) -> None:
     with pytest.raises(DataError, match="is a8f8cb7af872, not 000000000000"):
-        build_statement("0" * 64, chain_toys.as_json(commits))
+        build_statement("tweets", "0" * 64, chain_toys.as_json(commits))
     del commits["package"]
     with pytest.raises(DataError, match="holds an archive"):
         archive_of(chain_toys.as_json(commits))

@@ -41,11 +41,14 @@ def test_a_pair_of_keys_signs_and_verifies_a_run(folder: str, tmp_path: Path, mo
     told = json.loads(say("signing-key", str(tmp_path / "keys"), "--json"))
     assert Path(told["private"]).is_file() and len(told["key_id"]) == 64
     assert "signing.pub" in say("signing-key", str(tmp_path / "more"))
-    with pytest.raises(DataError, match="has no statement in"):
+    with pytest.raises(DataError, match="has no statement as model tweets in"):
         say("verify", "tweets-1", "--key", told["public"], "--store", folder)
     store = LocalStore(Path(folder))
-    sign_and_store(store, Settings(signing_key=told["private"]), statement_of_run(store, "tweets-1"))
-    assert f"valid: archive {ARCHIVE[:12]}" in say("verify", "tweets-1", "--key", told["public"], "--store", folder)
+    sign_and_store(store, Settings(signing_key=told["private"]), statement_of_run(store, "tweets-1", "tweets"))
+    told_valid = say("verify", "tweets-1", "--key", told["public"], "--store", folder)
+    assert told_valid.startswith(f"valid: archive {ARCHIVE[:12]} is signed as model tweets by a trusted key\n")
+    with pytest.raises(DataError, match="has no statement as model topics"):
+        say("verify", "tweets-1", "--endpoint", "topics", "--key", told["public"], "--store", folder)
     monkeypatch.setenv("KUBETUNE_TRUSTED_KEYS", told["public"])
     assert json.loads(say("verify", "tweets-1", "--store", folder, "--json"))["subject"][0]["name"] == "archive.json"
     with pytest.raises(DataError, match="it is signed by"):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import chain_toys
 from kubetune import layout
 from kubetune.delivery import fetch_archive
 from kubetune.errors import ConfigError, DataError, TemporaryError
@@ -115,7 +116,7 @@ def test_what_cannot_be_done_is_told(store, archive: Path, into: Path, tmp_path:
 def command(folder: Path, into: Path, digest: str) -> subprocess.CompletedProcess[str]:
     variables = {"KUBETUNE_STORE": str(folder), "KUBETUNE_ARCHIVE": digest}
     return subprocess.run(
-        [sys.executable, "-m", "kubetune", "fetch-archive", "--into", str(into)],
+        [sys.executable, "-m", "kubetune", "fetch-archive", "--endpoint", "toy", "--into", str(into)],
         env={**os.environ, **variables}, capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
 
@@ -128,6 +129,18 @@ def test_the_command(store, archive: Path, into: Path, tmp_path: Path) -> None:
     assert read_archive(into / archive_digest(archive))
     done = command(tmp_path / "store", into, "0" * 64)
     assert done.returncode == 65 and "Archive 000000000000 was not placed" in done.stderr
+
+
+def test_the_command_takes_no_archive_that_was_signed_as_another_model(
+    store, archive: Path, into: Path, tmp_path: Path, monkeypatch
+) -> None:
+    digest = archive_digest(archive)
+    monkeypatch.setenv("KUBETUNE_TRUSTED_KEYS", str(chain_toys.vouch(tmp_path / "keys", archive, into, "another")))
+    done = command(tmp_path / "store", into, digest)
+    assert done.returncode == 65 and "has no statement as model toy" in done.stderr and not (into / digest).exists()
+    chain_toys.vouch(tmp_path / "more", archive, into, "toy")
+    monkeypatch.setenv("KUBETUNE_TRUSTED_KEYS", str(tmp_path / "more" / "signing.pub"))
+    assert command(tmp_path / "store", into, digest).returncode == 0
 
 
 def test_the_fake_store_has_teeth(store) -> None:

@@ -65,7 +65,7 @@ def live(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Li
     keys = folder / "keys"
     keys.write_text(f"{first}\n{second}\n")
     settings = {"api_keys_file": str(keys), "gateway_max_in_flight": str(LIMIT), "gateway_drain_s": "1"}
-    settings["trusted_keys"] = str(chain_toys.vouch(folder / "signing", archive, folder / "archives"))
+    settings["trusted_keys"] = str(chain_toys.vouch(folder / "signing", archive, folder / "archives", "toy"))
     with gateway(folder, digest, **settings) as running:
         running.wait("/healthz", 200)
         early = running.send("GET", "/readyz")

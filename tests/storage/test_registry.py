@@ -5,9 +5,10 @@ import threading
 import pytest
 
 from kubetune import layout
-from kubetune.errors import ConfigError, CorruptArtifactError
+from kubetune.errors import ConfigError, CorruptArtifactError, KubetuneError
 from kubetune.storage.comparisons import reserve_comparison
 from kubetune.storage.local import LocalStore
+from kubetune.storage.records import encode
 from kubetune.storage.registry import (
     BY_PERSON,
     NOT_READY,
@@ -70,7 +71,7 @@ def test_without_a_champion_there_is_nothing_to_take_back() -> None:
         with_champions("a", "b").version(7)
 
 
-def test_a_record_survives_the_store_and_garbage_reads_as_absent(tmp_path) -> None:
+def test_a_record_survives_the_store(tmp_path) -> None:
     store = LocalStore(tmp_path)
     wanted = with_champions("a", "b")
     change_model(store, "m", lambda _: (wanted, EVENT))
@@ -80,8 +81,23 @@ def test_a_record_survives_the_store_and_garbage_reads_as_absent(tmp_path) -> No
     assert found.history[0]["former"] is None and found.history[0]["version"] == 2
     assert [item.name for item in list_models(store)] == ["m"]
     assert parse_model(found.to_json()) == found
-    store.put(layout.model("m"), b'{"half": ')
-    assert read_model(store, "m") is None
+    assert read_model(store, "other") is None
+
+
+@pytest.mark.parametrize("data", [b'{"half": ', b"", encode({"format": 2}), encode({"format": 1, "name": "m"})])
+def test_a_broken_record_is_refused_and_never_begun_anew(tmp_path, data: bytes) -> None:
+    """As absent, the next candidate would be promoted without a comparison, and the one after it spend alpha again."""
+    store = LocalStore(tmp_path)
+    store.put(layout.model("m"), data)
+    store.put(layout.comparisons("m"), data)
+    for touch in (
+        lambda: read_model(store, "m"),
+        lambda: change_model(store, "m", lambda _: (with_champions("a"), EVENT)),
+        lambda: reserve(store, "rows", "a"),
+    ):
+        with pytest.raises(KubetuneError, match=r"m\.json of .* is broken or of a newer version: restore it"):
+            touch()
+    assert store.get(layout.model("m")).data == store.get(layout.comparisons("m")).data == data
 
 
 def test_many_writers_lose_nothing_and_there_is_one_champion(tmp_path) -> None:

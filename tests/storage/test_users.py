@@ -85,7 +85,7 @@ PLACES = {
     "endpoints": layout.endpoint("tweets"),
     "models": layout.model("tweets"),
     "comparisons": layout.comparisons("tweets"),
-    "statements": layout.statement("ab" * 32),
+    "statements": layout.statement("tweets", "ab" * 32),
     "uploads": layout.upload("ef" * 32, "my.csv"),
     "probe": layout.PROBE,
     "elsewhere": "elsewhere/file",

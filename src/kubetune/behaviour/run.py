@@ -123,7 +123,7 @@ def run_suite(
     if lacking:
         raise ConfigError(
             f"Suite {suite.name!r} needs labels that the model lacks: {', '.join(lacking)}; it has {', '.join(names)}: "
-            "choose another suite, or name the labels alike."
+            "set behaviour={}, choose another suite, or name the labels alike."
         )
     left_out = {test.name: why for test in suite.tests if (why := _inapplicable(test, names)) is not None}
     tests = [test for test in suite.tests if test.name not in left_out]

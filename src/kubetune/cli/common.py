@@ -22,6 +22,9 @@ StoreUrl = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 RunName = Annotated[str, typer.Argument(help="A run, as listed by `kubetune runs`.")]
+EndpointOfRun = Annotated[
+    str | None, typer.Option("--endpoint", help="Model that the statement has to name; default: the run's recipe's.")
+]
 
 
 def settings_for(store: str | None) -> "Settings":

@@ -9,6 +9,7 @@ from kubetune.cli.common import StoreUrl, say, settings_for
 
 
 def command(
+    endpoint: Annotated[str, typer.Option("--endpoint", help="Its name: a statement for another one does not count.")],
     into: Annotated[Path, typer.Option("--into", help="Folder that gets the archive as DIGEST/.")],
     store: StoreUrl = None,
 ) -> None:
@@ -23,5 +24,5 @@ def command(
         return
     # Only blobs and a statement are read: the user of a serving pod may not do what a probe would try.
     opened = open_configured_store(settings, probe=False)
-    placed = fetch_archive(opened, settings.archive, into, trust_for(settings, opened))
+    placed = fetch_archive(opened, settings.archive, into, trust_for(settings, endpoint, opened))
     say(f"archive {settings.archive[:12]} is in {placed}")

@@ -107,6 +107,7 @@ def shown(facts: dict[str, float | str]) -> str:
     return " · ".join(parts)
 
 
-def progress_for(stream: TextIO = sys.stderr) -> BarProgress | LineProgress:
-    """Return bars where a person can see them move."""
+def progress_for(stream: TextIO | None = None) -> BarProgress | LineProgress:
+    """Return bars where a person can see them move; None: standard error, as it is now."""
+    stream = stream or sys.stderr
     return BarProgress(Console(file=stream)) if stream.isatty() else LineProgress(stream)

@@ -46,13 +46,12 @@ def command(
         else:
             name = register_run(opened_store, settings, what, endpoint, word)
             model = known_model(opened_store, name)
-        champion = model.champion
         progress = progress_for()
         try:
             result = serve_champion(opened_store, settings, name, progress, stop)
         finally:
             progress.close()
-    number = champion.number if champion else None
+    number = result.commit.facts["version"]  # not `champion`: somebody may have promoted another one meanwhile
     answer = moved(model)
     tell_people(settings, answer)
     leave_answer(settings, answer)

@@ -28,9 +28,9 @@ def command(
         raise ConfigError("A rollback needs a reason: say it with --why.")
     settings, opened_store = opened(store)
     before = known(opened_store, name)
-    unfinished = (
-        bool(before.history) and before.history[-1]["event"] == "rolled-back" and is_pending(opened_store, name)
-    )
+    # Also where the version that it went back to was not ready: then the one before that is still to be served.
+    moved_back = bool(before.history) and before.history[-1]["event"] in {"rolled-back", "not-ready"}
+    unfinished = moved_back and is_pending(opened_store, name)
     after = before if unfinished else roll_back(opened_store, name, clock(), word)
     progress = progress_for()
     with stop_requests() as stop:

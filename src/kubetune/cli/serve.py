@@ -6,16 +6,17 @@ from typing import Annotated
 
 import typer
 
-from kubetune.cli.common import RunName, StoreUrl, opened, say
+from kubetune.cli.common import EndpointOfRun, RunName, StoreUrl, opened, say
 
 
 def command(
     run: RunName,
     port: Annotated[int | None, typer.Option("--port", min=1, max=65535, help="Loopback port.")] = None,
+    endpoint: EndpointOfRun = None,
     store: StoreUrl = None,
 ) -> None:
     """Serve a run's archive on this machine until Ctrl-C."""
-    from kubetune.history import artifact_of
+    from kubetune.history import artifact_of, model_of_run
     from kubetune.serving.endpoints import serve_foreground
     from kubetune.signing import trust_for
     from kubetune.stopping import stop_requests
@@ -27,7 +28,7 @@ def command(
         archive = Path(name) / "archive"
         archive.mkdir()
         fetch_tree(opened_store, found.outputs["archive"], archive)
-        trust = trust_for(settings, opened_store)
+        trust = trust_for(settings, endpoint or model_of_run(opened_store, run), opened_store)
         serve_foreground(archive, port or settings.port, ready, stop, settings.ready_timeout_s, trust)
 
 

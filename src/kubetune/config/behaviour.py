@@ -1,5 +1,6 @@
 """Section `behaviour`: which behavioural tests the model must pass."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from pydantic import Field, JsonValue, field_validator, model_validator
@@ -52,3 +53,11 @@ class BehaviourSection(Section):
             except ConfigError as error:
                 raise ValueError(str(error).rstrip(".")) from error
         return self
+
+    def lacking(self, labels: Sequence[str] | None) -> list[str]:
+        """Return the labels that the suite needs and that are not among these; None: they are not known yet."""
+        if self.suite is None or labels is None:
+            return []
+        from kubetune.behaviour.chosen import chosen_suite
+
+        return [name for name in chosen_suite(self.suite, {}).labels if name not in labels]

@@ -54,6 +54,11 @@ class Recipe(Section):
         unknown = [guarded.column for guarded in self.promotion.slices if guarded.column not in known]
         if unknown:
             problems.append(f"promotion.slices names {unknown}: allowed are length, label and data.columns.keep")
+        if lacking := self.behaviour.lacking(self.data.labels):
+            problems.append(
+                f"behaviour.suite needs labels {', '.join(lacking)} and data.labels has "
+                f"{', '.join(self.data.labels or ())}: set behaviour={{}}, or name the labels alike"
+            )
         frozen = self.training.freeze
         if self.model.source.kind == "scratch" and (frozen.encoder or frozen.first_layers):
             problems.append("training.freeze with model.source.kind=scratch would freeze random weights")

@@ -3,6 +3,8 @@
 Zero division: a class that has rows but is never predicted has precision 0 and F1 0; a class that is predicted but
 has no row has recall 0 and F1 0; a class with neither is left out of the averages (its own numbers read 0, support
 0). MCC is 0 where labels or predictions are constant. All of this is what scikit-learn does by default.
+
+scikit-learn is imported where it is asked: to load it takes longer than most of what stands here takes to run.
 """
 
 from dataclasses import dataclass
@@ -10,12 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import (
-    accuracy_score,
-    confusion_matrix,
-    matthews_corrcoef,
-    precision_recall_fscore_support,
-)
 
 LABEL_METRICS = ("accuracy", "macro_f1", "weighted_f1", "mcc")
 """Functions of the confusion counts alone."""
@@ -81,6 +77,8 @@ def calibration_table(confidence: Floats, correct: NDArray[np.bool_]) -> list[di
 
 def confusion(labels: Ints, predictions: Ints, classes: int) -> Ints:
     """Return counts of shape (classes, classes): rows are true classes, columns predicted ones."""
+    from sklearn.metrics import confusion_matrix
+
     counts: Ints = confusion_matrix(labels, predictions, labels=np.arange(classes)).astype(np.int64)
     return counts
 
@@ -92,6 +90,8 @@ def measure(labels: Ints, scores: Scores) -> dict[str, float]:
         labels: True class numbers, shape (rows,), at least one row.
         scores: The system's answers on the same rows.
     """
+    from sklearn.metrics import accuracy_score, matthews_corrcoef, precision_recall_fscore_support
+
     averages = {
         average: precision_recall_fscore_support(labels, scores.predictions, average=average, zero_division=0)[2]
         for average in ("macro", "weighted")
@@ -108,6 +108,8 @@ def measure(labels: Ints, scores: Scores) -> dict[str, float]:
 
 def per_class(labels: Ints, predictions: Ints, names: tuple[str, ...]) -> list[dict[str, Any]]:
     """Return `{"label", "precision", "recall", "f1", "support", "predicted"}` a class, in class order."""
+    from sklearn.metrics import precision_recall_fscore_support
+
     precision, recall, f1, support = precision_recall_fscore_support(
         labels, predictions, labels=np.arange(len(names)), zero_division=0
     )

@@ -61,11 +61,14 @@ def sign(statement: Mapping[str, Any], key: "Ed25519PrivateKey") -> dict[str, An
     }
 
 
-def verify(envelope: Mapping[str, Any], digest: str, keys: "Mapping[str, Ed25519PublicKey]") -> dict[str, Any]:
-    """Return the statement in an envelope if a trusted key signed it and it is of this archive.
+def verify(
+    envelope: Mapping[str, Any], model: str, digest: str, keys: "Mapping[str, Ed25519PublicKey]"
+) -> dict[str, Any]:
+    """Return the statement in an envelope if a trusted key signed it and it is of this archive as this model's.
 
     Args:
         envelope: As it was read.
+        model: Registered model that the archive is to be a version of: a good model of another task may be signed too.
         digest: SHA-256 (hex) of the archive's `archive.json`.
         keys: Trusted keys by key id.
 
@@ -84,7 +87,17 @@ def verify(envelope: Mapping[str, Any], digest: str, keys: "Mapping[str, Ed25519
     stated = [_sha256(subject) for subject in subjects] if isinstance(subjects, list) else []
     if digest not in stated:
         raise _refused(f"it is of archive {str(stated[0])[:12] if stated else 'none'}, not of {digest[:12]}")
+    _verify_model(statement, model)
     return statement
+
+
+def _verify_model(statement: Mapping[str, Any], model: str) -> None:
+    predicate = statement.get("predicate")
+    stated = predicate.get("model") if isinstance(predicate, dict) else None
+    if stated is None:
+        raise _refused("it names no model, so it was signed by an older version: run the recipe again")
+    if stated != model:
+        raise _refused(f"it is of model {stated!r:.80}, not of {model!r:.80}")
 
 
 def _verify_signature(envelope: Envelope, keys: "Mapping[str, Ed25519PublicKey]") -> None:

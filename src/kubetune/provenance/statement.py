@@ -1,6 +1,6 @@
-"""The in-toto Statement of an archive: its digest, and the chain of stages that led to it.
+"""The in-toto Statement of an archive: its digest, the model that it is a version of, and the chain that led to it.
 
-Equal chains give equal statements, whichever run they belong to: a run, a clock or a host is not part of it.
+Equal chains of one model give equal statements, whichever run they belong to: no run, clock or host is part of it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,10 +10,11 @@ from kubetune.errors import DataError
 from kubetune.provenance.chain import MANIFEST, RULE, archive_of, chain_of
 from kubetune.provenance.envelope import PREDICATE_TYPE, STATEMENT_TYPE
 
-FORMAT = 1
+FORMAT = 2
 
 
 def build_statement(
+    model: str,
     digest: str,
     commits: Sequence[Mapping[str, Any]],
     decision: Mapping[str, Any] | None = None,
@@ -22,6 +23,7 @@ def build_statement(
     """Return the statement of an archive.
 
     Args:
+        model: Registered model, hence the endpoint, that may serve it.
         digest: What is served: SHA-256 (hex) of the archive's `archive.json`, see `archive_digest`.
         commits: Commits of the run that made it, as `Commit.to_json` gives them.
         decision: What let it be registered, as JSON; None: nobody decided.
@@ -33,7 +35,11 @@ def build_statement(
     made = archive_of(commits)
     if made != digest:
         raise DataError(RULE, f"The run's archive is {made[:12]}, not {digest[:12]}: state the run that made it.")
-    predicate: dict[str, Any] = {"format": FORMAT, "stages": [link.to_json() for link in chain_of(commits)]}
+    predicate: dict[str, Any] = {
+        "format": FORMAT,
+        "model": model,
+        "stages": [link.to_json() for link in chain_of(commits)],
+    }
     if decision is not None:
         predicate["decision"] = dict(decision)
     return {

@@ -11,8 +11,8 @@ from kubetune.errors import DataError, TemporaryError
 from kubetune.provenance.envelope import RULE, read_envelope, verify
 from kubetune.provenance.keys import load_trusted_keys
 
-Source = Callable[[str], Mapping[str, Any] | None]
-"""Archive digest → its envelope, or None where there is none."""
+Source = Callable[[str, str], Mapping[str, Any] | None]
+"""Model and archive digest → the envelope, or None where there is none."""
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,12 @@ class Trust:
 
     Attributes:
         keys: File or folder of public keys.
+        model: Registered model that is served; an archive that was registered for another one is refused.
         source: Where a statement comes from that does not lie beside its archive; None: from nowhere else.
     """
 
     keys: Path
+    model: str
     source: Source | None = None
 
     def require(self, folder: Path, digest: str) -> dict[str, Any]:
@@ -52,18 +54,18 @@ class Trust:
         """Return the statement, and its envelope where it came from the source."""
         keys = load_trusted_keys(self.keys)
         try:
-            return verify(read_envelope(statement_file(folder, digest)), digest, keys), None
+            return verify(read_envelope(statement_file(folder, digest)), self.model, digest, keys), None
         except DataError:
             if self.source is None:
                 raise
-        envelope = self.source(digest)
+        envelope = self.source(self.model, digest)
         if envelope is None:
             raise DataError(
                 RULE,
-                f"Archive {digest[:12]} has no statement, and KUBETUNE_TRUSTED_KEYS asks for one: register its run "
-                "where KUBETUNE_SIGNING_KEY is set.",
+                f"Archive {digest[:12]} has no statement as model {self.model}, and KUBETUNE_TRUSTED_KEYS asks for "
+                "one: register its run for that model where KUBETUNE_SIGNING_KEY is set.",
             )
-        return verify(envelope, digest, keys), envelope
+        return verify(envelope, self.model, digest, keys), envelope
 
 
 def statement_file(folder: Path, digest: str) -> Path:

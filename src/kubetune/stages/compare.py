@@ -29,7 +29,6 @@ from kubetune.promotion.rows import (
     test_digest_of,
 )
 from kubetune.serving.archive import read_archive
-from kubetune.serving.rescoring import rescore
 from kubetune.tasks import load_task
 
 ANSWERS = ("row_id", "label", "prediction", "confidence")
@@ -133,9 +132,8 @@ def _thresholds(*documents: Mapping[str, Any]) -> Verdict:
 def _pair(kind: str, inputs: Mapping[str, Path], champion: Champion, context: Context) -> _Paired:
     report = inputs["report"]
     names = label_names(report)
-    columns = tuple(f"raw_{column}" for column in load_task(kind).columns)
-    rows = read_predictions(report, (*ANSWERS, "length", *columns, *kept_columns(report)))
-    answers = _champions_answers(kind, (rows, names, columns), champion, context)
+    rows = read_predictions(report, (*ANSWERS, "length", *kept_columns(report)))
+    answers = _champions_answers(kind, (report, rows, names), champion, context)
     notes = [*_answer_notes(rows.num_rows, answers), *_label_notes(names, answers.labels)]
     behaviours = (inputs["behaviour"], champion.folder / "behaviour")
     cases = [read_cases(folder) for folder in behaviours]
@@ -161,14 +159,14 @@ def _pair(kind: str, inputs: Mapping[str, Path], champion: Champion, context: Co
 
 
 def _champions_answers(
-    kind: str, candidate: tuple[pa.Table, tuple[str, ...], tuple[str, ...]], champion: Champion, context: Context
+    kind: str, candidate: tuple[Path, pa.Table, tuple[str, ...]], champion: Champion, context: Context
 ) -> _Answers:
     """Take the champion's stored answers if they are of these very rows, else ask it again.
 
     Both are comparable with the candidate's: `evaluate` made the stored ones in fp32 from texts cleaned by the
     champion's own recipe, and it is asked again in fp32 with its own cleaning.
     """
-    rows, names, columns = candidate
+    report, rows, names = candidate
     archive = read_archive(champion.folder / "archive", verify=False)
     if archive.task != kind:
         raise DataError(
@@ -184,6 +182,14 @@ def _champions_answers(
         )
     if stored := _stored(rows, names, champion.folder / "report"):
         return stored
+    return _asked_again(kind, report, champion, context)
+
+
+def _asked_again(kind: str, report: Path, champion: Champion, context: Context) -> _Answers:
+    from kubetune.serving.rescoring import rescore  # loads torch, as the task does: most comparisons need neither
+
+    columns = tuple(f"raw_{column}" for column in load_task(kind).columns)
+    rows = read_predictions(report, columns)
     context.progress.start("score the champion again", rows.num_rows)
 
     def looked(count: int) -> None:

@@ -25,6 +25,9 @@ def reserve_comparison(store: Store, name: str, rows: Rows, pair: str, same: Cal
 
     Returns:
         How many other comparisons on these rows were counted before it.
+
+    Raises:
+        KubetuneError: The list is broken: to begin a new one would spend all of alpha once more.
     """
 
     def change(standing: Mapping[str, Any] | None) -> dict[str, Any] | None:
@@ -33,7 +36,7 @@ def reserve_comparison(store: Store, name: str, rows: Rows, pair: str, same: Cal
             return None
         return {"format": FORMAT, "made": [*made, {"pair": pair, "rows": dict(rows)}]}
 
-    found = update(store, layout.comparisons(layout.check_run(name)), parse_comparisons, change)
+    found = update(store, layout.comparisons(layout.check_run(name)), parse_comparisons, change, precious=True)
     earlier = 0
     for item in (found or {"made": ()})["made"]:
         if item["pair"] == pair:

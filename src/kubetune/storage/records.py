@@ -1,6 +1,7 @@
 """Small JSON records that carry their own digest: a record is whole or it is nothing.
 
-A half-written, edited or misplaced record reads as absent, and whoever writes it next may replace it.
+A half-written, edited or misplaced record reads as absent, and whoever writes it next may replace it; but one that
+nothing can make again (`precious`) is refused.
 """
 
 import hashlib
@@ -83,6 +84,21 @@ def find(store: Store, key: str, parse: Parse[T]) -> Found[T]:
     return Found(None, stored.etag if stored else None)
 
 
+def find_whole(store: Store, key: str, parse: Parse[T]) -> Found[T]:
+    """Read a record that nothing can make again.
+
+    Raises:
+        KubetuneError: Garbage lies there, or a format of a newer version: to go on without it would forget it for good.
+    """
+    found = find(store, key, parse)
+    if found.value is None and found.etag is not None:
+        raise KubetuneError(
+            f"Record {key} of {store.url} is broken or of a newer version: restore it from a backup, or use that "
+            "version; who removes it forgets what it holds."
+        )
+    return found
+
+
 def settle(store: Store, key: str, value: Mapping[str, Any], parse: Parse[T]) -> T:
     """Create a record, or return the one that already stands there; garbage is replaced.
 
@@ -102,7 +118,14 @@ def settle(store: Store, key: str, value: Mapping[str, Any], parse: Parse[T]) ->
     raise contended(key)
 
 
-def update(store: Store, key: str, parse: Parse[T], change: Callable[[T | None], Mapping[str, Any] | None]) -> T | None:
+def update(
+    store: Store,
+    key: str,
+    parse: Parse[T],
+    change: Callable[[T | None], Mapping[str, Any] | None],
+    *,
+    precious: bool = False,
+) -> T | None:
     """Change a record by compare-and-set, starting again from what another writer left.
 
     Args:
@@ -111,6 +134,7 @@ def update(store: Store, key: str, parse: Parse[T], change: Callable[[T | None],
         parse: Builds a value from a record.
         change: Gets what stands (None: nothing or garbage), returns what shall stand (None: leave it). Called once a
             round, so it must have no effect of its own.
+        precious: Whether garbage is refused instead of replaced, see `find_whole`.
 
     Returns:
         What stands now.
@@ -119,7 +143,7 @@ def update(store: Store, key: str, parse: Parse[T], change: Callable[[T | None],
         StoreUnavailableError: Others kept winning.
     """
     for round_number in range(ROUNDS):
-        found = find(store, key, parse)
+        found = find_whole(store, key, parse) if precious else find(store, key, parse)
         wanted = change(found.value)
         if wanted is None:
             return found.value

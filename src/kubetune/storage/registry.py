@@ -12,7 +12,7 @@ from typing import Any
 from kubetune import layout
 from kubetune.errors import ConfigError
 from kubetune.storage.base import Store
-from kubetune.storage.records import find, update
+from kubetune.storage.records import find_whole, update
 
 FORMAT = 1
 HISTORY = 200
@@ -154,8 +154,12 @@ def parse_model(value: Mapping[str, Any]) -> Model:
 
 
 def read_model(store: Store, name: str) -> Model | None:
-    """Return a model's record; None if there is none."""
-    return find(store, layout.model(layout.check_run(name)), parse_model).value
+    """Return a model's record; None if there is none.
+
+    Raises:
+        KubetuneError: It is broken: as absent, it would let the next candidate in without a comparison.
+    """
+    return find_whole(store, layout.model(layout.check_run(name)), parse_model).value
 
 
 def list_models(store: Store) -> list[Model]:
@@ -176,6 +180,9 @@ def change_model(store: Store, name: str, change: Callable[[Model], tuple[Model,
 
     Returns:
         The record that stands now.
+
+    Raises:
+        KubetuneError: It is broken.
     """
 
     def step(standing: Model | None) -> dict[str, Any] | None:
@@ -196,7 +203,7 @@ def change_model(store: Store, name: str, change: Callable[[Model], tuple[Model,
         history = (*former.history, line)[-HISTORY:]
         return replace(wanted, name=name, epoch=former.epoch + 1, history=history).to_json()
 
-    return update(store, layout.model(layout.check_run(name)), parse_model, step) or Model(name)
+    return update(store, layout.model(layout.check_run(name)), parse_model, step, precious=True) or Model(name)
 
 
 def with_version(model: Model, version: Version) -> tuple[Model, Version]:

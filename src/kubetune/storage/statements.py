@@ -1,4 +1,4 @@
-"""Signed statements by the archive they are of. The store knows their shape; who is trusted is not its business."""
+"""Signed statements by model and archive. The store knows their shape; who is trusted is not its business."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -32,21 +32,22 @@ def parse_statement(value: Mapping[str, Any]) -> dict[str, Any]:
     return dict(envelope)
 
 
-def read_statement(store: Store, digest: str) -> dict[str, Any] | None:
+def read_statement(store: Store, model: str, digest: str) -> dict[str, Any] | None:
     """Return the envelope of an archive's statement; None if there is none. Only reads, and never more than 2 MiB.
 
     Args:
         store: Store.
+        model: Registered model that it is a version of.
         digest: SHA-256 (hex) of the archive's `archive.json`.
 
     Raises:
         DataError: What lies there is no whole record.
     """
-    why = ""
+    key, why = _key(model, digest), ""
     for _ in range(READS):
         data = bytearray()
         try:
-            for chunk in store.read(_key(digest)):
+            for chunk in store.read(key):
                 data += chunk
                 if len(data) > MOST_BYTES:
                     raise DataError(
@@ -67,12 +68,13 @@ def read_statement(store: Store, digest: str) -> dict[str, Any] | None:
 
 
 def put_statement(
-    store: Store, digest: str, envelope: Envelope, stays: Callable[[Envelope], bool] = lambda _: True
+    store: Store, model: str, digest: str, envelope: Envelope, stays: Callable[[Envelope], bool] = lambda _: True
 ) -> dict[str, Any]:
     """Store an archive's statement; signatures of equal content are joined, the first content stays.
 
     Args:
         store: Store.
+        model: Registered model that it is a version of.
         digest: SHA-256 (hex) of the archive's `archive.json`.
         envelope: DSSE envelope.
         stays: Asked for a standing envelope with another content; False lets ours take its place. May be called more
@@ -84,7 +86,7 @@ def put_statement(
     Raises:
         StoreUnavailableError: Others kept changing it.
     """
-    key = _key(digest)
+    key = _key(model, digest)
     lying = store.stat(key)
     if lying is not None and lying.size > MOST_BYTES:
         raise DataError(RULE, f"{key} is larger than 2 MiB, so it is no statement: remove it and run this again.")
@@ -104,10 +106,10 @@ def put_statement(
     return stands
 
 
-def _key(digest: str) -> str:
+def _key(model: str, digest: str) -> str:
     if not DIGEST.fullmatch(digest):
         raise KubetuneError(f"{digest!r:.80} is no digest of an archive: this is a bug.")
-    return layout.statement(digest)
+    return layout.statement(layout.check_run(model), digest)
 
 
 def _content(envelope: Envelope) -> tuple[str, str]:

@@ -148,7 +148,7 @@ def start(options: Options, scratch: Path) -> Model:
         raise ConfigError(
             f"The archive in {source} is not {options.digest[:12]}: `kubetune fetch-archive` has to place it."
         )
-    trust = Trust(options.trusted_keys) if options.trusted_keys else None
+    trust = Trust(options.trusted_keys, options.endpoint) if options.trusted_keys else None
     running = server.start(options.endpoint, source, scratch / "server", None, find_java(), trust)
     return Model(running, source, archive, read_golden(source))
 
