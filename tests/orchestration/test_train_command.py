@@ -17,6 +17,7 @@ from kubetune.storage.base import Store
 from kubetune.storage.commits import read_commit
 from pipelines import run_plan, settings_of, toy_recipe
 
+pytestmark = pytest.mark.slow
 ONE_RANK = """
 import os, sys
 if "kubetune.training.rank" in sys.orig_argv:  # what a launcher does that starts fewer processes than it was asked for

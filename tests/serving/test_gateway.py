@@ -23,6 +23,7 @@ from kubetune.serving.archive import archive_digest
 from kubetune.serving.gateway.app import PROBES
 from kubetune.serving.gateway.keys import new_key
 
+pytestmark = pytest.mark.slow
 LIMIT = 6
 
 
