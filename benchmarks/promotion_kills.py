@@ -3,8 +3,11 @@
 `compare`, `register`, `deploy` and `rollback` are real, on a toy model, with a store in a folder, with real SIGKILLs
 and a real TorchServe. Two models take turns, so that every promotion moves the champion. An attempt is a fork of a
 process that has its imports done. After each kill the record must be whole; after the same command has been repeated
-to its end, registry, endpoint record and what TorchServe answers must name one archive. Prints a line a command; exits
-1 if a claim does not hold.
+to its end, registry, endpoint record and what TorchServe answers must name one archive. Prints a line a round and a
+line a command; exits 1 if a claim does not hold.
+
+A kill *hits* if the command was still running; it is *resumed* if the same command then came to its end. No call may
+take longer than three minutes, and one that cannot be repeated ends the benchmark.
 
     python benchmarks/promotion_kills.py --kills 120 --deploy-kills 12
 """
@@ -18,7 +21,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -43,16 +46,45 @@ from pipelines import Silent, settings_of, toy_recipe
 MODEL = "toy"
 MODELS = (("training.seed=0",), ("training.seed=1",))
 PREPARED = "behave"
+LIMIT_S = 180.0
+"""Of one call; the longest is a start of TorchServe, which takes a tenth of it."""
+GUESSES = {"compare": 0.6, "register": 0.15, "deploy": 6.0, "rollback": 6.0}
+"""Seconds of each command, as long as none was measured."""
+
+
+class UnrepeatableError(Exception):
+    """A command that was killed cannot be brought to its end."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """How a call ended: `done`, `killed` by us, `failed` by itself, or `stuck` until its limit; and its seconds."""
+
+    how: str
+    seconds: float
 
 
 @dataclass
 class Tally:
-    """What became of the kills of one command."""
+    """What became of the kills of one command.
+
+    Attributes:
+        kills: Calls that were to be killed.
+        hit: Of them, those that were still running.
+        resumed: Of these, those whose repetition came to its end.
+        broken: What did not hold, a sentence each.
+        seconds: Of the calls that came to their end.
+    """
 
     kills: int = 0
-    landed: int = 0
+    hit: int = 0
+    resumed: int = 0
     broken: list[str] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
+
+    def median(self, guess: float) -> float:
+        """Seconds of a call."""
+        return sorted(self.seconds)[len(self.seconds) // 2] if self.seconds else guess
 
 
 class World:
@@ -72,7 +104,7 @@ class World:
         self.number += 1
         run = f"run-{self.number}"
         # In a fork as well: threads that torch and pyarrow start here would be missing in every later fork.
-        attempt(partial(self.prepare, recipe, run), None)
+        must(partial(self.prepare, recipe, run))
         return recipe, run
 
     def prepare(self, recipe: Recipe, run: str) -> None:
@@ -97,10 +129,11 @@ class World:
         serve_champion(self.store, self.settings, MODEL, Silent(), lambda: False)
 
     def roll_back(self) -> None:
-        """What `kubetune rollback` does."""
+        """What `kubetune rollback` does for Airflow, whose request is the same in each try."""
         model = known(self.store, MODEL)
         if not (model.history[-1]["event"] == "rolled-back" and is_pending(self.store, MODEL)):
-            roll_back(self.store, MODEL, clock(), Word("benchmark", "killed on purpose"))
+            word = Word("benchmark", "killed on purpose", f"request-{self.number}")
+            roll_back(self.store, MODEL, clock(), word)
         self.serve()
 
     def last_version(self) -> int:
@@ -141,12 +174,8 @@ class World:
         return wrong
 
 
-def attempt(work: Callable[[], None], kill_after: float | None) -> tuple[bool, float]:
-    """Run `work` in a fork; SIGKILL its process after that many seconds.
-
-    Returns:
-        Whether it was killed, and the seconds it took.
-    """
+def attempt(work: Callable[[], None], kill_after: float | None = None) -> Attempt:
+    """Run `work` in a fork; SIGKILL its process after that many seconds."""
     started = time.monotonic()
     child = os.fork()
     if child == 0:
@@ -156,59 +185,85 @@ def attempt(work: Callable[[], None], kill_after: float | None) -> tuple[bool, f
         except BaseException as error:  # a fork must never return into the loop
             print(f"  {type(error).__name__}: {error}", file=sys.stderr)
             os._exit(1)
-    deadline = None if kill_after is None else started + kill_after
+    limit = LIMIT_S if kill_after is None else kill_after
+    signalled = False
     while True:
         found, status = os.waitpid(child, os.WNOHANG)
+        seconds = time.monotonic() - started
         if found:
             break
-        if deadline is not None and time.monotonic() >= deadline:
+        if not signalled and seconds >= limit:
             os.kill(child, signal.SIGKILL)
-            deadline = None
+            signalled = True
         time.sleep(0.001)
-    seconds = time.monotonic() - started
-    if os.WIFSIGNALED(status):
-        return True, seconds
-    if os.WEXITSTATUS(status) != 0:
-        raise SystemExit("an attempt that nobody killed failed: see above")
-    return False, seconds
+    by_signal = "stuck" if kill_after is None else "killed"
+    return Attempt(by_signal if os.WIFSIGNALED(status) else "failed" if status else "done", seconds)
 
 
-def kill_once(world: World, work: Callable[[], None], tally: Tally, draw: random.Random, typical: float) -> None:
-    """Kill one call at a random moment, look at the record, repeat the call to its end, look at everything."""
+def must(work: Callable[[], None]) -> None:
+    """Run what is not to be killed."""
+    ended = attempt(work)
+    if ended.how != "done":
+        raise UnrepeatableError(f"a call that nobody killed {ended.how} after {ended.seconds:.0f} s")
+
+
+def kill_once(world: World, work: Callable[[], None], tally: Tally, kill_after: float) -> None:
+    """Kill one call at a moment, look at the record, repeat the call to its end, look at everything."""
     tally.kills += 1
-    killed, _ = attempt(work, draw.uniform(0, typical))
-    tally.landed += killed
+    first = attempt(work, kill_after)
+    hit = first.how == "killed"
+    tally.hit += hit
     tally.broken += world.whole()
-    _, seconds = attempt(work, None)
-    tally.seconds.append(seconds)
+    second = attempt(work)
     tally.broken += world.whole()
+    if "failed" in (first.how, second.how) or second.how == "stuck":
+        raise UnrepeatableError(f"after {first.how} the same call {second.how} ({second.seconds:.0f} s)")
+    tally.resumed += hit
+    tally.seconds.append(second.seconds if hit else first.seconds)  # a call after one that was done has less to do
 
 
-def rounds(world: World, kills: int, deploy_kills: int, draw: random.Random) -> dict[str, Tally]:
-    """Spread the kills over the commands; every round moves the champion."""
-    tallies = {name: Tally() for name in ("compare", "register", "deploy", "rollback")}
-    typical = {"compare": 0.6, "register": 0.15, "deploy": 6.0, "rollback": 6.0}
-    slow = deploy_kills
-    while sum(tally.kills for tally in tallies.values()) < kills:
+def rounds(world: World, wanted: tuple[int, int], draw: random.Random, tallies: dict[str, Tally]) -> None:
+    """Spread the kills over the commands; every round moves the champion. `wanted`: all kills, of them slow ones."""
+    started, slow = time.monotonic(), wanted[1]
+
+    def kill(name: str, work: Callable[[], None]) -> None:
+        kill_once(world, work, tallies[name], draw.uniform(0, tallies[name].median(GUESSES[name])))
+
+    while sum(tally.kills for tally in tallies.values()) < wanted[0]:
         recipe, run = world.next_run()
         stage = partial(world.stage, recipe, run)
-        kill_once(world, partial(stage, "compare"), tallies["compare"], draw, typical["compare"])
-        attempt(partial(stage, "package"), None)
-        kill_once(world, partial(stage, "register"), tallies["register"], draw, typical["register"])
+        kill("compare", partial(stage, "compare"))
+        must(partial(stage, "package"))
+        kill("register", partial(stage, "register"))
         if slow > 0:
             name = "rollback" if slow % 3 == 1 and world.number > 1 else "deploy"
             if name == "rollback":
-                attempt(partial(stage, "deploy"), None)
-            work = world.roll_back if name == "rollback" else partial(stage, "deploy")
-            kill_once(world, work, tallies[name], draw, typical[name])
+                must(partial(stage, "deploy"))
+            kill(name, world.roll_back if name == "rollback" else partial(stage, "deploy"))
             tallies[name].broken += world.served()
             if name == "rollback":  # what a person rolled back is promoted by a person only
                 promote(world.store, MODEL, world.last_version(), clock(), Word("benchmark", "the next round"))
             slow -= 1
-        typical |= {name: sorted(one.seconds)[len(one.seconds) // 2] for name, one in tallies.items() if one.seconds}
-    attempt(world.serve, None)
+        kills, hit, _, broken = totals(tallies.values())
+        spent = f"{time.monotonic() - started:.0f} s"
+        print(f"round {world.number}: {kills} of {wanted[0]} kills, {hit} hit, {broken} broken, {spent}", flush=True)
+    must(world.serve)
     tallies["deploy"].broken += world.served()
-    return tallies
+
+
+def totals(found: Iterable[Tally]) -> tuple[int, int, int, int]:
+    """Return kills, hits, resumed ones and broken invariants."""
+    counts = [(one.kills, one.hit, one.resumed, len(one.broken)) for one in found]
+    kills, hit, resumed, broken = (sum(column) for column in zip(*counts, strict=True))
+    return kills, hit, resumed, broken
+
+
+def show(tallies: dict[str, Tally]) -> None:
+    """Print the table."""
+    print(f"{'command':10}{'kills':>8}{'hit':>8}{'resumed':>8}{'broken':>8}  median call")
+    for name, tally in tallies.items():
+        print(f"{name:10}" + "".join(f"{count:8}" for count in totals([tally])) + f"{tally.median(0.0):11.2f} s")
+    print(f"{'all':10}" + "".join(f"{count:8}" for count in totals(tallies.values())))
 
 
 def main() -> None:
@@ -220,24 +275,24 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="Write the figures here as well.")
     given = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="kubetune-benchmark-"))
-    world = World(folder)
+    tallies, stopped = {name: Tally() for name in GUESSES}, False
     try:
-        tallies = rounds(world, given.kills, given.deploy_kills, random.Random(given.seed))
+        world = World(folder)
+        rounds(world, (given.kills, given.deploy_kills), random.Random(given.seed), tallies)
         model = known(world.store, MODEL)
+        last = f"versions {len(model.versions)}, changes of the record {model.epoch}"
+    except UnrepeatableError as error:
+        last, stopped = f"stopped: {error}", True
     finally:
         LocalTarget(folder / "state", MODEL).stop()
         shutil.rmtree(folder, ignore_errors=True)
-    for name, tally in tallies.items():
-        middle = sorted(tally.seconds)[len(tally.seconds) // 2] if tally.seconds else 0.0
-        print(f"{name:9} kills {tally.kills:4}, of them in the middle {tally.landed:4}, median call {middle:5.2f} s")
+    show(tallies)
     broken = [f"{name}: {what}" for name, tally in tallies.items() for what in tally.broken]
-    kills, landed = (sum(getattr(tally, key) for tally in tallies.values()) for key in ("kills", "landed"))
-    print(f"versions {len(model.versions)}, changes of the record {model.epoch}")
-    print(f"{kills} kills, {landed} before the end; broken invariants: {len(broken)}", *broken[:20], sep="\n")
+    print(*broken[:20], last, sep="\n")
     if given.json:
         figures = {name: tally.__dict__ for name, tally in tallies.items()}
         given.json.write_text(json.dumps(figures, indent=2) + "\n")
-    sys.exit(bool(broken))
+    sys.exit(bool(broken or stopped))
 
 
 if __name__ == "__main__":

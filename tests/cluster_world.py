@@ -18,7 +18,7 @@ from urllib.request import Request, urlopen
 from minio import Minio
 
 from kubetune.remote.airflow import Access, Airflow
-from kubetune.remote.http import Way
+from kubetune.remote.http import Way, request
 
 ROOT = Path(__file__).parents[1]
 KUBETUNE = ROOT / ".venv/bin/kubetune"
@@ -124,12 +124,12 @@ class Cluster:
             raise ClusterError(f"helm {' '.join(args)}: {done.stdout[-1500:]} {done.stderr[-1500:]}")
         return done.stdout
 
-    def upgrade(self) -> None:
-        """Install or upgrade the release with the kind profile and wait until it is ready."""
+    def upgrade(self, *more: str) -> None:
+        """Install or upgrade the release with the kind profile and wait until it is ready; `more` are helm's flags."""
         flags = shlex.split(os.environ.get("HELM_FLAGS", ""))
         profile = os.environ.get("PROFILE", "charts/kubetune/profiles/kind.yaml")
         chart = ("upgrade", "--install", self.release, "charts/kubetune")
-        self.helm(*chart, "--values", profile, *flags, "--wait", "--timeout", "10m")
+        self.helm(*chart, "--values", profile, *flags, *more, "--wait", "--timeout", "10m")
 
     def reason(self, run: str, stage: str) -> str | None:
         """Return the sentence that Airflow shows for a failed stage."""
@@ -138,6 +138,17 @@ class Cluster:
             known["KUBETUNE_AIRFLOW_URL"], known["KUBETUNE_AIRFLOW_USER"], known["KUBETUNE_AIRFLOW_PASSWORD"]
         )
         return Airflow(access, Way()).reason(run, stage)
+
+    def airflow(self, method: str, path: str, value: Any = None) -> Any:
+        """Ask Airflow's REST API as its administrator and return the answer."""
+        known = self._settings or self.settings()
+        url, way = known["KUBETUNE_AIRFLOW_URL"], Way()
+        person = {"username": known["KUBETUNE_AIRFLOW_USER"], "password": known["KUBETUNE_AIRFLOW_PASSWORD"]}
+        token = request(way, "POST", f"{url}/auth/token", value=person).value["access_token"]
+        bearer = {"Authorization": f"Bearer {token}"}
+        reply = request(way, method, f"{url}/api/v2{path}", value=value, headers=bearer)
+        assert reply.status == 200, f"{method} {path}: {reply.status} {reply.value}"
+        return reply.value
 
     def ready_pods(self) -> list[dict[str, Any]]:
         """Return the endpoint's pods that are ready."""
@@ -148,10 +159,10 @@ class Cluster:
             if all(item["ready"] for item in pod["status"].get("containerStatuses", [{"ready": False}]))
         ]
 
-    def submit(self, recipe: str, run: str, *overrides: str, data: Path | None = None) -> str:
-        """Begin a run on endpoint `tweets`."""
+    def submit(self, recipe: str, run: str, *overrides: str, data: Path | None = None, endpoint: str = "tweets") -> str:
+        """Begin a run."""
         more = ["--data", str(data)] if data else []
-        done = self.kubetune("submit", recipe, *overrides, "--run", run, "--endpoint", "tweets", *more)
+        done = self.kubetune("submit", recipe, *overrides, "--run", run, "--endpoint", endpoint, *more)
         assert done.code == 0, done.text
         return run
 
@@ -192,9 +203,9 @@ class Cluster:
         """Wait for a rollout."""
         self.kubectl("rollout", "status", kind, name, f"--timeout={seconds:.0f}s")
 
-    def served(self) -> str | None:
-        """Return the digest in the Deployment's annotation."""
-        template = self.get("deployment", self.deployment)["spec"]["template"]["metadata"]
+    def served(self, endpoint: str = "tweets") -> str | None:
+        """Return the digest in the annotation of an endpoint's Deployment."""
+        template = self.get("deployment", f"{self.release}-serve-{endpoint}")["spec"]["template"]["metadata"]
         return (template.get("annotations") or {}).get(ARCHIVE)
 
     def predict(self, text: str = "what a lovely day") -> tuple[int, dict[str, Any], str]:
