@@ -125,14 +125,20 @@ def _read_module(source: Path, module: str, root: Path, _modified: int) -> tuple
 
     `_modified` only separates cache entries of an edited file.
     """
-    tree = ast.parse(source.read_bytes())
-    bare = _WithoutWords().visit(tree)
-    digest = hashlib.sha256(ast.dump(bare, include_attributes=False).encode()).hexdigest()
     package = module if source.name == "__init__.py" else module.rpartition(".")[0]
+    digest, names = _meaning(source.read_bytes(), package)
+    return digest, tuple(name for name in names if _source_of(name, root) is not None)
+
+
+@lru_cache(maxsize=1024)
+def _meaning(text: bytes, package: str) -> tuple[str, tuple[str, ...]]:
+    """Return the digest of a source without its words, and all it names; parsed once, wherever a copy of it lies."""
+    bare = _WithoutWords().visit(ast.parse(text))
+    digest = hashlib.sha256(ast.dump(bare, include_attributes=False).encode()).hexdigest()
     names = set(_named_modules(bare, package))
     for name in list(names):  # importing a.b.c runs a and a.b first
         names |= {name.rsplit(".", count)[0] for count in range(1, name.count(".") + 1)}
-    return digest, tuple(sorted(name for name in names if _source_of(name, root) is not None))
+    return digest, tuple(sorted(name for name in names if name.partition(".")[0] == PACKAGE))
 
 
 def _named_modules(tree: ast.AST, package: str) -> Iterator[str]:
