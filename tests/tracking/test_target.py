@@ -17,6 +17,9 @@ from kubetune.errors import ConfigError, TemporaryError, TrackingAwayError
 from kubetune.tracking.target import explained, locked, target_of
 
 
+pytestmark = pytest.mark.filterwarnings("default")  # MLflow uses what its own libraries call deprecated
+
+
 @pytest.fixture(autouse=True)
 def nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     """What holds where nobody names an MLflow; tests elsewhere say `none`."""

@@ -52,12 +52,19 @@ def sync(
         if beside:
             give_way()
             waiting = RunBeside()
+        told: dict[str, str] = {}
+
+        def step(last: bool) -> None:
+            # The last pass sends what any earlier outage has left behind.
+            done = locked_pass(syncer, target, None if last else run)
+            for name, reason in done.refused.items():
+                if told.get(name) != reason:
+                    tell(f"{name} is not mirrored: {reason}")
+            told.update(done.refused)
+
         try:
             waiting.wait(FIRST_S if beside else 0.0)
-            # The last pass sends what any earlier outage has left behind.
-            watched(
-                lambda last: locked_pass(syncer, target, None if last else run).raise_refused(), watch, waiting, tell
-            )
+            watched(step, watch, waiting, tell)
         except InterruptedRunError:
             return
 

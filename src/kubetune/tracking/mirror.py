@@ -67,10 +67,13 @@ class Mirror:
             self._experiment_id = str(found.experiment_id)
         return self._experiment_id
 
-    def found_runs(self, only: Iterable[str] | None = None) -> dict[str, Any]:
-        """Return run → its MLflow run, of all of this store or of some; a second one of a name is removed.
+    def found_runs(self, only: Iterable[str] | None = None, *, clean: bool = False) -> dict[str, Any]:
+        """Return run → its MLflow run, of all of this store or of some.
 
-        Two machines that mirror the same store at the same time may each have made one: both keep the same.
+        Args:
+            only: Names; None: all.
+            clean: Remove the second one of a name. Two machines that mirror the same store at the same time, or an
+                answer that was lost on the way, may have made one; whoever removes keeps the same.
         """
         experiment = self.experiment_id(create=False)
         if experiment is None:
@@ -83,7 +86,7 @@ class Mirror:
                 found.setdefault(run.data.tags[RUN], []).append(run)
         for copies in found.values():
             copies.sort(key=lambda run: str(run.info.run_id))
-            for extra in copies[1:]:
+            for extra in copies[1:] if clean else ():
                 self.remove_run(extra)
         return {name: copies[0] for name, copies in found.items()}
 
@@ -238,7 +241,7 @@ class Mirror:
             with self.errors():
                 self.client.create_registered_model(name, tags={STORE: self.name})
         except KubetuneError as error:
-            if "exist" not in str(error):
+            if "already exists" not in str(error):
                 raise
             raise ConfigError(
                 f"MLflow at {self.target.shown} has a registered model {name} that is not of this store: rename or "

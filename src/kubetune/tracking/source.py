@@ -9,7 +9,7 @@ from kubetune.storage.base import Stat, Store
 from kubetune.storage.commits import committed
 from kubetune.storage.records import digest_of, find
 from kubetune.storage.runs import list_attempts, read_run
-from kubetune.tracking.facts import ADOPTED, TRIED, Failure, Records
+from kubetune.tracking.facts import TRIED, Failure, Records
 from kubetune.tracking.live import training_points
 
 FORMAT = 1
@@ -106,16 +106,14 @@ class Sources:
             ended=max(ends, default=milliseconds(source.record)),
             commits=commits,
             committed=committed_at,
-            points=training_points(self._histories(source, commits)),
+            points=training_points(self._histories(source)),
             failure=self._failure(source),
             sweep=source.sweep,
             winner=source.winner,
         )
 
-    def _histories(self, source: Source, commits: Mapping[str, Any]) -> Iterable[bytes]:
-        """Telemetry of the training; one that was adopted belongs to the run that trained."""
-        if TRIED in commits and commits[TRIED].attempt.startswith(ADOPTED):
-            return []
+    def _histories(self, source: Source) -> Iterable[bytes]:
+        """Telemetry of the training; that of an adopted one stays with the run that trained."""
         stored = [self.store.get(item.key) for item in source.of(TRIED, "telemetry")]
         return [item.data for item in stored if item is not None]
 

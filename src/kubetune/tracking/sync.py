@@ -80,7 +80,8 @@ class Syncer:
         found = {}
         if changed:
             everything = only is None and not self._asked
-            found = self.mirror.found_runs(None if everything else [source.run for source in changed])
+            names = None if everything else [source.run for source in changed]
+            found = self.mirror.found_runs(names, clean=True)
             self._asked = self._asked or everything
         done = Pass()
         for source in changed:
@@ -151,7 +152,7 @@ class Syncer:
         """Remove all that is this store's in the experiment and the registry, and make it again."""
         for name in self.mirror.found_models():
             self.mirror.remove_model(name)
-        for run in self.mirror.found_runs().values():
+        for run in self.mirror.found_runs(clean=True).values():
             self.mirror.remove_run(run)
         self.forget()
         return self.once()
