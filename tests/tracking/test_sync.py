@@ -15,7 +15,6 @@ from kubetune.config.settings import Settings
 from kubetune.storage.runs import delete_run, record_attempt
 from kubetune.tracking.facts import BEGUN, RUN, STORE
 
-
 pytestmark = pytest.mark.filterwarnings("default")  # MLflow uses what its own libraries call deprecated
 
 

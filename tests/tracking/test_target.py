@@ -16,7 +16,6 @@ from kubetune.config.settings import Settings, load_settings
 from kubetune.errors import ConfigError, TemporaryError, TrackingAwayError
 from kubetune.tracking.target import explained, locked, target_of
 
-
 pytestmark = pytest.mark.filterwarnings("default")  # MLflow uses what its own libraries call deprecated
 
 
