@@ -120,7 +120,7 @@ def test_a_growing_run_is_followed(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("calls", [0, 1, 2, 6, 30])
+@pytest.mark.parametrize("calls", [*(pytest.param(n, marks=pytest.mark.slow) for n in (0, 1, 2)), 6, 30])
 def test_a_killed_sync_is_finished_by_the_next(filled: Settings, calls: int, late: bool) -> None:
     with pytest.raises(KilledError):
         toys.sync(filled, lambda client: Dying(client, calls, late=late))
