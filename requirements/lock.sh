@@ -5,13 +5,15 @@ cd "$(dirname "$0")/.."
 compile() { uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
     --no-emit-find-links --custom-compile-command 'make lock' --quiet "$@"; }
 # Everything first, so that what a user runs is exactly what the tests ran with.
-compile pyproject.toml --extra ml --extra serve --extra deploy --extra notices --group dev --group build --output-file requirements/dev.txt
-compile pyproject.toml --extra ml --extra serve --extra deploy --extra notices --group build --constraints requirements/dev.txt \
+compile pyproject.toml --extra ml --extra serve --extra deploy --extra notices --extra tracking --group dev --group build --output-file requirements/dev.txt
+compile pyproject.toml --extra ml --extra serve --extra deploy --extra notices --extra tracking --group build --constraints requirements/dev.txt \
     --override requirements/overrides.in --output-file requirements/pipeline.txt
 compile requirements/demo.in --no-deps --output-file requirements/demo.txt
 compile requirements/chart.in --no-deps --output-file requirements/chart.txt
 # Airflow has an environment of its own; its tests run with the pins of its image, which a test compares.
 compile requirements/airflow.in --output-file requirements/airflow.txt
 compile requirements/airflow-dev.in --output-file requirements/airflow-dev.txt
+# So has MLflow's server; what kubetune itself imports of it is in the two above.
+compile requirements/tracking.in --output-file requirements/tracking.txt
 sh requirements/images/lock.sh
 compile requirements/scan.in --output-file requirements/scan.txt

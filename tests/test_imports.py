@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "transformers", "datasets", "accelerate", "sklearn", "pyarrow", "pandas", "matplotlib")
+HEAVY = ("torch", "transformers", "datasets", "accelerate", "sklearn", "pyarrow", "pandas", "matplotlib", "mlflow")
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,7 @@ HEAVY = ("torch", "transformers", "datasets", "accelerate", "sklearn", "pyarrow"
         ["recipes"],
         ["runs", "--store", "{store}"],
         ["run", "--help"],
+        ["tracking", "--help"],
     ],
 )
 def test_light_commands_import_nothing_heavy(arguments: list[str], tmp_path) -> None:

@@ -3,6 +3,7 @@
 KubetuneError                     70  our bug
 ├── DataError                     65  a named rule about the data was broken
 ├── NotReadyError                 69  an endpoint did not become ready; the former archive serves
+├── TrackingAwayError             69  the tracking server does not answer; the store holds all that it misses
 ├── ConflictingCommitError        70  two different results for one (run, stage)
 ├── CorruptArtifactError          70  stored bytes do not have their digest
 ├── TemporaryError                75  run the same command again
@@ -38,6 +39,12 @@ class DataError(KubetuneError):
 
 class NotReadyError(KubetuneError):
     """An endpoint did not answer its golden vectors in time; the former archive serves again."""
+
+    exit_code = 69
+
+
+class TrackingAwayError(KubetuneError):
+    """The tracking server does not answer. Nothing is lost: the store holds what it misses."""
 
     exit_code = 69
 

@@ -12,6 +12,7 @@ from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
+from kubetune import layout
 from kubetune.adoption import PreparedCall, StageResult, own_commit
 from kubetune.config.environment import environment
 from kubetune.config.recipe import view
@@ -26,7 +27,7 @@ from kubetune.storage.blobs import File, broken_blobs, fetch_tree, list_tree, pu
 from kubetune.storage.checkpoints import StoredCheckpoints
 from kubetune.storage.commit_record import Commit
 from kubetune.storage.runs import put_telemetry
-from kubetune.telemetry import TelemetryFile
+from kubetune.telemetry import TelemetryFile, uploaded
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,7 @@ class Execution:
             root = Path(name)
             outputs = {artifact: made(root / "outputs" / artifact) for artifact in stage.outputs}
             telemetry = TelemetryFile(made(root / "telemetry") / f"history-{self.attempt}.jsonl")
+            live = layout.telemetry(call.run, stage.name, telemetry.path.name)
             try:
                 inputs = self.fetch_inputs(root / "inputs", replaced)
                 with environment(stage_environment(self.settings, outside=stage.reaches_outside)):
@@ -134,7 +136,8 @@ class Execution:
                         should_stop=self.should_stop,
                     )
                     telemetry.record("started", run=call.run, stage=stage.name, attempt=self.attempt)
-                    result = load_body(stage.entry)(view(call.recipe, stage.sections), inputs, outputs, context)
+                    with uploaded(telemetry.path, lambda lines: self.store.put(live, lines)):
+                        result = load_body(stage.entry)(view(call.recipe, stage.sections), inputs, outputs, context)
                     telemetry.record("finished", metrics=dict(result.metrics), verdict=result.verdict.code)
                 yield result, outputs
             finally:

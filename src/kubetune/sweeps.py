@@ -73,7 +73,7 @@ def choose(store: Store, sweep: str, runs: Sequence[str]) -> Choice:
             "data.splits leaves validation rows."
         )
     best = trials[0].run
-    record = {"format": FORMAT, "recipe": recipes[best], "winner": best}
+    record = {"format": FORMAT, "recipe": recipes[best], "winner": best, "trials": list(runs)}
     winner = settle(store, layout.run_record(sweep), record, _winner)
     if winner not in recipes:
         raise ConfigError(f"Sweep {sweep} has chosen {winner or 'no run, it is a run itself'}: use a new sweep name.")

@@ -39,6 +39,7 @@ from kubetune.cli import (
     stop,
     store,
     submit,
+    tracking,
     validate,
     verify,
     why,
@@ -65,6 +66,7 @@ for module in (signing_key, fetch_archive, gateway):  # the last two are what th
 app.add_typer(check.app, name="check")
 app.add_typer(store.app, name="store")
 app.add_typer(endpoint_key.app, name="endpoint-key")
+app.add_typer(tracking.app, name="tracking")
 
 
 def version(value: bool) -> None:

@@ -23,7 +23,7 @@ ASKED = (
     ("endpoint_url", "Endpoints' address ({endpoint} stands for the name, empty: none)", False),
     ("api_key", "Key of the endpoints (empty: none)", True),
 )
-KEPT = ("ca_bundle", "https_proxy", "no_proxy", "s3_region")
+KEPT = ("ca_bundle", "https_proxy", "no_proxy", "s3_region", "tracking", "tracking_user", "tracking_password")
 Given = Annotated[str | None, typer.Option(show_default=False)]
 
 
@@ -69,7 +69,7 @@ def complete(given: dict[str, Any], before: "Settings") -> dict[str, Any]:
     block = {name: value for name, value in given.items() if value}
     for name in KEPT:
         if name not in block and name in before.model_fields_set and getattr(before, name):
-            block[name] = str(getattr(before, name))
+            block[name] = plain(getattr(before, name))
     for name, question, hidden in ASKED:
         if given.get(name) is not None:
             continue

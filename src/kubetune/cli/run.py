@@ -9,6 +9,7 @@ import typer
 from kubetune.cli.common import Overrides, RecipeName, StoreUrl, opened, print_table, say, user_name
 
 if TYPE_CHECKING:
+    from kubetune.config.settings import Settings
     from kubetune.notices.walks import Tell
     from kubetune.plan import StageCall
     from kubetune.runner import StageResult
@@ -50,6 +51,7 @@ def command(
     with stop_requests() as stop:
         stop.raises = True  # between stages; a running one is sent the signal and decides itself
         say(f"run {run}  ·  store {opened_store.url}")
+        mirror(settings, run)
         progress = progress_for()
         try:
             with announced(settings, opened_store, run, stop) as noted:
@@ -70,6 +72,17 @@ def tell(call: "StageCall", result: "StageResult") -> None:
     words = {"adopted": f"adopted from {result.source}", "kept": "adopted, this run's own", "effect": "done"}
     status = words.get(result.status, result.status)
     say(f"{call.stage.name:<10}{status:<28}{result.seconds:7.1f} s  {result.note}".rstrip())
+
+
+def mirror(settings: "Settings", run: str) -> None:
+    """Start the process that mirrors the run into MLflow; the run neither waits for it nor fails by it."""
+    from kubetune.errors import ConfigError
+    from kubetune.tracking.beside import start_beside
+
+    try:
+        start_beside(settings, run)
+    except (ConfigError, OSError) as error:
+        say(f"The run is not mirrored into MLflow: {error}")
 
 
 class Terminal:

@@ -76,6 +76,13 @@ class Settings(BaseSettings):
     """Where a pod's one-sentence reason goes, if that file exists."""
     attempt: str = ""
     """Identity of this execution (pod uid and try); None: drawn."""
+    tracking: str | None = None
+    """MLflow that mirrors runs and models: `none`, `local` (a database inside the store's folder) or
+    `http(s)://host[:port]`; None: `local` where the store is a folder."""
+    tracking_user: str | None = None
+    tracking_password: SecretStr | None = None
+    tracking_experiment: str = Field(default="kubetune", min_length=1, max_length=250)
+    """Experiment that holds the runs. Stores that share a server need one each only to keep them apart for the eye."""
     airflow_url: str | None = None
     """`http(s)://host[:port]` of a cluster's Airflow api-server."""
     airflow_user: str | None = None
@@ -171,6 +178,32 @@ def stage_environment(settings: Settings, *, outside: bool) -> dict[str, Any]:
     if settings.ca_bundle:
         values |= {"SSL_CERT_FILE": str(settings.ca_bundle), "REQUESTS_CA_BUNDLE": str(settings.ca_bundle)}
     return values
+
+
+def tracking_environment(settings: Settings) -> dict[str, str]:
+    """Return what MLflow's client must find in the environment before it is imported.
+
+    Its own defaults would call home, and hang on a dead server for minutes.
+    """
+    values = {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "true",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+        "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+        "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "GIT_PYTHON_REFRESH": "quiet",
+    }
+    if settings.tracking_user and settings.tracking_password:
+        values["MLFLOW_TRACKING_USERNAME"] = settings.tracking_user
+        values["MLFLOW_TRACKING_PASSWORD"] = settings.tracking_password.get_secret_value()
+    if settings.ca_bundle:
+        values["MLFLOW_TRACKING_SERVER_CERT_PATH"] = str(settings.ca_bundle)
+    if settings.https_proxy:
+        values |= {"HTTPS_PROXY": settings.https_proxy, "HTTP_PROXY": settings.https_proxy}
+    no_proxy = ",".join(filter(None, (settings.no_proxy, "localhost,127.0.0.1")))
+    return {**values, "NO_PROXY": no_proxy, "no_proxy": no_proxy}
 
 
 def _secret(name: str) -> SecretStr | None:

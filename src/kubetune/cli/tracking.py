@@ -1,0 +1,167 @@
+"""`kubetune tracking`: the mirror of runs and models in MLflow."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kubetune.cli.common import AsJson, StoreUrl, print_json, print_table, say, settings_for
+
+if TYPE_CHECKING:
+    from kubetune.config.settings import Settings
+    from kubetune.stopping import StopRequest
+    from kubetune.storage.base import Store
+    from kubetune.tracking.sync import Pass, Syncer, Waiting
+    from kubetune.tracking.target import Target
+
+app = typer.Typer(help="Mirror runs and models into MLflow.", no_args_is_help=True)
+SLICE_S = 0.2
+
+
+@app.command()
+def sync(
+    run: Annotated[
+        str | None, typer.Option("--run", help="This run alone; the default is all.", show_default=False)
+    ] = None,
+    watch: Annotated[
+        float | None, typer.Option("--watch", min=0.1, help="Go on, with so many seconds between passes.")
+    ] = None,
+    beside: Annotated[bool, typer.Option("--beside", hidden=True)] = False,
+    store: StoreUrl = None,
+) -> None:
+    """Bring MLflow to the state of the store; what it has already is not sent again."""
+    from kubetune.errors import InterruptedRunError
+    from kubetune.history import known_run
+    from kubetune.stopping import stop_requests
+    from kubetune.tracking.beside import FIRST_S, RunBeside, give_way
+    from kubetune.tracking.sync import watch as watched
+
+    settings, opened_store = read_only(store)
+    if watch is None:
+        if run is not None:
+            known_run(opened_store, run)
+        with syncing(settings, opened_store) as (syncer, target):
+            report(locked_pass(syncer, target, run), target)
+        return
+    with stop_requests() as stop, syncing(settings, opened_store) as (syncer, target):
+        stop.raises = True
+        waiting: Waiting = Forever(stop)
+        if beside:
+            give_way()
+            waiting = RunBeside()
+        told: dict[str, str] = {}
+
+        def step(last: bool) -> None:
+            # The last pass sends what any earlier outage has left behind.
+            done = locked_pass(syncer, target, None if last else run)
+            for name, reason in done.refused.items():
+                if told.get(name) != reason:
+                    tell(f"{name} is not mirrored: {reason}")
+            told.update(done.refused)
+
+        try:
+            waiting.wait(FIRST_S if beside else 0.0)
+            watched(step, watch, waiting, tell)
+        except InterruptedRunError:
+            return
+
+
+@app.command()
+def rebuild(store: StoreUrl = None) -> None:
+    """Remove what is this store's in MLflow, and make it again."""
+    from kubetune.tracking.target import locked
+
+    settings, opened_store = read_only(store)
+    with syncing(settings, opened_store) as (syncer, target), locked(target):
+        report(syncer.rebuild(), target)
+
+
+@app.command()
+def status(store: StoreUrl = None, as_json: AsJson = False) -> None:
+    """List the runs and models that MLflow does not have as they are now."""
+    settings, opened_store = read_only(store)
+    with syncing(settings, opened_store) as (syncer, target):
+        runs, models = syncer.missing()
+    if as_json:
+        place = {"tracking": target.shown, "experiment": settings.tracking_experiment}
+        print_json({**place, "runs": runs, "models": models})
+        return
+    if not runs and not models:
+        say(f"All is mirrored in {target.shown}, experiment {settings.tracking_experiment}.")
+        return
+    rows = [["run", name] for name in runs] + [["model", name] for name in models]
+    print_table(["not mirrored", "name"], rows)
+    say("`kubetune tracking sync` does it.")
+
+
+def read_only(store: str | None) -> "tuple[Settings, Store]":
+    """Return the settings and the store, of which nothing is written."""
+    from kubetune.runner import open_configured_store
+
+    settings = settings_for(store)
+    return settings, open_configured_store(settings, probe=False)
+
+
+@contextmanager
+def syncing(settings: "Settings", store: "Store") -> "Iterator[tuple[Syncer, Target]]":
+    """Open the mirror that the settings name.
+
+    Raises:
+        ConfigError: They name none.
+    """
+    from kubetune.errors import ConfigError
+    from kubetune.tracking.mirror import Mirror
+    from kubetune.tracking.sync import Syncer
+    from kubetune.tracking.target import client_of, target_of
+
+    target = target_of(settings)
+    if target is None:
+        raise ConfigError(
+            "Nothing is mirrored: set KUBETUNE_TRACKING to http(s)://host[:port] of an MLflow server, or to local "
+            "for a store in a folder."
+        )
+    with client_of(target, settings) as open_client:
+        yield Syncer(Mirror(open_client, target, store, settings.tracking_experiment)), target
+
+
+def locked_pass(syncer: "Syncer", target: "Target", run: str | None) -> "Pass":
+    """Do one pass while no other process on this machine does one."""
+    from kubetune.tracking.target import locked
+
+    with locked(target):
+        return syncer.once(None if run is None else [run])
+
+
+def report(done: "Pass", target: "Target") -> None:
+    """Print what a pass did."""
+    say(f"{len(done.runs)} runs and {len(done.models)} models mirrored in {target.shown}.")
+    done.raise_refused()
+
+
+def tell(line: str) -> None:
+    """Print a line about an outage on standard error, with the time of day."""
+    print(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {line}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+class Forever:
+    """Nothing is followed; SIGTERM ends it."""
+
+    ended = False
+
+    def __init__(self, stop: "StopRequest") -> None:
+        self.stop = stop
+
+    def wait(self, seconds: float) -> None:
+        """Sleep; a signal that a library swallowed ends it too."""
+        from kubetune.errors import InterruptedRunError
+
+        end = time.monotonic() + seconds
+        while not self.stop():
+            left = end - time.monotonic()
+            if left <= 0:
+                return
+            time.sleep(min(SLICE_S, left))
+        raise InterruptedRunError("Stopped: what is not mirrored yet is sent by the next sync.")
