@@ -1,7 +1,7 @@
 """MLflow's server from the image's lock, started by the chart's own program on a real PostgreSQL and a real S3 server.
 
-It needs `KUBETUNE_TEST_MLFLOW`, an interpreter with `requirements/images/core.txt` and `tracking.txt`, and
-`KUBETUNE_TEST_S3`. What the lock leaves out of MLflow's requirements is not missed by a server that passes here.
+`make test-mlflow` runs it: it needs PostgreSQL's programs, `KUBETUNE_TEST_MLFLOW`, an interpreter with
+`requirements/images/core.txt` and `tracking.txt`, and `KUBETUNE_TEST_S3`. What the lock leaves out of MLflow's requirements is not missed by a server that passes here.
 """
 
 import json
@@ -18,7 +18,7 @@ from minio import Minio
 from mlflow_server import PYTHON, Postgres, Tracking, postgres_folder
 from s3_server import S3Server, make_bucket
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.s3
 if not (PYTHON and "KUBETUNE_TEST_S3" in os.environ and postgres_folder()):
     pytest.skip("needs KUBETUNE_TEST_MLFLOW, KUBETUNE_TEST_S3 and PostgreSQL's programs", allow_module_level=True)
 
