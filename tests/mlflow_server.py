@@ -26,8 +26,9 @@ STARTED_S = 180
 
 def postgres_folder() -> Path | None:
     """Where PostgreSQL's programs are; Debian keeps them out of the path."""
-    found = shutil.which("initdb") or next(iter(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb"))), None)
-    return Path(found).parent if found else None
+    places = [Path(found) for found in [shutil.which("createdb")] if found]
+    places += Path("/usr/lib/postgresql").glob("*/bin/createdb")
+    return next((place.parent for place in places if place.with_name("initdb").exists()), None)
 
 
 def free_port() -> int:

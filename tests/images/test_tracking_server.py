@@ -1,7 +1,8 @@
 """MLflow's server from the image's lock, started by the chart's own program on a real PostgreSQL and a real S3 server.
 
-`make test-mlflow` runs it: it needs PostgreSQL's programs, `KUBETUNE_TEST_MLFLOW`, an interpreter with
-`requirements/images/core.txt` and `tracking.txt`, and `KUBETUNE_TEST_S3`. What the lock leaves out of MLflow's requirements is not missed by a server that passes here.
+`make test-mlflow` runs it: it needs PostgreSQL's programs, `KUBETUNE_TEST_MLFLOW` (an interpreter with
+`requirements/images/core.txt` and `tracking.txt`) and `KUBETUNE_TEST_S3`. What the lock leaves out of MLflow's
+requirements is not missed by a server that passes here.
 """
 
 import json
@@ -65,7 +66,7 @@ def test_its_role_owns_its_database_and_enters_no_other(tracking: Tracking) -> N
     done = subprocess.run([PYTHON, "-c", ask, url], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
     other = subprocess.run(
-        [PYTHON, "-c", ask, url.replace("/tracking", "/airflow")], capture_output=True, text=True, check=False
+        [PYTHON, "-c", ask, f"{url.removesuffix('tracking')}airflow"], capture_output=True, text=True, check=False
     )
     assert "permission denied for database" in other.stderr
 
@@ -102,7 +103,7 @@ def test_runs_models_and_artifacts_go_through_it(tracking: Tracking, store: S3Se
         "file = pathlib.Path(sys.argv[2]); file.write_text('a report')\n"
         "client.log_artifact(run.info.run_id, str(file))\n"
         "client.create_registered_model('tweets')\n"
-        "version = client.create_model_version('tweets', 'models:/m', run.info.run_id)\n"
+        "version = client.create_model_version('tweets', 'kubetune:archive/' + 'a' * 64, run.info.run_id)\n"
         "client.set_registered_model_alias('tweets', 'champion', version.version)\n"
         "assert client.get_model_version_by_alias('tweets', 'champion').version == version.version\n"
         "assert [item.path for item in client.list_artifacts(run.info.run_id)] == [file.name]\n"
