@@ -103,7 +103,7 @@ def test_runs_models_and_artifacts_go_through_it(tracking: Tracking, store: S3Se
         "file = pathlib.Path(sys.argv[2]); file.write_text('a report')\n"
         "client.log_artifact(run.info.run_id, str(file))\n"
         "client.create_registered_model('tweets')\n"
-        "version = client.create_model_version('tweets', 'kubetune:archive/' + 'a' * 64, run.info.run_id)\n"
+        "version = client.create_model_version('tweets', 'kubetune:/archive/' + 'a' * 64, run.info.run_id)\n"
         "client.set_registered_model_alias('tweets', 'champion', version.version)\n"
         "assert client.get_model_version_by_alias('tweets', 'champion').version == version.version\n"
         "assert [item.path for item in client.list_artifacts(run.info.run_id)] == [file.name]\n"
