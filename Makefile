@@ -3,14 +3,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 AIRFLOW_VENV := .venv-airflow
 SCAN_VENV := .venv-scan
-TRACKING_VENV := .venv-tracking
+MLFLOW_VENV := .venv-mlflow
 AIRFLOW_PIP := $(BIN)/uv pip install --python $(AIRFLOW_VENV)/bin/python --quiet
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 INSTALL := $(BIN)/uv pip install --python $(BIN)/python --quiet --require-hashes
 DEMO := tweets
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev lock demo stop install-airflow test test-slow test-dags test-s3 test-tracking manifests scan lint fmt types clean \
+.PHONY: help install install-dev lock demo stop install-airflow test test-slow test-dags test-s3 test-tracking test-mlflow manifests scan lint fmt types clean \
   images images-push images-report kind-up kind-demo kind-test kind-test-full kind-down
 
 help: ## show this list
@@ -74,13 +74,17 @@ test-dags: install-airflow ## the DAGs in Airflow's environment, a whole run wit
 test-s3: install-dev ## the store's suite against the S3 server in KUBETUNE_TEST_S3=http://key:secret@host:port/bucket
 	$(BIN)/pytest tests/storage -m s3
 
-$(TRACKING_VENV)/.server: requirements/tracking.txt | $(BIN)/uv
-	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(TRACKING_VENV)
-	$(BIN)/uv pip install --python $(TRACKING_VENV)/bin/python --quiet --require-hashes --requirements requirements/tracking.txt
+$(MLFLOW_VENV)/.server: requirements/images/core.txt requirements/images/tracking.txt | $(BIN)/uv
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(MLFLOW_VENV)
+	$(BIN)/uv pip install --python $(MLFLOW_VENV)/bin/python --quiet --require-hashes --no-deps $(foreach lock,core tracking,\
+	  --requirements requirements/images/$(lock).txt)
 	@touch $@
 
-test-tracking: install-dev $(TRACKING_VENV)/.server ## the mirror against a real MLflow server, started on loopback
-	$(BIN)/python tests/mlflow_server.py $(TRACKING_VENV)/bin/mlflow $(BIN)/pytest tests/tracking
+test-tracking: install-dev $(MLFLOW_VENV)/.server ## the mirror against a real MLflow server, started on loopback
+	$(BIN)/python tests/mlflow_server.py $(MLFLOW_VENV)/bin/mlflow $(BIN)/pytest tests/tracking
+
+test-mlflow: install-dev $(MLFLOW_VENV)/.server ## MLflow's server from its image's lock, on PostgreSQL and KUBETUNE_TEST_S3
+	KUBETUNE_TEST_MLFLOW_PYTHON=$(CURDIR)/$(MLFLOW_VENV)/bin/python $(BIN)/pytest tests/images/test_tracking_server.py -m s3
 
 manifests: install-dev ## manifests/ and the chart's README from the chart
 	$(BIN)/python charts/tools/chart_manifests.py
@@ -131,4 +135,4 @@ kind-down: ## delete it
 	@images/kind.sh down
 
 clean: ## remove the environment and what the tools cached
-	rm -rf $(VENV) $(AIRFLOW_VENV) $(SCAN_VENV) $(TRACKING_VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(AIRFLOW_VENV) $(SCAN_VENV) $(MLFLOW_VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -127,6 +127,7 @@ up() {
 Airflow       http://127.0.0.1:30080
 Predictions   http://127.0.0.1:30081/predictions/$RECIPE (503 until a run has deployed there)
 Object store  http://127.0.0.1:30082
+MLflow        http://127.0.0.1:30083 (user admin, password in $RELEASE-tracking-admin)
 
 Log in as $(secret "$RELEASE-admin" username) with the password that this prints:
   kubectl -n $NAMESPACE get secret $RELEASE-admin -o jsonpath='{.data.password}' | base64 -d

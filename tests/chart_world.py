@@ -26,7 +26,7 @@ EXTRA = {
 OUTSIDE: dict[str, dict[str, set[str]]] = {
     "prod": {"Secret": {"registry-credentials", "kubetune-tweets-keys", "kubetune-test-key"}},
     "all-features": {
-        "Secret": {"topics-keys", "test-key", "tweets-tls", "airflow-tls", "store-tls", "registry-key"},
+        "Secret": {"topics-keys", "test-key", "tweets-tls", "airflow-tls", "store-tls", "registry-key", "tracking-tls"},
         "ConfigMap": {"further-settings", "private-ca"},
     },
 }

@@ -17,9 +17,9 @@ from kubetune.storage.users import Keys, bootstrap, bucket_of, read_keys
 
 
 def test_every_stage_has_a_user_and_no_stage_lists() -> None:
-    assert set(USERS) == {*BY_NAME, "serve", "housekeeping", "client"}
+    assert set(USERS) == {*BY_NAME, "serve", "housekeeping", "client", "mirror", "tracking"}
     assert not [stage.name for stage in STAGES if USERS[stage.name].list]
-    assert [name for name, access in USERS.items() if access.delete] == ["train", "housekeeping"]
+    assert [name for name, access in USERS.items() if access.delete] == ["train", "housekeeping", "tracking"]
     assert USERS["train"].delete == ("checkpoints/*",)
     everything = [(name, pattern) for name, access in USERS.items() for pattern in (*access.get, *access.put)]
     assert not [item for item in everything if item[1].startswith("*")]
@@ -63,6 +63,15 @@ def test_register_reads_what_it_may_and_nothing_else(tmp_path: Path) -> None:
     assert not [key for key in asked if not any(fnmatchcase(key, pattern) for pattern in allowed)]
 
 
+def test_the_mirror_writes_nothing_and_its_server_reads_nothing_of_ours() -> None:
+    mirror, server = USERS["mirror"], USERS["tracking"]
+    assert (mirror.put, mirror.delete) == ((), ())
+    assert {*server.get, *server.put, *server.delete} == {"tracking/*"}
+    assert server.list == ("tracking/",)
+    others = [access for name, access in USERS.items() if name != "tracking"]
+    assert not [key for access in others for key in (*access.get, *access.put) if key.startswith("tracking")]
+
+
 def test_a_policy_stays_below_the_stores_prefix() -> None:
     document = policy(Access(get=("a/*",), list=("runs/",)), "bucket", "team/")
     assert document["Statement"][0] == {
@@ -102,6 +111,16 @@ def test_keys_are_read_from_mounted_files(tmp_path: Path) -> None:
     keys = read_keys(tmp_path, {"train": None, "serve": None})
     assert keys == {"train": Keys("a", "secret-of-a"), "serve": Keys("b", "secret-of-b")}
     assert "secret" not in repr(keys)
+
+
+def test_a_user_that_may_be_absent_is_read_where_it_is_there(tmp_path: Path) -> None:
+    folder_of(tmp_path, train=("a", "secret-of-a"))
+    names = {"train": None, "mirror": None}
+    assert set(read_keys(tmp_path, names, {"mirror"})) == {"train"}
+    folder_of(tmp_path, mirror=("b", "secret-of-b"))
+    assert set(read_keys(tmp_path, names, {"mirror"})) == {"train", "mirror"}
+    with pytest.raises(ConfigError, match=r"needed \(train may be absent\)"):
+        read_keys(tmp_path, {"serve": None, **names}, {"train"})
 
 
 @pytest.mark.parametrize(

@@ -112,12 +112,27 @@ CLIENT = PROBED | Access(
 )
 """A person: uploads files, and reads runs, reports and models. Runs are begun through Airflow alone."""
 
+MIRROR = Access(
+    get=tuple(f"{prefix}*" for prefix in (layout.RUNS, layout.KEYS, layout.BLOBS, *KEPT, layout.STATEMENTS)),
+    list=(layout.RUNS, *KEPT),
+)
+"""`kubetune tracking sync`: reads what people look at, and writes elsewhere."""
+
+_ARTIFACTS = (f"{layout.TRACKING}*",)
+TRACKING = Access(get=_ARTIFACTS, put=_ARTIFACTS, delete=_ARTIFACTS, list=(layout.TRACKING,))
+"""The bundled MLflow server: its own artifacts and nothing of ours."""
+
+OPTIONAL = frozenset({"mirror", "tracking"})
+"""Users that a release without MLflow does not have."""
+
 USERS: Mapping[str, Access] = MappingProxyType(
     {
         **{stage.name: stage_access(stage) for stage in STAGES},
         "serve": SERVE,
         "housekeeping": HOUSEKEEPING,
         "client": CLIENT,
+        "mirror": MIRROR,
+        "tracking": TRACKING,
     }
 )
 """All users of a store by name."""

@@ -15,6 +15,8 @@ ENDPOINTS = "endpoints/"
 MODELS = "models/"
 COMPARISONS = "comparisons/"
 STATEMENTS = "statements/"
+TRACKING = "tracking/"
+"""What a release's MLflow keeps in the same bucket; nothing else reads or writes there, and `gc` leaves it alone."""
 PROBE = "probe/conditional-writes"
 """Written once by the first process that opens a bucket, to learn whether conditions are honoured."""
 

@@ -21,11 +21,15 @@ GIVEN = (
     f'database.password="{CANARY}-database"',
     'objectStore.bundled.root.user="rootuser"',
     f'objectStore.bundled.root.password="{CANARY}-root"',
+    f'tracking.secrets.flaskSecretKey="{CANARY}-flask"',
+    f'tracking.auth.admin.password="{CANARY}-tracking-admin"',
+    f'tracking.auth.mirror.password="{CANARY}-tracking-mirror"',
+    f'tracking.database.password="{CANARY}-tracking-database"',
     *(
         f'objectStore.users.{user}={{"accessKey":"{user}-key","secretKey":"{CANARY}-{user}"}}'
         for user in (
             "ingest", "fetch", "prepare", "train", "evaluate", "behave", "compare", "package", "register", "deploy",
-            "serve", "housekeeping", "client",
+            "serve", "housekeeping", "client", "mirror", "tracking",
         )
     ),
 )  # fmt: skip
@@ -43,7 +47,9 @@ def test_no_credentials_no_render(profile: str) -> None:
         template(values, settings=["secrets.generate=false"])
     missing = set(re.findall(r"Secret (kubetune-[a-z-]+) has no value", str(caught.value)))
     assert missing >= {"kubetune-admin", "kubetune-airflow", "kubetune-database", "kubetune-trigger"}
-    users = ", ".join(sorted([*(stage.name for stage in STAGES), "client", "housekeeping", "serve"]))
+    mlflow = ["mirror", "tracking"] if profile == "kind" else []
+    users = ", ".join(sorted([*(stage.name for stage in STAGES), "client", "housekeeping", "serve", *mlflow]))
+    assert ("kubetune-tracking-admin" in missing) == (profile == "kind")
     assert f"users {users} have no keys" in str(caught.value)
     assert "existingSecret" in str(caught.value)
 
@@ -110,6 +116,7 @@ def test_notes_say_what_next_and_no_secret(tmp_path: Path, major: int) -> None:
     shown = notes(["kind", values], major=major, folder=tmp_path / "copy")
     assert CANARY not in shown
     assert base64.b64encode(CANARY.encode()).decode()[:20] not in shown
+    assert "kubetune-tracking-admin" in shown
     for wanted in ("helm test kubetune", "kubetune-admin", "kubetune submit", "predictions/tweets", "30080"):
         assert wanted in shown
 

@@ -65,10 +65,11 @@ def launch(cluster: Cluster, pod: dict[str, Any], name: str) -> None:
 
 @pytest.fixture(scope="module")
 def reached(cluster: Cluster, settings: ClusterSettings) -> dict[str, dict[str, str]]:
-    """What a program in the real pod of each stage reaches: `outside`, `store`, `kubernetes`."""
+    """What a program in the real pod of each stage reaches: `outside`, `store`, `kubernetes`, `tracking`."""
     pods, said = run_pods(load_recipe("tweets"), "reach", None, settings), {}
     with outside() as port:
         targets = [f"{gateway(cluster)}:{port}", f"{cluster.release}-object-store:9000", "10.96.0.1:443"]
+        targets.append(f"{cluster.release}-tracking:5000")
         for stage in STAGES:
             container = pods[stage]["spec"]["containers"][0]
             container |= {"command": ["python", "-c", REACH], "args": targets}
@@ -77,7 +78,7 @@ def reached(cluster: Cluster, settings: ClusterSettings) -> dict[str, dict[str, 
         for stage in STAGES:
             wait(lambda name=f"reach-{stage}": ended(cluster, name), f"the end of reach-{stage}", 180)
             lines = [line.rsplit(" ", 1)[1] for line in cluster.log(f"reach-{stage}").splitlines()]
-            said[stage] = dict(zip(("outside", "store", "kubernetes"), lines, strict=True))
+            said[stage] = dict(zip(("outside", "store", "kubernetes", "tracking"), lines, strict=True))
     cluster.kubectl("delete", "pod", "--selector", "kubetune.io/run=reach", "--wait=false")
     return said
 
@@ -93,6 +94,7 @@ def test_no_stage_but_ingest_and_fetch_reaches_out(reached: dict[str, dict[str, 
         "outside": "open" if stage in {"ingest", "fetch"} else "closed",
         "store": "open",
         "kubernetes": "open" if stage == "deploy" else "closed",
+        "tracking": "closed",
     }
 
 

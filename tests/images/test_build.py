@@ -103,7 +103,7 @@ def test_push_names_each_shipped_image_once(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("DOCKER", program(tmp_path, f'echo "$@" >> {log}'))
     assert build.main(["push", "--registry", "registry.example.com/team/"]) == 0
     pushed = [line.split()[-1] for line in log.read_text().splitlines() if line.startswith("push")]
-    assert len(pushed) == len(set(pushed)) == 9
+    assert len(pushed) == len(set(pushed)) == 10
     assert f"registry.example.com/team/kubetune/train:{build.version()}" in pushed
     assert not [name for name in pushed if "/ml:" in name or "/wheel:" in name]
 
@@ -157,7 +157,7 @@ def kind_up(tmp_path: Path) -> Callable[..., list[str]]:
 
 def test_kind_pushes_every_image_of_the_chart_to_a_registry(kind_up: Callable[..., list[str]]) -> None:
     pushed = [line.split()[-1] for line in kind_up(REGISTRY="registry.example.com/team/") if line.startswith("push")]
-    assert len(pushed) == len(set(pushed)) == 10
+    assert len(pushed) == len(set(pushed)) == 11
     assert "registry.example.com/team/postgres:15" in pushed
     assert f"registry.example.com/team/kubetune/serve:{build.version()}" in pushed
 

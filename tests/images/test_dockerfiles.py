@@ -28,7 +28,8 @@ def pins(lock: Path) -> dict[str, str]:
 
 def test_the_images_are_all_there() -> None:
     assert {stage.image for stage in STAGES} <= set(SHIPPED)
-    assert SHIPPED == ["airflow", "deploy", "evaluate", "ingest", "minio", "package", "prepare", "serve", "train"]
+    beside = ["airflow", "minio", "serve", "tracking"]
+    assert sorted([*beside, "deploy", "evaluate", "ingest", "package", "prepare", "train"]) == SHIPPED
     assert SHARED == ["base", "ml", "wheel"]
 
 
@@ -91,12 +92,12 @@ def test_every_pin_has_a_hash_and_no_address(lock: Path) -> None:
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.stem)
 def test_an_image_runs_the_versions_that_the_tests_ran(lock: Path) -> None:
-    """Where Airflow's lock disagreed with the core's, its layer would carry the package a second time."""
+    """Where Airflow's or MLflow's lock disagreed with the core's, its layer would carry the package a second time."""
     tested = pins(ROOT / "requirements" / "dev.txt") | pins(ROOT / "requirements" / "demo.txt")
     mine = pins(lock)
-    if lock.stem == "airflow":
+    if lock.stem in {"airflow", "tracking"}:  # environments of their own above the core
         tested = pins(ROOT / "requirements" / "images" / "core.txt")
-        assert set(tested) <= set(mine)
+        assert lock.stem == "tracking" or set(tested) <= set(mine)
     assert {name: tested[name] for name in mine if name in tested} == {
         name: mine[name] for name in mine if name in tested
     }
@@ -107,6 +108,16 @@ def test_torch_is_in_the_shared_layer_and_nowhere_else() -> None:
     assert "torch" in pins(folder / "torch.txt")
     assert set(pins(folder / "torch.txt")) <= set(pins(folder / "ml.txt")) <= set(pins(folder / "serve.txt"))
     assert not {"torch", "transformers"} & {*pins(folder / "deploy.txt"), *pins(folder / "core.txt"), *pins(LOCKS[-1])}
+
+
+def test_the_tracking_image_leaves_out_what_its_server_does_not_import() -> None:
+    """The client that the mirror imports comes with the server, in its version."""
+    mine = pins(ROOT / "requirements" / "images" / "tracking.txt")
+    dropped = (ROOT / "requirements" / "images" / "tracking-overrides.in").read_text("utf-8")
+    names = set(re.findall(r"^([a-z-]+);", dropped, flags=re.MULTILINE))
+    assert len(names) >= 5 and not names & set(mine)
+    assert mine["mlflow"] == mine["mlflow-skinny"]
+    assert {"psycopg2-binary", "boto3", "flask-wtf"} <= set(mine)
 
 
 @pytest.mark.parametrize("name", SHIPPED + SHARED)

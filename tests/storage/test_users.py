@@ -87,6 +87,7 @@ PLACES = {
     "comparisons": layout.comparisons("tweets"),
     "statements": layout.statement("tweets", "ab" * 32),
     "uploads": layout.upload("ef" * 32, "my.csv"),
+    "tracking": f"{layout.TRACKING}1/artifacts/file",
     "probe": layout.PROBE,
     "elsewhere": "elsewhere/file",
     "backup": "runs.bak",
@@ -102,6 +103,7 @@ LISTED = (
     "models/",
     "comparisons/",
     "statements/",
+    "tracking/",
     "uploads/",
     "probe/",
     "elsewhere/",
@@ -110,7 +112,7 @@ LISTED = (
 EVALUATED = "runs/ingest runs/fetch runs/prepare runs/train runs/evaluate"
 
 # Written by hand, not derived: the table that a person would check a policy against. `run.json` and `probe` are
-# everybody's but `serve`'s (and a `client` writes no run.json).
+# everybody's but those of `serve` and MLflow's two (and a `client` writes no run.json).
 MAY: dict[str, dict[str, str]] = {
     "ingest": {
         "get": "runs/ingest telemetry/ingest keys/ingest blobs uploads",
@@ -181,12 +183,18 @@ MAY: dict[str, dict[str, str]] = {
         "put": "uploads",
         "list": "runs/ endpoints/ models/",
     },
+    "mirror": {
+        "get": f"{' '.join(f'runs/{name} telemetry/{name} keys/{name}' for name in NAMES)} run.json blobs endpoints "
+        "models comparisons statements",
+        "list": "runs/ endpoints/ models/ comparisons/",
+    },
+    "tracking": {"get": "tracking", "put": "tracking", "delete": "tracking", "list": "tracking/"},
 }
 
 
 def allowed(user: str, verb: str) -> set[str]:
     extra: set[str] = set()
-    if user != "serve" and verb in {"get", "put"}:
+    if user not in {"serve", "mirror", "tracking"} and verb in {"get", "put"}:
         extra = {"probe", "run.json"}
         if user in {"client", "housekeeping"} and verb == "put":
             extra = {"probe"}
@@ -324,6 +332,23 @@ def test_broken_bytes_are_found_and_their_key_is_taken_out_of_use(cluster: Clust
     store = cluster.store("ingest")
     assert run_stage(call, store, Settings(store=store.url), progress=Silent()).status == "ran"
     assert as_users(cluster, other, "broken-1", state, until="prepare")["prepare"] == "ran"
+
+
+@pytest.mark.s3
+def test_a_user_that_is_not_wanted_any_more_is_removed(cluster: Cluster) -> None:
+    """A release whose MLflow was switched off leaves no key behind that still opens the store."""
+    mirror = cluster.store("mirror", probe=False)
+    assert list(mirror.list(layout.RUNS)) is not None
+    pair = cluster.keys.pop("mirror")
+    try:
+        assert "user mirror is not wanted any more and was removed" in cluster.bootstrap()
+        with pytest.raises(S3Error) as refused:
+            raw(mirror).get_object(cluster.bucket, layout.run_record("r"))  # a HEAD would not say why
+        assert refused.value.code == "InvalidAccessKeyId"
+        assert not [line for line in cluster.bootstrap() if "removed" in line]
+    finally:
+        cluster.keys["mirror"] = pair
+        cluster.bootstrap()
 
 
 @pytest.mark.s3

@@ -26,14 +26,24 @@ Nothing has a fixed name, so several releases share a namespace; all is cut to t
 {{- end -}}
 
 {{/* kubetune.serviceAccountName: F-<part>. Arguments: dict "root" $ "part" "scheduler".
-     Parts: scheduler triggerer api-server airflow (no token) · database object-store · stage deploy (pipeline namespaces). */}}
+     Parts: scheduler triggerer api-server airflow (no token) · database object-store tracking · stage deploy (pipeline
+     namespaces). */}}
 {{- define "kubetune.serviceAccountName" -}}
 {{- include "kubetune.name" . -}}
 {{- end -}}
 
 {{/* kubetune.storeUsers: JSON list of the object store's users. */}}
 {{- define "kubetune.storeUsers" -}}
-{{- list "ingest" "fetch" "prepare" "train" "evaluate" "behave" "compare" "package" "register" "deploy" "serve" "housekeeping" "client" | toJson -}}
+{{- $users := list "ingest" "fetch" "prepare" "train" "evaluate" "behave" "compare" "package" "register" "deploy" "serve" "housekeeping" "client" -}}
+{{- concat $users (include "kubetune.trackingUsers" . | fromJsonArray) | toJson -}}
+{{- end -}}
+
+{{/* kubetune.trackingUsers: JSON list of the users that tracking adds: the mirror's, and the bundled server's. */}}
+{{- define "kubetune.trackingUsers" -}}
+{{- $users := list -}}
+{{- if .Values.tracking.enabled }}{{ $users = append $users "mirror" }}{{ end -}}
+{{- if include "kubetune.tracking.bundled" . }}{{ $users = append $users "tracking" }}{{ end -}}
+{{- toJson $users -}}
 {{- end -}}
 
 {{/* kubetune.pipelineUsers: JSON list of the store's users whose Secrets stage pods mount. */}}

@@ -3,7 +3,8 @@ Secrets as objects, volumes and checksums; _secrets.tpl says where their values 
 */}}
 
 {{/* kubetune.secretName: name of one of our Secrets, existing or ours. Arguments: dict "root" $ "id" "store-serve".
-     Ids: airflow admin trigger database object-store-root store-<user>. */}}
+     Ids: airflow admin trigger database object-store-root store-<user> tracking tracking-admin tracking-mirror
+     tracking-database. */}}
 {{- define "kubetune.secretName" -}}
 {{- include "kubetune.secrets.resolve" .root -}}
 {{- (get .root.Values._secrets .id).name -}}

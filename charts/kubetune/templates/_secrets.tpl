@@ -53,6 +53,7 @@ object-store-root:
     root_user: {value: {{ $v.objectStore.bundled.root.user | quote }}, generate: name}
     root_password: {value: {{ $v.objectStore.bundled.root.password | quote }}, generate: text}
 {{- end }}
+{{- include "kubetune.tracking.specs" . }}
 {{- range $user := include "kubetune.storeUsers" . | fromJsonArray }}
 {{- $given := get $v.objectStore.users $user | default dict }}
 store-{{ $user }}:

@@ -8,7 +8,7 @@ kubetune.validate is called by templates/checks.yaml, which renders nothing else
 {{- define "kubetune.validate" -}}
 {{- include "kubetune.secrets.resolve" . -}}
 {{- $errors := .Values._secretErrors -}}
-{{- range list "core" "airflow" "edge" -}}
+{{- range list "core" "airflow" "edge" "tracking" -}}
 {{- range include (printf "kubetune.validate.%s" .) $ | splitList "\n" -}}
 {{- with trim . }}{{ $errors = append $errors . }}{{ end -}}
 {{- end -}}

@@ -16,14 +16,14 @@ def bootstrap(
     store: StoreUrl = None,
 ) -> None:
     """Make bucket, users and policies what they should be; needs the root keys of a MinIO."""
-    from kubetune.access import USERS, policy
+    from kubetune.access import OPTIONAL, USERS, policy
     from kubetune.platform import s3_settings
     from kubetune.storage.users import bootstrap, bucket_of, read_keys
 
     settings = settings_for(store)
     bucket, prefix = bucket_of(settings.store)
     policies = {user: policy(access, bucket, prefix) for user, access in USERS.items()}
-    for line in bootstrap(s3_settings(settings), bucket, read_keys(users, USERS), policies):
+    for line in bootstrap(s3_settings(settings), bucket, read_keys(users, USERS, OPTIONAL), policies):
         say(line)
 
 

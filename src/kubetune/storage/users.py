@@ -1,7 +1,7 @@
 """Users and policies of a bundled MinIO: made, corrected and rotated by the one process that holds its root keys."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,12 +26,13 @@ class Keys:
     secret_key: str = field(repr=False)
 
 
-def read_keys(folder: Path, names: Mapping[str, Any]) -> dict[str, Keys]:
+def read_keys(folder: Path, names: Mapping[str, Any], optional: Collection[str] = ()) -> dict[str, Keys]:
     """Read the keys of users from a folder for each, two files in it.
 
     Args:
         folder: Folder of folders.
         names: Users that there are; a folder of another name is refused.
+        optional: Those of them that may be absent.
 
     Raises:
         ConfigError: A folder is missing or unknown, a file is missing or empty, or two users share an access key.
@@ -40,12 +41,15 @@ def read_keys(folder: Path, names: Mapping[str, Any]) -> dict[str, Keys]:
     found = {
         path.name for path in entries if path.is_dir() and not path.name.startswith(".")
     }  # `..data`: a mount's own
-    if found != set(names):
+    needed = [name for name in names if name not in optional]
+    if not set(needed) <= found <= set(names):
+        beside = f" ({' and '.join(sorted(optional))} may be absent)" if optional else ""
         raise ConfigError(
             f"{folder} holds folders for {', '.join(sorted(found)) or 'nobody'}: exactly {', '.join(names)} are "
-            f"needed, each with the files {ACCESS_KEY} and {SECRET_KEY}."
+            f"needed{beside}, each with the files {ACCESS_KEY} and {SECRET_KEY}."
         )
-    keys = {user: Keys(_word(folder / user / ACCESS_KEY), _word(folder / user / SECRET_KEY)) for user in names}
+    present = [user for user in names if user in found]
+    keys = {user: Keys(_word(folder / user / ACCESS_KEY), _word(folder / user / SECRET_KEY)) for user in present}
     by_access_key: dict[str, str] = {}
     for user, pair in keys.items():
         other = by_access_key.setdefault(pair.access_key, user)
@@ -92,7 +96,7 @@ def bootstrap(
         settings: Server and its root keys.
         bucket: Bucket of the store.
         keys: Keys of each user; another secret than before takes the place of the former one.
-        policies: Policy document of each user.
+        policies: Policy document of each user; one without keys loses those that it had.
 
     Yields:
         One line a step that was done.
@@ -134,6 +138,10 @@ def bootstrap(
                 admin.user_remove(former)
                 yield f"user {user}: a former access key was removed"
             yield f"user {user} is ready"
+        for user in policies.keys() - keys.keys():
+            for former in _users_of(admin, POLICY.format(bucket=bucket, user=user)):
+                admin.user_remove(former)
+                yield f"user {user} is not wanted any more and was removed"
 
 
 def _lifecycle() -> Any:

@@ -80,4 +80,4 @@ def _version(version: Version) -> MirroredVersion:
         "kubetune.registered": version.at,
     }
     withdrawn = STATES.get(version.withdrawn, version.withdrawn)
-    return MirroredVersion(version.number, version.run, f"kubetune:archive/{version.archive}", fixed, withdrawn)
+    return MirroredVersion(version.number, version.run, f"kubetune:/archive/{version.archive}", fixed, withdrawn)

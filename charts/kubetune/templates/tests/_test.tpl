@@ -1,6 +1,6 @@
 {{/* kubetune.test.pod: one pod of `helm test`, gone when it succeeded, and before the next try.
      Arguments: dict "root" $ "part" "test-store" "access" <list> "args" <list> "plain" <variables>
-     "volumes" <text> "mounts" <text>. */}}
+     "volumes" <text> "mounts" <text> "image" "tracking" (default ingest) "command" <list; optional>. */}}
 {{- define "kubetune.test.pod" -}}
 apiVersion: v1
 kind: Pod
@@ -18,8 +18,12 @@ spec:
   activeDeadlineSeconds: 300
   containers:
     - name: check
-      image: {{ include "kubetune.image" (dict "root" .root "name" "ingest") }}
+      image: {{ include "kubetune.image" (dict "root" .root "name" (.image | default "ingest")) }}
       imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+      {{- with .command }}
+      command:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
       args:
         {{- toYaml .args | nindent 8 }}
       {{- $plain := merge (dict "HOME" "/tmp" "KUBETUNE_OFFLINE" "true") .plain }}
