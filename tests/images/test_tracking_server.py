@@ -21,7 +21,8 @@ from s3_server import S3Server, make_bucket
 
 pytestmark = pytest.mark.s3
 if not (PYTHON and "KUBETUNE_TEST_S3" in os.environ and postgres_folder()):
-    pytest.skip("needs KUBETUNE_TEST_MLFLOW_PYTHON, KUBETUNE_TEST_S3 and PostgreSQL's programs", allow_module_level=True)
+    reason = "needs KUBETUNE_TEST_MLFLOW_PYTHON, KUBETUNE_TEST_S3 and PostgreSQL's programs"
+    pytest.skip(reason, allow_module_level=True)
 
 MIRROR = ("kubetune-mirror", "password-of-the-mirror")
 FIRST = "first-password-of-the-admin"
