@@ -48,7 +48,8 @@ def until(found: object, seconds: float = 60.0) -> None:
 
 
 def test_a_stage_that_is_killed_has_left_its_history(tmp_path: Path) -> None:
-    stage = subprocess.Popen([sys.executable, "-c", STAGE, str(tmp_path / "store")])
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    stage = subprocess.Popen([sys.executable, "-c", STAGE, str(tmp_path / "store")], env=environment)
     key = "runs/toy-1/ingest/telemetry/history-a.jsonl"
     store = open_store(str(tmp_path / "store"))
     try:

@@ -1,6 +1,8 @@
 """Upgrades change nothing that they need not; what is uninstalled comes back with its data."""
 
 from cluster_toys import archive, weights
+import pytest
+
 from cluster_world import Cluster, wait
 
 
@@ -27,6 +29,7 @@ KINDS = (
 )
 
 
+@pytest.mark.full
 def test_uninstalling_leaves_data_and_keys_and_installing_again_serves_the_same(cluster: Cluster) -> None:
     root = cluster.secret(f"{cluster.release}-object-store-root", "root_password")
     cluster.helm("uninstall", cluster.release, "--wait", "--timeout", "5m")
