@@ -1,8 +1,8 @@
 """Upgrades change nothing that they need not; what is uninstalled comes back with its data."""
 
-from cluster_toys import archive, weights
 import pytest
 
+from cluster_toys import archive, weights
 from cluster_world import Cluster, wait
 
 
