@@ -66,10 +66,10 @@ test: install-dev install-airflow ## the default tier: no network, no Docker, no
 
 test-slow: install-dev install-airflow ## what waits for servers, kills and races; run before every push
 	$(BIN)/pytest -m "slow and not s3 and not cluster" --numprocesses 2 --dist loadfile
-	timeout -k 10 600 $(AIRFLOW_VENV)/bin/python -m pytest -W default -m slow tests/dags
+	timeout -k 10 1500 $(AIRFLOW_VENV)/bin/python -m pytest -W default -m slow tests/dags
 
 test-dags: install-airflow ## the DAGs in Airflow's environment, a whole run with local processes for pods
-	timeout -k 10 600 $(AIRFLOW_VENV)/bin/python -m pytest -W default -m "not slow" tests/dags
+	timeout -k 10 1500 $(AIRFLOW_VENV)/bin/python -m pytest -W default -m "not slow" tests/dags
 
 test-s3: install-dev ## the store's suite against the S3 server in KUBETUNE_TEST_S3=http://key:secret@host:port/bucket
 	$(BIN)/pytest tests/storage -m s3

@@ -69,7 +69,7 @@ def behave(
         task=SimpleNamespace(kind=kind),
         data=SimpleNamespace(cleaning=list(served_toys.CLEANING)),
         model=SimpleNamespace(max_length=max_length),
-        behaviour=SimpleNamespace(**{"suite": SUITE, "bars": {}, "seed": 0, **section}),
+        behaviour=SimpleNamespace(**{"suite": SUITE, "bars": {}, "most": None, "seed": 0, **section}),
         resources=SimpleNamespace(evaluate=SimpleNamespace(hardware=hardware)),
     )
     folder.mkdir(exist_ok=True)

@@ -227,7 +227,7 @@ class Cluster:
         return Minio("127.0.0.1:30082", access_key=keys[0], secret_key=keys[1], secure=False)
 
     @contextmanager
-    def load(self, clients: int = 4, rate: float = 24.0) -> Iterator[Load]:
+    def load(self, clients: int = 8, rate: float = 24.0) -> Iterator[Load]:
         """Ask the endpoint steadily, `rate` requests a second in all, until the block ends."""
         found, lock, stop, began = Load(), threading.Lock(), threading.Event(), time.monotonic()
 

@@ -28,6 +28,7 @@ from pipelines import Silent, ran, run_plan, settings_of, toy_recipe
 
 RULES = ("promotion.minimum_rows=20", "promotion.slices=[]", "promotion.calibration_margin=null")
 WEAK = ("training.epochs=1", "training.learning_rate=1e-6", *RULES)
+pytestmark = pytest.mark.slow
 LEARNS = ("training.epochs=20",)
 GOOD = (*LEARNS, *RULES)
 OTHER = (*LEARNS, "training.seed=5", *RULES)

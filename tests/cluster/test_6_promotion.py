@@ -26,7 +26,7 @@ from kubetune.storage.uploads import put_upload
 pytestmark = pytest.mark.full
 
 WHY = "letters are answered wrongly since noon"
-MOMENTS = {"compare": 1.0, "register": 1.0, "deploy": 15.0}
+MOMENTS = {"compare": 0.3, "register": 0.3, "deploy": 15.0}
 """Stage → seconds after its start within which it is killed; each lasts longer."""
 KILL = """
 until pod=$(crictl pods --quiet --label "kubetune.io/run=$1" --label "kubetune.io/stage=$2") && [ -n "$pod" ] &&

@@ -75,6 +75,7 @@ def test_a_hung_rank_is_found(run_toy: Any, tmp_path: Path, text_dataset: Path, 
     assert all(gone(pid) for pid in pids)
 
 
+@pytest.mark.slow
 def test_ranks_agree_with_one_process_on_the_first_gradient(
     run_toy: Any, text_dataset: Path, pair_dataset: Path
 ) -> None:
