@@ -38,6 +38,8 @@ def main(mlflow: str, command: list[str]) -> int:
             "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets.token_hex(16),
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "DO_NOT_TRACK": "true",
+            # Without it the server starts a process for each kind of background job, none of which is used here.
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         }
         words = [mlflow, "server", "--app-name", "basic-auth", "--host", "127.0.0.1", "--port", str(port)]
         words += ["--workers", "1", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
