@@ -27,7 +27,8 @@ from typing import Any
 import numpy as np
 from serving_setups import Clients, Running, kubetune_server, padded_server, untrained_archive, with_settings
 
-from kubetune.tasks.hardware import cpu_capability, cpu_quota_threads
+from kubetune.cpus import cpu_quota_threads
+from kubetune.tasks.hardware import cpu_capability
 
 CLIENTS = (1, 8, 32)
 SETUPS = ("padded", "single", "batched")

@@ -18,6 +18,7 @@ from kubetune.config.environment import environment
 from kubetune.config.recipe import view
 from kubetune.config.settings import Settings, stage_environment
 from kubetune.contract import Progress, Result, StageBody
+from kubetune.cpus import thread_waiting
 from kubetune.effects import apply_effect
 from kubetune.errors import ConflictingCommitError, CorruptArtifactError, TemporaryError
 from kubetune.platform import identity_of, platform_for
@@ -126,7 +127,8 @@ class Execution:
             live = layout.telemetry(call.run, stage.name, telemetry.path.name)
             try:
                 inputs = self.fetch_inputs(root / "inputs", replaced)
-                with environment(stage_environment(self.settings, outside=stage.reaches_outside)):
+                outside = stage_environment(self.settings, outside=stage.reaches_outside)
+                with environment(outside | thread_waiting()):
                     context = StageContext(
                         progress=self.progress,
                         telemetry=telemetry,

@@ -10,6 +10,11 @@ def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
     return {**os.environ, **extra}
 
 
+def is_set(*names: str) -> bool:
+    """Whether a person, or who started this process, has set one of the variables."""
+    return any(name in os.environ for name in names)
+
+
 @contextmanager
 def environment(values: Mapping[str, str]) -> Iterator[None]:
     """Set variables for libraries that read them, and put the former ones back."""

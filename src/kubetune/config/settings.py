@@ -163,9 +163,6 @@ def stage_environment(settings: Settings, *, outside: bool) -> dict[str, Any]:
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "TOKENIZERS_PARALLELISM": "true",
         "MPLBACKEND": "Agg",
-        # Threads that wait for each other sleep instead of spinning: where another process wants a core, spinning
-        # made a training step eight times as long (measured on two cores).
-        "OMP_WAIT_POLICY": "PASSIVE",
     }
     if not outside or settings.offline:
         return {**values, "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}

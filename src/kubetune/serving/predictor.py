@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from transformers import AutoTokenizer
 
+from kubetune.cpus import cpu_quota_threads
 from kubetune.serving.archive import Archive, read_archive
 from kubetune.tasks import load_task
-from kubetune.tasks.hardware import cpu_quota_threads, native_bf16
+from kubetune.tasks.hardware import native_bf16
 from kubetune.tasks.inference import Precision, predict_logits
 from kubetune.tasks.spec import load_spec
 from kubetune.text.checks import text_problem

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from kubetune.cpus import cpu_quota_threads
 from kubetune.errors import KubetuneError
 from kubetune.serving.predictor import Answer, Predictor, Refusal
-from kubetune.tasks.hardware import cpu_quota_threads
 
 CHUNK_ROWS = 512
 """Rows between two looks at the stop flag."""

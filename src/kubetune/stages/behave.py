@@ -117,7 +117,8 @@ def _model(config: Any, inputs: Mapping[str, Path], chosen: "tuple[Task, ModelSp
     import torch
     from transformers import AutoTokenizer
 
-    from kubetune.tasks.hardware import cpu_quota_threads, evaluation_device
+    from kubetune.cpus import cpu_quota_threads
+    from kubetune.tasks.hardware import evaluation_device
     from kubetune.tasks.texts import TextModel
 
     task, spec = chosen

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import torch
 
 from kubetune.contract import Context, Result
+from kubetune.cpus import cpu_quota_threads
 from kubetune.errors import DataError, InterruptedRunError, KubetuneError
 from kubetune.evaluation.assessment import Rows, assess
 from kubetune.evaluation.baselines import Baseline, majority, sample_rows, tfidf
@@ -24,7 +25,7 @@ from kubetune.evaluation.predictions import predictions_table, write_predictions
 from kubetune.evaluation.report import Evidence, render
 from kubetune.tasks import load_task
 from kubetune.tasks.base import Task
-from kubetune.tasks.hardware import cpu_quota_threads, evaluation_device
+from kubetune.tasks.hardware import evaluation_device
 from kubetune.tasks.inference import predict_logits
 from kubetune.tasks.spec import SPEC_FILE, load_spec
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from kubetune.contract import Context, Result
+from kubetune.cpus import cpu_quota_threads
 from kubetune.errors import ConfigError, DataError
 from kubetune.tasks.base import ModelSpec
-from kubetune.tasks.hardware import cpu_quota_threads
 from kubetune.training.job import Device, Job
 from kubetune.training.launch import launch
 

@@ -113,7 +113,6 @@ def _environment(rank: int, job: Job) -> dict[str, str]:
         "LOCAL_WORLD_SIZE": str(job.ranks),
         "MASTER_ADDR": "127.0.0.1",
         "OMP_NUM_THREADS": str(job.threads),
-        "OMP_WAIT_POLICY": "PASSIVE",
         "TOKENIZERS_PARALLELISM": "false",
     }
     return values | ({"GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {})
