@@ -145,7 +145,7 @@ def tracking_errors(target: Target) -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        raise explained(target, int(error.get_http_status_code()), str(error)) from error
+        raise explained(target, int(error.get_http_status_code()), str(error)) from error  # type: ignore[no-untyped-call]
     except OSError as error:  # what comes of an upload of a file: errors of `requests` are of this kind too
         status = getattr(getattr(error, "response", None), "status_code", None)
         raise explained(target, int(status or 503), f"{type(error).__name__}: {error}") from error
