@@ -140,6 +140,7 @@ def contents(settings: Settings) -> dict[str, Any]:
         names = {run.info.run_id: name for name, run in runs.items()}
         experiment = syncer.mirror.experiment_id(create=False)
         assert len(client.search_runs([experiment])) == len(runs)
+        assert client.get_experiment(experiment).tags["mlflow.experimentKind"] == "custom_model_development"
         models = syncer.mirror.found_models()
         return {
             "runs": {name: _run(client, run, names) for name, run in runs.items()},

@@ -20,6 +20,8 @@ from kubetune.tracking.target import Target, tracking_errors
 
 MOST_VALUES, MOST_TEXTS, PAGE = 800, 100, 1000
 """Metrics, and parameters or tags, of one request; results of one page."""
+KIND = {"mlflow.experimentKind": "custom_model_development"}
+"""Makes MLflow's UI show trainings; it guesses "GenAI" where nothing is said."""
 
 
 class Mirror:
@@ -53,7 +55,8 @@ class Mirror:
             if found is None and create:
                 place = None if self.target.artifacts is None else self.target.artifacts.as_uri()
                 try:
-                    self._experiment_id = str(self.client.create_experiment(self.experiment, artifact_location=place))
+                    made = self.client.create_experiment(self.experiment, artifact_location=place, tags=KIND)
+                    self._experiment_id = str(made)
                 except Exception:  # another machine has just made it, or it is a real error, which comes again
                     found = self.client.get_experiment_by_name(self.experiment)
                     if found is None:
