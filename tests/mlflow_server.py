@@ -21,6 +21,7 @@ default_permission = NO_PERMISSIONS
 database_uri = sqlite:///{folder}/users.db
 admin_username = kubetune
 admin_password = {password}
+auth_cache_ttl_seconds = 60
 authorization_function = mlflow.server.auth:authenticate_request_basic_auth
 """
 READY_S = 180.0

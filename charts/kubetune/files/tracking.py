@@ -71,6 +71,8 @@ def configured() -> str:
     """Write the login's configuration, without the administrator's password; return the database's URL."""
     url = secret("connection")
     text = f"[mlflow]\ndefault_permission = READ\nadmin_username = {os.environ['TRACKING_ADMIN']}\n"
+    # A password is hashed for tens of milliseconds, at each request without this; a changed one counts after a restart.
+    text += "auth_cache_ttl_seconds = 60\n"
     path = Path(os.environ[CONFIG])
     path.unlink(missing_ok=True)
     path.touch(mode=0o600)

@@ -76,7 +76,8 @@ class Mirror:
         Args:
             only: Names; None: all.
             clean: Remove the second one of a name. Two machines that mirror the same store at the same time, or an
-                answer that was lost on the way, may have made one; whoever removes keeps the same.
+                answer that was lost on the way, may have made one; whoever removes keeps the same: the first that is
+                mirrored whole, to which the versions of a model point.
         """
         experiment = self.experiment_id(create=False)
         if experiment is None:
@@ -88,7 +89,7 @@ class Mirror:
             for run in self._pages(lambda token, text=text: self._search(experiment, text, token)):
                 found.setdefault(run.data.tags[RUN], []).append(run)
         for copies in found.values():
-            copies.sort(key=lambda run: str(run.info.run_id))
+            copies.sort(key=lambda run: (MIRRORED not in run.data.tags, str(run.info.run_id)))
             for extra in copies[1:] if clean else ():
                 self.remove_run(extra)
         return {name: copies[0] for name, copies in found.items()}

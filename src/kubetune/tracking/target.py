@@ -125,10 +125,28 @@ def client_of(target: Target, settings: Settings) -> Iterator[Callable[[], Any]]
         for name in ("mlflow", "alembic"):  # they tell of each migration on standard error
             logging.getLogger(name).setLevel(logging.ERROR)
         with tracking_errors(target):
+            if target.artifacts is not None and not target.exists:
+                make_database(target.artifacts.with_name(DATABASE))
             return mlflow.MlflowClient(target.uri, target.uri)
 
     with environment(tracking_environment(settings)):
         yield opened
+
+
+def make_database(path: Path) -> None:
+    """Make MLflow's local database whole, then put it in its place.
+
+    MLflow makes tables wherever it finds none: a reader that came upon a half-made one would make them as well.
+    """
+    import mlflow
+
+    new = path.with_suffix(".new")
+    new.unlink(missing_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    client = mlflow.MlflowClient(f"sqlite:///{new}", f"sqlite:///{new}")
+    client.search_experiments(max_results=1)
+    client.search_registered_models(max_results=1)
+    new.replace(path)
 
 
 @contextmanager
