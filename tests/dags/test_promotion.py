@@ -114,6 +114,7 @@ def answering(answer: str, name: str | None) -> Iterator[list[Any]]:
     thread.join(5)
 
 
+@pytest.mark.slow
 def test_a_comparison_that_keeps_the_champion_ends_green_and_skips_what_follows(pipeline: Pipeline) -> None:
     done = pipeline.run("finetune", {"compare": 99}, recipe="tickets", run="kept")
     assert done.state == "success"
