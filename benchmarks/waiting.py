@@ -1,8 +1,8 @@
 """Samples a second of training steps whose threads sleep while they wait for each other, and of such that spin.
 
-Both on an idle machine and beside one process that keeps a CPU busy; the arms take turns, each in a process of its own,
-since OpenMP reads its settings once. A step: a BERT encoder of MiniLM's size, 32 rows of 26 tokens, forward, backward
-and AdamW. The row "kubetune" is what `kubetune.cpus.thread_waiting` chooses at that moment.
+On an idle machine, beside one niced process (as MLflow's mirror is) and beside one that keeps a CPU busy. The arms take
+turns, each in a process of its own, since OpenMP reads its settings once. A step: a BERT encoder of MiniLM's size, 32
+rows of 26 tokens, forward, backward and AdamW. The row "kubetune" is what `kubetune.cpus.thread_waiting` chooses then.
 
     python benchmarks/waiting.py --rounds 3 --seconds 8
 """
@@ -18,11 +18,13 @@ import torch
 
 from kubetune.cpus import SPINS, cpu_quota_threads, thread_waiting
 from kubetune.tasks.hardware import native_bf16
+from kubetune.tracking.beside import NICE
 
 SLEEP = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
 SPIN = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": SPINS}
 ROWS, TOKENS = 32, 26
-BUSY = [sys.executable, "-c", "while True: pass"]
+LOOP = "while True: pass"
+OTHERS = {"nothing": None, "a niced process": f"import os; os.nice({NICE})\n{LOOP}", "a busy process": LOOP}
 
 
 def main() -> None:
@@ -37,9 +39,9 @@ def main() -> None:
         return
     print(f"{cpu_quota_threads()} threads; medians of {arguments.rounds} rounds of {arguments.seconds:g} s")
     print("beside | threads | samples/s | CPU-ms a sample")
-    for beside in (0, 1):
+    for beside, body in OTHERS.items():
         found: dict[str, list[tuple[float, float]]] = {}
-        others = [subprocess.Popen(BUSY) for _ in range(beside)]
+        others = [subprocess.Popen([sys.executable, "-c", body])] if body else []
         try:
             for _ in range(arguments.rounds):
                 for name, waiting in (("sleep", SLEEP), ("spin", SPIN), ("kubetune", thread_waiting())):
@@ -50,7 +52,7 @@ def main() -> None:
                 process.wait()
         for name, figures in found.items():
             rate, cost = (statistics.median(column) for column in zip(*figures, strict=True))
-            print(f"{'a busy process' if beside else 'nothing'} | {name} | {rate:.1f} | {cost:.1f}", flush=True)
+            print(f"{beside} | {name} | {rate:.1f} | {cost:.1f}", flush=True)
 
 
 def arm(waiting: dict[str, str], seconds: float) -> tuple[float, float]:

@@ -67,8 +67,33 @@ def unset(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_threads_spin_only_where_the_cpus_are_theirs(tmp_path: Path, runnable: str, quota: str, *, spins: bool) -> None:
     (tmp_path / "loadavg").write_text(f"0.10 0.20 0.30 {runnable} 4711\n")
     group(tmp_path, cpu__max=quota)
-    found = cpus.thread_waiting(cpus.cpu_quota_threads(tmp_path, tmp_path / "absent"), loadavg=tmp_path / "loadavg")
+    found = cpus.thread_waiting(cpus.cpu_quota_threads(tmp_path, tmp_path / "absent"), processes=tmp_path)
     assert (found["GOMP_SPINCOUNT"] != "0") is spins
+
+
+@pytest.mark.usefixtures("unset")
+@pytest.mark.parametrize(
+    ("nice", "state", "spins"), [(10, "R", True), (0, "R", False), (-5, "R", False), (10, "S", False)]
+)
+def test_who_gives_way_does_not_count(tmp_path: Path, nice: int, state: str, *, spins: bool) -> None:
+    (tmp_path / "loadavg").write_text("0.10 0.20 0.30 2/76 4711\n")
+    fields = f"{state} 1 12 12 0 -1 4194304 9 0 0 0 1 0 0 0 20 {nice} 1 0 5000 0 0"
+    group(tmp_path / "12", stat=f"12 (a ) R 0) {fields}\n")
+    group(tmp_path / "12" / "task" / "12", stat=f"12 (a ) R 0) {fields}\n")
+    assert (cpus.thread_waiting(16, processes=tmp_path)["GOMP_SPINCOUNT"] != "0") is spins
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux'")
+def test_a_real_process_that_gives_way_is_seen() -> None:
+    body = "import os, sys; os.nice(3); print(flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", body]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as niced:
+        assert niced.stdout is not None
+        niced.stdout.readline()
+        found = [stat.parts[2] for stat in cpus._giving_way(cpus.PROCESSES)]
+        niced.communicate()
+    assert str(niced.pid) in found
+    assert str(os.getpid()) not in found
 
 
 @pytest.mark.usefixtures("unset")
@@ -76,7 +101,7 @@ def test_threads_spin_only_where_the_cpus_are_theirs(tmp_path: Path, runnable: s
 def test_where_nobody_knows_they_sleep(tmp_path: Path, content: str | None) -> None:
     if content is not None:
         (tmp_path / "loadavg").write_text(content)
-    assert cpus.thread_waiting(1, loadavg=tmp_path / "loadavg")["GOMP_SPINCOUNT"] == "0"
+    assert cpus.thread_waiting(1, processes=tmp_path)["GOMP_SPINCOUNT"] == "0"
 
 
 def test_what_a_person_has_set_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,9 @@ from kubetune.config.environment import is_set
 
 CGROUPS = Path("/sys/fs/cgroup")
 MEMBERSHIP = Path("/proc/self/cgroup")
-LOADAVG = Path("/proc/loadavg")
+PROCESSES = Path("/proc")
+STATE, NICE = 0, 16
+"""Fields of a thread's `stat`, counted after its name."""
 SPINS = "300000"
 """libgomp's own default where nothing is said: about a millisecond."""
 LOOKS = 12
@@ -23,18 +25,18 @@ OTHERS = 0.5
 """Runnable threads on average, beside our own, from which on the CPUs count as shared."""
 
 
-def thread_waiting(threads: int | None = None, *, loadavg: Path = LOADAVG) -> dict[str, str]:
+def thread_waiting(threads: int | None = None, *, processes: Path = PROCESSES) -> dict[str, str]:
     """Return variables for OpenMP: short spins where the CPUs are ours now, sleep where they are not or nobody knows.
 
     What a person has set is kept. The numbers that are computed do not depend on it.
 
     Args:
         threads: That are going to compute; None: as many as the quota allows.
-        loadavg: Linux' `/proc/loadavg`, whose fourth field counts the runnable threads of the machine.
+        processes: Linux' `/proc`; the fourth field of its `loadavg` counts the runnable threads of the machine.
     """
     if is_set("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
         return {}
-    found = _others(loadavg)
+    found = _others(processes)
     shared = found is None or (threads or cpu_quota_threads()) + found > _cpus() + OTHERS
     # libgomp (PyTorch's wheels for Linux) reads both, other runtimes the first alone.
     return {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0" if shared else SPINS}
@@ -88,13 +90,33 @@ def _quota(folder: Path) -> float:
     return float("inf") if quota in ("max", "-1") else int(quota) / int(period)
 
 
-def _others(loadavg: Path) -> float | None:
-    """How many threads other than this one are runnable, over about fifty milliseconds; None where it is not told."""
+def _others(processes: Path) -> float | None:
+    """How many threads other than this one want a CPU, over about fifty milliseconds; None where it is not told.
+
+    Threads that give way to ours (a higher nice value, as the mirror's beside a run) do not count where they are seen.
+    """
     total = 0
+    giving_way = _giving_way(processes)
     for look in range(LOOKS):
         time.sleep(PAUSE_S if look else 0)
         try:
-            total += int(loadavg.read_text(encoding="ascii").split()[3].split("/")[0]) - 1
+            runnable = int((processes / "loadavg").read_text(encoding="ascii").split()[3].split("/")[0]) - 1
         except (OSError, ValueError, IndexError):
             return None
+        total += max(0, runnable - sum(_field(thread, STATE) == "R" for thread in giving_way))
     return total / LOOKS
+
+
+def _giving_way(processes: Path) -> list[Path]:
+    """The `stat` files of all threads of processes that are nicer than this one, as far as it sees them."""
+    own = os.nice(0)
+    niced = [folder for folder in processes.glob("[0-9]*") if int(_field(folder / "stat", NICE) or own) > own]
+    return [stat for folder in niced for stat in folder.glob("task/*/stat")]
+
+
+def _field(stat: Path, number: int) -> str | None:
+    """A field of a thread's `stat` (proc(5)), counted after its name, which may hold anything; None once it ended."""
+    try:
+        return stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[number]
+    except (OSError, IndexError):
+        return None
