@@ -15,7 +15,7 @@ from kubetune.storage.blobs import fetch_tree
 from kubetune.storage.commit_record import Commit
 from kubetune.storage.commits import committed, read_commit
 from kubetune.storage.endpoints import list_endpoints
-from kubetune.storage.registry import read_model
+from kubetune.storage.registry import Version, read_model
 from kubetune.storage.runs import list_attempts, list_runs, read_run
 
 SHOWN = ("accuracy", "macro_f1", "weighted_f1", "mcc", "ece", "loss")
@@ -199,19 +199,19 @@ def artifact_of(store: Store, run: str, artifact: str) -> Commit:
     return found
 
 
-def run_named(store: Store, name: str) -> str:
-    """Return the run that `RUN` or `MODEL@VERSION` names; a version is a number or an alias such as `champion`.
+def version_named(store: Store, name: str) -> Version | None:
+    """Return the version that `MODEL@VERSION` names, by number or by an alias such as `champion`; None: a run's name.
 
     Raises:
         ConfigError: There is no such model or version.
     """
     model, at, version = name.partition("@")
     if not at:
-        return name
+        return None
     found = read_model(store, model)
     versions = {str(item.number): item for item in found.versions} if found is not None else {}
     number = str((found.aliases() if found is not None else {}).get(version, version))
     if number not in versions:
         known = ", ".join(f"{model}@{number}" for number in versions) or "none yet"
         raise ConfigError(f"Version {name!r:.80} does not exist in {store.url}: known are {known}.")
-    return versions[number].run
+    return versions[number]

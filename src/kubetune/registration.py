@@ -9,6 +9,7 @@ from typing import Any
 from kubetune.config.load import canonical
 from kubetune.errors import ConfigError, CorruptArtifactError, NothingToDoError
 from kubetune.plan import StageCall, Word
+from kubetune.provenance.chain import chain_of
 from kubetune.stages import STAGES
 from kubetune.storage import commits
 from kubetune.storage.base import Store
@@ -40,6 +41,9 @@ def version_document(call: StageCall, found: Mapping[str, Commit]) -> dict[str, 
     Args:
         call: Of stage `register`.
         found: The run's commits by stage.
+
+    Raises:
+        DataError: They do not fit together.
     """
     holder = {name: commit for commit in found.values() for name in commit.outputs}
     compare = found["compare"]
@@ -61,6 +65,7 @@ def version_document(call: StageCall, found: Mapping[str, Commit]) -> dict[str, 
             }
             for stage, commit in found.items()
         },
+        "chain": [link.to_json() for link in chain_of(commit.to_json() for commit in found.values())],
         "compared": compare.facts["champion"],
         "decision": {"outcome": compare.facts["outcome"], "reasons": list(compare.verdict.reasons)},
     }
@@ -78,6 +83,7 @@ def register(call: StageCall, store: Store, at: str) -> tuple[Model, Version]:
 
     Raises:
         NothingToDoError: The decision does not promote it, or is about another champion, or it was withdrawn.
+        DataError: The run's commits do not fit together.
     """
     found = commits.committed(store, call.run, [stage.name for stage in STAGES if stage.outputs])
     document = version_document(call, found)

@@ -10,11 +10,13 @@ import chain_toys
 from kubetune.cli.app import app
 from kubetune.config.settings import Settings
 from kubetune.errors import ConfigError, DataError, KubetuneError
+from kubetune.provenance.chain import chain_of
 from kubetune.signing import sign_and_store, statement_of_run
 from kubetune.storage import commits
 from kubetune.storage.local import LocalStore
 from kubetune.storage.registry import Event, Model, Version, change_model, crowned, with_version
 from kubetune.storage.runs import create_run
+from kubetune.storage.versions import FORMAT, put_document
 
 ARCHIVE = chain_toys.digest("file", "archive")
 
@@ -76,16 +78,47 @@ def test_lineage_of_a_run(folder: str, tmp_path: Path) -> None:
         say("lineage", "tweets-1", "--store", folder, "--html", str(tmp_path))
 
 
-def test_lineage_of_a_version(folder: str) -> None:
-    version = Version(0, "tweets-1", ARCHIVE, "m", "0" * 64, "promote", "2026-01-01T00:00:00Z")
+def promoted(store: LocalStore, document: str) -> None:
+    version = Version(0, "tweets-1", ARCHIVE, "m", document, "promote", "2026-01-01T00:00:00Z")
 
     def change(model: Model) -> tuple[Model, Event]:
         model, standing = with_version(model, version)
         return crowned(model, standing.number), Event("promoted", "2026-01-01T00:00:00Z")
 
-    change_model(LocalStore(Path(folder)), "tweets", change)
-    for name in ("tweets@1", "tweets@champion"):
-        assert say("lineage", name, "--store", folder).startswith(f"Lineage of {name}, run tweets-1, served as")
+    change_model(store, "tweets", change)
+
+
+def test_lineage_of_a_version(folder: str) -> None:
+    store = LocalStore(Path(folder))
+    chain = [link.to_json() for link in chain_of(chain_toys.as_json(chain_toys.commits()))]
+    promoted(store, put_document(store, {"format": FORMAT, "chain": chain}))
+    before = {name: say("lineage", name, "--store", folder) for name in ("tweets@1", "tweets@champion")}
+    for name, text in before.items():
+        assert text.startswith(f"Lineage of {name}, run tweets-1, served as archive {ARCHIVE[:12]}")
+        assert text.partition("\n")[2] == say("lineage", "tweets-1", "--store", folder).partition("\n")[2]
     for name in ("tweets@2", "tweets@previous", "tweets@", "tweets@versions", "other@1"):
         with pytest.raises(ConfigError, match="does not exist in"):
             say("lineage", name, "--store", folder)
+    used_again(folder)
+    for name, text in before.items():
+        assert say("lineage", name, "--store", folder) == text
+
+
+def test_a_version_without_a_chain_is_not_shown_as_its_namesake(folder: str) -> None:
+    store = LocalStore(Path(folder))
+    promoted(store, put_document(store, {"format": FORMAT}))
+    assert f"archive {ARCHIVE[:12]}" in say("lineage", "tweets@1", "--store", folder)
+    used_again(folder)
+    with pytest.raises(DataError, match=f"tweets@1 is archive {ARCHIVE[:12]}, and run tweets-1 now holds"):
+        say("lineage", "tweets@1", "--store", folder)
+
+
+def used_again(folder: str) -> None:
+    """Delete the run and make another of its name, with another archive."""
+    say("delete", "tweets-1", "--store", folder)
+    store, files = LocalStore(Path(folder)), Path(folder).parent / "other-archive"
+    files.mkdir()
+    (files / "archive.json").write_text("{}")
+    create_run(store, "tweets-1", {"name": "tweets"})
+    for commit in chain_toys.commits("tweets-1", files).values():
+        commits.commit(store, commit)

@@ -16,29 +16,24 @@ def command(
 ) -> None:
     """Print the chain from the served archive back to the data and the pretrained model, with digests."""
     from kubetune.errors import ConfigError
-    from kubetune.history import run_named
-    from kubetune.provenance.chain import archive_of, chain_of
+    from kubetune.lineage import lineage_of
     from kubetune.provenance.lineage import tree_of
-    from kubetune.signing import commits_json
 
-    opened_store = opened(store)[1]
-    run = run_named(opened_store, name)
-    commits = commits_json(opened_store, run)
-    archive, chain = archive_of(commits), chain_of(commits)
-    root = tree_of(chain)
-    title = f"Lineage of {name}" if name == run else f"Lineage of {name}, run {run}"
+    found = lineage_of(opened(store)[1], name)
+    root = tree_of(found.chain)
+    title = f"Lineage of {name}" if name == found.run else f"Lineage of {name}, run {found.run}"
     if html is not None:
         from kubetune.provenance.lineage_page import page
 
         try:
-            html.write_text(page(chain, title, f"served as archive {archive}"), encoding="utf-8")
+            html.write_text(page(found.chain, title, f"served as archive {found.archive}"), encoding="utf-8")
         except OSError as error:
             raise ConfigError(f"{html} cannot be written ({error.strerror}): name another file.") from error
     if as_json:
-        print_json({"name": name, "run": run, "archive": archive, "tree": root.to_json()})
+        print_json({"name": name, "run": found.run, "archive": found.archive, "tree": root.to_json()})
     elif html is None:
         from kubetune.provenance.lineage_text import tree_text
 
-        say(tree_text(root, f"{title}, served as archive {archive[:12]}").rstrip("\n"))
+        say(tree_text(root, f"{title}, served as archive {found.archive[:12]}").rstrip("\n"))
     else:
         say(f"wrote {html}")

@@ -1,0 +1,58 @@
+"""Where an archive comes from, of a run or of a registered version."""
+
+from dataclasses import dataclass
+
+from kubetune.errors import DataError
+from kubetune.history import version_named
+from kubetune.provenance.chain import Link, archive_of, chain_of
+from kubetune.signing import commits_json
+from kubetune.storage.base import Store
+from kubetune.storage.registry import Version
+from kubetune.storage.versions import read_document
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """What led to an archive.
+
+    Attributes:
+        run: That made it.
+        archive: Digest by which it is served.
+        chain: Its stages, sources first.
+    """
+
+    run: str
+    archive: str
+    chain: tuple[Link, ...]
+
+
+def lineage_of(store: Store, name: str) -> Lineage:
+    """Return the lineage of `RUN` or `MODEL@VERSION`.
+
+    That of a version is read from its own document: its run may have been deleted since, and the name used again.
+
+    Raises:
+        ConfigError: There is no such run, model or version.
+        DataError: The run has no archive, its commits do not fit together, or a version of a former kubetune, whose
+            document has no chain, was made by a run that is gone.
+        CorruptArtifactError: The version's document is missing or broken.
+    """
+    version = version_named(store, name)
+    if version is None:
+        commits = commits_json(store, name)
+        return Lineage(name, archive_of(commits), chain_of(commits))
+    if chain := read_document(store, version).get("chain"):
+        return Lineage(version.run, version.archive, tuple(Link(**link) for link in chain))
+    return _of_its_run(store, name, version)
+
+
+def _of_its_run(store: Store, name: str, version: Version) -> Lineage:
+    commits = commits_json(store, version.run)
+    archive = archive_of(commits)
+    if archive != version.archive:
+        raise DataError(
+            "lineage",
+            f"{name} is archive {version.archive[:12]}, and run {version.run} now holds {archive[:12]}: the run's name "
+            "was used again since, and this version was registered before versions kept their own chain.",
+        )
+    return Lineage(version.run, archive, chain_of(commits))
