@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import toys
+from kubetune import layout
 from kubetune.cli.common import word_of
 from kubetune.config.recipe import Recipe
 from kubetune.effects import champion_of
@@ -88,6 +89,7 @@ def test_a_better_model_is_promoted_and_its_comparison_names_the_champion(world:
     assert document["compared"]["version"] == 1
     assert set(document["stages"]) >= {"ingest", "fetch", "train", "evaluate", "behave", "compare", "package"}
     assert document["artifacts"]["model"] == world.registered.version(2).model
+    assert [link["stage"] for link in document["chain"]][-1] == "package"
 
 
 def test_a_decision_against_the_champion_of_another_model_promotes_nobody(world: World) -> None:
@@ -101,6 +103,14 @@ def test_a_decision_against_the_champion_of_another_model_promotes_nobody(world:
     with pytest.raises(NothingToDoError, match="was compared with version 1 of toy, and version 1 is the champion now"):
         register("good", GOOD)
     assert known(world.store, "elsewhere").champion.number == 1
+
+
+def test_a_comparison_that_too_few_rows_rule_out_is_not_counted(world: World) -> None:
+    before = world.store.get(layout.comparisons("toy"))
+    assert before is not None
+    with pytest.raises(NothingToDoError, match="so nothing was tested and no alpha was spent"):
+        world.run("few", *LEARNS, "training.seed=7", *RULES[1:], "promotion.minimum_rows=10000")
+    assert world.store.get(layout.comparisons("toy")).data == before.data
 
 
 def test_a_model_that_is_no_better_ends_with_99_and_changes_nothing(world: World) -> None:

@@ -94,7 +94,10 @@ def champion_input(call: StageCall, store: Store, inputs: Mapping[str, Commit]) 
 def met(
     call: StageCall, store: Store, inputs: Mapping[str, Commit], model: Model, champion: Version
 ) -> Mapping[str, Any]:
-    """Return `champion.json` for a champion that is met now; the comparison is counted before it is made."""
+    """Return `champion.json` for a champion that is met now.
+
+    The comparison is counted before it is made; one that too few rows rule out is not made and not counted.
+    """
     rows = inputs["report"].facts.get("test_rows")
     if not isinstance(rows, dict):
         raise KubetuneError(
@@ -107,6 +110,7 @@ def met(
         "champion": champion.archive,
         "rules": rules,
     }
+    few = rows["rows"] < call.recipe.promotion.minimum_rows
     return {
         "format": FORMAT,
         "name": model.name,
@@ -114,7 +118,7 @@ def met(
         "run": champion.run,
         "archive": champion.archive,
         "model": champion.model,
-        "earlier": reserve_comparison(store, model.name, rows, digest_of(pair), same_rows),
+        "earlier": 0 if few else reserve_comparison(store, model.name, rows, digest_of(pair), same_rows),
     }
 
 

@@ -125,8 +125,13 @@ def test_small_parts_are_listed_and_only_named_ones_hold_a_promotion_up(compared
     )
     named = decided(replace(base, groups=groups), slices=[{"column": "kind", "parts": ["rare"]}])
     assert (named.outcome, named.rows_wanted) == ("undecided", 7500)
+    first = "The rows named above come first, about 7,500 more labelled test rows in all at the present shares;"
+    assert any(reason.startswith(first) for reason in named.reasons)
     absent = decided(replace(base, groups=groups), slices=[{"column": "kind", "parts": ["gone"]}])
-    assert absent.outcome == "undecided"
+    assert (absent.outcome, absent.rows_wanted) == ("undecided", None)
+    assert any("“gone” (0 rows)" in reason and "label 50 more rows of it" in reason for reason in absent.reasons)
+    assert any(reason.startswith("The rows named above come first;") for reason in absent.reasons)
+    assert not any("another candidate would" in reason for reason in absent.reasons)
 
 
 def test_the_later_comparison_needs_the_stronger_evidence(compared) -> None:

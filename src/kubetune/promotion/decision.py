@@ -129,7 +129,8 @@ def _compare(comparison: Comparison, rules: PromotionSection, spending: Spending
     blocked = outcome == "keep" and not primary.ruled_out
     reasons = [*told, *reasons] if blocked else [*reasons, *told]
     cases = any(_blocks(judged) and judged.guard.unit == "cases" for judged in guards)
-    reasons += [sentences.of_rows(wanted, rules, cases=cases)] if outcome == "undecided" else []
+    few = any(judged.state == "small" and judged.guard.required for judged in guards)
+    reasons += [sentences.of_rows(wanted, rules, cases=cases, few=few)] if outcome == "undecided" else []
     document = {
         "format": FORMAT,
         "outcome": outcome,

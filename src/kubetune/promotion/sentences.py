@@ -44,8 +44,14 @@ def of_guard(judged: Judged, rules: PromotionSection, level: float) -> str:
     guard = judged.guard
     what = f"{guard.name} ({guard.rows:,} {guard.unit})"
     if judged.state == "small":
-        must = "it is named in promotion.slices, so nothing is promoted without it" if guard.required else "not judged"
-        return f"{what}: fewer than the {rules.minimum_slice_rows:,} that are needed; {must}."
+        fewer = f"{what}: fewer than the {rules.minimum_slice_rows:,} that are needed"
+        if not guard.required:
+            return f"{fewer}; not judged."
+        more = rules.minimum_slice_rows - guard.rows
+        return (
+            f"{fewer}; it is named in promotion.slices, so nothing is promoted without it: label {more:,} more rows of "
+            "it, then it is judged."
+        )
     change = f"{what}: {'gains' if guard.difference >= 0 else 'loses'} {number(abs(guard.difference))}"
     if judged.state == "holds":
         shown = f"(Holm p {probability(judged.within)} at {probability(level)})"
@@ -65,14 +71,18 @@ def of_spending(spending: Spending) -> str:
     )
 
 
-def of_rows(wanted: int | None, rules: PromotionSection, *, cases: bool) -> str:
+def of_rows(wanted: int | None, rules: PromotionSection, *, cases: bool, few: bool = False) -> str:
     """Say how many more labelled rows would decide.
 
     Args:
         wanted: Further test rows; None: rows would not.
         rules: For the chance of a decision.
         cases: Whether a capability is open, which takes cases.
+        few: Whether a slice that must be judged has too few rows, so that nobody knows yet what it will say.
     """
+    if few:
+        least = "" if wanted is None else f", about {wanted:,} more labelled test rows in all at the present shares"
+        return f"The rows named above come first{least}; what else would decide is known once they can be judged."
     if wanted is None:
         more = "more cases of the capabilities would" if cases else "another candidate would"
         return f"No number of further labelled rows would decide while the differences stay as they are; {more}."

@@ -11,8 +11,8 @@ person can check. Against `6 / (pi^2 k^2)` it gives less to the first comparison
 one (1.6 times as much in the end). Slower series (`1 / (k log^2 k)`) gain little: levels act through normal quantiles.
 Adaptive rules that spend less on clear losers need independent p-values, which comparisons on the same rows are not.
 
-What it does not cover: candidates that were tuned by hand to the single test rows shown in reports, and test rows that
-are renamed by adding a few new ones, which starts a new sequence. While nothing is promoted, "not promoted" is the only
+What it does not cover: candidates that were tuned by hand to the single test rows shown in reports, and a test split of
+which more than half is drawn anew, which starts a new sequence. While nothing is promoted, "not promoted" is the only
 news, so a candidate that was chosen because of it is covered (Feng et al., UAI 2022). After a promotion the new
 champion's score on these rows is, if anything, too high, which makes the next promotion harder, not easier.
 """
