@@ -159,12 +159,25 @@ def test_ids_follow_the_texts_and_tell_repeated_rows_apart() -> None:
     suite = parse_suite(HEAD + NUMBERS.replace("ROWS", ""))
     rows = [Row((f"number {n} is so",)) for n in (11, 12, 11, 13)]
     cases = cases_of(suite.tests[0], suite, rows, 0).cases
-    ids = case_ids("a", cases)
+    test = suite.tests[0]
+    ids = case_ids(test, cases)
     assert cases[0] == cases[2]
     assert len(set(ids)) == 4
-    assert case_ids("a", cases[1:]) == [ids[1], ids[0], ids[3]]
-    assert not set(case_ids("b", cases)) & set(ids)
-    assert not set(case_ids("a", cases_of(suite.tests[0], suite, rows, 1).cases)) & set(ids)
+    assert case_ids(test, cases[1:]) == [ids[1], ids[0], ids[3]]
+    assert not set(case_ids(test.model_copy(update={"name": "b"}), cases)) & set(ids)
+    assert not set(case_ids(test, cases_of(test, suite, rows, 1).cases)) & set(ids)
+
+
+MOVES = "  - {kind: dir, name: a, capability: words, rows: {}, perturb: swap-number, label: good, moves: up, by: 0.1}\n"
+
+
+@pytest.mark.parametrize("change", [{"label": "bad"}, {"moves": "not-down"}, {"by": 0.3}, {"kind": "inv"}], ids=str)
+def test_cases_that_ask_something_else_are_not_paired(change: dict) -> None:
+    suite = parse_suite(HEAD + MOVES)
+    test = suite.tests[0]
+    cases = cases_of(test, suite, [Row(("number 11 is so",))], 0).cases
+    assert case_ids(test, cases) == case_ids(test.model_copy(update={"capability": "other", "times": 2}), cases)
+    assert case_ids(test, cases) != case_ids(test.model_copy(update=change), cases)
 
 
 def test_what_cannot_be_answered_is_no_case() -> None:

@@ -16,6 +16,8 @@ from kubetune.errors import ConfigError
 Usable = Callable[[Item], bool]
 """Whether an item can be answered at all; may raise, to stop the building of cases."""
 ID_DIGITS = 16
+PASSES = ("expect", "label", "moves", "by")
+"""Fields of a test that say which answers pass."""
 
 
 @dataclass(frozen=True)
@@ -104,16 +106,19 @@ def cases_of(test: AnyTest, suite: Suite, rows: Sequence[Row], seed: int, usable
     return Cases(len(inputs), tuple(found[place] for place in sorted(found)))
 
 
-def case_ids(test: str, cases: Sequence[Case]) -> list[str]:
-    """Return a stable id a case: 16 hex digits of SHA-256 over the test's name and the case's texts.
+def case_ids(test: AnyTest, cases: Sequence[Case]) -> list[str]:
+    """Return a stable id a case: 16 hex digits of SHA-256 over what is asked and the case's texts.
 
-    Cases with the same texts (a row that is there twice) are told apart by their number.
+    What is asked is the test's name and kind and what passes it, so that a case is never paired with one that asks
+    something else of the same texts. Cases with the same texts (a row that is there twice) are told apart by their
+    number.
     """
+    asked = test.model_dump_json(include={"name", "kind", *PASSES})
     seen: Counter[str] = Counter()
     found = []
     for case in cases:
-        texts = [test, list(case.item), *map(list, case.variants)]
-        whole = _digest(*map(json.dumps, texts))
+        texts = [list(case.item), *map(list, case.variants)]
+        whole = _digest(asked, *map(json.dumps, texts))
         found.append((_digest(whole, str(seen[whole])) if seen[whole] else whole)[:ID_DIGITS])
         seen[whole] += 1
     return found

@@ -136,7 +136,7 @@ def run_suite(
     for test, found in zip(tests, cases, strict=True):
         failures = failures_of(test, found, scores, numbers, names)
         outcomes.append(_outcome(test, found, [failure for failure in failures if failure is not None]))
-        ids = case_ids(test.name, found.cases)
+        ids = case_ids(test, found.cases)
         results += [
             CaseResult(test.capability, test.name, case, failure is None)
             for case, failure in zip(ids, failures, strict=True)
