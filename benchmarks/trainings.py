@@ -1,0 +1,117 @@
+"""What the gates say of sound trainings that differ in nothing but their seed.
+
+    for n in 1 2 3 4 5; do
+      kubetune run tweets training.seed=$n --run seed-$n --store STORE --until package
+      kubetune pull seed-$n report behaviour --store STORE --to RUNS/seed-$n
+      kubetune pull seed-$n archive --store STORE --to RUNS/seed-$n  # a refused one has none, and is in no pair
+    done
+    python benchmarks/trainings.py tweets RUNS/seed-*
+
+Alone: which trainings the recipe's bars refuse, and which the suite's own bars would refuse. Paired: each training as
+the candidate against each other one as the champion, through the body of stage `compare`, on the rows and the cases
+that both met. Here every promotion and every lost capability is a false alarm in the sense that no one changed
+anything; two trainings still are two models, whose true failure rates differ a little.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import permutations
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from kubetune.behaviour.chosen import chosen_suite
+from kubetune.behaviour.verdict import judge_behaviour
+from kubetune.config.load import load_recipe
+from kubetune.config.recipe import Recipe
+from kubetune.stages import compare
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from pipelines import Silent
+
+CHAMPION = {"format": 1, "name": "benchmark", "version": 1, "run": "champion", "archive": "0" * 64, "earlier": 0}
+
+
+def main() -> None:
+    """Print both tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipe", help="that all runs were made with")
+    parser.add_argument(
+        "runs",
+        type=Path,
+        nargs="+",
+        help="folders with report and behaviour of a run each, and its archive if it has one",
+    )
+    given = parser.parse_args()
+    if len(given.runs) < 2:
+        parser.error("one run was given; at least two are compared.")
+    recipe = load_recipe(given.recipe)
+    alone(recipe, given.runs)
+    paired(recipe, [run for run in given.runs if (run / "archive").is_dir()])
+
+
+def alone(recipe: Recipe, runs: Sequence[Path]) -> None:
+    """Each training by itself."""
+    reports = [read(run / "report" / "metrics.json")["metrics"] for run in runs]
+    for name in ("accuracy", "macro_f1"):
+        values = [float(found[name]["value"]) for found in reports]
+        print(f"{name} of {len(runs)} trainings: {', '.join(f'{value:.3f}' for value in values)}")
+    found = [read(run / "behaviour" / "behaviour.json") for run in runs]
+    refused = [run.name for run, document in zip(runs, found, strict=True) if document["verdict"]["code"]]
+    print(f"{found[0]['scored']:,} texts each; refused by the recipe's bars: {len(refused)} {refused or ''}")
+    suite = chosen_suite(recipe.behaviour.suite, {}, recipe.behaviour.most)
+    own = [own_bars(suite, document) for document in found]
+    print("\ncapability | cases | failure rate, least to most | refused by the suite's own bar")
+    for name in suite.capabilities:
+        rates = sorted(document["capabilities"][name]["rate"] for document in found)
+        cases = found[0]["capabilities"][name]["count"]
+        print(f"{name} | {cases} | {rates[0]:.3f} to {rates[-1]:.3f} | {sum(name in one for one in own)} of {len(own)}")
+
+
+def own_bars(suite: Any, document: Mapping[str, Any]) -> set[str]:
+    """Return the capabilities that the suite's own bars refuse."""
+    outcomes = [SimpleNamespace(**outcome) for outcome in document["outcomes"]]
+    return {reason.partition(": ")[0] for reason in judge_behaviour(suite, SimpleNamespace(outcomes=outcomes)).reasons}
+
+
+def paired(recipe: Recipe, runs: Sequence[Path]) -> None:
+    """Each ordered pair through the stage."""
+    outcomes, states = Counter[str](), dict[str, Counter[str]]()
+    pairs = list(permutations(runs, 2))
+    for candidate, champion in pairs:
+        document = compared(recipe, candidate, champion)
+        outcomes[document["outcome"]] += 1
+        for judged in document["document"]["guards"]:
+            states.setdefault(judged["guard"]["name"], Counter())[judged["state"]] += 1
+    print(f"\n{len(pairs)} pairs, each as a first comparison: {dict(outcomes)}")
+    print("guard | holds | open | lost | small")
+    for name, counts in states.items():
+        print(" | ".join([name, *(str(counts[state]) for state in ("holds", "open", "lost", "small"))]))
+
+
+def compared(recipe: Recipe, candidate: Path, champion: Path) -> dict[str, Any]:
+    """Return `decision.json` of a pair."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for part in ("archive", "report", "behaviour"):
+            (folder / "champion" / part).parent.mkdir(exist_ok=True)
+            (folder / "champion" / part).symlink_to((champion / part).resolve())
+        (folder / "champion" / "champion.json").write_text(json.dumps(CHAMPION), encoding="utf-8")
+        (folder / "decision").mkdir()
+        inputs = {"report": candidate / "report", "behaviour": candidate / "behaviour", "champion": folder / "champion"}
+        context = SimpleNamespace(should_stop=lambda: False, progress=Silent())
+        compare.run(recipe, inputs, {"decision": folder / "decision"}, context)
+        return read(folder / "decision" / "decision.json")
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return a JSON document."""
+    return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+if __name__ == "__main__":
+    main()
