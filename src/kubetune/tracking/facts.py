@@ -19,7 +19,7 @@ ADOPTED = "adopted:"
 LAST, TRIED = "package", "train"
 """The stage that completes a run, and the one that completes a trial which was not chosen."""
 FILES = (("decision", "report.html"), ("decision", "decision.json"), ("report", "report.html"))
-"""Artifact and file: what people read. Files with rows of data in them (`predictions.parquet` …) are not among them."""
+"""Artifact and file: what people read. No table of rows (`predictions.parquet` …) is among them; pages quote some."""
 MOST_BYTES = 8 << 20
 
 
