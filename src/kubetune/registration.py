@@ -271,7 +271,8 @@ def moved(model: Model, run: str = "") -> dict[str, Any] | None:
     event = MOVED.get(str(line.get("event")))
     if event is None:
         return None
-    facts = {"event": event, "name": model.name, "why": str(line["why"])[:500], "epoch": line["epoch"], "run": run}
+    facts = {"event": event, "name": model.name, "why": str(line["why"])[:500], "epoch": line["epoch"]}
+    facts |= {"at": line["at"], "run": run}
     if event == "promoted":
         return facts | {"version": line["version"], "former": line["former"]}
     return facts | {"from": line["former"], "to": line["version"]}

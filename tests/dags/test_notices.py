@@ -135,10 +135,10 @@ ANSWER = '{"outcome": "promote", "reasons": ["F1 rose by 0.03."], "rows": [["mac
     ("callback", "found", "title", "words"),
     [
         (notify_decision, pod(0, ANSWER), "tweets-7 is to be promoted", "F1 rose by 0.03.\nmacro_f1  0.8312"),
-        (notify_not_promoted, pod(99, "exit=99 Stage compare of run t: undecided: 400 rows would do."),
-         "run-1 is undecided, the champion stays", "400 rows would do."),
-        (notify_not_promoted, pod(99, "exit=99 Stage compare of run t: slice x lost."),
-         "run-1 is not promoted, the champion stays", "slice x lost."),
+        (notify_not_promoted, pod(99, ANSWER.replace("promote", "undecided")),
+         "tweets-7 is undecided, the champion stays", "F1 rose by 0.03.\nmacro_f1  0.8312"),
+        (notify_not_promoted, pod(99, "exit=99 Version 3 is the champion now, slice undecided."),
+         "run-1 is not promoted, the champion stays", "Version 3 is the champion now, slice undecided."),
         (notify_not_promoted, None, "run-1 is not promoted, the champion stays", ""),
         (notify_answer, pod(0, '{"event": "rolled back", "name": "tweets", "from": 3, "to": 2, "why": "slow"}'),
          "tweets is back from version 3 to version 2", "slow"),
@@ -213,6 +213,26 @@ def test_slack_and_mail_get_it_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "&lt;script&gt;" in sent["html_content"]
 
 
+def test_an_address_that_apprise_does_not_know_is_in_no_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    import apprise
+    from airflow.models.connection import Connection
+
+    monkeypatch.setattr(logging.getLogger("apprise"), "level", logging.NOTSET)
+    monkeypatch.setenv("KUBETUNE_NOTICES_APPRISE", "mistyped")
+    extra = '{"config": {"path": "slack://badtoken-SECRET1/", "tag": "all"}}'
+    monkeypatch.setenv("AIRFLOW_CONN_MISTYPED", Connection(conn_type="apprise", extra=extra).as_json())
+    caplog.set_level(logging.DEBUG)
+    assert not apprise.Apprise().add("slack://badtoken-SECRET1/")
+    assert "SECRET1" in caplog.text, "Apprise does log it where nobody forbids it"
+    caplog.clear()
+    (sink,) = notices.airflow_sinks(notices.load_settings())
+    with pytest.raises(ConnectionError):
+        sink.send(Notice("failed", "r", None, "title"))
+    assert "SECRET1" not in caplog.text
+
+
 def test_stages_that_decide_get_their_callbacks() -> None:
     from dataclasses import replace
 
@@ -223,4 +243,5 @@ def test_stages_that_decide_get_their_callbacks() -> None:
     assert found["on_skipped_callback"] is notify_not_promoted
     assert found["callbacks"]
     assert set(STAGE_CALLBACKS) == {"compare", "register"}
+    assert stage_settings(BY_NAME["register"])["on_skipped_callback"] is notify_not_promoted
     assert "callbacks" not in stage_settings(BY_NAME["evaluate"])

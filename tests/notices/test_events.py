@@ -134,16 +134,29 @@ def test_a_pods_answer_becomes_a_notice() -> None:
     decision = told('{"outcome": "promote", "reasons": ["better"], "rows": [["accuracy", 0.9]], "run": "t-7"}')
     assert decision is not None
     assert (decision.kind, decision.run, decision.rows) == ("promote", "t-7", (("accuracy", "0.9"),))
-    skipped = told("exit=99 Stage compare of run t-7: undecided: 400 more rows would decide.")
-    assert skipped is not None
-    assert skipped.kind == "undecided"
-    assert "400 more rows" in skipped.lines[0]
+    waits = told('{"outcome": "undecided", "reasons": ["400 more rows would decide."], "rows": [["gain", 0.01]]}')
+    assert waits is not None
+    assert (waits.kind, waits.lines, waits.rows) == ("undecided", ("400 more rows would decide.",), (("gain", "0.01"),))
+    declined = told("exit=99 Run undecided-voters-7 was compared with version 2, and version 3 is the champion now.")
+    assert declined is not None
+    assert (declined.kind, declined.lines[0][:26]) == ("keep", "Run undecided-voters-7 was")
     promoted = told('{"event": "promoted", "name": "tweets", "version": 3, "former": 2, "epoch": 5}')
     assert promoted is not None
     assert promoted.kind == "promoted"
     back = told('{"event": "rolled back", "name": "tweets", "from": 3, "to": 2, "why": "slow", "epoch": 6}')
     assert back is not None
     assert back.lines == ("slow",)
+
+
+def test_moves_of_two_stores_are_two_notices_and_a_repeated_one_is_one() -> None:
+    def told(at: str) -> Notice:
+        answer = {"event": "promoted", "name": "tweets", "version": 3, "former": 2, "epoch": 5, "at": at}
+        found = notice_of(answer, "run", digest="of this try")
+        assert found is not None
+        return found
+
+    assert told("2026-01-01T00:00:00Z").key == told("2026-01-01T00:00:00Z").key
+    assert told("2026-01-01T00:00:00Z").key != told("2026-02-01T00:00:00Z").key
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,35 @@ def test_a_decision_is_told_once(world: World) -> None:
     assert [notice.kind for notice in world.failing(NothingToDoError("kept"), compared("keep"))] == ["keep"]
 
 
+def packaged() -> tuple[str, StageResult]:
+    commit = Commit(run="toy-1", stage="package", key="p" * 64, fields={}, inputs={}, outputs={})
+    return "package", StageResult("ran", commit)
+
+
+def registered() -> tuple[str, StageResult]:
+    moved = {"event": "promoted", "name": "toy", "version": 2, "former": 1, "why": "better", "epoch": 3, "at": "now"}
+    commit = Commit(run="toy-1", stage="register", key="r" * 64, fields={}, inputs={}, outputs={},
+                    facts={"moved": moved}, metrics={})  # fmt: skip
+    return "register", StageResult("ran", commit)
+
+
+def test_a_moved_champion_is_told_once(world: World) -> None:
+    _, decided, moved = world.walk(None, compared("promote"), registered())
+    assert [decided.kind, moved.kind] == ["promote", "promoted"]
+    assert moved.title == "kubetune: toy version 2 is the champion"
+    assert moved.lines == ("Of run toy-1.", "Before: version 1.", "better")
+    assert world.walk(None, compared("promote"), registered()) == []
+
+
+def test_a_promotion_that_is_not_made_after_all_is_told_once(world: World) -> None:
+    world.walk(None, compared("promote"))
+    overtaken = NothingToDoError("Run toy-1 was compared with version 1, and version 2 is the champion now.")
+    (notice,) = world.failing(overtaken, compared("promote"), packaged())
+    assert (notice.kind, notice.title) == ("keep", "kubetune: toy-1 is not promoted, the champion stays")
+    assert notice.lines == (str(overtaken),)
+    assert world.failing(overtaken, compared("promote"), packaged()) == []
+
+
 def test_a_commit_without_a_decision_tells_nothing_and_ends_nothing(world: World) -> None:
     assert [notice.kind for notice in world.walk(None, compared("won"))] == ["started"]
 

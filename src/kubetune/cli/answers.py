@@ -8,14 +8,16 @@ if TYPE_CHECKING:
     from kubetune.runner import StageResult
 
 MOST = 4000
-"""Characters: Kubernetes keeps 4,096 bytes of a pod's message."""
+"""Bytes: Kubernetes keeps 4,096 of a pod's message."""
+WIDTHS = (400, 120, 40)
+"""Characters of a sentence, tried in this order until the whole answer fits."""
 
 
 def answer_of(result: "StageResult") -> dict[str, Any] | None:
     """Return what a stage's pod answers: a decision, a promotion, or nothing."""
     commit = result.commit
     if commit.stage == "compare":
-        reasons = [str(reason)[:400] for reason in commit.facts.get("reasons", ())][:5]
+        reasons = [str(reason) for reason in commit.facts.get("reasons", ())][:5]
         rows = sorted(commit.metrics.items())
         return {"outcome": commit.facts.get("outcome"), "reasons": reasons, "rows": rows, "run": commit.run}
     moved: dict[str, Any] | None = commit.facts.get("moved")
@@ -26,10 +28,22 @@ def leave_answer(settings: "Settings", answer: dict[str, Any] | None) -> None:
     """Leave an answer where Airflow finds it; outside a pod there is no such place."""
     if answer is None or not settings.termination_log.exists():
         return
-    text = json.dumps(answer)
-    if len(text) > MOST:
-        text = json.dumps({**answer, "reasons": answer.get("reasons", ())[:1], "rows": []})
-    settings.termination_log.write_text(text[:MOST], encoding="utf-8")
+    settings.termination_log.write_bytes(fitted(answer))
+
+
+def fitted(answer: dict[str, Any]) -> bytes:
+    """Return an answer as JSON of at most `MOST` bytes: sentences are cut, at last the table goes, never the JSON."""
+    texts = [json.dumps(shortened(answer, width), ensure_ascii=False).encode() for width in WIDTHS]
+    bare = json.dumps({**shortened(answer, WIDTHS[-1]), "rows": []}, ensure_ascii=False).encode()
+    return next((text for text in texts if len(text) <= MOST), bare)
+
+
+def shortened(answer: dict[str, Any], width: int) -> dict[str, Any]:
+    """Return the answer with every sentence, not every name, of so many characters at most."""
+    found = dict(answer)
+    if "reasons" in found:
+        found["reasons"] = [reason[:width] for reason in found["reasons"]]
+    return found | ({"why": found["why"][:width]} if "why" in found else {})
 
 
 def tell_people(settings: "Settings", answer: dict[str, Any] | None) -> None:

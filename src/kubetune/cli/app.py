@@ -44,7 +44,7 @@ from kubetune.cli import (
     verify,
     why,
 )
-from kubetune.errors import KubetuneError
+from kubetune.errors import KubetuneError, NothingToDoError
 
 app = typer.Typer(
     name="kubetune",
@@ -108,7 +108,8 @@ def leave(reason: str, code: int) -> NoReturn:
     print(f"kubetune: {line}", file=sys.stderr, flush=True)  # noqa: T201
     try:
         log = load_settings().termination_log
-        if log.exists():
+        decided = code == NothingToDoError.exit_code and log.exists() and log.read_text(encoding="utf-8") != ""
+        if log.exists() and not decided:  # the decision that was left there says more
             log.write_text(f"exit={code} {line}"[:4000], encoding="utf-8")
     except (KubetuneError, OSError):
         pass  # the reason has been printed; a missing pod file must not replace the exit code

@@ -1,10 +1,10 @@
 """What a pod hands to Airflow in its termination message, as a notice. Pods hold no address of a sink; Airflow does.
 
 A decision   {"outcome": "promote", "reasons": […], "rows": [["accuracy", 0.91], …], "run": "tweets-7"}
-A promotion  {"event": "promoted", "name": "tweets", "version": 3, "former": 2, "run": …, "why": …, "epoch": 5}
-A way back   {"event": "rolled back", "name": "tweets", "from": 3, "to": 2, "why": …, "epoch": 6}
+A promotion  {"event": "promoted", "name": "tweets", "version": 3, "former": 2, "run": …, "why": …, "epoch": 5, "at": …}
+A way back   {"event": "rolled back", "name": "tweets", "from": 3, "to": 2, "why": …, "epoch": 6, "at": …}
 
-A stage that ends with 99 leaves `exit=99 SENTENCE` instead, of which `keep` or `undecided` is the outcome.
+A stage that declines and has decided nothing leaves `exit=99 SENTENCE` instead: the champion stays.
 """
 
 import json
@@ -15,14 +15,13 @@ from typing import Any
 from kubetune.notices.events import Notice, decision_notice, promoted_notice, rolled_back_notice
 
 NOTHING_TO_DO = re.compile(r"exit=99 (.*)", re.DOTALL)
-UNDECIDED = re.compile(r"\bundecided\b", re.IGNORECASE)
 
 
 def read_answer(message: str) -> dict[str, Any] | None:
     """Return the answer in a pod's termination message; None if there is none, since any log may stand there."""
     told = NOTHING_TO_DO.fullmatch(message.strip())
     if told is not None:
-        return {"outcome": "undecided" if UNDECIDED.search(told[1]) else "keep", "reasons": [told[1]]}
+        return {"outcome": "keep", "reasons": [told[1]]}
     try:
         value = json.loads(message)
     except (ValueError, RecursionError):
@@ -37,11 +36,12 @@ def notice_of(answer: Mapping[str, Any], run: str, *, link: str | None = None, d
         answer: As in the head of this module.
         run: Name to use where the answer has none.
         link: Where to look.
-        digest: Tells this execution from others; an answer's own epoch comes first.
+        digest: Tells this execution from others; an answer's own epoch and time come first. The epoch alone would
+            be that of another store's model of the same name, too.
     """
     try:
         run, why = str(answer.get("run") or run), str(answer.get("why") or "")
-        digest = f"{answer['epoch']}" if "epoch" in answer else digest
+        digest = f"{answer['epoch']} {answer.get('at', '')}" if "epoch" in answer else digest
         rows = [(str(name), value) for name, value in answer.get("rows") or ()]
         match answer.get("event", "decided" if "outcome" in answer else ""):
             case "decided":

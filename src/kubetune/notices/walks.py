@@ -1,4 +1,4 @@
-"""The notices of `kubetune run`: begun, failed, decided. Facts come from records, so a re-run says nothing twice."""
+"""The notices of `kubetune run`: begun, failed, decided, moved. Facts come from records: a re-run repeats nothing."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -11,6 +11,7 @@ from kubetune.config.settings import Settings
 from kubetune.errors import InterruptedRunError, KubetuneError, NothingToDoError
 from kubetune.local import StageFailedError
 from kubetune.notices.announce import announce, settle
+from kubetune.notices.answers import notice_of
 from kubetune.notices.events import Notice, decision_notice, failed_notice, safe_reason, started_notice
 from kubetune.plan import StageCall
 from kubetune.storage.base import Store
@@ -49,14 +50,19 @@ def announced(
             tell(call, result)
             if call.stage.name == DECIDES:
                 _file(settings, lambda: decided(run, result))
+            elif moved := result.commit.facts.get("moved"):
+                _file(settings, lambda: notice_of(moved, run))
 
         return both
 
     _file(settings, lambda: begun(store, run))
     try:
         yield noted
-    except NothingToDoError:
-        raise  # a decision, which has been told
+    except NothingToDoError as error:
+        sentence = str(error)
+        if latest != [DECIDES] and not stopped():  # a decision has been told
+            _file(settings, lambda: declined(run, sentence))
+        raise
     except (KubetuneError, StageFailedError) as error:
         caught = error
         if not stopped():
@@ -109,6 +115,11 @@ def decided(run: str, result: StageResult) -> Notice:
     return decision_notice(run, str(facts["outcome"]), reasons, rows, digest=result.commit.key)
 
 
+def declined(run: str, sentence: str) -> Notice:
+    """Return the notice of a promotion that was not made after all: overtaken, withdrawn, or not approved."""
+    return decision_notice(run, "keep", [sentence], (), digest=f"declined {sentence}")
+
+
 def _failed(run: str, stage: str | None, reason: str, digest: str) -> Notice:
     notice = failed_notice(run, stage, reason, digest=digest)
     look = f"kubetune show {run}" if stage is None else f"kubetune show {run}  ·  kubetune why {run} {stage}"
@@ -120,7 +131,7 @@ def _unsaid(code: int) -> int | None:
     return code if code in {65, 70} or code > 99 else None
 
 
-def _file(settings: Settings, make: Callable[[], Notice]) -> None:
+def _file(settings: Settings, make: Callable[[], Notice | None]) -> None:
     """Build and announce a notice; a store that is away must not end the run on its account."""
     try:
         notice = make()
@@ -129,4 +140,5 @@ def _file(settings: Settings, make: Callable[[], Notice]) -> None:
     except Exception as error:
         log.warning("a notice could not be written (%s)", type(error).__name__)
         return
-    announce(settings, notice)
+    if notice is not None:
+        announce(settings, notice)

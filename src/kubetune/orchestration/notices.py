@@ -50,7 +50,7 @@ def notify_decision(context: Mapping[str, Any]) -> None:
 
 
 def notify_not_promoted(context: Mapping[str, Any]) -> None:
-    """Tell them the same where the champion stays: the task was skipped by exit code 99."""
+    """Tell them that the champion stays: the task was skipped by exit code 99."""
     _tell(context, lambda given: _answered(given, {"outcome": "keep"}))
 
 
@@ -61,7 +61,7 @@ def notify_answer(context: Mapping[str, Any]) -> None:
 
 STAGE_CALLBACKS: Mapping[str, dict[str, Any]] = {
     "compare": {"on_success_callback": notify_decision, "on_skipped_callback": notify_not_promoted},
-    "register": {"on_success_callback": notify_answer},
+    "register": {"on_success_callback": notify_answer, "on_skipped_callback": notify_not_promoted},
 }
 """Further callbacks of stages, by stage name."""
 
@@ -187,6 +187,7 @@ def _apprise(settings: Settings, notice: Notice) -> None:
     import apprise
     from airflow.providers.apprise.hooks.apprise import AppriseHook
 
+    logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)  # it logs addresses that it does not understand
     hook = AppriseHook(apprise_conn_id=str(settings.notices_apprise))
     target = apprise.Apprise()
     hook.set_config_from_conn(conn=hook.get_connection(hook.apprise_conn_id), apprise_obj=target)

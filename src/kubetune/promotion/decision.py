@@ -125,7 +125,8 @@ def _compare(comparison: Comparison, rules: PromotionSection, spending: Spending
     outcome = _outcome(primary, guards)
     wanted = _rows_wanted(primary, guards) if outcome == "undecided" else None
     reasons = [sentences.of_metric(primary, rules), sentences.of_outcomes(found)]
-    told = [sentences.of_guard(judged, rules, spending.level) for judged in _worst_first(guards)]
+    said = [judged for judged in _worst_first(guards) if judged.state != "small" or judged.guard.required]
+    told = [sentences.of_guard(judged, rules, spending.level) for judged in said] + sentences.of_small(guards, rules)
     blocked = outcome == "keep" and not primary.ruled_out
     reasons = [*told, *reasons] if blocked else [*reasons, *told]
     cases = any(_blocks(judged) and judged.guard.unit == "cases" for judged in guards)

@@ -1,5 +1,7 @@
 """The reasons of a decision: one sentence each, with its numbers."""
 
+from collections.abc import Sequence
+
 from kubetune.config.promotion import PromotionSection
 from kubetune.evaluation.shown import digits_for, number, signed
 from kubetune.promotion.guards import Judged
@@ -45,8 +47,6 @@ def of_guard(judged: Judged, rules: PromotionSection, level: float) -> str:
     what = f"{guard.name} ({guard.rows:,} {guard.unit})"
     if judged.state == "small":
         fewer = f"{what}: fewer than the {rules.minimum_slice_rows:,} that are needed"
-        if not guard.required:
-            return f"{fewer}; not judged."
         more = rules.minimum_slice_rows - guard.rows
         return (
             f"{fewer}; it is named in promotion.slices, so nothing is promoted without it: label {more:,} more rows of "
@@ -61,6 +61,13 @@ def of_guard(judged: Judged, rules: PromotionSection, level: float) -> str:
         return f"{change}; it is worse than the champion's {shown} and a loss of {guard.margin:g} is not ruled out."
     shown = f"(Holm p {probability(judged.within)} at {probability(level)})"
     return f"{change}; a loss of {guard.margin:g} is not ruled out {shown}{_further(judged)}."
+
+
+def of_small(judged: Sequence[Judged], rules: PromotionSection) -> list[str]:
+    """Say how many parts are too small and may be, without their names: those may be a row's own words."""
+    count = sum(each.state == "small" and not each.guard.required for each in judged)
+    parts = "1 part of the guarded slices has" if count == 1 else f"{count:,} parts of the guarded slices have"
+    return [f"{parts} fewer than {rules.minimum_slice_rows:,} rows; not judged."] if count else []
 
 
 def of_spending(spending: Spending) -> str:
