@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from champion_toys import World, served_world
-from kubetune import registration
+from kubetune import effects, registration
 from kubetune.errors import (
     ConfigError,
     CorruptArtifactError,
@@ -183,3 +183,51 @@ def test_a_rollback_that_was_cut_off_is_finished_though_a_run_registered_a_versi
     world.register(4, tmp_path / "archive-4")
     assert "a rollback that was cut off is finished: toy went from version 3 to version 2" in world.rollback()
     assert (world.serving, world.model.line) == (2, (1, 2))
+
+
+def test_a_champion_that_changes_before_the_wish_is_the_one_that_is_served(
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = effects.read_document
+    looks = [lambda: world.promote(3), lambda: None]  # the first is for its recipe, the second has a champion to serve
+
+    def slow(store, version):
+        if version.number == 2 and looks:
+            looks.pop()()
+        return real(store, version)
+
+    monkeypatch.setattr(effects, "read_document", slow)
+    assert "version 3 of toy is the champion and serves" in world.promote(2)
+    assert (world.serving, world.model.champion.number) == (3, 3)
+    assert not world.pending
+
+
+def test_a_champion_that_changes_while_another_is_served_is_served_after_it(world: World) -> None:
+    world.meanwhile = lambda: registration.promote(world.store, "toy", 3, AT, Word("anna", "asked for")) and None
+    assert "version 3 of toy is the champion and serves" in world.promote(2)
+    assert (world.serving, world.model.champion.number) == (3, 3)
+    assert not world.pending
+
+
+def test_who_overtakes_a_deployment_that_had_ended_well_puts_the_champion_back(world: World) -> None:
+    world.meanwhile = lambda: world.promote(3) and None
+    assert "version 3 of toy is the champion and serves" in world.promote(2)
+    assert (world.serving, world.model.champion.number) == (3, 3)
+    assert not world.pending
+
+
+def test_a_champion_that_changes_again_and_again_is_left_to_another_call(world: World) -> None:
+    def other() -> None:
+        number = 5 - world.model.champion.number
+        registration.promote(world.store, "toy", number, AT, Word("anna", "asked for"))
+        world.meanwhile = other
+
+    world.promote(2)
+    world.meanwhile = other
+    with pytest.raises(TemporaryError, match="changed 5 times while it was served: run this again"):
+        world.promote(2)
+    world.meanwhile = None
+    number = world.model.champion.number
+    assert f"version {number} of toy is the champion and serves" in world.promote(number)
+    assert world.serving == number

@@ -32,6 +32,9 @@ from kubetune.storage.versions import archive_digest_of, files_of, read_document
 if TYPE_CHECKING:
     from kubetune.execution import Execution
 
+ROUNDS = 5
+"""Champions that one deployment serves one after the other before it leaves the next to another call."""
+
 
 def apply_effect(work: "Execution") -> StageResult:
     """Run an effect stage."""
@@ -78,12 +81,17 @@ def apply_deploy(work: "Execution") -> StageResult:
         ConfigError: It cannot be served here: as not ready, unless nothing was served before.
         InterruptedRunError: It was asked to stop; the same holds for a run, and a repeated call tries it again.
         CorruptArtifactError: The store has lost or damaged its archive: as not ready, and its run packages it anew.
-        TemporaryError: Another run changed the endpoint meanwhile.
+        TemporaryError: Another run changed the endpoint meanwhile, or the champion changed again and again.
     """
     call, store = work.prepared.call, work.store
     if (own := own_archive(work)) is not None:
         try_again(store, call.endpoint, own, clock())
-    return serve_version(work, champion_of(store, call.endpoint))
+    for _ in range(ROUNDS):
+        done = serve_version(work, champion_of(store, call.endpoint))
+        if done is not None:
+            return done
+        work.progress.note(f"the champion of {call.endpoint} changed meanwhile: it is served instead")
+    raise TemporaryError(f"The champion of {call.endpoint} changed {ROUNDS} times while it was served: run this again.")
 
 
 def own_archive(work: "Execution") -> str | None:
@@ -92,8 +100,12 @@ def own_archive(work: "Execution") -> str | None:
     return archive_digest_of(own.outputs["archive"]) if own is not None else None
 
 
-def serve_version(work: "Execution", version: Version) -> StageResult:
-    """Serve a version that is the champion."""
+def serve_version(work: "Execution", version: Version) -> StageResult | None:
+    """Serve a version; None: it is not the champion any more, so what is has to be served after all.
+
+    The champion is looked up again behind the wish and behind what is recorded of it: whoever moves the champion after
+    either look wishes later, and so finds out, or is found out, by the epoch.
+    """
     call, store = work.prepared.call, work.store
     document = read_document(store, version)
     files = files_of(document, "archive")
@@ -113,6 +125,9 @@ def serve_version(work: "Execution", version: Version) -> StageResult:
         return replace(endpoint, desired=former[0])
 
     epoch = change_endpoint(store, call.endpoint, wish, event="deploy", at=clock()).epoch
+    if not is_champion(store, call.endpoint, version):
+        settle(work, epoch, "rollback", unwish)
+        return None
     try:
         with work.body_result(archive=files) as (result, _):
             done = work.record(result, {})
@@ -124,9 +139,30 @@ def serve_version(work: "Execution", version: Version) -> StageResult:
     if not settle(
         work, epoch, "serving", lambda endpoint: replace(endpoint, observed=wanted, facts=dict(result.facts))
     ):
+        if is_overserved(store, call.endpoint, epoch):
+            return None
         # Else the world would be this run's and the record, which `gc` believes, another's.
         raise TemporaryError(f"Endpoint {call.endpoint} was wished for by another run meanwhile: run this again.")
+    if not is_champion(store, call.endpoint, version):
+        return None
     return StageResult("effect", replace(done, facts={**done.facts, "version": version.number}))
+
+
+def is_champion(store: Store, name: str, version: Version) -> bool:
+    """Whether a version is the champion still."""
+    champion = known(store, name).champion
+    return champion is not None and champion.archive == version.archive
+
+
+def is_overserved(store: Store, name: str, epoch: int) -> bool:
+    """Whether the champion was served to the end since a wish, whose archive may stand in its place now.
+
+    Its deployment was told that all is well, so nobody repeats it; one that was not yet ends, or is repeated.
+    """
+    champion, endpoint = known(store, name).champion, read_endpoint(store, name)
+    if champion is None or endpoint is None or served_archive(endpoint) != champion.archive:
+        return False
+    return any(line["epoch"] > epoch and line["event"] == "serving" for line in endpoint.history)
 
 
 def served_archive(endpoint: Endpoint | None) -> str | None:
