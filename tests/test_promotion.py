@@ -22,6 +22,7 @@ from kubetune.plan import Word, call_of
 from kubetune.registration import at_version, known, promote, roll_back, try_again, withdraw
 from kubetune.runner import open_configured_store, run_stage
 from kubetune.storage.commits import read_commit
+from kubetune.storage.endpoints import delete_endpoint
 from kubetune.storage.gc import collect
 from kubetune.storage.registry import Model, read_model
 from kubetune.storage.versions import files_of, read_document
@@ -182,6 +183,8 @@ def test_a_promotion_that_is_asked_for_twice_does_not_undo_a_rollback(world: Wor
 
 
 def test_a_champion_that_does_not_become_ready_is_taken_back_and_may_try_again(world: World) -> None:
+    promote(world.store, "toy", 1, AT, ANNA)
+    promote(world.store, "toy", 2, AT, ANNA)
     champion = champion_of(world.store, "toy")
     assert withdraw(world.store, "toy", champion.archive, AT, "no answer").champion.number == 1
     assert withdraw(world.store, "toy", champion.archive, AT, "no answer").champion.number == 1  # repeated
@@ -238,6 +241,7 @@ def test_a_deploy_that_ends_early_leaves_the_champion_that_serves(
     from kubetune.stages import deploy
 
     wanted = world.registered.champion
+    delete_endpoint(world.store, "toy")  # nobody has seen it serve
     seen = []
 
     def fail(config, inputs, outputs, context):

@@ -18,7 +18,6 @@ from kubetune.errors import (
     CorruptArtifactError,
     InterruptedRunError,
     KubetuneError,
-    NotReadyError,
     TemporaryError,
 )
 from kubetune.plan import call_of
@@ -32,6 +31,9 @@ from kubetune.storage.versions import archive_digest_of, files_of, read_document
 
 if TYPE_CHECKING:
     from kubetune.execution import Execution
+
+ROUNDS = 5
+"""Champions that one deployment serves one after the other before it leaves the next to another call."""
 
 
 def apply_effect(work: "Execution") -> StageResult:
@@ -75,18 +77,39 @@ def apply_deploy(work: "Execution") -> StageResult:
 
     Raises:
         NotReadyError: It did not become ready; the one before it is the champion again, and serves.
+        DataError: It has no valid statement where one is asked for: as not ready.
+        ConfigError: It cannot be served here: as not ready, unless nothing was served before.
         InterruptedRunError: It was asked to stop; the same holds for a run, and a repeated call tries it again.
         CorruptArtifactError: The store has lost or damaged its archive: as not ready, and its run packages it anew.
-        TemporaryError: Another run changed the endpoint meanwhile.
+        TemporaryError: Another run changed the endpoint meanwhile, or the champion changed again and again.
     """
     call, store = work.prepared.call, work.store
+    if (own := own_archive(work)) is not None:
+        try_again(store, call.endpoint, own, clock())
+    for _ in range(ROUNDS):
+        done = serve_version(work, champion_of(store, call.endpoint))
+        if done is not None:
+            return done
+        work.progress.note(f"the champion of {call.endpoint} changed meanwhile: it is served instead")
+    raise TemporaryError(f"The champion of {call.endpoint} changed {ROUNDS} times while it was served: run this again.")
+
+
+def own_archive(work: "Execution") -> str | None:
+    """Return the digest of the archive of the run that deploys; None outside any run."""
     own = work.prepared.inputs.get("archive")
-    if own is not None:
-        try_again(store, call.endpoint, archive_digest_of(own.outputs["archive"]), clock())
-    version = champion_of(store, call.endpoint)
+    return archive_digest_of(own.outputs["archive"]) if own is not None else None
+
+
+def serve_version(work: "Execution", version: Version) -> StageResult | None:
+    """Serve a version; None: it is not the champion any more, so what is has to be served after all.
+
+    The champion is looked up again behind the wish and behind what is recorded of it: whoever moves the champion after
+    either look wishes later, and so finds out, or is found out, by the epoch.
+    """
+    call, store = work.prepared.call, work.store
     document = read_document(store, version)
     files = files_of(document, "archive")
-    if own is not None and tuple(sorted(own.outputs["archive"])) != tuple(sorted(files)):
+    if own_archive(work) not in (None, version.archive):
         work.progress.note(
             f"version {version.number} of run {version.run} is the champion of {call.endpoint}: it is served"
         )
@@ -98,35 +121,86 @@ def apply_deploy(work: "Execution") -> StageResult:
         former[0] = endpoint.desired if endpoint.desired != wanted else endpoint.observed
         return replace(endpoint, desired=wanted)
 
-    wished = change_endpoint(store, call.endpoint, wish, event="deploy", at=clock())
+    def unwish(endpoint: Endpoint) -> Endpoint:
+        return replace(endpoint, desired=former[0])
+
+    epoch = change_endpoint(store, call.endpoint, wish, event="deploy", at=clock()).epoch
+    if not is_champion(store, call.endpoint, version):
+        settle(work, epoch, "rollback", unwish)
+        return None
     try:
         with work.body_result(archive=files) as (result, _):
             done = work.record(result, {})
     except BaseException as error:
         take_back(work, version, document, error)
         # Whoever deployed meanwhile has wished for something else: then that stands.
-        settle(work, wished.epoch, "rollback", lambda endpoint: replace(endpoint, desired=former[0]))
+        settle(work, epoch, "rollback", unwish)
         raise
     if not settle(
-        work, wished.epoch, "serving", lambda endpoint: replace(endpoint, observed=wanted, facts=dict(result.facts))
+        work, epoch, "serving", lambda endpoint: replace(endpoint, observed=wanted, facts=dict(result.facts))
     ):
+        if is_overserved(store, call.endpoint, epoch):
+            return None
         # Else the world would be this run's and the record, which `gc` believes, another's.
         raise TemporaryError(f"Endpoint {call.endpoint} was wished for by another run meanwhile: run this again.")
+    if not is_champion(store, call.endpoint, version):
+        return None
     return StageResult("effect", replace(done, facts={**done.facts, "version": version.number}))
 
 
+def is_champion(store: Store, name: str, version: Version) -> bool:
+    """Whether a version is the champion still."""
+    champion = known(store, name).champion
+    return champion is not None and champion.archive == version.archive
+
+
+def is_overserved(store: Store, name: str, epoch: int) -> bool:
+    """Whether the champion was served to the end since a wish, whose archive may stand in its place now.
+
+    Its deployment was told that all is well, so nobody repeats it; one that was not yet ends, or is repeated.
+    """
+    champion, endpoint = known(store, name).champion, read_endpoint(store, name)
+    if champion is None or endpoint is None or served_archive(endpoint) != champion.archive:
+        return False
+    return any(line["epoch"] > epoch and line["event"] == "serving" for line in endpoint.history)
+
+
+def served_archive(endpoint: Endpoint | None) -> str | None:
+    """Return the digest of the archive that was last seen to serve; None: none was."""
+    return archive_digest_of(endpoint.observed.files) if endpoint is not None and endpoint.observed else None
+
+
 def take_back(work: "Execution", version: Version, document: Mapping[str, Any], error: BaseException) -> None:
-    """After a failed deployment, where what served before serves: make that the champion again.
+    """After a failed deployment, where what served before serves: make that the champion again, and say so.
 
     What a person asked for and stopped stays, and is finished by asking again: a rollback that was stopped would else
-    go back once more.
+    go back once more. So does what served before this deployment: there is nothing else to go back to.
     """
     call, store = work.prepared.call, work.store
     if isinstance(error, CorruptArtifactError):
         commits.quarantine(store, "package", document["stages"]["package"]["key"], [error.digest], str(error))
-    stopped = isinstance(error, InterruptedRunError) and "archive" in work.prepared.inputs
-    if stopped or isinstance(error, NotReadyError | CorruptArtifactError):
-        withdraw(store, call.endpoint, version.archive, clock(), str(error)[:300])
+    if not is_final(work, version, error):
+        return
+    served = served_archive(read_endpoint(store, call.endpoint))
+    if served == version.archive:
+        return
+    # Without Java, say, no version serves, and that is no word about this one.
+    keep_last = served is not None or isinstance(error, ConfigError)
+    model = withdraw(store, call.endpoint, version.archive, clock(), str(error)[:300], keep_last=keep_last)
+    champion = model.champion
+    if champion is not None and champion.archive != version.archive:
+        seen = ", and the one last seen to serve" if champion.archive == served else ""
+        told = f"Version {version.number} of {model.name} was taken back: version {champion.number} is the champion"
+        # In front, since what a notice may tell of bad data stands at the end of its sentence.
+        error.args = (f"{told} again{seen}. {error}", *error.args[1:])
+
+
+def is_final(work: "Execution", version: Version, error: BaseException) -> bool:
+    """Whether an error says that this version is not to be served, and not only that it was not yet."""
+    if isinstance(error, InterruptedRunError):
+        move = known(work.store, work.prepared.call.endpoint).last_move
+        return own_archive(work) == version.archive and (move is None or move["event"] != "rolled-back")
+    return isinstance(error, KubetuneError) and not isinstance(error, TemporaryError)
 
 
 def settle(work: "Execution", epoch: int, event: str, change: Callable[[Endpoint], Endpoint]) -> bool:

@@ -24,6 +24,7 @@ from kubetune.storage.registry import (
     change_model,
     crowned,
     read_model,
+    restored,
     uncrowned,
     with_version,
 )
@@ -31,6 +32,8 @@ from kubetune.storage.versions import FORMAT, archive_digest_of, files_of, put_d
 
 MOVED = {"promoted": "promoted", "tried-again": "promoted", "rolled-back": "rolled back"}
 """Events that move a champion, as people are told of them."""
+TAKEN_BACK = frozenset({"not-ready", "rollback-undone"})
+"""Events that take a move back; they bear the request of that move, so that its repetition may move again."""
 MOST_DIGITS = 10
 COPIED = ("archive", "report", "behaviour")
 
@@ -208,13 +211,29 @@ def require_files(store: Store, version: Version) -> None:
         )
 
 
-def withdraw(store: Store, name: str, archive: str, at: str, why: str) -> Model:
-    """Take a champion back that did not become ready; leaves another champion alone."""
+def withdraw(store: Store, name: str, archive: str, at: str, why: str, *, keep_last: bool = False) -> Model:
+    """Take back the move that made an archive the champion, which could not be served; leaves another champion alone.
+
+    A rollback is undone whole: one step more would lead away from what serves.
+
+    Args:
+        store: Store.
+        name: Model name.
+        archive: Digest of the archive.
+        at: Time of day for the record (ISO 8601).
+        why: One sentence.
+        keep_last: Whether the last champion of the line stays: without one the next candidate is not compared.
+    """
 
     def change(model: Model) -> tuple[Model, Event | None]:
         if model.champion is None or model.champion.archive != archive:
             return model, None
-        return uncrowned(model, NOT_READY), Event("not-ready", at, "", why)
+        move = model.last_move or {"event": "", "request": ""}
+        if move["event"] == "rolled-back":
+            return restored(model, move["former"]), Event("rollback-undone", at, "", why, move["request"])
+        if keep_last and len(model.line) == 1:
+            return model, None
+        return uncrowned(model, NOT_READY), Event("not-ready", at, "", why, move["request"])
 
     return change_model(store, name, change)
 
@@ -226,7 +245,7 @@ def try_again(store: Store, name: str, archive: str, at: str) -> Model:
         version = model.of_archive(archive)
         if version is None or version.withdrawn != NOT_READY or _overtaken(model):
             return model, None
-        return crowned(model, version.number), Event("tried-again", at)
+        return crowned(model, version.number), Event("tried-again", at, request=model.history[-1]["request"])
 
     return change_model(store, name, change)
 
@@ -237,8 +256,9 @@ def _overtaken(model: Model) -> bool:
 
 
 def _made(model: Model, word: Word) -> bool:
-    """Whether this very request was carried out already."""
-    return bool(word.request) and any(line["request"] == word.request for line in model.history)
+    """Whether this very request was carried out already, and not taken back just now."""
+    lines = [line for line in model.history if line["request"] == word.request] if word.request else []
+    return bool(lines) and not (lines[-1]["event"] in TAKEN_BACK and lines[-1] == model.last_move)
 
 
 def known(store: Store, name: str) -> Model:
@@ -267,11 +287,15 @@ def at_version(text: str) -> tuple[str, int | None]:
 
 def moved(model: Model, run: str = "") -> dict[str, Any] | None:
     """Return what the last event of a model says, if it moved the champion."""
-    line = model.history[-1] if model.history else {}
-    event = MOVED.get(str(line.get("event")))
+    return told_of(model.name, model.history[-1], run) if model.history else None
+
+
+def told_of(name: str, line: Mapping[str, Any], run: str = "") -> dict[str, Any] | None:
+    """Return what a line of a model's history says, if it moved the champion."""
+    event = MOVED.get(str(line["event"]))
     if event is None:
         return None
-    facts = {"event": event, "name": model.name, "why": str(line["why"])[:500], "epoch": line["epoch"]}
+    facts = {"event": event, "name": name, "why": str(line["why"])[:500], "epoch": line["epoch"]}
     facts |= {"at": line["at"], "run": run}
     if event == "promoted":
         return facts | {"version": line["version"], "former": line["former"]}

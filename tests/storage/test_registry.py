@@ -20,6 +20,7 @@ from kubetune.storage.registry import (
     list_models,
     parse_model,
     read_model,
+    restored,
     uncrowned,
     with_version,
 )
@@ -63,6 +64,11 @@ def test_going_back_marks_the_version_and_being_crowned_again_unmarks_it(reason:
     assert model.previous is None
     assert model.version(2).withdrawn == reason
     assert crowned(model, 2).version(2).withdrawn == ""
+
+
+def test_a_rollback_that_is_undone_leaves_no_trace_in_line_and_marks() -> None:
+    before = with_champions("a", "b", "c")
+    assert restored(uncrowned(before, BY_PERSON), 3) == before
 
 
 def test_without_a_champion_there_is_nothing_to_take_back() -> None:

@@ -12,6 +12,7 @@ import pytest
 import tracked_toys as toys
 from kubetune import layout
 from kubetune.config.settings import Settings
+from kubetune.registration import withdraw
 from kubetune.storage.runs import delete_run, record_attempt
 from kubetune.tracking.facts import BEGUN, RUN, STORE
 
@@ -144,6 +145,13 @@ def test_aliases_follow_promotion_and_rollback(filled: Settings) -> None:
     found = toys.contents(filled)["models"]["toy"]
     assert found["aliases"] == {"champion": 1, "candidate": 2}
     assert found["versions"][2][0]["kubetune.withdrawn"] == "rolled back"
+    withdraw(store, "toy", "aa" * 32, toys.AT, "no answer")
+    toys.sync(filled)
+    found = toys.contents(filled)["models"]["toy"]
+    assert found["aliases"] == {"champion": 2, "previous": 1, "candidate": 2}
+    assert "kubetune.withdrawn" not in found["versions"][2][0]
+    toys.roll_back(store)
+    toys.sync(filled)
     toys.register(store, "rates-2", "bb")
     toys.sync(filled)
     found = toys.contents(filled)["models"]["toy"]

@@ -1,10 +1,15 @@
 """`kubetune rollback MODEL`: the previous champion is the champion again, and serves."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from kubetune.cli.common import StoreUrl, opened, say, word_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kubetune.storage.registry import Model
 
 
 def command(
@@ -20,7 +25,7 @@ def command(
     from kubetune.clock import clock
     from kubetune.effects import is_pending, serve_champion
     from kubetune.errors import ConfigError
-    from kubetune.registration import known, moved, roll_back
+    from kubetune.registration import known, roll_back, told_of
     from kubetune.stopping import stop_requests
 
     word = word_of(by, why, request)
@@ -28,10 +33,11 @@ def command(
         raise ConfigError("A rollback needs a reason: say it with --why.")
     settings, opened_store = opened(store)
     before = known(opened_store, name)
-    # Also where the version that it went back to was not ready: then the one before that is still to be served.
-    moved_back = bool(before.history) and before.history[-1]["event"] in {"rolled-back", "not-ready"}
-    unfinished = moved_back and is_pending(opened_store, name)
+    # The last move and not the last event: runs may have registered their versions since.
+    move = before.last_move
+    unfinished = move is not None and move["event"] == "rolled-back" and is_pending(opened_store, name)
     after = before if unfinished else roll_back(opened_store, name, clock(), word)
+    made = rollback_of(after, "" if unfinished else request)
     progress = progress_for()
     with stop_requests() as stop:
         stop.raises = True
@@ -39,11 +45,31 @@ def command(
             result = serve_champion(opened_store, settings, name, progress, stop)
         finally:
             progress.close()
-    answer = moved(after)
+    answer = told_of(name, made)
     tell_people(settings, answer)
     leave_answer(settings, answer)
-    former = after.history[-1]["former"]
-    champion = after.champion.number if after.champion else None
-    archive = str(result.commit.facts["archive"])[:12]
+    facts = result.commit.facts
+    archive, serves = str(facts["archive"])[:12], int(facts["version"])
     verb = "a rollback that was cut off is finished" if unfinished else "rolled back"
-    say(f"{verb}: {name} went from version {former} to version {champion}, which serves (archive {archive}).")
+    # Somebody may have moved the champion since.
+    which = "which serves" if serves == made["version"] else f"and version {serves}, the champion since then, serves"
+    say(f"{verb}: {name} went from version {made['former']} to version {made['version']}, {which} (archive {archive}).")
+
+
+def rollback_of(model: "Model", request: str) -> "Mapping[str, Any]":
+    """Return the line of the history that tells of a rollback: of the one with this request, else of the last.
+
+    Raises:
+        ConfigError: It was undone, since its version could not be served, and the champion was moved since.
+    """
+    from kubetune.errors import ConfigError
+
+    events = {"rolled-back", "rollback-undone"}
+    lines = (line for line in reversed(model.history) if line["event"] in events and request in ("", line["request"]))
+    found: Mapping[str, Any] = next(lines)
+    if found["event"] != "rolled-back":
+        raise ConfigError(
+            f"This rollback of {model.name} was undone, and its champion was moved since: ask for a new one if that is "
+            "still wanted."
+        )
+    return found

@@ -101,6 +101,11 @@ class Model:
         """Whether a person took this trained model back: with another decision it is packaged as another archive."""
         return any(version.model == model and version.withdrawn == BY_PERSON for version in self.versions)
 
+    @property
+    def last_move(self) -> Mapping[str, Any] | None:
+        """The line of the history by which the present champion came; None: it is older than the history."""
+        return next((line for line in reversed(self.history) if line["version"] != line["former"]), None)
+
     def aliases(self) -> dict[str, int]:
         """Return alias → version number, of those that are set."""
         named = {"champion": self.champion, "previous": self.previous}
@@ -125,7 +130,7 @@ class Event:
     """Who changed a model, when and why; goes into its history.
 
     Attributes:
-        name: `registered`, `promoted`, `rolled-back`, `not-ready` or `tried-again`.
+        name: `registered`, `promoted`, `rolled-back`, `not-ready`, `tried-again` or `rollback-undone`.
         at: Time of day (ISO 8601), from the caller.
         by: Person or run.
         why: One sentence.
@@ -232,6 +237,12 @@ def uncrowned(model: Model, reason: str) -> Model:
         return model
     marked = with_changed(model, replace(model.champion, withdrawn=reason))
     return replace(marked, line=marked.line[:-1])
+
+
+def restored(model: Model, number: int) -> Model:
+    """Return the model with the version as champion that a rollback took away, as if there had been none."""
+    unmarked = with_changed(model, replace(model.version(number), withdrawn=""))
+    return replace(unmarked, line=(*unmarked.line, number))
 
 
 def with_changed(model: Model, version: Version) -> Model:
