@@ -292,11 +292,8 @@ def moved(model: Model, run: str = "") -> dict[str, Any] | None:
 
 def told_of(name: str, line: Mapping[str, Any], run: str = "") -> dict[str, Any] | None:
     """Return what a line of a model's history says, if it moved the champion."""
-    event = MOVED.get(str(line["event"]))
-    if event is None:
+    if (event := MOVED.get(str(line["event"]))) is None:
         return None
-    facts = {"event": event, "name": name, "why": str(line["why"])[:500], "epoch": line["epoch"]}
-    facts |= {"at": line["at"], "run": run}
-    if event == "promoted":
-        return facts | {"version": line["version"], "former": line["former"]}
-    return facts | {"from": line["former"], "to": line["version"]}
+    names = {"version": "version", "former": "former"} if event == "promoted" else {"from": "former", "to": "version"}
+    facts = {name: line[field] for name, field in (names | {"epoch": "epoch", "at": "at"}).items()}
+    return {"event": event, "name": name, "run": run, "why": str(line["why"])[:500]} | facts
