@@ -61,10 +61,11 @@ def alone(recipe: Recipe, runs: Sequence[Path]) -> None:
         values = [float(found[name]["value"]) for found in reports]
         print(f"{name} of {len(runs)} trainings: {', '.join(f'{value:.3f}' for value in values)}")
     found = [read(run / "behaviour" / "behaviour.json") for run in runs]
-    refused = [run.name for run, document in zip(runs, found, strict=True) if document["verdict"]["code"]]
+    asked = chosen_suite(recipe.behaviour.suite, recipe.behaviour.bars, recipe.behaviour.most)
+    refused = [run.name for run, document in zip(runs, found, strict=True) if missed(asked, document)]
     print(f"{found[0]['scored']:,} texts each; refused by the recipe's bars: {len(refused)} {refused or ''}")
     suite = chosen_suite(recipe.behaviour.suite, {}, recipe.behaviour.most)
-    own = [own_bars(suite, document) for document in found]
+    own = [missed(suite, document) for document in found]
     print("\ncapability | cases | failure rate, least to most | refused by the suite's own bar")
     for name in suite.capabilities:
         rates = sorted(document["capabilities"][name]["rate"] for document in found)
@@ -72,8 +73,8 @@ def alone(recipe: Recipe, runs: Sequence[Path]) -> None:
         print(f"{name} | {cases} | {rates[0]:.3f} to {rates[-1]:.3f} | {sum(name in one for one in own)} of {len(own)}")
 
 
-def own_bars(suite: Any, document: Mapping[str, Any]) -> set[str]:
-    """Return the capabilities that the suite's own bars refuse."""
+def missed(suite: Any, document: Mapping[str, Any]) -> set[str]:
+    """Return the capabilities that the suite's bars refuse."""
     outcomes = [SimpleNamespace(**outcome) for outcome in document["outcomes"]]
     return {reason.partition(": ")[0] for reason in judge_behaviour(suite, SimpleNamespace(outcomes=outcomes)).reasons}
 
