@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from types import FrameType
 from typing import Protocol
 
@@ -17,15 +18,19 @@ from kubetune.config.recipe import Recipe
 from kubetune.config.settings import Settings
 from kubetune.contract import Progress
 from kubetune.keys import at
-from kubetune.plan import StageCall
+from kubetune.plan import StageCall, Word
 from kubetune.runner import StageResult, adopt_stage, raise_for_verdict, run_stage
 from kubetune.storage.base import Store
 from kubetune.storage.commits import lookup, read_commit
 from kubetune.storage.records import encode
+from kubetune.storage.registry import NOT_READY, read_model
 from kubetune.storage.runs import FORMAT, list_runs
+from kubetune.storage.versions import archive_digest_of
 
 REPAIRS = 2
 """How often a walk goes back to a producer whose bytes were found broken."""
+DECIDED = ("promoted", "rolled-back")
+"""Events of a model's history by which somebody chose its champion."""
 
 
 class Person(Protocol):
@@ -86,12 +91,13 @@ def walk(
         calls: A plan.
         store: Where results live.
         settings: Deployment settings; stage processes inherit them from the environment.
-        person: Told of each stage, and asked before one that needs approval.
+        person: Told of each stage, and asked before one that needs approval and has none.
         progress: For effects, which run in this process: they are light, and an endpoint that serves already is
             recognised before a new Python has started.
         audit: Run every stage and compare it with the result that exists.
 
     Raises:
+        NothingToDoError, ConfigError: A person refused, or nobody is there to ask.
         RefusedError: A verdict was not good (also an adopted one).
         StageFailedError: A stage's process failed; it has said why.
     """
@@ -100,7 +106,8 @@ def walk(
     while position < len(calls):
         call = calls[position]
         if call.stage.approval is not None and at(canonical(call.recipe), call.stage.approval):
-            call = person.approve(call)
+            word = agreement(call, store)
+            call = person.approve(call) if word is None else replace(call, word=word)
         result = None if audit else adopt_stage(call, store, settings)
         if call.stage.effect:
             result = run_stage(call, store, settings, progress=progress)
@@ -121,6 +128,35 @@ def walk(
         raise_for_verdict(result)
         position += 1
     return results
+
+
+def agreement(call: StageCall, store: Store) -> Word | None:
+    """Return the word by which this run's archive became the champion; None: a person has to be asked.
+
+    It holds while the archive is the champion, whoever made it that: registering it again changes nothing. Where it was
+    taken back only because it did not become ready, a person's word holds still. Once somebody chose another version,
+    it no longer does.
+
+    Raises:
+        KubetuneError: The model's record is broken.
+    """
+    package, model = read_commit(store, call.run, "package"), read_model(store, call.endpoint)
+    if package is None or model is None:
+        return None
+    version = model.of_archive(archive_digest_of(package.outputs["archive"]))
+    if version is None:
+        return None
+    choices = [line for line in model.history if line["event"] in DECIDED]
+    if version == model.champion:
+        # The history is bounded, so that the line may be gone; the version names its run for ever.
+        by = [str(line["by"]) for line in choices if line["version"] == version.number]
+        return Word(by[-1] if by else version.run)
+    if version.withdrawn != NOT_READY or not choices or choices[-1]["version"] != version.number:
+        return None
+    by_whom = str(choices[-1]["by"])
+    # A run whose recipe asks nobody may have made the same archive; its name is no person's.
+    runs = {version.run, *(run.run for run in list_runs(store))}
+    return None if by_whom in runs else Word(by_whom)
 
 
 def run_process(call: StageCall, settings: Settings, *, audit: bool) -> tuple[int, float]:

@@ -1,5 +1,6 @@
 """`kubetune run`: the whole plan on this machine, and what it came to."""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -55,7 +56,7 @@ def command(
         progress = progress_for()
         try:
             with announced(settings, opened_store, run, stop) as noted:
-                walk(calls, opened_store, settings, Terminal(noted(tell)), progress, audit=audit)
+                walk(calls, opened_store, settings, Terminal(noted(tell), store), progress, audit=audit)
         except (RefusedError, NothingToDoError):
             summarize(opened_store, run)
             raise
@@ -86,27 +87,48 @@ def mirror(settings: "Settings", run: str) -> None:
 
 
 class Terminal:
-    """The person in front of this terminal."""
+    """The person in front of this terminal.
 
-    def __init__(self, tell: "Tell") -> None:
-        self.tell = tell
+    Attributes:
+        tell: Called after each stage.
+        store: Store of the command line; advice has to name it again. None: the settings' one.
+    """
+
+    def __init__(self, tell: "Tell", store: str | None = None) -> None:
+        self.tell, self.store = tell, store
 
     def approve(self, call: "StageCall") -> "StageCall":
-        """Ask; whoever answers is recorded as the one who approved."""
+        """Ask; whoever answers is recorded as the one who approved.
+
+        Raises:
+            NothingToDoError: The answer was no.
+            ConfigError: Nobody is there to ask, or the input ended without an answer.
+        """
         from dataclasses import replace
 
         from kubetune.errors import ConfigError, NothingToDoError
         from kubetune.plan import Word
 
         if not sys.stdin.isatty():
-            raise ConfigError(
-                f"Stage {call.stage.name} of run {call.run} needs a person's approval and nobody is at this terminal: "
-                f"`kubetune stage {call.stage.name} --run {call.run} --by NAME` gives it, then run the plan again."
-            )
+            raise ConfigError(self.advice(call, "nobody is at this terminal"))
         say(f"{call.stage.name:<10}needs your approval: the run passed its thresholds, its comparison said promote.")
-        if not typer.confirm(f"Register run {call.run} and let it serve {call.endpoint}?"):
+        try:
+            agreed = typer.confirm(f"Register run {call.run} and let it serve {call.endpoint}?")
+        except typer.Abort as error:  # the end of the input is no answer, neither yes nor no
+            raise ConfigError(self.advice(call, "the input ended without an answer")) from error
+        if not agreed:
             raise NothingToDoError(f"Run {call.run} was not approved by {user_name()}: nothing was changed.")
         return replace(call, word=Word(user_name()))
+
+    def advice(self, call: "StageCall", why: str) -> str:
+        """Say how to approve from elsewhere, by a command that acts on this very store and endpoint."""
+        words = ["kubetune", "stage", call.stage.name, "--run", call.run]
+        words += ["--endpoint", call.endpoint] if call.endpoint != call.recipe.name else []
+        words += ["--store", self.store] if self.store is not None else []
+        return (
+            f"Stage {call.stage.name} of run {call.run} needs a person's approval and {why}: `{shlex.join(words)} "
+            f"--by NAME` gives it, then repeat this `kubetune run` with `--run {call.run}`."
+        )
 
 
 def summarize(store: "Store", run: str) -> None:
