@@ -5,7 +5,9 @@ The deployed body is a stand-in that serves, fails or is stopped as told; all ar
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 
 import pytest
@@ -104,11 +106,25 @@ class World:
 
 def served_world(folder: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     """Its champion is version 3, after 2, after 1."""
-    found = World(LocalStore(folder / "store"))
+    for path, content in _served_files().items():
+        (folder / "store" / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "store" / path).write_bytes(content)
+    found = World(LocalStore(folder / "store"), serving=3)
     monkeypatch.setattr(deploy, "run", found.serve)
-    for number in (1, 2, 3):
-        found.register(number, folder / f"archive-{number}")
-    for number in (1, 2, 3):
-        assert f"version {number} of toy is the champion and serves" in found.promote(number)
-    assert (found.serving, found.model.line) == (3, (1, 2, 3))
     return found
+
+
+@cache
+def _served_files() -> dict[Path, bytes]:
+    """The store of a served world; made once, since the commands that make it take a second."""
+    with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+        folder = Path(name)
+        found = World(LocalStore(folder / "store"))
+        patch.setattr(deploy, "run", found.serve)
+        for number in (1, 2, 3):
+            found.register(number, folder / f"archive-{number}")
+        for number in (1, 2, 3):
+            assert f"version {number} of toy is the champion and serves" in found.promote(number)
+        assert (found.serving, found.model.line) == (3, (1, 2, 3))
+        paths = [path for path in (folder / "store").rglob("*") if path.is_file()]
+        return {path.relative_to(folder / "store"): path.read_bytes() for path in paths}

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
@@ -207,7 +208,11 @@ def load_body(entry: str) -> StageBody:
     return body
 
 
+@cache
 def environment_digest() -> str:
-    """Digest of all installed distributions and versions, which is what a lock would state."""
+    """Digest of all installed distributions and versions, which is what a lock would state.
+
+    Read once a process, whose modules are those of its beginning: reading all their metadata takes 0.14 s.
+    """
     names = sorted({f"{item.metadata['Name']}=={item.version}" for item in metadata.distributions()})
     return hashlib.sha256("\n".join(names).encode()).hexdigest()

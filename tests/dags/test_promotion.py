@@ -137,6 +137,7 @@ def test_nobody_is_asked_where_the_recipe_does_not_ask(pipeline: Pipeline) -> No
     assert "--by" not in done.calls["register"]
 
 
+@pytest.mark.slow
 def test_who_agreed_is_told_to_register(pipeline: Pipeline) -> None:
     with answering("Approve", "Zoë $(HOME)\n--why x") as asked:
         done = pipeline.run("finetune", recipe="tickets", overrides=["promotion.approval=true"], run="asks")
