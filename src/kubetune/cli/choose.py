@@ -17,6 +17,7 @@ def command(
     """Choose the best run of a sweep by its validation metric; `stage --winner` goes on with it."""
     from dataclasses import asdict
 
+    from kubetune.cli.answers import MOST
     from kubetune.sweeps import choose
 
     settings, opened_store = opened(store)
@@ -38,5 +39,7 @@ def command(
         )
     if settings.termination_log.exists():  # in a pod: what Airflow shows as the task's output
         shown = {trial.run: trial.value for trial in choice.trials}
-        answer = json.dumps({"winner": choice.winner, "metric": choice.metric, "trials": shown})
-        settings.termination_log.write_text(answer[:4000], encoding="utf-8")
+        answer: dict[str, object] = {"winner": choice.winner, "metric": choice.metric, "trials": shown}
+        if len(json.dumps(answer)) > MOST:
+            answer["trials"] = len(shown)  # all of them are in the store, and a part would be no JSON
+        settings.termination_log.write_text(json.dumps(answer), encoding="utf-8")
