@@ -52,7 +52,7 @@ def apply_register(work: "Execution") -> StageResult:
     if call.recipe.promotion.approval and call.word is None:
         raise ConfigError(
             f"Recipe {call.recipe.name} asks for approval before stage register: a person gives it with `kubetune "
-            f"stage register --run {call.run} --by NAME`."
+            f"stage register --run {call.run} --endpoint {call.endpoint} --by NAME`."
         )
     with work.body_result() as (result, _):
         done = work.record(result, {})
