@@ -75,7 +75,10 @@ def test_threads_spin_only_where_the_cpus_are_theirs(tmp_path: Path, runnable: s
 @pytest.mark.parametrize(
     ("nice", "state", "spins"), [(10, "R", True), (0, "R", False), (-5, "R", False), (10, "S", False)]
 )
-def test_who_gives_way_does_not_count(tmp_path: Path, nice: int, state: str, *, spins: bool) -> None:
+def test_who_gives_way_does_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nice: int, state: str, *, spins: bool
+) -> None:
+    monkeypatch.setattr(os, "nice", lambda step: step)
     (tmp_path / "loadavg").write_text("0.10 0.20 0.30 2/76 4711\n")
     fields = f"{state} 1 12 12 0 -1 4194304 9 0 0 0 1 0 0 0 20 {nice} 1 0 5000 0 0"
     group(tmp_path / "12", stat=f"12 (a ) R 0) {fields}\n")
