@@ -67,6 +67,8 @@ class Task(Protocol):
     def build_model(self, spec: ModelSpec, folder: Path, *, pretrained: bool) -> "torch.nn.Module":
         """Build the module on the CPU in fp32; `module(**collated)` gives logits of shape (rows, classes), float.
 
+        Its tensors have storage of their own (`weights.own_storage`): equal weights give equal bits from any file.
+
         Args:
             spec: What to build.
             folder: Artifact `weights` or artifact `model`.

@@ -12,6 +12,7 @@ import torch
 from kubetune.errors import ConfigError
 from kubetune.tasks.base import Encoded, ModelSpec
 from kubetune.tasks.metrics import classification_metrics, softmax
+from kubetune.tasks.weights import own_storage
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -69,17 +70,7 @@ class Classification:
 
     def build_model(self, spec: ModelSpec, folder: Path, *, pretrained: bool) -> torch.nn.Module:
         """See `Task.build_model`."""
-        if spec.architecture == "bilstm":
-            from kubetune.tasks.bilstm import build_bilstm
-
-            return build_bilstm(spec, folder, pretrained=pretrained)
-        from kubetune.tasks.encoder import build_own, build_stock
-
-        if spec.architecture == "stock":
-            return build_stock(spec, folder, pretrained=pretrained)
-        if spec.architecture == "own":
-            return build_own(spec, folder, pretrained=pretrained)
-        raise ConfigError(f"Architecture {spec.architecture!r:.40} is unknown: allowed are stock, own and bilstm.")
+        return own_storage(_built(spec, folder, pretrained))
 
     def parameter_groups(self, module: torch.nn.Module) -> dict[str, list[str]]:
         """See `Task.parameter_groups`; names as in the module's state.
@@ -123,3 +114,18 @@ class Classification:
         """See `Task.decode`; equal scores keep the order of the labels."""
         order = sorted(range(len(labels)), key=lambda number: (-probabilities[number], number))
         return [{"label": labels[number], "score": float(probabilities[number])} for number in order[:top_k]]
+
+
+def _built(spec: ModelSpec, folder: Path, pretrained: bool) -> torch.nn.Module:
+    """Build the module of the architecture that `spec` names; its weights may still lie in a mapped file."""
+    if spec.architecture == "bilstm":
+        from kubetune.tasks.bilstm import build_bilstm
+
+        return build_bilstm(spec, folder, pretrained=pretrained)
+    from kubetune.tasks.encoder import build_own, build_stock
+
+    if spec.architecture == "stock":
+        return build_stock(spec, folder, pretrained=pretrained)
+    if spec.architecture == "own":
+        return build_own(spec, folder, pretrained=pretrained)
+    raise ConfigError(f"Architecture {spec.architecture!r:.40} is unknown: allowed are stock, own and bilstm.")
