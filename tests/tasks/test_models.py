@@ -305,9 +305,34 @@ def test_losses_and_answers() -> None:
     assert losses.tolist() == pytest.approx([0.16984602, np.log(3)], abs=1e-6)
     weighted = task.losses(logits, torch.tensor([0, 2]), class_weights=torch.tensor([1.0, 1.0, 2.0]))
     assert weighted.tolist() == pytest.approx([0.16984602, 2 * np.log(3)], abs=1e-6)
-    assert task.losses(logits, torch.tensor([0, 2]), label_smoothing=0.3)[0] > losses[0]
+    smoothed = task.losses(logits, torch.tensor([0, 2]), label_smoothing=0.3)
+    # ln(1 + e^-2 + e^-3) is 0.16984602; the label keeps 0.8 of the probability, the others have 0.1 each.
+    assert smoothed.tolist() == pytest.approx([0.16984602 + 0.1 * 2.0 + 0.1 * 3.0, np.log(3)], abs=1e-6)
+    both = task.losses(logits, torch.tensor([0, 2]), 0.3, torch.tensor([0.5, 9.0, 2.0]))
+    assert both.tolist() == pytest.approx([0.5 * (0.16984602 + 0.5), 2 * np.log(3)], abs=1e-6)
     probabilities = task.probabilities(logits.numpy())
     assert probabilities.sum(axis=1) == pytest.approx([1, 1])
     best = task.decode(probabilities[0].tolist(), ("a", "b", "c"), 2)
     assert [item["label"] for item in best] == ["a", "b"]
     assert best[0]["score"] == pytest.approx(0.84379, abs=1e-4)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.3])
+@pytest.mark.parametrize("counts", [(990, 10), (900, 90, 10)])
+def test_balanced_weights_with_smoothing_separate_what_is_separable(counts: tuple[int, ...], smoothing: float) -> None:
+    """Each class around a corner of its own; a linear model that reads it has accuracy 1."""
+    draw = torch.Generator().manual_seed(5)
+    classes = len(counts)
+    labels = torch.repeat_interleave(torch.arange(classes), torch.tensor(counts))
+    points = torch.eye(classes)[labels] * 4 + 0.5 * torch.randn(len(labels), classes, generator=draw)
+    weights = len(labels) / (classes * torch.tensor(counts, dtype=torch.float32))
+    task, matrix, bias = load_task("text-classification"), torch.zeros(classes, classes), torch.zeros(classes)
+    optimizer = torch.optim.Adam([matrix.requires_grad_(), bias.requires_grad_()], lr=0.1)
+    for _ in range(200):
+        optimizer.zero_grad()
+        task.losses(points @ matrix + bias, labels, smoothing, weights).mean().backward()
+        optimizer.step()
+    found = (points @ matrix + bias).argmax(dim=1)
+    assert [float((found[labels == name] == name).float().mean()) for name in range(classes)] == pytest.approx(
+        [1.0] * classes, abs=0.02
+    )

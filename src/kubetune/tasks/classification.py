@@ -97,10 +97,15 @@ class Classification:
         label_smoothing: float = 0.0,
         class_weights: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """See `Task.losses`: cross-entropy in nats."""
-        return torch.nn.functional.cross_entropy(
-            logits.float(), labels, weight=class_weights, label_smoothing=label_smoothing, reduction="none"
+        """See `Task.losses`: cross-entropy in nats against the smoothed label, times the weight of the row's class.
+
+        Not `cross_entropy(weight=…)`: it weights each class of the smoothed distribution, so that where a class is
+        rare every row of the others is taught the rare one (0.1 / 2 x 50 against 0.95 x 0.505 at one row in 100).
+        """
+        losses = torch.nn.functional.cross_entropy(
+            logits.float(), labels, label_smoothing=label_smoothing, reduction="none"
         )
+        return losses if class_weights is None else losses * class_weights[labels]
 
     def metrics(self, labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
         """See `Task.metrics`."""
