@@ -1,10 +1,17 @@
 """Properties of the split, the limit and the duplicate rules over random pools."""
 
+from fractions import Fraction
+from math import floor
+
 import numpy as np
 import pytest
 
 from kubetune.data.duplicates import conflicting, leaked, occurrence, repeated, resolve_conflicts
+from kubetune.data.labels import LabelBook
+from kubetune.data.rejects import check_reject_share
+from kubetune.data.rows import Scan
 from kubetune.data.splits import TEST, TRAIN, VALIDATION, carve, group_of, limit_rows, quotas, seeded_order
+from kubetune.errors import DataError
 
 SHARES = {VALIDATION: 0.1, TEST: 0.2}
 
@@ -59,6 +66,41 @@ def test_quotas_add_up_and_leave_nobody_out(size: list[int], limit: int) -> None
     assert np.abs(found - np.array(size) * limit / sum(size)).max() < 2
 
 
+def test_shares_count_as_they_are_written() -> None:
+    """Each share in hundredths of each number of rows, against whole numbers; half a row rounds up."""
+    for rows in (10, 100, 200, 350, 1000):
+        digests = np.random.default_rng(rows).integers(0, 2**63, size=(rows, 2), dtype=np.uint64)
+        group, label, order = np.arange(rows), np.zeros(rows, dtype=np.int32), seeded_order(digests, 0)
+        for hundredths in range(1, 50):
+            shares = {VALIDATION: hundredths / 100, TEST: hundredths / 100}
+            split = carve(np.arange(rows), group, label, order, shares)
+            wanted = (2 * rows * hundredths + 100) // 200
+            assert [(split == number).sum() for number in (VALIDATION, TEST)] == [wanted, min(wanted, rows - wanted)]
+
+
+def test_the_largest_group_that_may_leave_train_is_counted_as_written() -> None:
+    """A hundredth of a share of 0.57 of 10,000 rows is a group of 57; in binary, 10000 * 0.57 is less than 5,700."""
+    group = np.concatenate([np.zeros(57, dtype=np.int64), np.arange(1, 9944)])
+    order = np.arange(len(group), dtype=np.uint64)
+    split = carve(np.arange(len(group)), group, np.zeros(len(group), dtype=np.int32), order, {TEST: 0.57})
+    assert (split[:57] == TEST).all()
+    assert (split == TEST).sum() == 5700
+
+
+def test_quotas_are_those_of_exact_arithmetic() -> None:
+    draw = np.random.default_rng(3)
+    for _ in range(300):
+        size = draw.integers(1, 60, size=int(draw.integers(2, 12)))
+        limit = int(draw.integers(len(size), int(size.sum()) + 1))
+        exact = [Fraction(int(value) * limit, int(size.sum())) for value in size]
+        whole = [max(1, floor(value)) for value in exact]
+        by_remainder = sorted(range(len(size)), key=lambda number: (whole[number] - exact[number], number))
+        for number in by_remainder[: max(0, limit - sum(whole))]:
+            whole[number] += 1
+        if sum(whole) == limit:  # else some are taken back, which involves no fraction
+            assert quotas(size, limit).tolist() == whole
+
+
 def test_a_limit_leaves_out_exactly_the_rest_and_is_nested() -> None:
     digests, group, label = pool(2)
     split = carve(np.arange(len(group)), group, label, seeded_order(digests, 0), SHARES)
@@ -85,3 +127,15 @@ def test_leaks_repeats_and_conflicts_by_hand() -> None:
 def test_occurrences_count_the_rows_before() -> None:
     assert occurrence(np.array([0, 1, 0, 0, 1, 2])).tolist() == [0, 0, 1, 2, 1, 0]
     assert occurrence(np.zeros(0, dtype=np.int64)).tolist() == []
+
+
+@pytest.mark.parametrize("rows", [100, 200, 1000])
+def test_as_many_rows_may_be_rejected_as_the_share_says(rows: int) -> None:
+    for hundredths in range(1, 100):
+        scan = Scan(raw_rows=[rows])
+        allowed = rows * hundredths // 100
+        scan.rejects.extend([0, 0, 0] * allowed)
+        check_reject_share(scan, ["all"], LabelBook(), hundredths / 100)
+        scan.rejects.extend([0, 0, 0])
+        with pytest.raises(DataError, match=f"{allowed + 1} of {rows} rows were rejected"):
+            check_reject_share(scan, ["all"], LabelBook(), hundredths / 100)

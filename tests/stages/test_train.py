@@ -14,6 +14,7 @@ from kubetune.config.resources import StageResources
 from kubetune.config.training import TrainingSection
 from kubetune.errors import ConfigError, DataError
 from kubetune.stages import train
+from kubetune.tasks.hardware import blas_mode, cpu_vendor
 
 FAST = TrainingSection(steps=3, batch=16, precision="fp32")
 
@@ -52,7 +53,11 @@ def test_it_writes_the_artifact(inputs: Any, outputs: Any, context: Any) -> None
     assert (spec["architecture"], spec["max_length"], spec["format"]) == ("stock", toys.MAX_LENGTH, 1)
     assert result.verdict.passed
     assert 0 <= result.metrics["validation_macro_f1"] <= 1
-    assert result.facts["fingerprint"]["world_size"] == 1
+    fingerprint = result.facts["fingerprint"]
+    assert fingerprint["world_size"] == 1
+    assert fingerprint["cpu_vendor"] == cpu_vendor()
+    assert fingerprint["blas"] == blas_mode()
+    assert fingerprint["cpu_capability"].startswith(torch.backends.cpu.get_cpu_capability())
     json.dumps([dict(result.metrics), dict(result.facts)])
 
 

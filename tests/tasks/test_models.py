@@ -1,6 +1,7 @@
 """Every architecture of every task: encoding, padding, gradients' groups, files."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from kubetune.tasks import load_task
 from kubetune.tasks.base import ModelSpec, Task
 from kubetune.tasks.inference import predict_logits
 from kubetune.tasks.spec import load_spec, save_model
+from kubetune.tasks.weights import own_storage, read_tensors
 
 KINDS = ("text-classification", "pair-classification")
 HEADS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -98,6 +100,77 @@ def test_what_is_saved_loads_to_the_same_logits(head: str, toy_model: Path, tmp_
     assert np.array_equal(predict_logits(again, rows, task, 0, 8), predict_logits(module, rows, task, 0, 8))
 
 
+def place_anew(path: Path, offset: int) -> None:
+    """Write the same tensors again, the first of them at `offset` modulo 64 bytes, as another writer may."""
+    tensors, pad = load_file(path), ""
+    for _ in range(2):  # the header is padded to a multiple of 8, so that the second time is right
+        save_file(tensors, path, metadata={"format": "pt", "pad": pad})
+        start = 8 + int.from_bytes(path.read_bytes()[:8], "little")
+        pad = "x" * ((offset - start) % 64)
+    assert start % 64 == offset
+
+
+def gradients(task: Task, module: torch.nn.Module, rows: list[Any]) -> list[torch.Tensor]:
+    module.eval()  # without dropout
+    logits = module(**task.collate(rows, 0))
+    task.losses(logits, torch.arange(len(rows)) % 3).sum().backward()
+    return [tensor.grad for tensor in module.parameters() if tensor.grad is not None]
+
+
+@pytest.mark.parametrize(
+    ("head", "pretrained"),
+    [(head, pretrained) for head in HEADS for pretrained in (True, False) if (head, pretrained) != ("bilstm", True)],
+)
+def test_equal_weights_give_equal_bits_wherever_a_file_holds_them(
+    head: str, pretrained: bool, toy_model: Path, tmp_path: Path
+) -> None:
+    """MKL sums narrow products by the alignment of their operands; a mapped file has any multiple of 8 bytes."""
+    task, spec, module = build("text-classification", head, weights_of(head, toy_model, tmp_path))
+    rows = encoded(task, toy_model)
+    folder = tmp_path / "model"
+    if pretrained:
+        shutil.copytree(toy_model, folder)
+    else:
+        folder.mkdir()
+        save_model(module, spec, folder)
+    found = []
+    for offset in (0, 8, 24, 32):
+        place_anew(folder / "model.safetensors", offset)
+        torch.manual_seed(3)
+        module = task.build_model(spec, folder, pretrained=pretrained)
+        assert {tensor.data_ptr() % 64 for tensor in module.state_dict().values()} == {0}
+        answers = [predict_logits(module, rows, task, 0, batch) for batch in (1, 8)]
+        found.append([*map(torch.from_numpy, answers), *gradients(task, module, rows[:8])])
+    for other in found[1:]:
+        assert all(torch.equal(one, two) for one, two in zip(found[0], other, strict=True))
+
+
+@pytest.mark.parametrize("offset", range(0, 64, 8))
+def test_tensors_that_are_read_have_storage_of_their_own(offset: int, tmp_path: Path) -> None:
+    wanted = {"a": torch.arange(3.0), "b": torch.arange(10.0).reshape(2, 5), "step": torch.tensor(7.0)}
+    save_file(wanted, tmp_path / "t.safetensors")
+    place_anew(tmp_path / "t.safetensors", offset)
+    found = read_tensors(tmp_path / "t.safetensors")
+    assert {name: tensor.tolist() for name, tensor in found.items()} == {n: t.tolist() for n, t in wanted.items()}
+    assert [tensor.data_ptr() % 64 for tensor in found.values()] == [0, 0, 0]
+    assert [len(tensor.untyped_storage()) for tensor in found.values()] == [
+        4 * tensor.numel() for tensor in found.values()
+    ]
+
+
+def test_own_storage_leaves_shared_parameters_shared() -> None:
+    module = torch.nn.ModuleDict({"one": torch.nn.Linear(3, 3), "two": torch.nn.Linear(3, 3)})
+    module["two"].weight = module["one"].weight
+    module["one"].register_buffer("transposed", torch.arange(6.0).reshape(2, 3).T)
+    module["two"].weight.requires_grad_(False)
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    assert own_storage(module) is module
+    assert module["two"].weight is module["one"].weight
+    assert not module["two"].weight.requires_grad
+    assert all(torch.equal(before[name], tensor) for name, tensor in module.state_dict().items())
+    assert all(tensor.is_contiguous() for tensor in module.state_dict().values())
+
+
 def test_a_stock_model_is_an_ordinary_transformers_folder(toy_model: Path, tmp_path: Path) -> None:
     task, spec, module = build("text-classification", "stock", toy_model)
     save_model(module, spec, tmp_path)
@@ -106,7 +179,8 @@ def test_a_stock_model_is_an_ordinary_transformers_folder(toy_model: Path, tmp_p
     rows = encoded(task, toy_model, 1)
     with torch.inference_mode():
         logits = theirs(**task.collate(rows, 0)).logits.numpy()
-    assert np.array_equal(logits, predict_logits(module, rows, task, 0, 1))
+    # Not bits: their weights lie where the file holds them, ours are aligned.
+    assert logits == pytest.approx(predict_logits(module, rows, task, 0, 1), abs=1e-6)
 
 
 @pytest.mark.parametrize("head", HEADS)
@@ -231,9 +305,34 @@ def test_losses_and_answers() -> None:
     assert losses.tolist() == pytest.approx([0.16984602, np.log(3)], abs=1e-6)
     weighted = task.losses(logits, torch.tensor([0, 2]), class_weights=torch.tensor([1.0, 1.0, 2.0]))
     assert weighted.tolist() == pytest.approx([0.16984602, 2 * np.log(3)], abs=1e-6)
-    assert task.losses(logits, torch.tensor([0, 2]), label_smoothing=0.3)[0] > losses[0]
+    smoothed = task.losses(logits, torch.tensor([0, 2]), label_smoothing=0.3)
+    # ln(1 + e^-2 + e^-3) is 0.16984602; the label keeps 0.8 of the probability, the others have 0.1 each.
+    assert smoothed.tolist() == pytest.approx([0.16984602 + 0.1 * 2.0 + 0.1 * 3.0, np.log(3)], abs=1e-6)
+    both = task.losses(logits, torch.tensor([0, 2]), 0.3, torch.tensor([0.5, 9.0, 2.0]))
+    assert both.tolist() == pytest.approx([0.5 * (0.16984602 + 0.5), 2 * np.log(3)], abs=1e-6)
     probabilities = task.probabilities(logits.numpy())
     assert probabilities.sum(axis=1) == pytest.approx([1, 1])
     best = task.decode(probabilities[0].tolist(), ("a", "b", "c"), 2)
     assert [item["label"] for item in best] == ["a", "b"]
     assert best[0]["score"] == pytest.approx(0.84379, abs=1e-4)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.3])
+@pytest.mark.parametrize("counts", [(990, 10), (900, 90, 10)])
+def test_balanced_weights_with_smoothing_separate_what_is_separable(counts: tuple[int, ...], smoothing: float) -> None:
+    """Each class around a corner of its own; a linear model that reads it has accuracy 1."""
+    draw = torch.Generator().manual_seed(5)
+    classes = len(counts)
+    labels = torch.repeat_interleave(torch.arange(classes), torch.tensor(counts))
+    points = torch.eye(classes)[labels] * 4 + 0.5 * torch.randn(len(labels), classes, generator=draw)
+    weights = len(labels) / (classes * torch.tensor(counts, dtype=torch.float32))
+    task, matrix, bias = load_task("text-classification"), torch.zeros(classes, classes), torch.zeros(classes)
+    optimizer = torch.optim.Adam([matrix.requires_grad_(), bias.requires_grad_()], lr=0.1)
+    for _ in range(200):
+        optimizer.zero_grad()
+        task.losses(points @ matrix + bias, labels, smoothing, weights).mean().backward()
+        optimizer.step()
+    found = (points @ matrix + bias).argmax(dim=1)
+    assert [float((found[labels == name] == name).float().mean()) for name in range(classes)] == pytest.approx(
+        [1.0] * classes, abs=0.02
+    )

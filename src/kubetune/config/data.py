@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from kubetune.config.data_sources import DataSource
+from kubetune.config.numbers import as_written
 from kubetune.config.section import Section
 
 CleaningStep = Literal[
@@ -56,7 +57,7 @@ class Splits(Section):
     @model_validator(mode="after")
     def leaves_train(self) -> "Splits":
         """Something must be left to train on."""
-        if self.validation + self.test >= 1:
+        if as_written(self.validation) + as_written(self.test) >= 1:
             raise ValueError("validation + test must be less than 1, so that rows are left for train")
         return self
 

@@ -15,6 +15,11 @@ def is_set(*names: str) -> bool:
     return any(name in os.environ for name in names)
 
 
+def value_of(name: str) -> str | None:
+    """Return a variable that a library reads, for a record of what it was told; None: it is not set."""
+    return os.environ.get(name)
+
+
 @contextmanager
 def environment(values: Mapping[str, str]) -> Iterator[None]:
     """Set variables for libraries that read them, and put the former ones back."""

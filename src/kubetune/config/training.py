@@ -1,10 +1,12 @@
 """Section `training`: how the model is fine-tuned."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from kubetune.config.section import Section
+
+Weight = Annotated[float, Field(gt=0)]
 
 
 class Freeze(Section):
@@ -55,8 +57,8 @@ class TrainingSection(Section):
     """Bound of the global gradient norm; null: none."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """Share of the probability spread over all classes."""
-    class_weights: Literal["none", "balanced"] | list[float] = "none"
-    """`balanced`: rows / (classes × rows of the class)."""
+    class_weights: Literal["none", "balanced"] | list[Weight] = "none"
+    """Above 0, the loss of a row is multiplied by that of its label; `balanced`: rows / (classes × rows of the class)."""
     length_groups: bool = True
     """Batches of similar length (mega-batches of 50 × batch); False: random order."""
     padding: Literal["longest", "max-length"] = "longest"

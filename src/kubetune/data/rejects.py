@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from kubetune.config.numbers import as_written
 from kubetune.data.labels import LabelBook
 from kubetune.data.rows import REASONS, Scan
 from kubetune.data.selection import REMOVALS, Selection
@@ -45,7 +46,7 @@ def check_reject_share(scan: Scan, raw_splits: Sequence[str], book: LabelBook, m
     if not rows:
         raise DataError("empty-source", f"The source has no rows (splits: {', '.join(raw_splits)}): give some.")
     rejected = len(scan.rejects) // 3
-    if rejected <= most * rows:
+    if rejected <= as_written(most) * rows:
         return
     counts = reject_counts(scan)
     what = ", ".join(f"{reason} {count}" for reason, count in counts.items())

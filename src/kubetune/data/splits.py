@@ -1,8 +1,12 @@
 """A seeded, stratified split by a hash of the content: equal texts never straddle it, and order plays no part."""
 
 from collections.abc import Mapping
+from fractions import Fraction
+from math import floor
 
 import numpy as np
+
+from kubetune.config.numbers import as_written
 
 TRAIN, VALIDATION, TEST, POOL, NEITHER = 0, 1, 2, 3, 4
 SPLITS = ("train", "validation", "test")
@@ -65,16 +69,17 @@ def carve(
     members, first, which, size = np.unique(group[rows], return_index=True, return_inverse=True, return_counts=True)
     stratum, hashed = label[rows][first], order[rows][first]
     split_of = np.full(len(members), TRAIN, dtype=np.int8)
-    most = max(10.0, len(rows) * min((share for share in shares.values() if share), default=0.0) / 100)
+    exact = {split: as_written(share) for split, share in shares.items()}
+    most = max(10, len(rows) * min((share for share in exact.values() if share), default=Fraction(0)) / 100)
     for value in np.unique(stratum):
         mine = np.flatnonzero(stratum == value)
         total = int(size[mine].sum())
-        mine = mine[size[mine] <= most]
+        mine = mine[size[mine] <= floor(most)]
         mine = mine[np.lexsort((mine, hashed[mine]))]
         before = np.cumsum(size[mine]) - size[mine]
         begin = 0
-        for split, share in sorted(shares.items(), reverse=True):
-            quota = int(total * share + 0.5)
+        for split, share in sorted(exact.items(), reverse=True):
+            quota = floor(total * share + Fraction(1, 2))
             split_of[mine[(before >= begin) & (before < begin + quota)]] = split
             begin += quota
     carved: np.ndarray = split_of[which]
@@ -110,11 +115,13 @@ def limit_rows(split: np.ndarray, label: np.ndarray, order: np.ndarray, limit: i
 
 def quotas(size: np.ndarray, limit: int) -> np.ndarray:
     """Divide `limit` in proportion to `size` by largest remainders; at least one each while `limit` lasts."""
-    exact = size * (limit / size.sum())
-    whole = np.maximum(np.floor(exact).astype(np.int64), 1)
+    total = int(size.sum())
+    whole, remainder = np.divmod(size.astype(np.int64) * limit, total)
+    short = np.where(whole >= 1, remainder, remainder - total)  # what a stratum lacks of its exact part, times `total`
+    whole = np.maximum(whole, 1)
     missing = limit - int(whole.sum())
     if missing >= 0:
-        for number in np.argsort(-(exact - whole), kind="stable")[:missing]:
+        for number in np.argsort(-short, kind="stable")[:missing]:
             whole[number] += 1
     while whole.sum() > limit and whole.max() > 1:
         whole[int(np.argmax(whole))] -= 1

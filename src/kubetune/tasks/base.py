@@ -67,6 +67,8 @@ class Task(Protocol):
     def build_model(self, spec: ModelSpec, folder: Path, *, pretrained: bool) -> "torch.nn.Module":
         """Build the module on the CPU in fp32; `module(**collated)` gives logits of shape (rows, classes), float.
 
+        Its tensors have storage of their own (`weights.own_storage`): equal weights give equal bits from any file.
+
         Args:
             spec: What to build.
             folder: Artifact `weights` or artifact `model`.
@@ -87,7 +89,14 @@ class Task(Protocol):
         label_smoothing: float = 0.0,
         class_weights: "torch.Tensor | None" = None,
     ) -> "torch.Tensor":
-        """Return the loss of each row, shape (rows,), fp32; the caller divides by the global count of rows."""
+        """Return the loss of each row, shape (rows,), fp32; the caller divides by the global count of rows.
+
+        Args:
+            logits: (rows, classes).
+            labels: (rows,), class numbers.
+            label_smoothing: Share of the probability that is spread over all classes.
+            class_weights: (classes,); the loss of a row, smoothed as it is, is multiplied by that of its own class.
+        """
 
     def metrics(self, labels: "np.ndarray", logits: "np.ndarray") -> dict[str, float]:
         """Return accuracy, macro_f1, weighted_f1, mcc and loss of (rows,) labels against (rows, classes) logits."""

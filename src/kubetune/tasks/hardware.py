@@ -1,10 +1,15 @@
 """What the machine really offers: bf16 only where there is an instruction for it, a GPU only where one is visible."""
 
+import platform
+import re
 from pathlib import Path
 
 import torch
 
+from kubetune.config.environment import value_of
 from kubetune.errors import ConfigError
+
+CPUINFO = Path("/proc/cpuinfo")
 
 
 def native_bf16(device: torch.device | str) -> bool:
@@ -42,11 +47,35 @@ def cpu_capability() -> str:
     return "+".join([torch.backends.cpu.get_cpu_capability(), *flags])
 
 
+def cpu_vendor() -> str:
+    """Return who made the CPU (`AuthenticAMD`, `GenuineIntel`, …): MKL chooses its kernels by it.
+
+    Where /proc/cpuinfo names none, the architecture stands for it.
+    """
+    return _cpu_line("vendor_id") or _cpu_line("CPU implementer") or platform.machine()
+
+
+def blas_mode() -> str:
+    """Return which BLAS PyTorch was built with, its version, and the reproducibility mode that MKL was told."""
+    built = torch.__config__.show()
+    name = re.search(r"BLAS_INFO=([^,\s]+)", built)
+    version = re.search(r"Math Kernel Library Version ([^\s-]+)", built)
+    if name is None or name[1] != "mkl":
+        return name[1] if name else "unknown"
+    return f"mkl {version[1] if version else 'unknown'}, MKL_CBWR={value_of('MKL_CBWR') or 'not set'}"
+
+
 def _cpu_flag(name: str) -> bool:
     """Whether /proc/cpuinfo lists an instruction set (Linux on x86; absent elsewhere means no)."""
+    return name in _cpu_line("flags").split()
+
+
+def _cpu_line(name: str) -> str:
+    """The first value of a field of /proc/cpuinfo; empty where the system has none."""
     try:
-        with Path("/proc/cpuinfo").open(encoding="utf-8") as lines:
-            flags = next((line for line in lines if line.startswith("flags")), "")
+        with CPUINFO.open(encoding="utf-8") as lines:
+            return next(
+                (line.partition(":")[2].strip() for line in lines if line.partition(":")[0].strip() == name), ""
+            )
     except OSError:
-        return False
-    return name in flags.split()
+        return ""

@@ -11,7 +11,7 @@ import torch
 
 from kubetune.config.environment import environment
 from kubetune.errors import ConfigError
-from kubetune.tasks.hardware import cpu_capability, native_bf16
+from kubetune.tasks.hardware import blas_mode, cpu_capability, cpu_vendor, native_bf16
 from kubetune.tasks.inference import Precision
 from kubetune.training.job import Job
 
@@ -87,7 +87,9 @@ def fingerprint(job: Job, precision: Precision) -> dict[str, Any]:
         "transformers": version("transformers"),
         "accelerate": version("accelerate"),
         "device": torch.cuda.get_device_name() if job.device == "cuda" else "cpu",
+        "cpu_vendor": cpu_vendor(),
         "cpu_capability": cpu_capability(),
+        "blas": blas_mode(),
         "threads": job.threads,
         "world_size": job.ranks,
         "global_batch": job.settings.batch,

@@ -6,6 +6,7 @@ from zlib import crc32
 
 import torch
 
+from kubetune.config.numbers import as_written
 from kubetune.errors import ConfigError, InterruptedRunError, KubetuneError
 from kubetune.tasks import load_task
 from kubetune.tasks.encoder import use_plain_attention
@@ -108,7 +109,7 @@ def build_timeline(job: Job, train_rows: Rows, validation_rows: int) -> Timeline
     if settings.early_stopping is not None and not validation_rows:
         raise ConfigError("training.early_stopping needs validation rows: the dataset has none; set data.splits.")
     epoch = ceil(len(train_rows) / settings.batch)
-    steps = settings.steps or max(1, ceil((settings.epochs or 1.0) * epoch))
+    steps = settings.steps or max(1, ceil(as_written(settings.epochs or 1.0) * epoch))
     return Timeline(
         lengths=train_rows.lengths,
         batch=settings.batch,

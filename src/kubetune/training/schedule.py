@@ -3,6 +3,8 @@
 from math import ceil, cos, pi
 from typing import Literal
 
+from kubetune.config.numbers import as_written
+
 
 def rate_factor(schedule: Literal["linear", "cosine", "constant"], step: int, steps: int, warmup: float) -> float:
     """Return what the learning rate is multiplied with; never 0 inside the run.
@@ -13,7 +15,7 @@ def rate_factor(schedule: Literal["linear", "cosine", "constant"], step: int, st
         steps: Steps of the whole run.
         warmup: Share of all steps in which the rate rises in a line.
     """
-    rising = ceil(warmup * steps)
+    rising = ceil(as_written(warmup) * steps)
     if step < rising:
         return (step + 1) / (rising + 1)
     left = (steps - step) / max(1, steps - rising)
