@@ -8,7 +8,7 @@ kubetune.validate is called by templates/checks.yaml, which renders nothing else
 {{- define "kubetune.validate" -}}
 {{- include "kubetune.secrets.resolve" . -}}
 {{- $errors := .Values._secretErrors -}}
-{{- range list "core" "airflow" "edge" "tracking" -}}
+{{- range list "core" "airflow" "schedules" "edge" "values" "tracking" -}}
 {{- range include (printf "kubetune.validate.%s" .) $ | splitList "\n" -}}
 {{- with trim . }}{{ $errors = append $errors . }}{{ end -}}
 {{- end -}}
@@ -70,10 +70,5 @@ airflow.notices.smtp is {{ $a.notices.smtp }} and airflow.notices.to is empty: g
 {{- end }}
 {{- if and $a.apiServer.ingress.enabled (not $a.apiServer.ingress.host) }}
 airflow.apiServer.ingress.host is empty: give the host name under which people reach Airflow.
-{{- end }}
-{{- range $name, $schedule := $a.schedules }}
-{{- if not (and $schedule.cron $schedule.recipe) }}
-airflow.schedules.{{ $name }} needs cron and recipe.
-{{- end }}
 {{- end }}
 {{- end -}}

@@ -23,9 +23,6 @@
 {{- if hasKey $endpoint.podAnnotations "kubetune.io/archive" }}
 {{ $path }}.podAnnotations holds kubetune.io/archive, which only the stage `deploy` writes: leave it out and deploy a run.
 {{- end }}
-{{- if and $endpoint.pdb.enabled (eq (kindIs "invalid" $endpoint.pdb.minAvailable) (kindIs "invalid" $endpoint.pdb.maxUnavailable)) }}
-{{ $path }}.pdb needs minAvailable or maxUnavailable, and not both.
-{{- end }}
 {{- if and $endpoint.ingress.enabled (not $endpoint.ingress.host) }}
 {{ $path }}.ingress.host is empty: give the host name under which people reach the endpoint.
 {{- end }}
