@@ -26,10 +26,13 @@ EXTRA = {
 OUTSIDE: dict[str, dict[str, set[str]]] = {
     "prod": {
         "Secret": {
-            "registry-credentials", "kubetune-tweets-keys", "kubetune-test-key", "kubetune-signing-key",
+            "registry-credentials",
+            "kubetune-tweets-keys",
+            "kubetune-test-key",
+            "kubetune-signing-key",
             "kubetune-trusted-keys",
         }
-    },  # fmt: skip
+    },
     "all-features": {
         "Secret": {"topics-keys", "test-key", "tweets-tls", "airflow-tls", "store-tls", "registry-key", "tracking-tls"},
         "ConfigMap": {"further-settings", "private-ca"},

@@ -8,7 +8,7 @@ kubetune.validate is called by templates/checks.yaml, which renders nothing else
 {{- define "kubetune.validate" -}}
 {{- include "kubetune.secrets.resolve" . -}}
 {{- $errors := .Values._secretErrors -}}
-{{- range list "core" "airflow" "schedules" "edge" "values" "tracking" "production" -}}
+{{- range list "core" "airflow" "schedules" "edge" "values" "tracking" "production" "live" -}}
 {{- range include (printf "kubetune.validate.%s" .) $ | splitList "\n" -}}
 {{- with trim . }}{{ $errors = append $errors . }}{{ end -}}
 {{- end -}}
