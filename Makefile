@@ -86,7 +86,8 @@ test-tracking: install-dev $(MLFLOW_VENV)/.server ## the mirror against a real M
 test-mlflow: install-dev $(MLFLOW_VENV)/.server ## MLflow's server from its image's lock, on PostgreSQL and KUBETUNE_TEST_S3
 	KUBETUNE_TEST_MLFLOW_PYTHON=$(CURDIR)/$(MLFLOW_VENV)/bin/python $(BIN)/pytest tests/images/test_tracking_server.py -m s3
 
-manifests: install-dev ## manifests/ and the chart's README from the chart
+manifests: install-dev ## manifests/, the chart's README and what it knows of recipes
+	$(BIN)/python charts/tools/chart_recipes.py
 	$(BIN)/python charts/tools/chart_manifests.py
 	$(BIN)/python charts/tools/chart_readme.py
 

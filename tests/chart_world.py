@@ -24,7 +24,15 @@ EXTRA = {
 }
 """What a profile's cluster knows beside Kubernetes' own kinds."""
 OUTSIDE: dict[str, dict[str, set[str]]] = {
-    "prod": {"Secret": {"registry-credentials", "kubetune-tweets-keys", "kubetune-test-key"}},
+    "prod": {
+        "Secret": {
+            "registry-credentials",
+            "kubetune-tweets-keys",
+            "kubetune-test-key",
+            "kubetune-signing-key",
+            "kubetune-trusted-keys",
+        }
+    },
     "all-features": {
         "Secret": {"topics-keys", "test-key", "tweets-tls", "airflow-tls", "store-tls", "registry-key", "tracking-tls"},
         "ConfigMap": {"further-settings", "private-ca"},

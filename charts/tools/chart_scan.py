@@ -16,7 +16,6 @@ ACCEPTED: dict[str, tuple[str, frozenset[str] | None]] = {
         "Images carry a version or a digest, neither of which is ever moved.",
         None,
     ),
-    "CKV_K8S_43": ("Digests are the site's to give (image.digests); a chart is released before its images are.", None),
     "CKV_K8S_38": (
         "These three start, watch and read the pods of stages; their Roles are those of the tests.",
         frozenset({"kubetune-api-server", "kubetune-scheduler", "kubetune-triggerer"}),

@@ -2,6 +2,7 @@
 
 import chart_manifests
 import chart_readme
+import chart_recipes
 import chart_scan
 import pytest
 import yaml
@@ -66,6 +67,10 @@ def test_the_readme_lists_every_value() -> None:
     rows = list(chart_readme.rows())
     assert len(rows) > 250
     assert [path for path, _, comment in rows if not comment] == []
+
+
+def test_the_chart_knows_the_recipes_of_the_package() -> None:
+    assert chart_recipes.TARGET.read_text(encoding="utf-8") == chart_recipes.text()
 
 
 def test_a_finding_of_the_scanner_that_nobody_accepted_fails() -> None:

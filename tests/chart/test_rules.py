@@ -8,7 +8,7 @@ from chart_helm import HelmError, template
 
 import chart_checks as checks
 from chart_stages import stage_pods
-from chart_world import Object, named, rendered, values_of
+from chart_world import Object, named, rendered
 
 REFUSED: dict[str, tuple[str, str]] = {
     "a digest in the pod annotations": (
@@ -61,23 +61,6 @@ def test_bad_values_are_refused_with_a_sentence(fault: str) -> None:
     with pytest.raises(HelmError) as caught:
         template(["dev"], settings=[setting])
     assert sentence in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("setting", "sentence"),
-    [
-        ("network.enabled=false", "network.enabled is false"),
-        ('database.mode="bundled"', "database.mode is bundled"),
-        ('objectStore.mode="bundled"', "objectStore.mode is bundled"),
-        ('airflow.auth.manager="simple"', "wants fab"),
-        ('network.outside.except=["169.254.0.0/16"]', "network.outside opens every address"),
-        ("network.outside.cidrs=[]", "network.outside opens every address"),
-        ('tests.apiKeySecret=""', "tests.apiKeySecret is empty"),
-    ],
-)
-def test_production_refuses_what_is_for_trials(setting: str, sentence: str) -> None:
-    with pytest.raises(HelmError, match=sentence):
-        template(values_of("prod"), settings=[setting])
 
 
 def test_all_errors_come_at_once() -> None:

@@ -13,34 +13,68 @@ VALUES = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
 DIGEST = "sha256:" + "0" * 64
 
 REFUSED = {
-    "a misspelt top-level key": 'servings={"endpoints":{}}',
-    "a misspelt key deep inside": "airflow.scheduler.paralelism=4",
-    "a key of global": 'global={"imageRegistry":"example.org"}',
-    "a mode that does not exist": 'database.mode="embedded"',
-    "a pull policy": 'image.pullPolicy="Sometimes"',
-    "a digest of an image that is not ours": f'image.digests={{"torch":"{DIGEST}"}}',
-    "a digest that is a tag": 'image.digests={"train":"0.1.0"}',
-    "replicas as text": 'airflow.apiServer.replicas="two"',
-    "fewer workers than one": "airflow.apiServer.workers=0",
-    "an endpoint of a store without a scheme": 'objectStore.endpoint="store:9000"',
-    "a bucket in capitals": 'objectStore.bucket="Models"',
-    "a user whom nobody knows": 'objectStore.users={"root":{"accessKey":"a"}}',
-    "a key of a user": 'objectStore.users={"train":{"password":"secret-secret"}}',
-    "a schedule without a recipe": 'airflow.schedules={"nightly":{"cron":"0 3 * * *"}}',
-    "an override without a value": (
-        'airflow.schedules={"nightly":{"cron":"0 3 * * *","recipe":"tweets","overrides":["training.epochs"]}}'
+    "a misspelt top-level key": ('servings={"endpoints":{}}', "servings"),
+    "a misspelt key deep inside": ("airflow.scheduler.paralelism=4", "airflow.scheduler paralelism"),
+    "a key of global": ('global={"imageRegistry":"example.org"}', "global imageRegistry"),
+    "a mode that does not exist": ('database.mode="embedded"', "database.mode"),
+    "a pull policy": ('image.pullPolicy="Sometimes"', "image.pullPolicy"),
+    "a digest of an image that is not ours": (f'image.digests={{"torch":"{DIGEST}"}}', "image.digests torch"),
+    "a digest that is a tag": ('image.digests={"train":"0.1.0"}', "image.digests.train"),
+    "replicas as text": ('airflow.apiServer.replicas="two"', "airflow.apiServer.replicas"),
+    "fewer workers than one": ("airflow.apiServer.workers=0", "airflow.apiServer.workers"),
+    "an endpoint of a store without a scheme": ('objectStore.endpoint="store:9000"', "objectStore.endpoint"),
+    "a bucket in capitals": ('objectStore.bucket="Models"', "objectStore.bucket"),
+    "a user whom nobody knows": ('objectStore.users={"root":{"accessKey":"a"}}', "objectStore.users root"),
+    "a key of a user": ('objectStore.users={"train":{"password":"secret-secret"}}', "objectStore.users.train password"),
+    "a schedule without a recipe": (
+        'airflow.schedules={"nightly":{"cron":"0 3 * * *"}}',
+        "airflow.schedules.nightly recipe",
     ),
-    "a recipe that is a map": 'recipes.inline={"mine":{"name":"mine"}}',
-    "resources of a stage that does not exist": 'pipelines.resources={"training":{"cpu":"2"}}',
-    "a quantity": 'airflow.scheduler.resources={"limits":{"memory":"2 GB"}}',
-    "a resource key": 'airflow.scheduler.resources={"limit":{"memory":"2Gi"}}',
-    "both bounds of a budget": 'airflow.apiServer.pdb={"enabled":true,"minAvailable":1,"maxUnavailable":1}',
-    "a label that selectors hold": 'global.labels={"app.kubernetes.io/name":"other"}',
-    "a node port out of range": "airflow.apiServer.service.nodePort=70000",
-    "a login manager": 'airflow.auth.manager="none"',
-    "an address block": 'network.outside.cidrs=["everywhere"]',
-    "an endpoint's misspelt key": 'serving.endpoints={"tweets":{"replica":2}}',
+    "a schedule's name in capitals": (
+        'airflow.schedules={"Nightly":{"cron":"0 3 * * *","recipe":"tweets"}}',
+        "airflow.schedules Nightly",
+    ),
+    "an override without a value": (
+        'airflow.schedules={"nightly":{"cron":"0 3 * * *","recipe":"tweets","overrides":["training.epochs"]}}',
+        "airflow.schedules.nightly.overrides.0",
+    ),
+    "a recipe that is a map": ('recipes.inline={"mine":{"name":"mine"}}', "recipes.inline.mine"),
+    "a recipe's name with a suffix": ('recipes.inline={"mine.yaml":"name: mine"}', "recipes.inline mine.yaml"),
+    "resources of a stage that does not exist": (
+        'pipelines.resources={"training":{"cpu":"2"}}',
+        "pipelines.resources training",
+    ),
+    "variables of a stage that does not exist": (
+        'pipelines.environment={"fetsch":{"A":"b"}}',
+        "pipelines.environment fetsch",
+    ),
+    "Secrets of a stage that does not exist": ('pipelines.secrets={"fetsch":["a"]}', "pipelines.secrets fetsch"),
+    "a quantity": (
+        'airflow.scheduler.resources={"limits":{"memory":"2 GB"}}',
+        "airflow.scheduler.resources.limits.memory",
+    ),
+    "a resource key": ('airflow.scheduler.resources={"limit":{"memory":"2Gi"}}', "airflow.scheduler.resources limit"),
+    "a budget of half a pod": ('airflow.apiServer.pdb={"minAvailable":"half"}', "airflow.apiServer.pdb.minAvailable"),
+    "a label that selectors hold": (
+        'global.labels={"app.kubernetes.io/name":"other"}',
+        "global.labels.app.kubernetes.io.name leave it out",
+    ),
+    "a label of ours on an endpoint": (
+        'serving.endpoints={"tweets":{"podLabels":{"kubetune.io/endpoint":"x"}}}',
+        "serving.endpoints.tweets.podLabels.kubetune.io.endpoint leave it out",
+    ),
+    "a node port out of range": ("airflow.apiServer.service.nodePort=70000", "airflow.apiServer.service.nodePort"),
+    "a login manager": ('airflow.auth.manager="none"', "airflow.auth.manager"),
+    "an address block": ('network.outside.cidrs=["everywhere"]', "network.outside.cidrs.0"),
+    "an endpoint's misspelt key": ('serving.endpoints={"tweets":{"replica":2}}', "serving.endpoints.tweets replica"),
+    "an endpoint's name in capitals": ('serving.endpoints={"Tweets":{}}', "serving.endpoints Tweets"),
+    "a setting of the gateway": (
+        'serving.endpoints={"tweets":{"settings":{"RATE":"5"}}}',
+        "serving.endpoints.tweets.settings RATE",
+    ),
 }
+"""Mistake → a setting that makes it, and what its message must hold: the path of the key that is wrong, or of the map
+that it stands in and the key."""
 
 
 def resolved(node: dict[str, Any]) -> dict[str, Any]:
@@ -104,6 +138,16 @@ def test_every_object_with_named_keys_is_closed_and_described() -> None:
 
 @pytest.mark.parametrize("major", [3, 4])
 @pytest.mark.parametrize("what", REFUSED)
-def test_a_mistake_is_refused(what: str, major: int) -> None:
-    with pytest.raises(HelmError, match="schema"):
-        template(["dev"], major=major, settings=[REFUSED[what]])
+def test_a_mistake_is_refused_at_the_key_that_is_wrong(what: str, major: int) -> None:
+    setting, pointer = REFUSED[what]
+    with pytest.raises(HelmError, match="schema") as caught:
+        template(["dev"], major=major, settings=[setting])
+    # Helm 3 writes a.b.c, Helm 4 a JSON pointer.
+    found = [
+        line.replace("/", ".").replace("~1", ".").replace("'.", " ")
+        for line in str(caught.value).splitlines()
+        if line.lstrip().startswith("- ")
+    ]
+    path, _, key = pointer.partition(" ")
+    assert any(path in line and key in line for line in found), found
+    assert not any("allOf" in line or "at ''" in line for line in found if path != "servings"), found

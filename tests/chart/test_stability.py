@@ -59,3 +59,32 @@ def test_selectors_hold_identity_only() -> None:
         selector = parts.get("selector", {})
         labels = set(selector.get("matchLabels", selector))
         assert labels <= allowed, name
+
+
+def test_what_runs_under_way_need_survives_any_change_of_values() -> None:
+    """Roles keep their names and what they bind, so that Helm changes them in place; the class is never deleted."""
+
+    def needed(*settings: str) -> dict[tuple[str, str], Any]:
+        found = rendered("all-features", settings=settings)
+        kinds = {"Role", "RoleBinding", "ServiceAccount", "PriorityClass"}
+        return {(item["kind"], item["metadata"]["name"]): item for item in found if item["kind"] in kinds}
+
+    before = needed()
+    assert len(before) >= 12
+    for settings in (
+        ('image.tag="9.9.9"', "airflow.scheduler.replicas=3", 'global.labels={"a":"b"}'),
+        ("serving.endpoints=null", "tests.enabled=false", "airflow.schedules=null"),
+    ):
+        after = needed(*settings)
+        gone = {name for kind, name in before.keys() - after.keys() if kind != "ServiceAccount"}
+        assert gone == set()
+        for key, item in before.items():
+            if key[0] == "RoleBinding":
+                assert after[key]["roleRef"] == item["roleRef"]
+    (kept,) = (item for (kind, _), item in before.items() if kind == "PriorityClass")
+    assert kept["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+    # Kubernetes refuses a role that names none as one of all: without endpoints, none may be changed.
+    rules = needed("serving.endpoints=null", "tests.enabled=false", "airflow.schedules=null")[
+        ("Role", "kubetune-deployer")
+    ]["rules"]
+    assert [rule["resources"] for rule in rules] == [["pods"]]

@@ -1,9 +1,12 @@
 """The Job that one edits is the pod that the chart's schedules run, and a schedule hands over recipe and overrides."""
 
+import json
 from typing import Any
 
 import yaml
 from chart_helm import ROOT, objects, template
+
+from kubetune.config.load import shipped_recipes
 
 SCHEDULE = '{"nightly":{"cron":"0 3 * * *","recipe":"%s","overrides":["training.epochs=1"]}}'
 
@@ -25,9 +28,11 @@ def test_the_job_to_edit_is_what_a_schedule_runs() -> None:
 
 
 def test_a_recipe_of_the_values_is_read_from_its_file() -> None:
-    pod = scheduled("mine", 'recipes.inline={"mine":"name: mine\\n"}')
+    recipe = json.dumps({"mine": shipped_recipes()["tweets"]})
+    pod = scheduled("mine", f"recipes.inline={recipe}")
     assert pod["spec"]["containers"][0]["args"] == ["submit", "/etc/kubetune/recipes/mine.yaml", "training.epochs=1"]
-    assert scheduled("mine")["spec"]["containers"][0]["args"][1] == "mine"
+    mounted = scheduled("mine", 'recipes.existingConfigMap="ours"')  # what is in it is not known here
+    assert mounted["spec"]["containers"][0]["args"][1] == "mine"
 
 
 def test_a_schedule_trusts_the_private_authority() -> None:

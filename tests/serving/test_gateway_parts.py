@@ -1,5 +1,6 @@
 """Keys, limits, suspects and metrics, without a server."""
 
+import ast
 import asyncio
 import hashlib
 from pathlib import Path
@@ -7,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from kubetune.errors import ConfigError
+from kubetune.serving import gateway
 from kubetune.serving.gateway.keys import KeyRing, admit, new_key, parse_keys
 from kubetune.serving.gateway.limits import InFlight, RateLimit
-from kubetune.serving.gateway.metrics import Metrics
+from kubetune.serving.gateway.metrics import STATUSES, Metrics
 from kubetune.serving.gateway.refusal import Refusal, with_id
 from kubetune.serving.gateway.suspects import BLOCKED_S, MOST, Lane, Suspects
 
@@ -156,6 +158,28 @@ def test_metrics_are_cumulative_seconds_with_labels() -> None:
     assert f"kubetune_gateway_request_seconds_count{{{labels}}} 5" in text
     assert f"kubetune_gateway_age{{{labels}}} nan" in text
     assert all(line.startswith(("#", "kubetune_gateway_")) for line in text.splitlines())
+
+
+def test_every_status_of_the_gateway_has_its_series_from_the_start() -> None:
+    """To Prometheus a counter that is born at 1 has never grown."""
+    calls = [
+        node
+        for path in Path(gateway.__file__).parent.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Refusal" and node.args
+    ]
+    refused = {node.args[0].value for node in calls if isinstance(node.args[0], ast.Constant)}
+    assert len(refused) >= 10
+    handlers = {400, 413, 422, 500}  # of the predictor, passed on as they are
+    assert (refused | handlers | {200}) - set(STATUSES) == set()
+    metrics = Metrics({})
+    before = {line.rpartition(" ")[0] for line in metrics.render({}, {}).splitlines()}
+    for status in (*STATUSES, 507, 418):  # unknown ones count as the first of their class
+        metrics.observe(status, 0.01)
+    text = metrics.render({}, {})
+    assert {line.rpartition(" ")[0] for line in text.splitlines()} == before
+    assert 'kubetune_gateway_requests_total{status="500"} 2' in text
+    assert 'kubetune_gateway_requests_total{status="400"} 2' in text
 
 
 def test_every_error_gets_one_format() -> None:

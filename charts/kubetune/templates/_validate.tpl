@@ -8,7 +8,7 @@ kubetune.validate is called by templates/checks.yaml, which renders nothing else
 {{- define "kubetune.validate" -}}
 {{- include "kubetune.secrets.resolve" . -}}
 {{- $errors := .Values._secretErrors -}}
-{{- range list "core" "airflow" "edge" "tracking" -}}
+{{- range list "core" "airflow" "schedules" "edge" "values" "tracking" "production" "live" -}}
 {{- range include (printf "kubetune.validate.%s" .) $ | splitList "\n" -}}
 {{- with trim . }}{{ $errors = append $errors . }}{{ end -}}
 {{- end -}}
@@ -18,7 +18,7 @@ kubetune.validate is called by templates/checks.yaml, which renders nothing else
 {{- end -}}
 {{- end -}}
 
-{{/* kubetune.validate.core: names, database, store and what global.production refuses. Argument: $. */}}
+{{/* kubetune.validate.core: names, database and store. Argument: $. */}}
 {{- define "kubetune.validate.core" -}}
 {{- $v := .Values -}}
 {{- if gt (len .Release.Name) 40 }}
@@ -30,17 +30,6 @@ database.mode is external and database.host is empty: give host, name and user, 
 {{- if and (eq $v.objectStore.mode "external") (not $v.objectStore.endpoint) }}
 objectStore.mode is external and objectStore.endpoint is empty: give http(s)://host:port of the S3 server.
 {{- end }}
-{{- if $v.global.production }}
-{{- if eq $v.database.mode "bundled" }}
-database.mode is bundled, a trial database without replica or backup, which global.production refuses: set database.mode=external.
-{{- end }}
-{{- if eq $v.objectStore.mode "bundled" }}
-objectStore.mode is bundled, a single server without replica, which global.production refuses: set objectStore.mode=external.
-{{- end }}
-{{- if $v.secrets.generate }}
-secrets.generate is true, which global.production refuses, since a render without the cluster would rotate keys: name existing Secrets.
-{{- end }}
-{{- end }}
 {{- end -}}
 
 {{/* kubetune.validate.airflow: rules of the scheduler's part. Argument: $. */}}
@@ -51,9 +40,6 @@ airflow.version is {{ $a.version }}; this chart is made for 3.3.x: use the image
 {{- end }}
 {{- if and (eq $a.mode "external") (not $a.url) }}
 airflow.mode is external and airflow.url is empty: give the URL of your Airflow, as this cluster's pods reach it.
-{{- end }}
-{{- if and .Values.global.production (eq $a.mode "bundled") (ne $a.auth.manager "fab") }}
-airflow.auth.manager is {{ $a.auth.manager }}, which keeps passwords in plain text; global.production wants fab.
 {{- end }}
 {{- range $section, $keys := $a.config }}
 {{- range $key, $_ := $keys }}
@@ -70,10 +56,5 @@ airflow.notices.smtp is {{ $a.notices.smtp }} and airflow.notices.to is empty: g
 {{- end }}
 {{- if and $a.apiServer.ingress.enabled (not $a.apiServer.ingress.host) }}
 airflow.apiServer.ingress.host is empty: give the host name under which people reach Airflow.
-{{- end }}
-{{- range $name, $schedule := $a.schedules }}
-{{- if not (and $schedule.cron $schedule.recipe) }}
-airflow.schedules.{{ $name }} needs cron and recipe.
-{{- end }}
 {{- end }}
 {{- end -}}

@@ -23,9 +23,6 @@
 {{- if hasKey $endpoint.podAnnotations "kubetune.io/archive" }}
 {{ $path }}.podAnnotations holds kubetune.io/archive, which only the stage `deploy` writes: leave it out and deploy a run.
 {{- end }}
-{{- if and $endpoint.pdb.enabled (eq (kindIs "invalid" $endpoint.pdb.minAvailable) (kindIs "invalid" $endpoint.pdb.maxUnavailable)) }}
-{{ $path }}.pdb needs minAvailable or maxUnavailable, and not both.
-{{- end }}
 {{- if and $endpoint.ingress.enabled (not $endpoint.ingress.host) }}
 {{ $path }}.ingress.host is empty: give the host name under which people reach the endpoint.
 {{- end }}
@@ -56,17 +53,6 @@ tests.endpoint is {{ $v.tests.endpoint }}; there {{ ternary "is" "are" (eq (len 
 {{- end }}
 {{- if and $v.monitoring.serviceMonitor.enabled $v.monitoring.podMonitor.enabled }}
 monitoring.serviceMonitor and monitoring.podMonitor are both enabled and would read every metric twice: enable one.
-{{- end }}
-{{- if and $v.global.production (not $v.network.enabled) }}
-network.enabled is false, which global.production refuses: enable it on a cluster whose network plugin enforces policies.
-{{- end }}
-{{- $everywhere := or (not $v.network.outside.cidrs) (has "0.0.0.0/0" $v.network.outside.cidrs) }}
-{{- $private := regexMatch `(^| )(10\.|172\.(1[6-9]|2[0-9]|3[01])\.|192\.168\.)` (join " " $v.network.outside.except) }}
-{{- if and $v.global.production $everywhere (not (and $v.network.outside.cidrs $private)) }}
-network.outside opens every address, private ones included, to ingest and fetch, which global.production refuses: put the cluster's own networks into except (10.0.0.0/8, 172.16.0.0/12 and 192.168.0.0/16, or those of them that are yours), or name the blocks in cidrs.
-{{- end }}
-{{- if and $v.global.production $v.tests.enabled $endpoints (not $v.tests.apiKeySecret) }}
-tests.apiKeySecret is empty, so that `helm test` could ask no endpoint for a prediction, which global.production refuses: name a Secret with the key kubetune_api_key, or set tests.enabled=false.
 {{- end }}
 {{- range $namespace := $v.pipelines.namespaces }}
 {{- if hasPrefix "kube-" $namespace }}

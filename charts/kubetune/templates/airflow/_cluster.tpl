@@ -6,7 +6,7 @@
 {{- $secrets := dict -}}
 {{- range $user := include "kubetune.pipelineUsers" . | fromJsonArray -}}
 {{- $own := include "kubetune.secretName" (dict "root" $ "id" (printf "store-%s" $user)) -}}
-{{- $_ := set $secrets $user (concat (list $own) (get $p.secrets $user | default list)) -}}
+{{- $_ := set $secrets $user (concat (list $own) (get $p.secrets "default" | default list) (get $p.secrets $user | default list) | uniq) -}}
 {{- end -}}
 {{- $stages := dict -}}
 {{- range $stage, $resources := $p.resources -}}
@@ -15,7 +15,7 @@
 {{- with get $known "timeout_minutes" }}{{ $_ := set $known "timeout_minutes" (int .) }}{{ end -}}
 {{- $_ := set $stages $stage $known -}}
 {{- end -}}
-{{- $priority := $p.priorityClass.name | default (ternary (include "kubetune.name" (dict "root" . "part" "stage")) "" $p.priorityClass.create) -}}
+{{- $priority := include "kubetune.priorityClassName" . -}}
 release: {{ include "kubetune.fullname" . | quote }}
 namespace: {{ include "kubetune.pipelineNamespaces" . | fromJsonArray | first | quote }}
 images:

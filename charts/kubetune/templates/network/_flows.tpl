@@ -52,8 +52,9 @@ spec:
 {{- range $cidr := .cidrs -}}
 {{- $block := dict "cidr" $cidr -}}
 {{- $inside := list -}}
-{{- /* An exception of the other address family would be refused by the API server. */ -}}
-{{- range $except }}{{ if eq (contains ":" .) (contains ":" $cidr) }}{{ $inside = append $inside . }}{{ end }}{{ end -}}
+{{- /* An exception that is no part of the block would be refused by the API server. */ -}}
+{{- $whole := include "kubetune.cidr.bits" $cidr -}}
+{{- range $except }}{{ $part := include "kubetune.cidr.bits" . }}{{ if and (hasPrefix $whole $part) (ne $whole $part) }}{{ $inside = append $inside . }}{{ end }}{{ end -}}
 {{- if $inside }}{{ $_ := set $block "except" $inside }}{{ end -}}
 {{- $blocks = append $blocks (dict "ipBlock" $block) -}}
 {{- end -}}

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PREFIX = "kubetune_gateway_"
+STATUSES = (200, 400, 401, 403, 404, 405, 408, 413, 415, 422, 429, 431, 500, 503, 504)
+"""What a prediction is answered with. Each has its series from the start: to Prometheus a counter that is born at 1 has
+never grown, so the first failures would be seen by no alert (https://prometheus.io/docs/practices/instrumentation/)."""
 
 
 @dataclass
@@ -21,14 +24,14 @@ class Metrics:
     """
 
     labels: Mapping[str, str]
-    requests: Counter[int] = field(default_factory=Counter)
+    requests: Counter[int] = field(default_factory=lambda: Counter(dict.fromkeys(STATUSES, 0)))
     retries: int = 0
     _buckets: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS_S) + 1))
     _seconds: float = 0.0
 
     def observe(self, status: int, seconds: float) -> None:
-        """Count one answer."""
-        self.requests[status] += 1
+        """Count one answer; a status that has no series counts as its class's first one (RFC 9110, section 15)."""
+        self.requests[status if status in self.requests else status // 100 * 100] += 1
         self._buckets[bisect_left(BUCKETS_S, seconds)] += 1
         self._seconds += seconds
 
