@@ -117,7 +117,15 @@ def workload_selectors(found: Objects) -> list[str]:
     for item in of_kind(list(found), "ServiceMonitor"):
         chosen_services = [one for one in services if matches(item["spec"]["selector"], one["metadata"]["labels"])]
         named = {port["name"] for one in chosen_services for port in one["spec"]["ports"]}
-        wanted = {endpoint["port"] for endpoint in item["spec"]["endpoints"]}
+        behind = [
+            pod
+            for pod in pods
+            for one in chosen_services
+            if matches({"matchLabels": one["spec"]["selector"]}, pod.labels)
+        ]
+        named |= {("pod", port) for pod in behind for port in _ports(pod)}
+        ends = item["spec"]["endpoints"]
+        wanted = {end["port"] if "port" in end else ("pod", end["targetPort"]) for end in ends}
         if not chosen_services or not wanted <= named:
             faults.append(f"ServiceMonitor {item['metadata']['name']} finds ports {named}, wants {wanted}")
     return faults

@@ -42,9 +42,18 @@ class Running:
     process: subprocess.Popen[bytes]
     port: int
     log: Path
+    probe_port: int = 0
 
     def send(self, method: str, path: str, body: bytes | str | None = None, **headers: str) -> Reply:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        return self.ask(self.port, method, path, body, **headers)
+
+    def probe(self, path: str, method: str = "GET") -> Reply:
+        """Ask the port of the probes."""
+        return self.ask(self.probe_port, method, path)
+
+    @staticmethod
+    def ask(port: int, method: str, path: str, body: bytes | str | None = None, **headers: str) -> Reply:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         with contextlib.closing(connection):
             names = {name.replace("_", "-"): text for name, text in headers.items()}
             connection.request(method, path, body, names)
@@ -61,7 +70,7 @@ class Running:
         deadline = time.monotonic() + timeout_s
         while True:
             try:
-                reply = self.send("GET", path)
+                reply = self.probe(path)
                 if reply.status == status:
                     return reply
                 found = f"{reply.status} {reply.body!r}"
@@ -80,20 +89,21 @@ class Running:
 @contextlib.contextmanager
 def gateway(folder: Path, digest: str = "", **settings: str) -> Iterator[Running]:
     """Start `kubetune gateway` for `folder/archives`; it is gone after the block."""
-    (port,) = configuration.free_ports(1)
+    port, probes = configuration.free_ports(2)
     (folder / "archives").mkdir(parents=True, exist_ok=True)
     log = folder / "gateway.log"
     (folder / "termination").touch()
     variables = {"KUBETUNE_ARCHIVE": digest, "KUBETUNE_TERMINATION_LOG": str(folder / "termination")}
     variables |= {f"KUBETUNE_{name.upper()}": value for name, value in settings.items()}
     command = [sys.executable, "-m", "kubetune", "gateway", "--endpoint", NAME, "--port", str(port)]
+    command += ["--probe-port", str(probes)]
     with log.open("wb") as stream:
         process = subprocess.Popen(
             [*command, "--archives", str(folder / "archives")],
             env={**os.environ, **variables}, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
     try:
-        yield Running(process, port, log)
+        yield Running(process, port, log, probes)
     finally:
         process.terminate()
         try:

@@ -28,7 +28,7 @@ REFUSED: dict[str, tuple[str, str]] = {
         'serving.endpoints.tweets={"autoscaling":{"enabled":true,"minReplicas":5,"maxReplicas":2}}', "above maxReplicas"
     ),
     "a grace that the pause uses up": (
-        'serving.endpoints.tweets={"preStopSleepSeconds":60,"terminationGracePeriodSeconds":30}', "uses up"
+        'serving.endpoints.tweets={"preStopSleepSeconds":60,"terminationGracePeriodSeconds":30}', "make it 75 or longer"
     ),
     "a startup probe that ends before the wait": ("serving.readyTimeoutSeconds=601", "gives up after 600 s"),
     "a rollout that fails before the wait ends": (

@@ -102,6 +102,36 @@ def test_only_predictions_are_published(tmp_path: Path) -> None:
     assert "https://tweets.kubetune.test/predictions/tweets\n" in shown
 
 
+def test_probes_and_metrics_have_a_port_that_the_service_does_not_publish() -> None:
+    found = rendered("all-features")
+    service = named(found, "Service", "kubetune-serve-tweets")["spec"]["ports"]
+    assert [port["targetPort"] for port in service] == ["http"]
+    deployment = named(found, "Deployment", "kubetune-serve-tweets")["spec"]["template"]["spec"]
+    gateway = deployment["containers"][0]
+    probes = {gateway[kind]["httpGet"]["port"] for kind in ("startupProbe", "readinessProbe", "livenessProbe")}
+    assert probes == {"probes"}
+    assert {port["name"]: port["containerPort"] for port in gateway["ports"]} == {"http": 8080, "probes": 8081}
+    assert gateway["args"][-4:] == ["--port", "8080", "--probe-port", "8081"]
+    monitors = [item for item in of_kind(found, "ServiceMonitor", "PodMonitor") if "serving" in str(item["spec"])]
+    ends = [end for item in monitors for end in item["spec"].get("endpoints", item["spec"].get("podMetricsEndpoints"))]
+    assert ends and all("probes" in {end.get("targetPort"), end.get("port")} for end in ends)
+    rules = named(found, "NetworkPolicy", "kubetune-serving")["spec"]["ingress"]
+    (metrics,) = [rule for rule in rules if rule["ports"] == [{"port": 8081, "protocol": "TCP"}]]
+    assert metrics["from"][0] == {"podSelector": {}} and "monitoring" in str(metrics["from"][1:])
+
+
+def test_the_gateway_ends_before_it_is_killed() -> None:
+    """The kubelet's grace counts the sleep before SIGTERM; what is left is the gateway's one deadline."""
+    more = 'serving.endpoints.tweets={"preStopSleepSeconds":10,"terminationGracePeriodSeconds":120}'
+    for settings, seconds in (((), 50), ((more,), 105)):
+        spec = named(rendered("kind", settings=settings), "Deployment", "kubetune-serve-tweets")
+        pod = spec["spec"]["template"]["spec"]
+        (value,) = [one["value"] for one in pod["containers"][0]["env"] if one["name"] == "KUBETUNE_GATEWAY_SHUTDOWN_S"]
+        assert int(value) == seconds
+        sleep = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+        assert int(value) + sleep < pod["terminationGracePeriodSeconds"]
+
+
 def test_templates_are_short() -> None:
     found = [path for path in (CHART / "templates").rglob("*") if path.is_file()]
     assert len(found) > 50

@@ -84,16 +84,17 @@ def pod_of(cluster: Cluster, digest: str) -> str | None:
     return None
 
 
-def test_a_serving_pod_has_one_open_port(cluster: Cluster) -> None:
+def test_a_serving_pod_has_two_open_ports(cluster: Cluster) -> None:
     (pod,) = cluster.ready_pods()
-    assert cluster.node("perl", "-e", SCAN, pod["status"]["podIP"]).split() == ["8080"]
+    assert cluster.node("perl", "-e", SCAN, pod["status"]["podIP"]).split() == ["8080", "8081"]
 
 
 def test_only_predictions_health_and_metrics_are_answered(cluster: Cluster) -> None:
     (pod,) = cluster.ready_pods()
-    for path, status in (("/models", 404), ("/models/tweets", 404), ("/healthz", 200), ("/metrics", 200)):
-        got = cluster.node(
-            "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", f"{pod['status']['podIP']}:8080{path}"
-        )
-        assert int(got) == status, path
+    clients = {"/models": 404, "/models/tweets": 404, "/healthz": 200, "/metrics": 404}
+    probes = {"/models": 404, "/predictions/tweets": 404, "/healthz": 200, "/readyz": 200, "/metrics": 200}
+    for port, paths in ((8080, clients), (8081, probes)):
+        for path, status in paths.items():
+            url = f"{pod['status']['podIP']}:{port}{path}"
+            assert int(cluster.node("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", url)) == status, url
     assert json.dumps(pod["metadata"]["annotations"]).count(ARCHIVE) == 1

@@ -51,7 +51,7 @@ class Live:
 
     def metric(self, name: str, **labels: str) -> float:
         found = 0.0
-        for line in self.running.send("GET", "/metrics").body.decode().splitlines():
+        for line in self.running.probe("/metrics").body.decode().splitlines():
             if line.startswith(f"kubetune_gateway_{name}{{") and all(f'{k}="{v}"' in line for k, v in labels.items()):
                 found = float(line.rpartition(" ")[2])
         return found
@@ -103,7 +103,11 @@ def test_every_path_but_the_probes_asks_for_a_key(live: Live) -> None:
             reply = live.running.send(method, path)
             assert (reply.status, reply.headers.get("www-authenticate")) == (401, 'Bearer realm="kubetune"'), path
             assert reply.value["error"]["request_id"] == reply.headers["x-request-id"]
-    assert {path: live.running.send("GET", path).status for path in PROBES} == dict.fromkeys(PROBES, 200)
+    assert {path: live.running.probe(path).status for path in PROBES} == dict.fromkeys(PROBES, 200)
+    open_to_all = {"/healthz": 200, "/readyz": 200, "/ping": 200, "/metrics": 401}
+    assert {path: live.running.send("GET", path).status for path in PROBES} == open_to_all
+    for path in ("/", f"/predictions/{NAME}", "/models"):
+        assert live.running.probe(path).status == 404, path
 
 
 REFUSED = [
@@ -149,7 +153,7 @@ def test_a_body_without_a_length_is_bounded_and_what_is_no_http_refused(live: Li
         assert answer.startswith(b"HTTP/1.") and b" 400 " in answer and b'"request_id"' in answer
 
 
-def test_one_port_is_open_beyond_loopback(live: Live) -> None:
+def test_two_ports_are_open_beyond_loopback(live: Live) -> None:
     process = psutil.Process(live.running.process.pid)
     family = [process, *process.children(recursive=True)]
     listening = [
@@ -160,11 +164,12 @@ def test_one_port_is_open_beyond_loopback(live: Live) -> None:
     ]
     loopback = [address for address in listening if address.ip in {"127.0.0.1", "::1", "::ffff:127.0.0.1"}]
     assert len(loopback) >= 5  # TorchServe's own, so that this test sees them
-    assert [address.port for address in listening if address not in loopback] == [live.running.port]
+    beyond = {address.port for address in listening if address not in loopback}
+    assert beyond == {live.running.port, live.running.probe_port}
 
 
 def test_metrics_hold_ours_and_torchserves(live: Live) -> None:
-    text = live.running.send("GET", "/metrics").body.decode()
+    text = live.running.probe("/metrics").body.decode()
     assert f'archive="{live.digest}"' in text and "ts_inference_requests_total{" in text
     assert live.metric("requests_total", status="200") >= 3 and live.metric("requests_total", status="405") >= 4
     assert 0 <= live.metric("golden_check_age_seconds") < 300
@@ -246,7 +251,7 @@ def test_before_the_first_deploy_it_is_ready_and_says_how_to_deploy(tmp_path: Pa
         assert "x-archive-digest" not in reply.headers
         assert running.send("GET", "/ping").status == 503
         assert 'requests_total{model="toy",version="1.0",archive="",status="503"} 1' in (
-            running.send("GET", "/metrics").body.decode()
+            running.probe("/metrics").body.decode()
         )
         assert running.end() == 0
 

@@ -13,7 +13,7 @@ from kubetune.serving.gateway import backend as backends
 from kubetune.serving.gateway.app import Gateway
 from kubetune.serving.gateway.backend import Backend, Health
 from kubetune.serving.gateway.http import listen
-from kubetune.serving.gateway.limits import InFlight, RateLimit
+from kubetune.serving.gateway.limits import InFlight, KeyShares, RateLimit
 
 DIED = {"code": 500, "type": "InternalServerException", "message": "Worker died."}
 NO_WORKER = {"code": 503, "type": "ServiceUnavailableException", "message": "Model has no worker"}
@@ -65,12 +65,12 @@ def play(monkeypatch: pytest.MonkeyPatch, scene: Callable[[Ask, Upstream, Gatewa
 
     async def run() -> None:
         upstream = Upstream()
-        behind, _ = await listen(upstream.handle, "127.0.0.1", 0)
-        at = f"http://127.0.0.1:{behind.addresses[0][1]}"
-        backend = Backend(at, at, f"{at}/metrics", "toy", 5.0, 10, Health())
-        gateway = Gateway("toy", "d" * 64, None, InFlight(50), RateLimit(0), backend)
-        front, _ = await listen(gateway.handle, "127.0.0.1", 0)
-        url = f"http://127.0.0.1:{front.addresses[0][1]}/predictions/toy"
+        behind = await listen(upstream.handle, "127.0.0.1", 0)
+        at = f"http://127.0.0.1:{behind.address[1]}"
+        backend = Backend(at, at, f"{at}/metrics", "toy", 5.0, 10, Health(workers=1))
+        gateway = Gateway("toy", "d" * 64, None, InFlight(50), RateLimit(0), KeyShares(50, 0.5), backend)
+        front = await listen(gateway.handle, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{front.address[1]}/predictions/toy"
         async with aiohttp.ClientSession() as session:
 
             async def ask(text: str) -> tuple[int, Any]:
@@ -78,9 +78,9 @@ def play(monkeypatch: pytest.MonkeyPatch, scene: Callable[[Ask, Upstream, Gatewa
                     return reply.status, await reply.json()
 
             await scene(ask, upstream, gateway)
-        await front.cleanup()
+        await front.close()
         await backend.close()
-        await behind.cleanup()
+        await behind.close()
 
     asyncio.run(run())
 

@@ -36,8 +36,9 @@
 {{- if and (eq $endpoint.strategy.type "RollingUpdate") (eq (toString $rolling.maxUnavailable) "0") (eq (toString $rolling.maxSurge) "0") }}
 {{ $path }}.strategy: maxUnavailable and maxSurge are both 0, so that no rollout could begin: set one of them to 1.
 {{- end }}
-{{- if le (int $endpoint.terminationGracePeriodSeconds) (int $endpoint.preStopSleepSeconds) }}
-{{ $path }}.terminationGracePeriodSeconds is {{ int $endpoint.terminationGracePeriodSeconds }}, which preStopSleepSeconds {{ int $endpoint.preStopSleepSeconds }} uses up: make it longer, so that requests in flight are answered.
+{{- $drain := 2 | mulf (get $endpoint.settings "KUBETUNE_GATEWAY_DRAIN_S" | default 5 | float64) | ceil | int }}
+{{- if lt (include "kubetune.endpoint.shutdown" $endpoint | int) (max $drain 5) }}
+{{ $path }}.terminationGracePeriodSeconds is {{ int $endpoint.terminationGracePeriodSeconds }}, which preStopSleepSeconds {{ int $endpoint.preStopSleepSeconds }} and the drain use up: make it {{ add (int $endpoint.preStopSleepSeconds) 5 (max $drain 5) }} or longer, so that requests in flight are answered.
 {{- end }}
 {{- $ready := int $v.serving.readyTimeoutSeconds }}
 {{- $startup := mul (int $endpoint.probes.startup.periodSeconds) (int $endpoint.probes.startup.failureThreshold) | int }}

@@ -68,8 +68,16 @@ class Settings(BaseSettings):
     """Requests that an endpoint answers at once; the next one gets 503. TorchServe queues at most 100."""
     gateway_rate: float = Field(default=0.0, ge=0)
     """Requests a second of one API key; the next one gets 429. 0: no limit."""
-    gateway_drain_s: float = Field(default=5.0, ge=0)
+    gateway_key_share: float = Field(default=0.5, gt=0, le=1)
+    """Share of `gateway_max_in_flight` that one API key may hold where several are valid; the next request gets 429."""
+    gateway_connections: int = Field(default=1024, ge=1, le=65536)
+    """Connections that an endpoint holds at once; beyond it, the one that has been idle for longest is ended."""
+    gateway_connections_per_source: int = Field(default=512, ge=1, le=65536)
+    """The same from one address (an IPv6 /64 counts as one); all clients behind one proxy share it."""
+    gateway_drain_s: float = Field(default=5.0, ge=0, le=3600)
     """Seconds for which an ending pod still takes requests, so that the cluster can notice."""
+    gateway_shutdown_s: float = Field(default=50.0, ge=1, le=86400)
+    """Seconds after which an ending pod is gone, whatever clients do; less than Kubernetes grants it."""
     image_digest: str = ""
     """Digest of the container image this runs in, for the records."""
     termination_log: Path = Path("/dev/termination-log")

@@ -158,9 +158,14 @@ def problems(server: Server, source: Path) -> list[str]:
     return _golden(server, archive, golden.read_golden(source))
 
 
-def stop(server: Server) -> None:
-    """End the process with its workers and remove its folders."""
-    processes.terminate(server.process)
+def stop(server: Server, grace_s: float = 15.0) -> None:
+    """End the process with its workers and remove its folders.
+
+    Args:
+        server: It.
+        grace_s: Seconds after which it is killed.
+    """
+    processes.terminate(server.process, grace_s)
     for folder in {server.folder, server.temporary}:
         shutil.rmtree(folder, ignore_errors=True)
 

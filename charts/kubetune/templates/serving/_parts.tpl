@@ -31,18 +31,24 @@ Parts of an endpoint's pod. Arguments, unless a comment says otherwise: dict "ro
 {{- toYaml $resources -}}
 {{- end -}}
 
+{{/* kubetune.endpoint.shutdown: seconds that the gateway has between SIGTERM and its end: the grace period counts the
+     sleep before, and 5 are left over for the runtime. Argument: the endpoint. */}}
+{{- define "kubetune.endpoint.shutdown" -}}
+{{ sub (int .terminationGracePeriodSeconds) (add (int .preStopSleepSeconds) 5) }}
+{{- end -}}
+
 {{/* kubetune.endpoint.probes: the three probes, all on the gateway, since the kubelet cannot reach loopback.
      Argument: the endpoint's `probes`. */}}
 {{- define "kubetune.endpoint.probes" -}}
 # Up to the time that loading and the golden vectors of the largest model may take.
 startupProbe:
-  httpGet: {path: /readyz, port: http}
+  httpGet: {path: /readyz, port: probes}
   {{- toYaml .startup | nindent 2 }}
 readinessProbe:
-  httpGet: {path: /readyz, port: http}
+  httpGet: {path: /readyz, port: probes}
   {{- toYaml .readiness | nindent 2 }}
 livenessProbe:
-  httpGet: {path: /healthz, port: http}
+  httpGet: {path: /healthz, port: probes}
   {{- toYaml .liveness | nindent 2 }}
 {{- end -}}
 

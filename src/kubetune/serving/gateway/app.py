@@ -7,26 +7,39 @@ import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from kubetune.serving.gateway.audit import Audit
 from kubetune.serving.gateway.backend import RETRY_AFTER, Answer, Backend
+from kubetune.serving.gateway.connections import Connections
+from kubetune.serving.gateway.http import Connection
+from kubetune.serving.gateway.incoming import Incoming, allow, check_head
 from kubetune.serving.gateway.keys import KeyRing, admit
-from kubetune.serving.gateway.limits import InFlight, RateLimit
+from kubetune.serving.gateway.limits import InFlight, KeyShares, RateLimit
 from kubetune.serving.gateway.metrics import CONTENT_TYPE, Metrics
-from kubetune.serving.gateway.refusal import Refusal, render, with_id
+from kubetune.serving.gateway.refusal import JSON, Refusal, refused, with_id
 from kubetune.serving.gateway.suspects import Lane, Suspects
 from kubetune.serving.torchserve_config import MODEL_VERSION
 
 log = logging.getLogger(__name__)
-MAX_BODY = 1 << 20
-BODY_TIMEOUT_S = 15.0
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-KINDS = ("application/json", "text/plain")
-JSON = "application/json"
 PROBES = ("/healthz", "/readyz", "/ping", "/metrics")
 """The only paths without a key: the kubelet and Prometheus have none. They hold no text and no prediction."""
+STATES = ("/healthz", "/readyz", "/ping")
+"""Those that the clients' port answers as well: a load balancer, `kubetune check` and TorchServe's clients ask them."""
+Route = Callable[[web.BaseRequest, str], Awaitable[web.Response]]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A request that the model is asked: path, body and media type."""
+
+    path: str
+    body: bytes
+    kind: str
 
 
 @dataclass
@@ -39,9 +52,15 @@ class Gateway:
         ring: API keys; None: none are asked for.
         in_flight: Bound on requests.
         rate: Bound for each key.
+        shares: Bound on the places of one key.
         backend: TorchServe; None before the first deploy.
         draining: Whether the pod is about to end.
         asked: Time (monotonic seconds) of the last request for a prediction.
+        suspects: Requests under which a worker died.
+        lane: Keeps them apart from the others.
+        incoming: Bodies on their way.
+        audit: Refused keys.
+        connections: Those of the clients' port; None: it does not listen yet.
     """
 
     endpoint: str
@@ -49,11 +68,15 @@ class Gateway:
     ring: KeyRing | None
     in_flight: InFlight
     rate: RateLimit
+    shares: KeyShares
     backend: Backend | None = None
     draining: bool = False
     asked: float = 0.0
     suspects: Suspects = field(default_factory=Suspects)
     lane: Lane = field(default_factory=Lane)
+    incoming: Incoming = field(default_factory=Incoming)
+    audit: Audit = field(default_factory=Audit)
+    connections: Connections[Connection] | None = None
     metrics: Metrics = field(init=False)
 
     def __post_init__(self) -> None:
@@ -62,15 +85,28 @@ class Gateway:
         self.metrics = Metrics(labels)
 
     async def handle(self, request: web.BaseRequest) -> web.Response:
-        """Answer one request; never raises."""
+        """Answer one request of the port that clients use; never raises."""
         started, predicted = time.monotonic(), request.path.startswith("/predictions")
         if predicted:
             self.asked = started
+        response = await self.answer(request, self.route)
+        if predicted:
+            self.metrics.observe(response.status, time.monotonic() - started)
+        return response
+
+    async def handle_probe(self, request: web.BaseRequest) -> web.Response:
+        """Answer one request of the port that the kubelet and Prometheus use; never raises."""
+        return await self.answer(request, self.route_probe)
+
+    async def answer(self, request: web.BaseRequest, route: Route) -> web.Response:
+        """Return what a route answers, or the refusal that it raises, with our headers."""
         given = request.headers.get("x-request-id", "")
         request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         try:
-            response = await self.route(request, request_id)
+            response = await route(request, request_id)
         except Refusal as refusal:
+            if refusal.audit:
+                self.audit.note(refusal.audit, request, request_id)
             response = refused(refusal, request_id)
         except (ConnectionError, asyncio.CancelledError):
             raise  # the client has left
@@ -78,42 +114,73 @@ class Gateway:
             log.exception("request %s failed", request_id)
             response = refused(Refusal(500, "the gateway failed, its log says where"), request_id)
         self.stamp(response, request_id)
-        if predicted:
-            self.metrics.observe(response.status, time.monotonic() - started)
         return response
 
     async def route(self, request: web.BaseRequest, request_id: str) -> web.Response:
-        """Find what answers a path.
+        """Find what answers a path of the clients' port.
 
         Raises:
             Refusal: 404 or 405, and whatever that refuses.
         """
-        probes: dict[str, Callable[[], Awaitable[web.Response]]] = dict(
-            zip(PROBES, (self.healthz, self.readyz, self.ping, self.show_metrics), strict=True)
-        )
-        probe = probes.get(request.path)
-        if probe is not None:
+        probe = self.probes().get(request.path)
+        if probe is not None and request.path in STATES:
             allow(request, ("GET", "HEAD"))
             return await probe()
         name = admit(self.ring, request.headers, self.endpoint)  # whoever has no key learns no path either
         own = f"/predictions/{self.endpoint}"
         if request.path in (own, f"{own}/{MODEL_VERSION}"):
             allow(request, ("POST",))
-            self.rate.take(name)
-            with self.in_flight.entered():
-                return await self.predict(request, request_id)
+            return await self.admitted(request, request_id, name)
         if request.path.startswith("/explanations"):
             raise Refusal(404, "explanations are not served: TorchServe would answer them with a prediction")
         raise Refusal(404, f"this path is not served: predictions are asked for by POST {own}")
 
-    async def predict(self, request: web.BaseRequest, request_id: str) -> web.Response:
-        """Pass a request on, once more if a worker died under it."""
+    async def route_probe(self, request: web.BaseRequest, request_id: str) -> web.Response:
+        """Find what answers a path of the probes' port.
+
+        Raises:
+            Refusal: 404 or 405, and whatever that refuses.
+        """
+        del request_id
+        probe = self.probes().get(request.path)
+        if probe is None:
+            raise Refusal(404, f"this port answers {', '.join(PROBES)}")
+        allow(request, ("GET", "HEAD"))
+        return await probe()
+
+    def probes(self) -> dict[str, Callable[[], Awaitable[web.Response]]]:
+        """Return what answers each path that needs no key."""
+        return dict(zip(PROBES, (self.healthz, self.readyz, self.ping, self.show_metrics), strict=True))
+
+    async def admitted(self, request: web.BaseRequest, request_id: str, name: str) -> web.Response:
+        """Take a prediction's request of a key: its headers, its body and only then a place.
+
+        A body may take its time; a place is held no longer than the model needs.
+        """
         kind = check_head(request)
-        backend = self.backend
-        if backend is None:
+        backend = self.running()
+        self.rate.take(name)
+        self.in_flight.check()
+        with self.shares.entered(name, self.ring.openers(self.endpoint)) if self.ring else nullcontext():
+            body = await self.incoming.read(request)
+            with self.in_flight.entered():
+                return await self.predict(backend, Prediction(request.path, body, kind), request_id)
+
+    def running(self) -> Backend:
+        """Return the model server.
+
+        Raises:
+            Refusal: 503, there is none, or it has no worker: TorchServe would queue the request for a minute.
+        """
+        if self.backend is None:
             raise Refusal(503, self.nothing_yet() if not self.digest else "the model is loading", RETRY_AFTER)
-        body = await read_body(request)
-        answer = await self.ask(backend, request.path, body, kind)
+        if not self.backend.health.workers:
+            raise Refusal(503, f"no worker of the model is ready: {self.backend.health.reason()}", RETRY_AFTER)
+        return self.backend
+
+    async def predict(self, backend: Backend, wanted: Prediction, request_id: str) -> web.Response:
+        """Pass a request on, once more if a worker died under it."""
+        answer = await self.ask(backend, wanted)
         if answer.status < 400 and answer.by_handler:
             response = web.Response(body=answer.body, content_type=JSON)
         else:
@@ -126,19 +193,19 @@ class Gateway:
             response.headers["x-precision"] = answer.precision
         return response
 
-    async def ask(self, backend: Backend, path: str, body: bytes, kind: str) -> Answer:
+    async def ask(self, backend: Backend, wanted: Prediction) -> Answer:
         """Ask; a prediction changes nothing, so it may be asked for twice."""
-        digest = hashlib.sha256(kind.encode() + b"\0" + body).hexdigest()
+        digest = hashlib.sha256(wanted.kind.encode() + b"\0" + wanted.body).hexdigest()
         alone = self.suspects.check(digest)
         async with self.lane.entered(alone=alone):
-            answer = await backend.predict(path, body, kind)
+            answer = await backend.predict(wanted.path, wanted.body, wanted.kind)
         if answer.died:
             self.suspects.died(digest, alone=alone)
-            log.error("a worker died under a request of %d bytes, sha256 %s", len(body), digest[:12])
+            log.error("a worker died under a request of %d bytes, sha256 %s", len(wanted.body), digest[:12])
             if not alone and not answer.slow:
                 self.metrics.retries += 1
                 await backend.wait_worker()
-                return await self.ask(backend, path, body, kind)
+                return await self.ask(backend, wanted)
             self.suspects.check(digest)  # answers 422 where it is blocked now
         self.suspects.answered(digest) if not answer.died else None
         return answer
@@ -179,7 +246,7 @@ class Gateway:
 
     async def show_metrics(self) -> web.Response:
         """Prometheus text, TorchServe's own after ours."""
-        health = self.backend.health if self.backend else None
+        health, connections = self.backend.health if self.backend else None, self.connections
         gauges = {
             "in_flight": ("Requests that are being answered.", float(self.in_flight.now)),
             "in_flight_limit": ("Most requests that are answered at once.", float(self.in_flight.limit)),
@@ -187,6 +254,10 @@ class Gateway:
             "draining": ("Whether the pod is about to end.", float(self.draining)),
             "blocked_requests": ("Requests blocked because workers died under them.", float(self.suspects.blocked)),
             "keys": ("API keys that are valid.", float(len(self.ring.keys) if self.ring else 0)),
+            "connections": (
+                "Connections of clients that are open.",
+                float(0 if connections is None else len(connections)),
+            ),
             "workers_ready": ("Workers that are READY.", float(health.workers if health else 0)),
             "golden_check_age_seconds": (
                 "Seconds since the golden vectors were reproduced; NaN: never.",
@@ -197,7 +268,12 @@ class Gateway:
             "worker_restarts_total": (
                 "Workers that died and were started again.",
                 float(health.deaths if health else 0),
-            )
+            ),
+            "connections_evicted_total": (
+                "Connections of clients that were ended because there were too many.",
+                float(0 if connections is None else connections.evicted),
+            ),
+            "unauthorized_total": ("Requests without a key that opens the endpoint.", float(self.audit.refused)),
         }
         text = self.metrics.render(gauges, counters)
         if self.backend is not None:
@@ -207,55 +283,9 @@ class Gateway:
     def stamp(self, response: web.Response, request_id: str) -> None:
         """Say on every answer which model gave it, and end connections while the pod drains."""
         response.headers["x-request-id"] = request_id
-        response.headers["Server"] = "kubetune"  # no versions
         response.headers["x-model-name"] = self.endpoint
         response.headers["x-model-version"] = MODEL_VERSION
         if self.digest:
             response.headers["x-archive-digest"] = self.digest
         if self.draining:
             response.force_close()
-
-
-def refused(refusal: Refusal, request_id: str) -> web.Response:
-    """Return the answer that a refusal stands for."""
-    body = render(refusal.status, refusal.reason, request_id)
-    return web.Response(status=refusal.status, body=body, content_type=JSON, headers=refusal.headers)
-
-
-def allow(request: web.BaseRequest, methods: tuple[str, ...]) -> None:
-    """Refuse other methods: bare TorchServe answers PUT and DELETE with a prediction."""
-    if request.method not in methods:
-        raise Refusal(405, f"use {methods[0]}", {"Allow": ", ".join(methods)})
-
-
-def check_head(request: web.BaseRequest) -> str:
-    """Return the content type of a prediction; refuse what its headers and address tell already."""
-    if request.query_string:
-        raise Refusal(400, "a prediction takes no query: put everything into the body")
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise Refusal(415, "send the body without compression")
-    given = request.headers.get("Content-Type", JSON)
-    if given.partition(";")[0].strip().lower() not in KINDS:
-        raise Refusal(415, f"send {' or '.join(KINDS)}")
-    if (request.content_length or 0) > MAX_BODY:
-        raise Refusal(413, f"the body has {request.content_length} bytes: at most {MAX_BODY} are allowed")
-    return given
-
-
-async def read_body(request: web.BaseRequest) -> bytes:
-    """Read a body inside its size and time."""
-    if request.headers.get("Expect", "").lower() == "100-continue":
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0
-    content = bytearray()
-    try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            async for chunk in request.content.iter_any():
-                content += chunk
-                if len(content) > MAX_BODY:
-                    raise Refusal(413, f"the body has more than {MAX_BODY} bytes")
-    except TimeoutError:
-        raise Refusal(408, f"the body did not come in {BODY_TIMEOUT_S:g} s") from None
-    except web.PayloadAccessError as error:
-        raise Refusal(400, "the body cannot be read") from error
-    return bytes(content)

@@ -16,6 +16,8 @@ SLACK_S = 5.0
 WORKER_POLL_S = 0.3
 RETRY_WAIT_S = 25.0
 """Seconds that a retried request waits for a worker: one is back in 3 to 20."""
+MOST_UNKNOWN = 3
+"""After so many looks without an answer nothing is known of the workers any more."""
 DIED = "Worker died."
 RETRY_AFTER = {"Retry-After": "2"}
 
@@ -53,6 +55,7 @@ class Health:
         problem: Why it is not ready, one sentence.
         processes: Process number of each worker when it was last READY.
         workers: Workers that are READY.
+        unknown: Times in a row that TorchServe did not say which are.
     """
 
     wanted: int = 1
@@ -62,6 +65,7 @@ class Health:
     problem: str = "the model is loading"
     processes: dict[str, int] = field(default_factory=dict)
     workers: int = 0
+    unknown: int = 0
 
     @property
     def ready(self) -> bool:
@@ -74,8 +78,17 @@ class Health:
             return f"{self.workers} of {self.wanted} workers are ready"
         return self.problem
 
-    def see(self, ready: Mapping[str, int]) -> None:
-        """Take up which workers are READY; one with another process number died and has to prove itself again."""
+    def see(self, ready: Mapping[str, int] | None) -> None:
+        """Take up which workers are READY; one with another process number died and has to prove itself again.
+
+        Args:
+            ready: Process numbers by worker; None: TorchServe did not answer, which a busy one does not now and then.
+        """
+        self.unknown = 0 if ready is not None else self.unknown + 1
+        if ready is None:
+            if self.unknown >= MOST_UNKNOWN:
+                self.workers = 0
+            return
         for worker, process in ready.items():
             if self.processes.get(worker, process) != process:
                 self.deaths += 1

@@ -1,25 +1,33 @@
-"""The HTTP server: strict about headers, idle connections and what is no HTTP, in the gateway's error format."""
+"""The HTTP server: strict about headers, time, the number of connections, and what is no HTTP."""
 
 import asyncio
+import contextlib
 import logging
+import resource
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from kubetune.errors import ConfigError
-from kubetune.serving.gateway.app import refused
-from kubetune.serving.gateway.refusal import Refusal
+from kubetune.serving.gateway.connections import Bounds, Connections, Phase, source_of
+from kubetune.serving.gateway.refusal import Refusal, refused
 
 log = logging.getLogger(__name__)
-IDLE_S = 75.0
-"""Seconds for the first headers of a connection, and between two requests; longer than a load balancer's 60."""
-SHUTDOWN_S = 32.0
-MOST_CONNECTIONS = 1024
+Handle = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+SERVER = "kubetune"
+"""The `Server` header of every answer: no versions."""
+BACKLOG = 256
+"""Connections that the kernel holds until they are accepted; asyncio accepts as many at once."""
+SPARE_FILES = 256
+"""Descriptors that the process itself needs: TorchServe's connections, logs, the archive, libraries."""
+SWEEP_S = 0.5
+CLOSE_S = 0.1
+"""Seconds, twice at most, for tasks whose connections are gone: whatever is busy by then was given its time before."""
 LIMITS: dict[str, Any] = {
-    "keepalive_timeout": IDLE_S,
     "lingering_time": 2.0,
     "max_line_size": 4096,
     "max_field_size": 8190,
@@ -29,14 +37,57 @@ LIMITS: dict[str, Any] = {
 }
 
 
-class Protocol(RequestHandler):
-    """One connection."""
+class Connection(RequestHandler):
+    """One connection; every wait for its client has an end."""
+
+    def __init__(self, server: "Server", **settings: Any) -> None:
+        super().__init__(server, **settings)
+        self._open = server.open
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the connection unless there are too many."""
+        """Take the connection; where there are too many, one of them ends."""
         super().connection_made(transport)
-        if self._manager is not None and len(self._manager.connections) > MOST_CONNECTIONS:
-            transport.abort()  # type: ignore[attr-defined]
+        # An answer counts as read when the kernel has all of it: else the last 64 KiB would wait without a deadline.
+        transport.set_write_buffer_limits(high=0)  # type: ignore[attr-defined]
+        evicted = self._open.add(self, source_of(transport.get_extra_info("peername")))
+        if evicted is not None:
+            evicted.abort()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Forget it."""
+        self._open.remove(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """From the first byte of a request on, its headers have a deadline."""
+        if data and self._open.phase(self) is Phase.IDLE:
+            self.enter(Phase.HEADERS)
+        super().data_received(data)
+
+    def enter(self, phase: Phase) -> None:
+        """Note whose turn it is."""
+        self._open.enter(self, phase)
+
+    def abort(self) -> None:
+        """End it now, whatever is not written yet."""
+        self._open.remove(self)
+        if self.transport is not None:
+            self.transport.abort()
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Write an answer; a client that does not read it in time loses the connection."""
+        resp.headers["Server"] = SERVER
+        self.enter(Phase.CLIENT)
+        try:
+            async with asyncio.timeout(self._open.bounds.write_s):
+                return await super().finish_response(request, resp, start_time)
+        except TimeoutError:
+            self.abort()
+            return resp, True
+        finally:
+            self.enter(Phase.IDLE)
 
     def handle_error(
         self,
@@ -58,29 +109,130 @@ class Protocol(RequestHandler):
 
 
 class Server(web.Server):
-    """Makes our connections."""
+    """Makes our connections.
 
-    def __call__(self) -> Any:
+    Attributes:
+        open: Those that are open.
+    """
+
+    def __init__(self, handle: Handle, bounds: Bounds) -> None:
+        async def answer(request: web.BaseRequest) -> web.StreamResponse:
+            request.protocol.enter(Phase.OURS)  # type: ignore[attr-defined]
+            return await handle(request)
+
+        super().__init__(answer, keepalive_timeout=bounds.idle_s, **LIMITS)
+        self.open: Connections[Connection] = Connections(bounds)
+
+    def __call__(self) -> Connection:
         """Return a new connection."""
-        return Protocol(self, loop=self._loop, **self._kwargs)
+        return Connection(self, loop=self._loop, **self._kwargs)
 
 
-async def listen(
-    handle: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], host: str, port: int
-) -> tuple[web.ServerRunner, web.TCPSite]:
-    """Listen; the only socket of the pod that is not on loopback.
+@contextmanager
+def clients_turn(request: web.BaseRequest) -> Iterator[None]:
+    """For the length of a block, the client has to send something."""
+    connection: Connection = request.protocol  # type: ignore[assignment]
+    connection.enter(Phase.CLIENT)
+    try:
+        yield
+    finally:
+        connection.enter(Phase.OURS)
+
+
+class Listener:
+    """A port with its connections.
+
+    Attributes:
+        open: The open connections.
+    """
+
+    def __init__(self, handle: Handle, bounds: Bounds) -> None:
+        self._server = Server(handle, bounds)
+        self.open = self._server.open
+        self._runner = web.ServerRunner(self._server, shutdown_timeout=CLOSE_S)
+        self._site: web.TCPSite | None = None
+        self._sweeper: asyncio.Task[None] | None = None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where it listens."""
+        host, port = self._runner.addresses[0][:2]
+        return str(host), int(port)
+
+    async def start(self, host: str, port: int) -> None:
+        """Listen.
+
+        Raises:
+            ConfigError: The port is in use or not ours.
+        """
+        await self._runner.setup()
+        self._site = web.TCPSite(self._runner, host, port, backlog=BACKLOG)
+        try:
+            await self._site.start()
+        except OSError as error:
+            await self._runner.cleanup()
+            raise ConfigError(
+                f"Nothing can listen on {host}:{port} ({error.strerror}): choose another --host, --port or "
+                "--probe-port."
+            ) from error
+        self._sweeper = asyncio.create_task(self._sweep())
+
+    async def finish(self, until: float) -> None:
+        """Take no more connections, and wait for those with a request under way; end what is left of them.
+
+        Args:
+            until: Time of the loop's clock.
+        """
+        if self._site is not None and self._site in self._runner.sites:
+            await self._site.stop()
+        self._server.pre_shutdown()
+        clock = asyncio.get_running_loop().time
+        while self.open.busy() and clock() < until:
+            await asyncio.sleep(min(0.05, max(0.0, until - clock())))
+        if left := self.open.busy():
+            log.warning("%d connections had a request under way and are ended", len(left))
+        await self.close()
+
+    async def close(self) -> None:
+        """End the port and every connection at once."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for connection in self.open:
+            connection.abort()
+        await self._runner.cleanup()
+
+    async def _sweep(self) -> None:
+        """End connections whose headers do not come; one timer for all costs less than one for each request."""
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            for connection in self.open.late():
+                connection.abort()
+
+
+async def listen(handle: Handle, host: str, port: int, bounds: Bounds | None = None) -> Listener:
+    """Listen on a port.
 
     Raises:
         ConfigError: The port is in use or not ours.
     """
-    runner = web.ServerRunner(Server(handle, **LIMITS), shutdown_timeout=SHUTDOWN_S)
-    await runner.setup()
-    site = web.TCPSite(runner, host, port, backlog=256)
-    try:
-        await site.start()
-    except OSError as error:
-        await runner.cleanup()
-        raise ConfigError(
-            f"Nothing can listen on {host}:{port} ({error.strerror}): choose another --host or --port."
-        ) from error
-    return runner, site
+    listener = Listener(handle, bounds or Bounds())
+    await listener.start(host, port)
+    return listener
+
+
+def allow_files(connections: int) -> int:
+    """Raise the process's bound on open files as far as so many connections need it and the system lets it.
+
+    Returns:
+        Connections for which there are descriptors: a process without any left accepts none, not even a probe's.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + BACKLOG + SPARE_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return connections
+    return max(1, soft - BACKLOG - SPARE_FILES)

@@ -102,6 +102,10 @@ class KeyRing:
             log.error("lines %s of the API keys are not name:sha256 and open nothing", ", ".join(map(str, wrong)))
         log.warning("%d API keys are valid", len(self.keys))
 
+    def openers(self, endpoint: str) -> int:
+        """Return how many clients have a key that opens an endpoint; two keys of one name are one client's."""
+        return len({key.name for key in self.keys if not key.endpoints or endpoint in key.endpoints})
+
     def find(self, presented: str) -> Key | None:
         """Return whose key this is; compares with every line, so that time tells nothing."""
         digest = hashlib.sha256(presented.encode("utf-8", "surrogateescape")).hexdigest()
@@ -124,10 +128,12 @@ def admit(ring: KeyRing | None, headers: Mapping[str, str], endpoint: str) -> st
     scheme, _, bearer = headers.get("Authorization", "").partition(" ")
     presented = bearer.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "").strip()
     if not presented:
-        raise Refusal(401, "send an API key as `Authorization: Bearer KEY` or `x-api-key: KEY`", CHALLENGE)
+        reason = "send an API key as `Authorization: Bearer KEY` or `x-api-key: KEY`"
+        raise Refusal(401, reason, CHALLENGE, audit="it has no API key")
     key = ring.find(presented)
     if key is None:
-        raise Refusal(401, "the API key is not known, or was revoked", CHALLENGE)
+        raise Refusal(401, "the API key is not known, or was revoked", CHALLENGE, audit="its API key is not known")
     if key.endpoints and endpoint not in key.endpoints:
-        raise Refusal(403, f"the API key does not open endpoint {endpoint}")
+        reason = f"the API key does not open endpoint {endpoint}"
+        raise Refusal(403, reason, audit=f"key {key.name} does not open endpoint {endpoint}")
     return key.name

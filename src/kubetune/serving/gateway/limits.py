@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -22,6 +23,15 @@ class InFlight:
     def __init__(self, limit: int) -> None:
         self.limit, self.now = limit, 0
 
+    def check(self) -> None:
+        """Refuse early what would be refused once its body is here.
+
+        Raises:
+            Refusal: 503, the bound is reached.
+        """
+        if self.now >= self.limit:
+            raise Refusal(503, f"{self.limit} requests are in flight, no more are taken", {"Retry-After": "1"})
+
     @contextmanager
     def entered(self) -> Iterator[None]:
         """Count one for the length of a block.
@@ -29,13 +39,44 @@ class InFlight:
         Raises:
             Refusal: 503, the bound is reached.
         """
-        if self.now >= self.limit:
-            raise Refusal(503, f"{self.limit} requests are in flight, no more are taken", {"Retry-After": "1"})
+        self.check()
         self.now += 1
         try:
             yield
         finally:
             self.now -= 1
+
+
+class KeyShares:
+    """A bulkhead: one key cannot take every place. Its keys are those of the file, so it cannot grow.
+
+    A request counts from its headers on, also while its body comes: a slow body holds a place of its own key alone.
+    """
+
+    def __init__(self, limit: int, share: float) -> None:
+        """Give each of several keys at most `share` (0 to 1) of `limit` places, and one place at least."""
+        self.limit, self.each = limit, max(1, int(limit * share))
+        self._now: Counter[str] = Counter()
+
+    @contextmanager
+    def entered(self, name: str, keys: int) -> Iterator[None]:
+        """Count a request of a key for the length of a block.
+
+        Args:
+            name: The key's.
+            keys: Keys that are valid now. A single one shuts nobody out, so it has every place.
+
+        Raises:
+            Refusal: 429, the key has its share already.
+        """
+        most = self.limit if keys == 1 else self.each
+        if self._now[name] >= most:
+            raise Refusal(429, f"{most} requests of this key are open, its share of {self.limit}", {"Retry-After": "1"})
+        self._now[name] += 1
+        try:
+            yield
+        finally:
+            self._now[name] -= 1
 
 
 class RateLimit:

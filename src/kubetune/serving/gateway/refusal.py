@@ -3,6 +3,10 @@
 import json
 from collections.abc import Mapping
 
+from aiohttp import web
+
+JSON = "application/json"
+
 
 class Refusal(Exception):  # noqa: N818 - it is an answer, not a fault
     """A request gets this answer instead of a prediction.
@@ -11,11 +15,13 @@ class Refusal(Exception):  # noqa: N818 - it is an answer, not a fault
         status: HTTP status.
         reason: One sentence for the client; holds no text of the request.
         headers: Further headers, for example `Retry-After` (seconds).
+        audit: What the log says of it beside the sender's address; holds no key. Empty: nothing.
     """
 
-    def __init__(self, status: int, reason: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(self, status: int, reason: str, headers: Mapping[str, str] | None = None, *, audit: str = "") -> None:
         super().__init__(reason)
         self.status, self.reason, self.headers = status, reason, dict(headers or {})
+        self.audit = audit
 
 
 def render(status: int, reason: str, request_id: str) -> bytes:
@@ -37,3 +43,9 @@ def with_id(body: bytes, status: int, request_id: str) -> bytes:
         return json.dumps({"error": {**error, "request_id": request_id}}).encode()
     message = value.get("message") if isinstance(value, dict) else None
     return render(status, str(message or "the model server gave no reason")[:200], request_id)
+
+
+def refused(refusal: Refusal, request_id: str) -> web.Response:
+    """Return the answer that a refusal stands for."""
+    body = render(refusal.status, refusal.reason, request_id)
+    return web.Response(status=refusal.status, body=body, content_type=JSON, headers=refusal.headers)

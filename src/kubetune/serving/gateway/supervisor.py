@@ -5,13 +5,11 @@ import contextlib
 import ctypes
 import logging
 import os
-import re
 import shutil
-import signal
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kubetune.errors import ConfigError, InterruptedRunError, NotReadyError
@@ -20,53 +18,24 @@ from kubetune.serving import processes, server
 from kubetune.serving.archive import Archive, archive_digest, read_archive
 from kubetune.serving.gateway.app import Gateway
 from kubetune.serving.gateway.backend import Backend, Health
-from kubetune.serving.gateway.http import listen
+from kubetune.serving.gateway.connections import Bounds
+from kubetune.serving.gateway.ending import Ending, until
+from kubetune.serving.gateway.http import Listener, allow_files, listen
 from kubetune.serving.gateway.keys import KeyRing
-from kubetune.serving.gateway.limits import InFlight, RateLimit
+from kubetune.serving.gateway.limits import InFlight, KeyShares, RateLimit
+from kubetune.serving.gateway.logtail import LogTail
+from kubetune.serving.gateway.options import Options, check
 from kubetune.serving.golden import Golden, read_golden
 from kubetune.serving.java import find_java
 
 log = logging.getLogger(__name__)
-DIGEST = re.compile(r"[0-9a-f]{64}")
-NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?")
 WATCH_S = 1.0
 GOLDEN_S = 300.0
 QUIET_S = 2.0
 MOST_DRAIN_S = 15.0
 """A busy node was seen to send requests for 8 seconds to a pod that was no longer ready."""
-MOST_LOG = 8 << 20
+PROBE_BOUNDS = Bounds(total=64, per_source=32)
 SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the gateway is told.
-
-    Attributes:
-        endpoint: Its name; also the model name.
-        digest: Archive to serve; empty: none was deployed yet.
-        archives: Folder that holds it as `<digest>/`.
-        host: Address to listen on.
-        port: Port to listen on; 0: any.
-        keys: File of API keys; None: none are asked for.
-        trusted_keys: Public keys of those whose statements count; None: an archive needs none.
-        max_in_flight: Bound on requests.
-        rate: Requests a second of one key; 0: no limit.
-        drain_s: Seconds between "not ready" and "no new connections", for the cluster to notice.
-        ready_timeout_s: Seconds for TorchServe to become ready.
-    """
-
-    endpoint: str
-    digest: str
-    archives: Path
-    host: str = "0.0.0.0"  # noqa: S104 - a pod's own address is not known before it runs
-    port: int = 8080
-    keys: Path | None = None
-    trusted_keys: Path | None = None
-    max_in_flight: int = 100
-    rate: float = 0.0
-    drain_s: float = 5.0
-    ready_timeout_s: float = 180.0
 
 
 @dataclass(frozen=True)
@@ -89,55 +58,93 @@ async def supervise(options: Options) -> None:
         NotReadyError: TorchServe did not become ready, or ended.
     """
     check(options)
-    ring = KeyRing(options.keys) if options.keys else None
-    gateway = Gateway(options.endpoint, options.digest, ring, InFlight(options.max_in_flight), RateLimit(options.rate))
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    collect_orphans()
-    runner, site = await listen(gateway.handle, options.host, options.port)
-    scratch = Path(tempfile.mkdtemp(prefix="kubetune-gateway-"))
+    gateway = new_gateway(options)
     model: Model | None = None
+    ending = Ending(options.shutdown_s, lambda: kill(model))
+    ending.listen()
+    collect_orphans()
+    clients, probes = await open_ports(gateway, options)
+    scratch = Path(tempfile.mkdtemp(prefix="kubetune-gateway-"))
     try:
-        log.warning("gateway of %s listens on %s:%d", options.endpoint, *runner.addresses[0][:2])
         if options.digest:
             model = await asyncio.to_thread(start, options, scratch)
             gateway.backend = backend_of(model, options)
-            await become_ready(model, gateway.backend, options, stop)
-        await watch(model, gateway, stop)
+        await until(ending.asked, asyncio.create_task(look_after(model, gateway, options, ending)))
         gateway.draining = True
         log.warning("draining: %d requests are in flight", gateway.in_flight.now)
-        await quiet(gateway, options.drain_s)
-        await site.stop()
+        await quiet(gateway, options.drain_s, ending)
     finally:
-        await runner.cleanup()  # waits for what is in flight
+        ending.ask()  # also where it ends by itself
+        await clients.finish(asyncio.get_running_loop().time() + ending.for_requests())
+        await probes.close()
         if gateway.backend is not None:
             await gateway.backend.close()
         if model is not None:
-            await asyncio.to_thread(server.stop, model.running)
+            await asyncio.to_thread(server.stop, model.running, ending.left() / 2)
         shutil.rmtree(scratch, ignore_errors=True)
+        ending.over()
 
 
-async def quiet(gateway: Gateway, drain_s: float) -> None:
+def new_gateway(options: Options) -> Gateway:
+    """Return the gateway before it listens and before there is a model server."""
+    return Gateway(
+        options.endpoint,
+        options.digest,
+        KeyRing(options.keys) if options.keys else None,
+        InFlight(options.max_in_flight),
+        RateLimit(options.rate),
+        KeyShares(options.max_in_flight, options.key_share),
+    )
+
+
+async def open_ports(gateway: Gateway, options: Options) -> tuple[Listener, Listener]:
+    """Listen on the port of clients and on that of probes, which strangers cannot fill.
+
+    Raises:
+        ConfigError: A port is in use or not ours.
+    """
+    files = allow_files(options.bounds.total + PROBE_BOUNDS.total + options.max_in_flight)
+    bounds = replace(options.bounds, total=min(options.bounds.total, max(1, files - PROBE_BOUNDS.total)))
+    if bounds.total < options.bounds.total:
+        log.warning("only %d connections are taken: the system lets the process open no more files", bounds.total)
+    probes = await listen(gateway.handle_probe, options.host, options.probe_port, PROBE_BOUNDS)
+    try:
+        clients = await listen(gateway.handle, options.host, options.port, bounds)
+    except ConfigError:
+        await probes.close()
+        raise
+    gateway.connections = clients.open
+    log.warning(
+        "gateway of %s listens on %s:%d, for probes on port %d", options.endpoint, *clients.address, probes.address[1]
+    )
+    return clients, probes
+
+
+def kill(model: Model | None) -> None:
+    """Kill TorchServe and its workers at once."""
+    if model is not None:
+        processes.terminate(model.running.process, 0.0)
+
+
+async def look_after(model: Model | None, gateway: Gateway, options: Options, ending: Ending) -> None:
+    """Wait until the model is ready, and watch it from then on; ends by being cancelled.
+
+    Raises:
+        NotReadyError: TorchServe did not become ready, or ended.
+    """
+    if model is not None and gateway.backend is not None:
+        await become_ready(model, gateway.backend, options, ending)
+    await watch(model, gateway)
+
+
+async def quiet(gateway: Gateway, drain_s: float, ending: Ending) -> None:
     """Take requests until the cluster has noticed that this pod ends: none came for a while, or time is up."""
     began = time.monotonic()
     await asyncio.sleep(drain_s)
     while (now := time.monotonic()) - gateway.asked < QUIET_S and now - began < drain_s + MOST_DRAIN_S:
+        if ending.for_requests() < ending.seconds / 2:
+            return  # the rest is for the requests that are under way
         await asyncio.sleep(QUIET_S / 10)
-
-
-def check(options: Options) -> None:
-    """Refuse what cannot be served, before anything listens."""
-    if not NAME.fullmatch(options.endpoint) or options.endpoint.startswith("token"):
-        raise ConfigError(
-            f"Endpoint name {options.endpoint!r:.80} is not allowed: use 1 to 53 lower-case letters, digits and inner "
-            "hyphens, not starting with `token`."
-        )
-    if options.digest and not DIGEST.fullmatch(options.digest):
-        raise ConfigError(
-            f"KUBETUNE_ARCHIVE is {options.digest!r:.80}, which is no SHA-256: stage `deploy` writes it as the pod's "
-            "annotation kubetune.io/archive."
-        )
 
 
 def start(options: Options, scratch: Path) -> Model:
@@ -167,11 +174,16 @@ def backend_of(model: Model, options: Options) -> Backend:
     )
 
 
-async def become_ready(model: Model, backend: Backend, options: Options, stop: asyncio.Event) -> None:
-    """Wait for workers and golden vectors; a signal ends the wait."""
+async def become_ready(model: Model, backend: Backend, options: Options, ending: Ending) -> None:
+    """Wait for workers and golden vectors.
+
+    Raises:
+        NotReadyError: They did not come.
+    """
     tail = LogTail(model.running.log)
+    stop = ending.asked.is_set  # the thread goes on after this is cancelled, until it looks or TorchServe is gone
     try:
-        await asyncio.to_thread(server.wait_ready, model.running, model.source, options.ready_timeout_s, stop.is_set)
+        await asyncio.to_thread(server.wait_ready, model.running, model.source, options.ready_timeout_s, stop)
     except InterruptedRunError:
         return
     finally:
@@ -181,22 +193,21 @@ async def become_ready(model: Model, backend: Backend, options: Options, stop: a
     log.warning("archive %s is ready: its golden vectors are reproduced", model.running.digest[:12])
 
 
-async def watch(model: Model | None, gateway: Gateway, stop: asyncio.Event) -> None:
-    """Look every second until a signal comes.
+async def watch(model: Model | None, gateway: Gateway) -> None:
+    """Look every second until this is cancelled.
 
     Raises:
         NotReadyError: TorchServe ended; the container has to start again.
     """
     tail = LogTail(model.running.log, skip=True) if model else None
-    while not stop.is_set():
+    while True:
         collect_orphans()
         if model is not None and tail is not None and gateway.backend is not None:
             await look(model, gateway.backend, tail)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), WATCH_S)
+        await asyncio.sleep(WATCH_S)
 
 
-async def look(model: Model, backend: Backend, tail: "LogTail") -> None:
+async def look(model: Model, backend: Backend, tail: LogTail) -> None:
     """Bring what is known of the model up to date."""
     health = backend.health
     if not await asyncio.to_thread(processes.alive, model.running.process):
@@ -215,30 +226,6 @@ async def look(model: Model, backend: Backend, tail: "LogTail") -> None:
             log.error("not ready: %s", health.problem)
         else:
             health.checked = time.monotonic()
-
-
-class LogTail:
-    """Copies what TorchServe writes to standard error, and keeps the file small."""
-
-    def __init__(self, path: Path, *, skip: bool = False) -> None:
-        self.path = path
-        self._offset = path.stat().st_size if skip and path.exists() else 0
-
-    def pump(self) -> None:
-        """Copy what is new."""
-        try:
-            with self.path.open("rb+") as file:
-                file.seek(self._offset)
-                new = file.read()
-                self._offset += len(new)
-                if self._offset > MOST_LOG:  # java appends, so it goes on at the new end
-                    file.truncate(0)
-                    self._offset = 0
-        except OSError:
-            return
-        if new:
-            sys.stderr.buffer.write(new)
-            sys.stderr.buffer.flush()
 
 
 def collect_orphans() -> None:
