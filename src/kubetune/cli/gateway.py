@@ -31,6 +31,7 @@ def command(
         port=port,
         keys=settings.api_keys_file,
         trusted_keys=settings.trusted_keys,
+        least_epoch=settings.revocation_epoch,
         max_in_flight=settings.gateway_max_in_flight,
         rate=settings.gateway_rate,
         drain_s=settings.gateway_drain_s,

@@ -50,6 +50,7 @@ class Options:
         port: Port to listen on; 0: any.
         keys: File of API keys; None: none are asked for.
         trusted_keys: Public keys of those whose statements count; None: an archive needs none.
+        least_epoch: Least epoch of the list of revoked versions that lies beside the archive.
         max_in_flight: Bound on requests.
         rate: Requests a second of one key; 0: no limit.
         drain_s: Seconds between "not ready" and "no new connections", for the cluster to notice.
@@ -63,6 +64,7 @@ class Options:
     port: int = 8080
     keys: Path | None = None
     trusted_keys: Path | None = None
+    least_epoch: int = 0
     max_in_flight: int = 100
     rate: float = 0.0
     drain_s: float = 5.0
@@ -148,7 +150,9 @@ def start(options: Options, scratch: Path) -> Model:
         raise ConfigError(
             f"The archive in {source} is not {options.digest[:12]}: `kubetune fetch-archive` has to place it."
         )
-    trust = Trust(options.trusted_keys, options.endpoint) if options.trusted_keys else None
+    trust = None
+    if options.trusted_keys:
+        trust = Trust(options.trusted_keys, options.endpoint, least_epoch=options.least_epoch)
     running = server.start(options.endpoint, source, scratch / "server", None, find_java(), trust)
     return Model(running, source, archive, read_golden(source))
 
