@@ -6,8 +6,9 @@ from pathlib import Path
 from kubetune.contract import Verdict
 from kubetune.provenance.envelope import sign
 from kubetune.provenance.keys import load_signing_key, write_key_pair
+from kubetune.provenance.revocations import Revocations
 from kubetune.provenance.statement import build_statement
-from kubetune.provenance.trust import statement_file, write_beside
+from kubetune.provenance.trust import revocations_file, statement_file, write_beside
 from kubetune.serving.archive import archive_digest
 from kubetune.storage.blobs import File, list_tree, tree_digest
 from kubetune.storage.commit_record import Commit
@@ -88,8 +89,8 @@ def as_json(found: dict[str, Commit]) -> list[dict]:
 def vouch(keys: Path, archive: Path, archives: Path, model: str) -> Path:
     """Sign a model's archive with a new key, its statement into the folder that is served; returns the public key."""
     write_key_pair(keys)
+    key = load_signing_key(keys / "signing.key")
     statement = build_statement(model, archive_digest(archive), as_json(commits(archive=archive)))
-    write_beside(
-        statement_file(archives, archive_digest(archive)), sign(statement, load_signing_key(keys / "signing.key"))
-    )
+    write_beside(statement_file(archives, archive_digest(archive)), sign(statement, key))
+    write_beside(revocations_file(archives), Revocations(1).signed(key))
     return keys / "signing.pub"

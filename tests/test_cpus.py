@@ -86,6 +86,22 @@ def test_who_gives_way_does_not_count(
     assert (cpus.thread_waiting(16, processes=tmp_path)["GOMP_SPINCOUNT"] != "0") is spins
 
 
+@pytest.mark.usefixtures("unset")
+def test_a_process_that_ends_between_two_looks_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its folder of threads is gone when it is listed, as `/proc` does it: a stage failed by that."""
+    (tmp_path / "loadavg").write_text("0.10 0.20 0.30 1/76 4711\n")
+    group(tmp_path / "12", stat="12 (a) R 1 12 12 0 -1 4194304 9 0 0 0 1 0 0 0 20 10 1 0 5000 0 0\n")
+    looked = Path.glob
+
+    def gone(self: Path, pattern: str) -> object:
+        if pattern.startswith("task"):
+            raise FileNotFoundError(2, "No such file or directory", str(self / "task"))
+        return looked(self, pattern)
+
+    monkeypatch.setattr(Path, "glob", gone)
+    assert cpus.thread_waiting(16, processes=tmp_path)["GOMP_SPINCOUNT"] != "0"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux'")
 def test_a_real_process_that_gives_way_is_seen() -> None:
     body = "import os, sys; os.nice(3); print(flush=True); sys.stdin.read()"

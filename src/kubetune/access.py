@@ -74,7 +74,7 @@ def stage_access(stage: Stage) -> Access:
     if stage.reaches_kubernetes:
         access |= Access(get=(layout.endpoint(ANY),), put=(layout.endpoint(ANY),))
     if stage.effect and "decision" in stage.inputs:  # what registers an archive signs its statement
-        statements = (layout.statement(ANY, ANY),)
+        statements = (layout.statement(ANY, ANY), layout.REVOCATIONS)
         access |= Access(get=statements, put=statements)
     return access
 
@@ -84,8 +84,9 @@ def before(stage: Stage) -> list[str]:
     return [name for parent in stages.before(stage) for name in (*before(stages.BY_NAME[parent]), parent)]
 
 
-SERVE = Access(get=(f"{layout.BLOBS}*", layout.statement(ANY, ANY)))
-"""`kubetune fetch-archive`: a digest is all it is given, blobs and that digest's statement are all it reads."""
+SERVE = Access(get=(f"{layout.BLOBS}*", layout.statement(ANY, ANY), layout.REVOCATIONS))
+"""`kubetune fetch-archive`: a digest is all it is given; blobs, that digest's statement and the list of revoked
+versions are all it reads."""
 
 KEPT = (layout.ENDPOINTS, layout.MODELS, layout.COMPARISONS)
 EVERYTHING = (layout.RUNS, layout.KEYS, layout.BLOBS, layout.CHECKPOINTS, *KEPT)

@@ -111,7 +111,15 @@ def _giving_way(processes: Path) -> list[Path]:
     """The `stat` files of all threads of processes that are nicer than this one, as far as it sees them."""
     own = os.nice(0)
     niced = [folder for folder in processes.glob("[0-9]*") if int(_field(folder / "stat", NICE) or own) > own]
-    return [stat for folder in niced for stat in folder.glob("task/*/stat")]
+    return [stat for folder in niced for stat in _threads(folder)]
+
+
+def _threads(process: Path) -> list[Path]:
+    """The `stat` files of a process's threads; none once it ended."""
+    try:
+        return list(process.glob("task/*/stat"))
+    except OSError:  # it ended between two looks
+        return []
 
 
 def _field(stat: Path, number: int) -> str | None:

@@ -16,6 +16,7 @@ from kubetune.contract import Progress
 from kubetune.errors import (
     ConfigError,
     CorruptArtifactError,
+    DataError,
     InterruptedRunError,
     KubetuneError,
     TemporaryError,
@@ -218,12 +219,19 @@ def champion_of(store: Store, name: str) -> Version:
 
     Raises:
         ConfigError: Nothing was ever promoted.
+        DataError: The champion was revoked.
     """
     model = read_model(store, name)
     if model is None or model.champion is None:
         raise ConfigError(
             f"Model {name} has no champion, so there is nothing to serve: `kubetune promote` names one, or run its "
             "recipe."
+        )
+    if model.is_revoked(model.champion.model):
+        raise DataError(
+            "revoked",
+            f"Version {model.champion.number} of {name} is the champion and was revoked: `kubetune rollback {name}` "
+            "brings back the one before it, `kubetune promote` names another; until then what serves is left alone.",
         )
     return model.champion
 

@@ -1,7 +1,7 @@
 """What a person asks of past runs: which there are, what they gave, why a stage ran again."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,11 @@ from kubetune.storage.blobs import fetch_tree
 from kubetune.storage.commit_record import Commit
 from kubetune.storage.commits import committed, read_commit
 from kubetune.storage.endpoints import list_endpoints
-from kubetune.storage.registry import Version, read_model
+from kubetune.storage.registry import BY_PERSON, REVOKED, Version, read_model
 from kubetune.storage.runs import list_attempts, list_runs, read_run
 
+MARKS = {BY_PERSON: ("rolled-back", "was rolled back"), REVOKED: ("revoked", "is revoked")}
+"""What a person may have said against a version: the event of the model's history, and the words for it."""
 SHOWN = ("accuracy", "macro_f1", "weighted_f1", "mcc", "ece", "loss")
 
 
@@ -197,6 +199,23 @@ def artifact_of(store: Store, run: str, artifact: str) -> Commit:
             f"Run {run} has no {artifact!r}: stage {PRODUCER[artifact].name} has not committed it; run it first."
         )
     return found
+
+
+def marks_of_archive(store: Store, model: str, archive: str) -> tuple[str, ...]:
+    """Say what stands against an archive in a model's registry: rolled back, or revoked; mostly nothing."""
+    found = read_model(store, model)
+    version = found.of_archive(archive) if found is not None else None
+    if found is None or version is None or version.withdrawn not in MARKS:
+        return ()
+    event, told = MARKS[version.withdrawn]
+
+    def is_about(line: Mapping[str, Any]) -> bool:
+        number = line["former"] if event == "rolled-back" else line.get("about")
+        return line["event"] == event and number is not None and found.version(number).model == version.model
+
+    lines = [line for line in found.history if is_about(line)]
+    said = f" by {lines[-1]['by']} at {lines[-1]['at']} ({lines[-1]['why']})" if lines else ""
+    return (f"version {version.number} of {model} {told}{said}",)
 
 
 def version_named(store: Store, name: str) -> Version | None:

@@ -1,9 +1,9 @@
 """Where an archive comes from, of a run or of a registered version."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kubetune.errors import DataError
-from kubetune.history import version_named
+from kubetune.history import marks_of_archive, model_of_run, version_named
 from kubetune.provenance.chain import Link, archive_of, chain_of
 from kubetune.signing import commits_json
 from kubetune.storage.base import Store
@@ -19,11 +19,13 @@ class Lineage:
         run: That made it.
         archive: Digest by which it is served.
         chain: Its stages, sources first.
+        marks: What stands against it in the registry of its model: rolled back, or revoked; mostly nothing.
     """
 
     run: str
     archive: str
     chain: tuple[Link, ...]
+    marks: tuple[str, ...] = ()
 
 
 def lineage_of(store: Store, name: str) -> Lineage:
@@ -37,6 +39,12 @@ def lineage_of(store: Store, name: str) -> Lineage:
             document has no chain, was made by a run that is gone.
         CorruptArtifactError: The version's document is missing or broken.
     """
+    found = _found(store, name)
+    model = name.partition("@")[0] if "@" in name else model_of_run(store, name)
+    return replace(found, marks=marks_of_archive(store, model, found.archive))
+
+
+def _found(store: Store, name: str) -> Lineage:
     version = version_named(store, name)
     if version is None:
         commits = commits_json(store, name)

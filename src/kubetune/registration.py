@@ -6,14 +6,12 @@ Each of them is one compare-and-set of the model's record, so that a process may
 from collections.abc import Mapping
 from typing import Any
 
-from kubetune.config.load import canonical
 from kubetune.errors import ConfigError, CorruptArtifactError, NothingToDoError
 from kubetune.plan import StageCall, Word
-from kubetune.provenance.chain import chain_of
 from kubetune.stages import STAGES
 from kubetune.storage import commits
 from kubetune.storage.base import Store
-from kubetune.storage.blobs import missing_blobs, tree_digest
+from kubetune.storage.blobs import missing_blobs
 from kubetune.storage.commit_record import Commit
 from kubetune.storage.registry import (
     BY_PERSON,
@@ -28,50 +26,14 @@ from kubetune.storage.registry import (
     uncrowned,
     with_version,
 )
-from kubetune.storage.versions import FORMAT, archive_digest_of, files_of, put_document, read_document
+from kubetune.storage.versions import archive_digest_of, files_of, put_document, read_document
+from kubetune.version_document import version_document
 
 MOVED = {"promoted": "promoted", "tried-again": "promoted", "rolled-back": "rolled back"}
 """Events that move a champion, as people are told of them."""
 TAKEN_BACK = frozenset({"not-ready", "rollback-undone"})
 """Events that take a move back; they bear the request of that move, so that its repetition may move again."""
 MOST_DIGITS = 10
-COPIED = ("archive", "report", "behaviour")
-
-
-def version_document(call: StageCall, found: Mapping[str, Commit]) -> dict[str, Any]:
-    """Return everything that an audit of this run's model needs.
-
-    Args:
-        call: Of stage `register`.
-        found: The run's commits by stage.
-
-    Raises:
-        DataError: They do not fit together.
-    """
-    holder = {name: commit for commit in found.values() for name in commit.outputs}
-    compare = found["compare"]
-    return {
-        "format": FORMAT,
-        "name": call.endpoint,
-        "run": call.run,
-        "recipe": canonical(call.recipe),
-        "files": {name: [file.to_json() for file in holder[name].outputs[name]] for name in COPIED},
-        "artifacts": {name: tree_digest(commit.outputs[name]) for name, commit in sorted(holder.items())},
-        "stages": {
-            stage: {
-                "key": commit.key,
-                "fields": dict(commit.fields),
-                "image": commit.image,
-                "locks": dict(commit.locks),
-                "metrics": dict(commit.metrics),
-                "verdict": {"code": commit.verdict.code, "reasons": list(commit.verdict.reasons)},
-            }
-            for stage, commit in found.items()
-        },
-        "chain": [link.to_json() for link in chain_of(commit.to_json() for commit in found.values())],
-        "compared": compare.facts["champion"],
-        "decision": {"outcome": compare.facts["outcome"], "reasons": list(compare.verdict.reasons)},
-    }
 
 
 def register(call: StageCall, store: Store, at: str) -> tuple[Model, Version]:
@@ -136,14 +98,12 @@ def _not_promoted(model: Model, version: Version, against: Mapping[str, Any], *,
     """Return why a decision does not make this version the champion; empty: it does."""
     champion = model.champion
     if champion is not None and champion.number == version.number:
-        return ""
+        return ""  # a revoked one too: who serves it refuses
     if champion is not None and champion.model == version.model and version.outcome == "promote":
         return ""  # the same weights under other serving settings or with another card
     name = f"Version {version.number} of {model.name}"
-    if model.is_rolled_back(version.model):
-        return (
-            f"{name} was rolled back, so it is not promoted again by itself: `kubetune promote` does that, with --why."
-        )
+    if said := _said_since(model, version):
+        return f"{name} {said}"
     if version.outcome != "promote":
         return f"{name} is registered and not promoted, its comparison said {version.outcome}."
     elsewhere = against["version"] is not None and against["name"] != model.name  # its numbers say nothing here
@@ -152,6 +112,19 @@ def _not_promoted(model: Model, version: Version, against: Mapping[str, Any], *,
         met += f" of {against['name']}" if elsewhere else ""
         now = "there is none now" if champion is None else f"version {champion.number} is the champion now"
         return f"{name} was compared with {met}, and {now}: start a new run of its recipe to compare them."
+    return ""
+
+
+def _said_since(model: Model, version: Version) -> str:
+    """Return what stands above this version's own decision since it was carried out; empty: nothing."""
+    again = "so it is not promoted again by itself: `kubetune"
+    if model.is_revoked(version.model):
+        return f"was revoked, {again} revoke --undo` and then `kubetune promote` do that, with --why."
+    if model.is_rolled_back(version.model):
+        return f"was rolled back, {again} promote` does that, with --why."
+    promoted = [line for line in model.history if line["event"] == "promoted" and line["version"] == version.number]
+    if not version.withdrawn and any(line["by"] == version.run for line in promoted):
+        return f"was promoted by this run before, and another was made the champion since, {again} promote` does that."
     return ""
 
 
@@ -229,6 +202,8 @@ def withdraw(store: Store, name: str, archive: str, at: str, why: str, *, keep_l
         if model.champion is None or model.champion.archive != archive:
             return model, None
         move = model.last_move or {"event": "", "request": ""}
+        if move["event"] == "rolled-back" and model.is_revoked(model.version(move["former"]).model):
+            return model, None  # neither can be served: a person has to name a third
         if move["event"] == "rolled-back":
             return restored(model, move["former"]), Event("rollback-undone", at, "", why, move["request"])
         if keep_last and len(model.line) == 1:
@@ -259,6 +234,12 @@ def _made(model: Model, word: Word) -> bool:
     """Whether this very request was carried out already, and not taken back just now."""
     lines = [line for line in model.history if line["request"] == word.request] if word.request else []
     return bool(lines) and not (lines[-1]["event"] in TAKEN_BACK and lines[-1] == model.last_move)
+
+
+def carried_out(model: Model, word: Word) -> Mapping[str, Any] | None:
+    """Return the line of the history by which a person's word moved the champion; None: it had nothing to move."""
+    lines = (line for line in reversed(model.history) if word.request and line["request"] == word.request)
+    return next((line for line in lines if line["event"] in MOVED), None)
 
 
 def known(store: Store, name: str) -> Model:

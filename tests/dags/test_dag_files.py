@@ -8,13 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from kubetune.orchestration.requests import PromoteRequest, RollbackRequest, RunRequest, SweepRequest
+from kubetune.orchestration.requests import PromoteRequest, RevokeRequest, RollbackRequest, RunRequest, SweepRequest
 from kubetune.stages import STAGES, before
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "dags").glob("*.py"))
-IDS = ["finetune", "finetune_many", "housekeeping", "promote", "rollback"]
-FORMS = {"finetune": RunRequest, "finetune_many": SweepRequest, "promote": PromoteRequest, "rollback": RollbackRequest}
+IDS = ["finetune", "finetune_many", "housekeeping", "promote", "revoke", "rollback"]
+FORMS = {
+    "finetune": RunRequest,
+    "finetune_many": SweepRequest,
+    "promote": PromoteRequest,
+    "revoke": RevokeRequest,
+    "rollback": RollbackRequest,
+}
 HEAVY = ("torch", "transformers", "datasets", "pyarrow", "sklearn", "minio", "kubetune.storage", "kubetune.runner")
 
 
@@ -106,7 +112,7 @@ def test_every_pod_runs_with_the_measured_settings(dagbag) -> None:
             if values["deferrable"]:
                 assert values["poll_interval"] >= 15, "a faster trigger costs tries"
                 assert values["logging_interval"] == 30
-    assert seen == 10 + 11 + 1 + 3 + 1
+    assert seen == 10 + 11 + 1 + 3 + 1 + 1
     finetune = dagbag.dags["finetune"]
     assert {task.task_id for task in finetune.tasks if getattr(task, "deferrable", False)} == {
         "prepare",

@@ -16,8 +16,14 @@ from airflow_toys import connection_to, write_cluster
 from kubetune.config.cluster import ClusterSettings
 from kubetune.config.load import load_recipe
 from kubetune.errors import ConfigError
-from kubetune.orchestration.promotion_pods import named, promotion_pods, rollback_pod
-from kubetune.orchestration.requests import PromoteRequest, RollbackRequest, check_promotion, read_request
+from kubetune.orchestration.promotion_pods import named, promotion_pods, revocation_pod, rollback_pod
+from kubetune.orchestration.requests import (
+    PromoteRequest,
+    RevokeRequest,
+    RollbackRequest,
+    check_promotion,
+    read_request,
+)
 from process_kubelet import Kubelet
 
 ROOT = Path(__file__).parents[2]
@@ -142,7 +148,9 @@ def test_who_agreed_is_told_to_register(pipeline: Pipeline) -> None:
     with answering("Approve", "Zoë $(HOME)\n--why x") as asked:
         done = pipeline.run("finetune", recipe="tickets", overrides=["promotion.approval=true"], run="asks")
     assert set(done.tasks.values()) == {"success"}, done
-    assert done.calls["register"][-2:] == ["--by", "Zoë $(HOME) --why x"]
+    *_, option, request, by, name = done.calls["register"]
+    assert (option, by, name) == ("--request", "--by", "Zoë $(HOME) --why x")
+    assert request.startswith(f"{done.run_id} 2"), "a retry is the same approval, and one that is asked for anew is not"
     assert "--by" not in done.calls["deploy"]
     ((subject, body, defaults, until),) = asked
     assert subject == "Go on to register with run asks?"
@@ -193,6 +201,21 @@ def test_a_rollback_is_one_pod(pipeline: Pipeline) -> None:
     assert done.calls == {"rollback": ["rollback", "toy", *word]}
 
 
+def test_a_revocation_is_one_pod_where_the_signing_key_is(pipeline: Pipeline) -> None:
+    done = pipeline.run("revoke", version="toy@3", why=HOSTILE)
+    assert done.state == "success"
+    word = ["--why", HOSTILE, "--by", "dag_test", "--request", done.run_id]
+    assert done.calls == {"revoke": ["revoke", "toy@3", *word]}
+    cluster = settings().model_copy(update={"signing_secret": "keys", "trusted_secret": "trusted"})
+    pod = revocation_pod(RevokeRequest(version="toy@3", why="x", undo=True), "ada", "1", cluster)
+    assert "--undo" in pod["spec"]["containers"][0]["args"]
+    mounted = {mount["name"]: mount["mountPath"] for mount in pod["spec"]["containers"][0]["volumeMounts"]}
+    environment = {item["name"]: item.get("value") for item in pod["spec"]["containers"][0]["env"]}
+    assert environment["KUBETUNE_SIGNING_KEY"] == f"{mounted['signing']}/signing.key"
+    assert environment["KUBETUNE_TRUSTED_KEYS"] == mounted["trusted-keys"], "else no key that went before is believed"
+    assert pod["spec"]["automountServiceAccountToken"] is False
+
+
 @pytest.mark.parametrize(
     ("model", "conf", "said"),
     [
@@ -204,6 +227,8 @@ def test_a_rollback_is_one_pod(pipeline: Pipeline) -> None:
         (PromoteRequest, {"what": "toy", "why": "x", "wy": "y"}, "did you mean `why`"),
         (RollbackRequest, {"model": "toy@3", "why": "x"}, "`model`"),
         (RollbackRequest, {"model": "toy"}, "`why`"),
+        (RevokeRequest, {"version": "toy", "why": "x"}, "`version`"),
+        (RevokeRequest, {"version": "toy@3"}, "`why`"),
     ],
 )
 def test_a_word_that_is_none_is_refused(model: Any, conf: dict[str, str], said: str) -> None:

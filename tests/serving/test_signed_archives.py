@@ -95,11 +95,11 @@ def tamper(store: LocalStore, digest: str) -> None:
 def test_the_init_container_places_the_statement_beside_the_archive(signed, settings, archive, into) -> None:
     digest, narrow = archive_digest(archive), ServesOnly(signed)
     fetch_archive(narrow, digest, into, trust_for(settings, "toy", narrow))
-    assert {path.name for path in into.iterdir()} == {digest, f"{digest}.intoto.json"}
-    assert narrow.read_keys[0] == layout.statement("toy", digest)
+    assert {path.name for path in into.iterdir()} == {digest, f"{digest}.intoto.json", "revocations.json"}
+    assert narrow.read_keys[:2] == [layout.statement("toy", digest), layout.REVOCATIONS]
     before = len(narrow.read_keys)
-    fetch_archive(narrow, digest, into, trust_for(settings, "toy", narrow))  # a restarted container asks for nothing
-    assert len(narrow.read_keys) == before
+    fetch_archive(narrow, digest, into, trust_for(settings, "toy", narrow))  # a restarted container asks for no more
+    assert narrow.read_keys[before:] == [layout.REVOCATIONS]  # than whether it may still be served
     statement_file(into, digest).write_text("{}")  # and repairs what does not verify
     fetch_archive(narrow, digest, into, trust_for(settings, "toy", narrow))
     assert trust_for(settings, "toy").require(into, digest)["subject"][0]["digest"]["sha256"] == digest

@@ -29,6 +29,7 @@ from kubetune.cli import (
     promote,
     pull,
     recipes,
+    revoke,
     rollback,
     run,
     runs,
@@ -57,7 +58,7 @@ app = typer.Typer(
 
 for module in (
     recipes, validate, plan, run, stage, runs, show, why, lineage, verify, compare, choose, pull, export, serve,
-    endpoints, predict, stop, models, promote, rollback, delete, gc, login, submit, follow, logs, cancel,
+    endpoints, predict, stop, models, promote, rollback, revoke, delete, gc, login, submit, follow, logs, cancel,
 ):  # fmt: skip
     app.command(module.__name__.rpartition(".")[2])(module.command)
 

@@ -20,6 +20,12 @@ StoreUrl = Annotated[
     str | None,
     typer.Option("--store", help="A folder or s3://bucket/prefix. [env: KUBETUNE_STORE]", show_default=False),
 ]
+Request = Annotated[
+    str,
+    typer.Option(
+        "--request", help="Identity of this request: with an equal one it is never made twice. [default: noted here]"
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 RunName = Annotated[str, typer.Argument(help="A run, as listed by `kubetune runs`.")]
 EndpointOfRun = Annotated[

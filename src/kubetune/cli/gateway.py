@@ -37,6 +37,7 @@ def command(
         probe_port=probe_port,
         keys=settings.api_keys_file,
         trusted_keys=settings.trusted_keys,
+        least_epoch=settings.revocation_epoch,
         max_in_flight=settings.gateway_max_in_flight,
         rate=settings.gateway_rate,
         key_share=settings.gateway_key_share,

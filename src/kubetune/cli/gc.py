@@ -31,6 +31,12 @@ def command(
             f"{verb} {found.blobs} blobs and {found.checkpoints} checkpoint files ({found.bytes / 1e6:.1f} MB), "
             f"{found.keys} keys; {found.retired} keys of deleted runs go next time."
         )
+        if found.skew:
+            ahead = "ahead of" if found.skew > 0 else "behind"
+            say(
+                f"this machine's clock is {abs(found.skew):,.0f} s {ahead} the store's: ages were taken by the earlier "
+                "of the two, set the wrong one."
+            )
     if found.unreadable:
         raise ConfigError(
             f"{len(found.unreadable)} records cannot be read, so no blob was removed: "

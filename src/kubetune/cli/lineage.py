@@ -26,14 +26,18 @@ def command(
         from kubetune.provenance.lineage_page import page
 
         try:
-            html.write_text(page(found.chain, title, f"served as archive {found.archive}"), encoding="utf-8")
+            served = "; ".join([f"served as archive {found.archive}", *found.marks])
+            html.write_text(page(found.chain, title, served), encoding="utf-8")
         except OSError as error:
             raise ConfigError(f"{html} cannot be written ({error.strerror}): name another file.") from error
     if as_json:
-        print_json({"name": name, "run": found.run, "archive": found.archive, "tree": root.to_json()})
+        facts = {"name": name, "run": found.run, "archive": found.archive, "marks": found.marks}
+        print_json(facts | {"tree": root.to_json()})
     elif html is None:
         from kubetune.provenance.lineage_text import tree_text
 
         say(tree_text(root, f"{title}, served as archive {found.archive[:12]}").rstrip("\n"))
+        for mark in found.marks:
+            say(mark)
     else:
         say(f"wrote {html}")

@@ -9,6 +9,8 @@ from kubetune.cli.common import AsJson, StoreUrl, opened, print_json, print_tabl
 if TYPE_CHECKING:
     from kubetune.storage.registry import Model
 
+SHOWN = {"person": "rolled back", "not-ready": "was not ready", "revoked": "revoked"}
+
 
 def command(
     name: Annotated[str | None, typer.Argument(help="A model; without it all are listed.", show_default=False)] = None,
@@ -56,7 +58,7 @@ def show_one(model: "Model") -> None:
                 version.archive[:12],
                 version.outcome,
                 version.at,
-                {"person": "rolled back", "not-ready": "was not ready"}.get(version.withdrawn, "-"),
+                SHOWN.get(version.withdrawn, "-"),
             ]
             for version in model.versions
         ],
@@ -67,7 +69,7 @@ def show_one(model: "Model") -> None:
         [
             [
                 str(line["at"]),
-                str(line["event"]),
+                str(line["event"]) + (f" {line['about']}" if "about" in line else ""),
                 *(str(line[key] or "-") for key in ("version", "former", "by", "why")),
             ]
             for line in model.history

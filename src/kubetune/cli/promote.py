@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kubetune.cli.common import StoreUrl, opened, say, word_of
+from kubetune.cli.common import Request, StoreUrl, opened, say, word_of
 
 if TYPE_CHECKING:
     from kubetune.config.settings import Settings
@@ -21,7 +21,7 @@ def command(
     by: Annotated[str | None, typer.Option("--by", help="Who says so; default: the user of this machine.")] = None,
     store: StoreUrl = None,
     endpoint: Annotated[str | None, typer.Option("--endpoint", help="Model of a run; default: its recipe's.")] = None,
-    request: Annotated[str, typer.Option("--request", hidden=True)] = "",
+    request: Request = "",
 ) -> None:
     """Promote a version, or a run whose comparison did not say promote. Thresholds stand above any word."""
     from kubetune.cli.answers import leave_answer, tell_people
@@ -29,14 +29,15 @@ def command(
     from kubetune.clock import clock
     from kubetune.effects import serve_champion
     from kubetune.errors import ConfigError
-    from kubetune.registration import at_version, moved, promote
+    from kubetune.pending import remembered
+    from kubetune.registration import at_version, carried_out, promote, told_of
     from kubetune.stopping import stop_requests
 
     word = word_of(by, why, request)
     if word is None:
         raise ConfigError("A promotion by word needs a reason: say it with --why.")
     settings, opened_store = opened(store)
-    with stop_requests() as stop:
+    with stop_requests() as stop, remembered(settings, "promote", f"{what} {endpoint or ''}", word) as word:
         stop.raises = True
         if "@" in what:
             name, number = at_version(what)
@@ -52,10 +53,16 @@ def command(
         finally:
             progress.close()
     number = result.commit.facts["version"]  # not `champion`: somebody may have promoted another one meanwhile
-    answer = moved(model)
+    made = carried_out(model, word)
+    answer = told_of(name, made) if made is not None else None
     tell_people(settings, answer)
     leave_answer(settings, answer)
     say(f"version {number} of {name} is the champion and serves (archive {result.commit.facts['archive'][:12]}).")
+    if made is not None and made["version"] != number:
+        say(
+            f"this request made version {made['version']} the champion at {made['at']}, and somebody chose another "
+            "since: that stays; other words (--why) are another request."
+        )
 
 
 def register_run(store: "Store", settings: "Settings", run: str, endpoint: str | None, word: "Word") -> str:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kubetune.cli.common import StoreUrl, opened, say, word_of
+from kubetune.cli.common import Request, StoreUrl, opened, say, word_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +17,7 @@ def command(
     why: Annotated[str, typer.Option("--why", help="The reason, in one sentence; it is recorded.")],
     by: Annotated[str | None, typer.Option("--by", help="Who says so; default: the user of this machine.")] = None,
     store: StoreUrl = None,
-    request: Annotated[str, typer.Option("--request", hidden=True)] = "",
+    request: Request = "",
 ) -> None:
     """Go back to the previous champion in one step. A rollback that was cut off is finished, not made twice."""
     from kubetune.cli.answers import leave_answer, tell_people
@@ -25,6 +25,7 @@ def command(
     from kubetune.clock import clock
     from kubetune.effects import is_pending, serve_champion
     from kubetune.errors import ConfigError
+    from kubetune.pending import remembered
     from kubetune.registration import known, roll_back, told_of
     from kubetune.stopping import stop_requests
 
@@ -36,11 +37,11 @@ def command(
     # The last move and not the last event: runs may have registered their versions since.
     move = before.last_move
     unfinished = move is not None and move["event"] == "rolled-back" and is_pending(opened_store, name)
-    after = before if unfinished else roll_back(opened_store, name, clock(), word)
-    made = rollback_of(after, "" if unfinished else request)
     progress = progress_for()
-    with stop_requests() as stop:
+    with stop_requests() as stop, remembered(settings, "rollback", name, word) as word:
         stop.raises = True
+        after = before if unfinished else roll_back(opened_store, name, clock(), word)
+        made = rollback_of(after, "" if unfinished else word.request)
         try:
             result = serve_champion(opened_store, settings, name, progress, stop)
         finally:

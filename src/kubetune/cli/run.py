@@ -105,6 +105,7 @@ class Terminal:
             ConfigError: Nobody is there to ask, or the input ended without an answer.
         """
         from dataclasses import replace
+        from uuid import uuid4
 
         from kubetune.errors import ConfigError, NothingToDoError
         from kubetune.plan import Word
@@ -118,7 +119,8 @@ class Terminal:
             raise ConfigError(self.advice(call, "the input ended without an answer")) from error
         if not agreed:
             raise NothingToDoError(f"Run {call.run} was not approved by {user_name()}: nothing was changed.")
-        return replace(call, word=Word(user_name()))
+        # Should the registry's answer be lost, its repetition is known by this; asked anew, it is another approval.
+        return replace(call, word=Word(user_name(), request=uuid4().hex))
 
     def advice(self, call: "StageCall", why: str) -> str:
         """Say how to approve from elsewhere, by a command that acts on this very store and endpoint."""

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from kubetune.cli.common import StoreUrl
+from kubetune.cli.common import Request, StoreUrl
 
 
 def command(
@@ -32,10 +32,11 @@ def command(
         typer.Option("--why", help="A person's reason to go on although the comparison did not say promote."),
     ] = None,
     by: Annotated[str | None, typer.Option("--by", help="Who approves, or gives the reason.")] = None,
-    request: Annotated[str, typer.Option("--request", hidden=True)] = "",
+    request: Request = "",
     audit: Annotated[bool, typer.Option("--audit", help="Run although the result exists, and compare it.")] = False,
 ) -> None:
     """Run one stage: adopt its result if it exists, else produce and commit it."""
+    from contextlib import nullcontext
     from dataclasses import replace
 
     from kubetune.cli.answers import answer_of, leave_answer
@@ -44,6 +45,7 @@ def command(
     from kubetune.config.load import parse_recipe
     from kubetune.errors import ConfigError
     from kubetune.history import recipe_of_run
+    from kubetune.pending import remembered
     from kubetune.plan import call_of
     from kubetune.runner import raise_for_verdict, run_stage
     from kubetune.stopping import stop_requests
@@ -55,11 +57,14 @@ def command(
     run = winner_of(opened_store, run) if winner else run
     given = None if resolved is None else parse_recipe(resolved)
     found = given or recipe_of_run(opened_store, run, recipe, overrides or [])
-    calls = [replace(call_of(name, found, run, endpoint), word=word_of(by, why, request))]
+    calls = [call_of(name, found, run, endpoint)]
     for other, _, text in (item.partition("=") for item in also or []):
         calls.append(call_of(name, parse_recipe(text), other, endpoint))
     progress = progress_for()
-    with stop_requests() as stop:
+    word = word_of(by, why, request)
+    remembering = nullcontext() if word is None else remembered(settings, f"stage {name}", f"{run} {endpoint}", word)
+    with stop_requests() as stop, remembering as word:
+        calls[0] = replace(calls[0], word=word)
         stop.raises = not calls[0].stage.resumable
         try:
             results = [

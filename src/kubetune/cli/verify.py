@@ -23,12 +23,14 @@ def command(
 ) -> None:
     """Check an archive's signed statement: of a folder, every file too; of a run, that its commits say the same."""
     from kubetune.errors import ConfigError
-    from kubetune.history import model_of_run
-    from kubetune.provenance.trust import Trust
+    from kubetune.history import marks_of_archive, model_of_run
+    from kubetune.provenance.trust import Trust, revocations_file
     from kubetune.signing import verify_run
-    from kubetune.storage.statements import read_statement
+    from kubetune.storage.statements import read_revocations, read_statement
 
-    keys = key or settings_for(store).trusted_keys
+    settings = settings_for(store)
+    marks: tuple[str, ...] = ()
+    keys = key or settings.trusted_keys
     if keys is None:
         raise ConfigError("No key is trusted: give --key FILE, or set KUBETUNE_TRUSTED_KEYS.")
     folder = Path(target).absolute()
@@ -38,15 +40,27 @@ def command(
         if endpoint is None:
             raise ConfigError(f"The folder {target} does not say which model it is of: name it with --endpoint.")
         read_archive(folder)
-        # The store is asked only where nothing valid lies beside the archive: a copy can be checked anywhere.
-        trust = Trust(keys, endpoint, lambda model, digest: read_statement(opened(store)[1], model, digest))
+        # The store is asked only where nothing valid lies beside the archive, or where it is named: a copy can be
+        # checked anywhere, and is then checked by the list that was copied with it.
+        copied = store is None and revocations_file(folder.parent).exists()
+        trust = Trust(
+            keys=keys,
+            model=endpoint,
+            source=lambda model, digest: read_statement(opened(store)[1], model, digest),
+            revocations=None if copied else lambda: read_revocations(opened(store)[1]),
+            least_epoch=settings.revocation_epoch,
+        )
         statement = trust.find(folder.parent, archive_digest(folder))
     else:
         opened_store = opened(store)[1]
-        statement = verify_run(opened_store, target, endpoint or model_of_run(opened_store, target), keys)
+        model = endpoint or model_of_run(opened_store, target)
+        statement = verify_run(opened_store, target, model, keys, settings.revocation_epoch)
+        marks = marks_of_archive(opened_store, model, statement["subject"][0]["digest"]["sha256"])
     if as_json:
         print_json(statement)
         return
     digest, stated = statement["subject"][0]["digest"]["sha256"], statement["predicate"]
     say(f"valid: archive {digest[:12]} is signed as model {stated['model']} by a trusted key")
     say(f"chain: {' '.join(link['stage'] for link in stated['stages'])}")
+    for mark in marks:
+        say(f"note: {mark}; its signature counts until `kubetune revoke` ends it.")

@@ -110,6 +110,9 @@ class ClusterSettings(_Closed):
     """ConfigMap whose key `ca.crt` is the private certificate authority."""
     signing_secret: str | None = None
     """Secret whose key `signing.key` is the private key that stage `register` signs with; None: nothing is signed."""
+    trusted_secret: str | None = None
+    """Secret of public keys: what one of them signed, stage `register` may sign anew; in a namespace that lacks it, its
+    own key alone counts."""
     stages: Mapping[str, StageDefaults] = Field(default_factory=dict)
     """Resources by stage; `default` for the others."""
     gpu: Gpu = Gpu()

@@ -60,6 +60,8 @@ class Settings(BaseSettings):
     trusted_keys: Path | None = None
     """File or folder of public keys (PEM, Ed25519). Set: an archive is served only with a statement that one of them
     signed."""
+    revocation_epoch: int = Field(default=0, ge=0)
+    """Least epoch of the list of revoked versions that is believed, as `kubetune revoke` prints it."""
     signing_key: Path | None = None
     """Private key (PEM, Ed25519) that signs the statement of a registered archive; None: nothing is signed."""
     api_keys_file: Path | None = None

@@ -16,8 +16,8 @@ from kubetune.orchestration.cleanup import delete_finished_pods, prune_database
 from kubetune.orchestration.notices import notify, notify_answer, notify_started
 from kubetune.orchestration.operators import ShowAnswer, approved_task, pod_task, promotion_task, stage_tasks
 from kubetune.orchestration.pods import Work, run_pods, task_pod
-from kubetune.orchestration.promotion_pods import PROMOTED, named, promotion_pods, rollback_pod
-from kubetune.orchestration.requests import PromoteRequest, RollbackRequest, RunRequest, SweepRequest
+from kubetune.orchestration.promotion_pods import PROMOTED, named, promotion_pods, revocation_pod, rollback_pod
+from kubetune.orchestration.requests import PromoteRequest, RevokeRequest, RollbackRequest, RunRequest, SweepRequest
 from kubetune.orchestration.sweep_pods import TRIALS, WINNERS, sweep_pods
 from kubetune.stages import STAGES, Stage, before
 
@@ -25,6 +25,7 @@ __all__ = [
     "STAGES",
     "WINNERS",
     "PromoteRequest",
+    "RevokeRequest",
     "RollbackRequest",
     "RunRequest",
     "ShowAnswer",
@@ -41,6 +42,7 @@ __all__ = [
     "prune_database",
     "resolve",
     "resolve_promotion",
+    "resolve_revocation",
     "resolve_rollback",
     "resolve_sweep",
     "trial_tasks",
@@ -131,6 +133,14 @@ def resolve_rollback() -> dict[str, Any]:
     with refusals() as (context, settings):
         request = requests.read_request(RollbackRequest, context["params"], context["dag_run"].conf or {})
         return rollback_pod(request, *_asked(context), load_cluster(settings.cluster_file))
+
+
+@task(task_id="resolve")
+def resolve_revocation() -> dict[str, Any]:
+    """Check the request and return the pod that ends a version's signature."""
+    with refusals() as (context, settings):
+        request = requests.read_request(RevokeRequest, context["params"], context["dag_run"].conf or {})
+        return revocation_pod(request, *_asked(context), load_cluster(settings.cluster_file))
 
 
 def _asked(context: Any) -> tuple[str, str]:

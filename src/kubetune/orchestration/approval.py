@@ -64,5 +64,7 @@ class Approval(ApprovalOperator):
             context["ti"].xcom_push(key="reason", value=f"not approved: {reason}, what serves goes on serving")
             raise AirflowSkipException(f"not approved: {reason}")
         pod: Pod = copy.deepcopy(self.pod)
-        pod["spec"]["containers"][0]["args"] += ["--by", literal(named(person["name"]))]
+        # An answer is a request of its own: one that is asked for anew, in the same run, is another.
+        request = f"{context['run_id']} {answer['responded_at'].isoformat()}"
+        pod["spec"]["containers"][0]["args"] += ["--request", literal(request), "--by", literal(named(person["name"]))]
         return pod

@@ -22,6 +22,7 @@ CA_FOLDER = "/etc/kubetune/ca"
 SIGNER = "register"
 """The stage that signs what a version was made of."""
 SIGNING_FOLDER = "/run/secrets/kubetune-signing"
+TRUSTED_FOLDER = "/run/secrets/kubetune-trusted"
 GRACE_S = 30
 RESUMABLE_GRACE_S = 120
 """Seconds between SIGTERM and SIGKILL: a resumable stage saves a checkpoint in them."""
@@ -191,6 +192,8 @@ def _environment(work: Work, cluster: ClusterSettings) -> list[dict[str, Any]]:
         values["KUBETUNE_CA_BUNDLE"] = f"{CA_FOLDER}/ca.crt"
     if cluster.signing_secret and work.name == SIGNER:
         values["KUBETUNE_SIGNING_KEY"] = f"{SIGNING_FOLDER}/signing.key"
+        if cluster.trusted_secret:
+            values["KUBETUNE_TRUSTED_KEYS"] = TRUSTED_FOLDER
     if work.kubernetes:
         values |= {
             "KUBETUNE_SERVING": "cluster",
@@ -227,6 +230,9 @@ def _mounted(work: Work, cluster: ClusterSettings) -> list[tuple[dict[str, Any],
     if cluster.signing_secret and work.name == SIGNER:
         secret = {"secretName": cluster.signing_secret, "defaultMode": 0o440}
         found.append(("signing", SIGNING_FOLDER, {"secret": secret}))
+        if cluster.trusted_secret:
+            trusted = {"secretName": cluster.trusted_secret, "defaultMode": 0o440, "optional": True}
+            found.append(("trusted-keys", TRUSTED_FOLDER, {"secret": trusted}))
     if wanted.gpus or (wanted.processes or 1) > 1:
         # Ranks exchange tensors there, and a container's own has 64 MiB.
         memory = {"medium": "Memory", "sizeLimit": cluster.gpu.shared_memory}

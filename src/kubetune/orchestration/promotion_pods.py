@@ -4,9 +4,9 @@ import re
 
 from kubetune.access import before
 from kubetune.config.cluster import ClusterSettings
-from kubetune.orchestration.pods import RUN_LABEL, Pod, Work, task_pod
-from kubetune.orchestration.requests import PromoteRequest, RollbackRequest
-from kubetune.stages import STAGES, Stage
+from kubetune.orchestration.pods import RUN_LABEL, SIGNER, Pod, Work, task_pod
+from kubetune.orchestration.requests import PromoteRequest, RevokeRequest, RollbackRequest
+from kubetune.stages import BY_NAME, STAGES, Stage
 
 DECIDES = next(stage for stage in STAGES if stage.champion)
 """A person's word stands above its verdict."""
@@ -14,6 +14,7 @@ PROMOTED = tuple(stage for stage in STAGES if DECIDES.name in before(stage))
 """Stages that a run which was kept back has not seen."""
 MOVES = next(stage for stage in STAGES if stage.reaches_kubernetes)
 """Its image, account and user move the champion and the endpoint together."""
+SIGNS = BY_NAME[SIGNER]
 
 
 def promotion_pods(request: PromoteRequest, by: str, request_id: str, cluster: ClusterSettings) -> dict[str, Pod]:
@@ -35,6 +36,13 @@ def promotion_pods(request: PromoteRequest, by: str, request_id: str, cluster: C
 def rollback_pod(request: RollbackRequest, by: str, request_id: str, cluster: ClusterSettings) -> Pod:
     """Return the pod that brings back the champion before this one; for the arguments see `promotion_pods`."""
     return _moving(("rollback", request.model, "--why", request.why, "--by", by, "--request", request_id), cluster)
+
+
+def revocation_pod(request: RevokeRequest, by: str, request_id: str, cluster: ClusterSettings) -> Pod:
+    """Return the pod that ends a version's signature: that of the stage that signs, since it alone has the key."""
+    undo = ("--undo",) if request.undo else ()
+    args = ("revoke", request.version, *undo, "--why", request.why, "--by", by, "--request", request_id)
+    return task_pod(Work(SIGNS.name, SIGNS.image, args), cluster)
 
 
 def _stage_pod(stage: Stage, request: PromoteRequest, word: tuple[str, ...], cluster: ClusterSettings) -> Pod:

@@ -104,6 +104,18 @@ class RollbackRequest(_Request):
     why: Why
 
 
+class RevokeRequest(_Request):
+    """Params of DAG `revoke`."""
+
+    version: str = Field(
+        pattern=rf"^{RUN_PATTERN.pattern}@[1-9][0-9]{{0,8}}$",
+        title="Version",
+        description="`MODEL@VERSION` (`kubetune models` lists them) that nobody is to serve or promote any more.",
+    )
+    why: Why
+    undo: bool = Field(default=False, title="Undo", description="Reinstate it: a person may promote it again.")
+
+
 Request = TypeVar("Request", bound=_Request)
 
 

@@ -26,6 +26,18 @@ MOST_SIGNATURES = 16
 SIGNATURE_BYTES = 64
 
 
+class EnvelopeError(DataError):
+    """What was read is no envelope that counts here.
+
+    Attributes:
+        why: What is wrong with it, without saying what it was to be.
+    """
+
+    def __init__(self, why: str) -> None:
+        super().__init__(RULE, f"The archive's statement is not valid: {why}.")
+        self.why = why
+
+
 @dataclass(frozen=True)
 class Envelope:
     """A signed payload, taken apart.
@@ -47,18 +59,14 @@ def pae(payload_type: str, payload: bytes) -> bytes:
     return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
 
 
-def sign(statement: Mapping[str, Any], key: "Ed25519PrivateKey") -> dict[str, Any]:
-    """Return the envelope of a statement, signed with one key."""
-    payload = canonical(statement)
+def sign(value: Mapping[str, Any], key: "Ed25519PrivateKey", kind: str = PAYLOAD_TYPE) -> dict[str, Any]:
+    """Return the envelope of a statement, or of another value of a named type, signed with one key."""
+    payload = canonical(value)
     signature = {
         "keyid": key_id(key.public_key()),
-        "sig": base64.b64encode(key.sign(pae(PAYLOAD_TYPE, payload))).decode(),
+        "sig": base64.b64encode(key.sign(pae(kind, payload))).decode(),
     }
-    return {
-        "payload": base64.b64encode(payload).decode(),
-        "payloadType": PAYLOAD_TYPE,
-        "signatures": [signature],
-    }
+    return {"payload": base64.b64encode(payload).decode(), "payloadType": kind, "signatures": [signature]}
 
 
 def verify(
@@ -75,11 +83,7 @@ def verify(
     Raises:
         DataError: It is not; rule `statement`.
     """
-    parsed = parse_envelope(envelope)
-    if parsed.payload_type != PAYLOAD_TYPE:
-        raise _refused(f"its payload is of type {parsed.payload_type!r:.80}, allowed is {PAYLOAD_TYPE}")
-    _verify_signature(parsed, keys)
-    statement = load_json(parsed.payload)
+    statement = signed_value(envelope, keys)
     found = (statement.get("_type"), statement.get("predicateType"))
     if found != (STATEMENT_TYPE, PREDICATE_TYPE):
         raise _refused(f"it states {found[1]!r:.80} in the form {found[0]!r:.80}, allowed is {PREDICATE_TYPE}")
@@ -89,6 +93,26 @@ def verify(
         raise _refused(f"it is of archive {str(stated[0])[:12] if stated else 'none'}, not of {digest[:12]}")
     _verify_model(statement, model)
     return statement
+
+
+def signed_value(
+    envelope: Mapping[str, Any], keys: "Mapping[str, Ed25519PublicKey]", kind: str = PAYLOAD_TYPE
+) -> dict[str, Any]:
+    """Return the JSON object in an envelope if a trusted key signed it as this type.
+
+    Args:
+        envelope: As it was read.
+        keys: Trusted keys by key id.
+        kind: Payload type.
+
+    Raises:
+        DataError: It is of another type, or no trusted key signed it.
+    """
+    parsed = parse_envelope(envelope)
+    if parsed.payload_type != kind:
+        raise _refused(f"its payload is of type {parsed.payload_type!r:.80}, allowed is {kind}")
+    _verify_signature(parsed, keys)
+    return load_json(parsed.payload)
 
 
 def _verify_model(statement: Mapping[str, Any], model: str) -> None:
@@ -199,5 +223,5 @@ def _sha256(subject: Any) -> Any:
     return digest.get("sha256") if isinstance(digest, dict) else None
 
 
-def _refused(why: str) -> DataError:
-    return DataError(RULE, f"The archive's statement is not valid: {why}.")
+def _refused(why: str) -> EnvelopeError:
+    return EnvelopeError(why)

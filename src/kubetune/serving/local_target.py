@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from kubetune.errors import ConfigError, KubetuneError, NotReadyError, TemporaryError
-from kubetune.provenance.trust import Trust, statement_file
+from kubetune.provenance.trust import Trust, revocations_file, statement_file
 from kubetune.serving import processes, server
 from kubetune.serving.archive import archive_digest, read_archive
 from kubetune.serving.server import Server
@@ -236,7 +236,7 @@ class LocalTarget:
 
     def _tidy(self, digests: set[str], running: Path) -> None:
         """Remove older archives, and what servers that were killed left behind."""
-        kept = {*digests, *(statement_file(Path(), digest).name for digest in digests)}
+        kept = {*digests, *(statement_file(Path(), digest).name for digest in digests), revocations_file(Path()).name}
         archives = [found for found in (self.folder / "archives").iterdir() if found.name not in kept]
         for file in [found for found in archives if found.is_file()]:
             file.unlink(missing_ok=True)

@@ -4,6 +4,7 @@ A store does eight things. What is *meant* by its bytes (blobs, commits, keys, c
 this one, written once for all stores.
 """
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,8 @@ CHUNK = 1 << 20
 GRACE_S = 24 * 3600.0
 """Seconds for which an unreachable blob is safe from `gc`. A writer puts a blob again that is older than half of it,
 and so has the other half to commit."""
+MOST_SKEW_S = 900.0
+"""Seconds by which this machine's clock and the store's may differ; S3 servers refuse signatures beyond the same."""
 LONGEST_KEY = 1024
 
 
@@ -133,8 +136,37 @@ class Store(Protocol):
             Whether something was removed.
         """
 
+    def now(self) -> float:
+        """Seconds since the epoch by the clock that gives objects their age, which need not be this machine's.
+
+        Asked of the store each time: a file or an object is written and looked at.
+        """
+
     def sweep_unfinished(self, before: float) -> int:
         """Remove what writers left that died before this time (seconds since the epoch); returns how many files."""
+
+
+class Clock:
+    """The store's time without asking it each time: what it said once, and how long ago that was.
+
+    Where it and this machine differ by more than `MOST_SKEW_S`, one of the two is wrong and nobody knows which.
+
+    Attributes:
+        skew: Seconds by which this machine is ahead, where they differ by more than that; else 0.
+    """
+
+    def __init__(self, store: Store) -> None:
+        said, ours = store.now(), time.time()
+        self.skew = ours - said if abs(ours - said) > MOST_SKEW_S else 0.0
+        self._began = said - time.monotonic()
+
+    def earliest(self) -> float:
+        """Seconds since the epoch, at least: what is old by it is old."""
+        return self._began + time.monotonic() + min(self.skew, 0.0)
+
+    def latest(self) -> float:
+        """Seconds since the epoch, at most: what is young by it is young."""
+        return self._began + time.monotonic() + max(self.skew, 0.0)
 
 
 def check_key(key: str) -> str:

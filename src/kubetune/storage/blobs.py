@@ -2,16 +2,16 @@
 
 import hashlib
 import os
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from kubetune import layout
 from kubetune.errors import CorruptArtifactError, KubetuneError
-from kubetune.storage.base import GRACE_S, AbsentError, Store, is_plain_name
+from kubetune.storage.base import GRACE_S, AbsentError, Clock, Store, is_plain_name
 from kubetune.storage.disk import chunks_of, disk_errors
 from kubetune.storage.records import digest_of
 
@@ -117,15 +117,17 @@ def put_blob(store: Store, source: Path | bytes, *, rewrite: bool = False, grace
         KubetuneError: The file changed while it was stored.
     """
     file = describe(source, "")
-    put_described(store, source, file, rewrite=rewrite, grace=grace)
+    put_described(store, source, file, partial(Clock, store), rewrite=rewrite, grace=grace)
     return file.sha256
 
 
-def put_described(store: Store, source: Path | bytes, file: File, *, rewrite: bool, grace: float) -> None:
-    """Store content whose size and digest are known; see `put_blob`."""
+def put_described(
+    store: Store, source: Path | bytes, file: File, clock: Callable[[], Clock], *, rewrite: bool, grace: float
+) -> None:
+    """Store content whose size and digest are known; see `put_blob`. The clock is asked for where a blob lies."""
     key = layout.blob(file.sha256)
     lying = None if rewrite else store.stat(key)
-    if lying is not None and lying.size == file.size and time.time() - lying.modified < grace / 2:
+    if lying is not None and lying.size == file.size and clock().latest() - lying.modified < grace / 2:
         return
     store.put(key, source)
     if describe(source, file.path) != file:
@@ -154,10 +156,11 @@ def put_tree(store: Store, folder: Path, *, rewrite: Collection[str] = (), grace
     Returns:
         The sorted file list.
     """
+    clock = cache(partial(Clock, store))
 
     def put(path: Path) -> File:
         file = describe(path, path.relative_to(folder).as_posix())
-        put_described(store, path, file, rewrite=file.sha256 in rewrite, grace=grace)
+        put_described(store, path, file, clock, rewrite=file.sha256 in rewrite, grace=grace)
         return file
 
     return tuple(sorted(in_parallel(put, list(tree_paths(folder)))))

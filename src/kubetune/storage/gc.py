@@ -1,17 +1,17 @@
 """The only place that deletes: index entries of deleted runs first, then blobs that nothing reaches and that are old.
 
-Why a writer that works meanwhile loses nothing: it puts a blob again that is older than half the grace time, and has
-the other half to commit; a blob's age is looked at once more when it is deleted; and an index entry of a deleted run is
-first only marked, so that whoever read it before has a whole grace time to commit what it names.
+Ages are by the store's clock, for writers too. Why a writer that works meanwhile loses nothing: it puts a blob again
+that is older than half the grace time, and has the other half to commit; a blob's age is looked at once more when it is
+deleted; and an index entry of a deleted run is first only marked, so that whoever read it before has a whole grace time
+to commit what it names.
 """
 
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from kubetune import layout
 from kubetune.errors import KubetuneError
-from kubetune.storage.base import GRACE_S, Stat, Store
+from kubetune.storage.base import GRACE_S, Clock, Stat, Store
 from kubetune.storage.blobs import in_parallel
 from kubetune.storage.checkpoints import digests, parse_head
 from kubetune.storage.commits import Commit, Entry, parse_commit, parse_entry
@@ -34,6 +34,8 @@ class Collected:
         checkpoints: Checkpoint objects that were removed.
         unfinished: Remains of writers that died.
         bytes: Bytes of the blobs and checkpoints.
+        skew: Seconds by which this machine's clock is ahead of the store's, where that is more than `MOST_SKEW_S`: then
+            ages were taken by the earlier of the two. Else 0.
         unreadable: Records that cannot be read. While there are any, no blob is removed, since they may need it.
     """
 
@@ -43,6 +45,7 @@ class Collected:
     checkpoints: int = 0
     unfinished: int = 0
     bytes: int = 0
+    skew: int = 0
     unreadable: tuple[str, ...] = ()
 
 
@@ -72,9 +75,10 @@ def collect(
         abandoned: Seconds after which checkpoints of a training that never ended are given up.
         dry_run: Only count.
     """
-    now = time.time()
+    clock = Clock(store)
+    now = clock.earliest()
     sweep = Sweep(store, now - grace, dry_run)
-    result = Collected()
+    result = Collected(skew=round(clock.skew))
     # Entries are read before commits: an entry is written after its commit, so a commit that is missing then was
     # deleted. What an adopter commits while we look is reached through the entry that it read.
     entries = read_entries(store, result)

@@ -121,6 +121,13 @@ class LocalStore:
             path.unlink()
         return True
 
+    def now(self) -> float:
+        """By the file system, whose server has a clock of its own where it is mounted; see `Store.now`."""
+        if not self.root.is_dir():
+            return time.time()  # nothing is there that could have an age
+        with disk_errors(self.root), self._finished(b"") as file:
+            return file.stat().st_mtime
+
     def sweep_unfinished(self, before: float) -> int:
         """Remove what writers left that died before this time."""
         swept = 0
@@ -148,8 +155,9 @@ class LocalStore:
                     file.write(chunk)
                 file.flush()
                 os.fsync(file.fileno())
-            # A slow copy must count from its end, or gc could take a blob that has just arrived.
-            os.utime(temporary, (time.time(), time.time()))
+            # A slow copy must count from its end, or gc could take a blob that has just arrived; without a time of
+            # ours, since ages are by the file system's clock.
+            os.utime(temporary)
             yield temporary
         finally:
             temporary.unlink(missing_ok=True)

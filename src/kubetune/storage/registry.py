@@ -8,9 +8,10 @@ that was written before the record names it.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
+from uuid import uuid4
 
 from kubetune import layout
-from kubetune.errors import ConfigError
+from kubetune.errors import ConfigError, RefusedError
 from kubetune.storage.base import Store
 from kubetune.storage.records import find_whole, update
 
@@ -19,6 +20,7 @@ HISTORY = 200
 LINE = 50
 NOT_READY = "not-ready"
 BY_PERSON = "person"
+REVOKED = "revoked"
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Version:
         document: SHA-256 of the blob that holds everything needed to audit it.
         outcome: Of its comparison: `promote`, `keep` or `undecided`.
         at: When it was registered (ISO 8601).
-        withdrawn: Empty, `not-ready`, or `person` once somebody rolled it back.
+        withdrawn: Empty, `not-ready`, `person` once somebody rolled it back, or `revoked`, which nothing else replaces.
     """
 
     number: int
@@ -60,7 +62,8 @@ class Model:
         versions: By number, ascending.
         line: Numbers of the champions that stand behind each other; the last one is the champion.
         candidate: Version that was registered last; None: none was.
-        history: `{"epoch", "at", "event", "version", "former", "by", "why", "request"}`, oldest first; the last 200.
+        history: `{"epoch", "at", "event", "version", "former", "by", "why", "request", "call"}`, oldest first; the last
+            200. `call` is drawn anew for each change; an event about another version than the champion has `about`.
     """
 
     name: str
@@ -101,6 +104,10 @@ class Model:
         """Whether a person took this trained model back: with another decision it is packaged as another archive."""
         return any(version.model == model and version.withdrawn == BY_PERSON for version in self.versions)
 
+    def is_revoked(self, model: str) -> bool:
+        """Whether a person ended the signatures of this trained model: then no other word promotes it."""
+        return any(version.model == model and version.withdrawn == REVOKED for version in self.versions)
+
     @property
     def last_move(self) -> Mapping[str, Any] | None:
         """The line of the history by which the present champion came; None: it is older than the history."""
@@ -130,11 +137,13 @@ class Event:
     """Who changed a model, when and why; goes into its history.
 
     Attributes:
-        name: `registered`, `promoted`, `rolled-back`, `not-ready`, `tried-again` or `rollback-undone`.
+        name: `registered`, `promoted`, `rolled-back`, `not-ready`, `tried-again`, `rollback-undone`, `revoked` or
+            `reinstated`.
         at: Time of day (ISO 8601), from the caller.
         by: Person or run.
         why: One sentence.
         request: Identity of a request that may be made twice, for example an Airflow run; empty: none.
+        about: Version that was revoked or reinstated; None: the event is about the champion.
     """
 
     name: str
@@ -142,6 +151,7 @@ class Event:
     by: str = ""
     why: str = ""
     request: str = ""
+    about: int | None = None
 
 
 def parse_model(value: Mapping[str, Any]) -> Model:
@@ -189,9 +199,12 @@ def change_model(store: Store, name: str, change: Callable[[Model], tuple[Model,
     Raises:
         KubetuneError: It is broken.
     """
+    call = uuid4().hex
 
     def step(standing: Model | None) -> dict[str, Any] | None:
         former = standing or Model(name)
+        if any(line.get("call") == call for line in former.history):
+            return None  # this change landed, its answer was lost, and others have changed the model since
         wanted, event = change(former)
         if event is None:
             return None
@@ -204,7 +217,8 @@ def change_model(store: Store, name: str, change: Callable[[Model], tuple[Model,
             "by": event.by,
             "why": event.why,
             "request": event.request,
-        }
+            "call": call,
+        } | ({} if event.about is None else {"about": event.about})
         history = (*former.history, line)[-HISTORY:]
         return replace(wanted, name=name, epoch=former.epoch + 1, history=history).to_json()
 
@@ -221,8 +235,17 @@ def with_version(model: Model, version: Version) -> tuple[Model, Version]:
 
 
 def crowned(model: Model, number: int) -> Model:
-    """Return the model with this version as champion, not withdrawn; the former one stands behind it."""
+    """Return the model with this version as champion, not withdrawn; the former one stands behind it.
+
+    Raises:
+        RefusedError: Its weights are revoked.
+    """
     wanted = model.version(number)
+    if model.is_revoked(wanted.model):
+        raise RefusedError(
+            f"Version {number} of {model.name} is revoked, so nobody promotes it: `kubetune revoke "
+            f"{model.name}@{number} --undo` reinstates it, with --why."
+        )
     for other in model.versions:
         if other.model == wanted.model:
             model = with_changed(model, replace(other, withdrawn=""))
@@ -235,14 +258,40 @@ def uncrowned(model: Model, reason: str) -> Model:
     """Return the model without its champion: the former one is it again, and the version is marked withdrawn."""
     if model.champion is None:
         return model
-    marked = with_changed(model, replace(model.champion, withdrawn=reason))
+    marked = with_changed(model, _marked(model.champion, reason))
     return replace(marked, line=marked.line[:-1])
 
 
 def restored(model: Model, number: int) -> Model:
     """Return the model with the version as champion that a rollback took away, as if there had been none."""
-    unmarked = with_changed(model, replace(model.version(number), withdrawn=""))
+    unmarked = with_changed(model, _marked(model.version(number), ""))
     return replace(unmarked, line=(*unmarked.line, number))
+
+
+def _marked(version: Version, reason: str) -> Version:
+    """Return the version with this mark, or as it is where it is revoked."""
+    return version if version.withdrawn == REVOKED else replace(version, withdrawn=reason)
+
+
+def revoked(model: Model, weights: str) -> Model:
+    """Return the model with all versions of these weights revoked.
+
+    The champion stays until somebody names another; behind it none is left that a rollback would bring back.
+    """
+    line = [number for number in model.line[:-1] if model.version(number).model != weights]
+    return _all_marked(replace(model, line=(*line, *model.line[-1:])), weights, REVOKED)
+
+
+def reinstated(model: Model, weights: str) -> Model:
+    """Return the model with the versions of these weights as if a person had rolled them back."""
+    return _all_marked(model, weights, BY_PERSON)
+
+
+def _all_marked(model: Model, weights: str, reason: str) -> Model:
+    for version in model.versions:
+        if version.model == weights:
+            model = with_changed(model, replace(version, withdrawn=reason))
+    return model
 
 
 def with_changed(model: Model, version: Version) -> Model:

@@ -201,6 +201,14 @@ class S3Store:
             found, version = self._stat(key)
         return removed
 
+    def now(self) -> float:
+        """By what the server notes on an object that is written now; whole seconds. See `Store.now`."""
+        self.put(PROBE, b"conditional writes\n")
+        found = self.stat(PROBE)
+        if found is None:
+            raise StoreUnavailableError(f"{PROBE} was removed while it was looked at: run the same command again.")
+        return found.modified
+
     def sweep_unfinished(self, before: float) -> int:
         """Nothing: unfinished uploads are invisible, and the server's own lifecycle rules end them."""
         return 0

@@ -1,4 +1,4 @@
-"""Signed statements by model and archive. The store knows their shape; who is trusted is not its business."""
+"""Signed statements by model and archive, and the list of revoked ones. Who is trusted is not the store's business."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -43,16 +43,46 @@ def read_statement(store: Store, model: str, digest: str) -> dict[str, Any] | No
     Raises:
         DataError: What lies there is no whole record.
     """
-    key, why = _key(model, digest), ""
+    return _read(store, _key(model, digest), f"The statement of archive {digest[:12]}", "register the archive again")
+
+
+def read_revocations(store: Store) -> dict[str, Any] | None:
+    """Return the envelope of the list of revoked versions; None if there is none. Only reads, and never much.
+
+    Raises:
+        DataError: What lies there is no whole record.
+    """
+    return _read(store, layout.REVOCATIONS, "The list of revoked versions", "restore its newest whole version")
+
+
+def update_revocations(store: Store, change: Callable[[Envelope | None], Envelope | None]) -> dict[str, Any] | None:
+    """Change the list by compare-and-set and return the envelope that stands now.
+
+    Args:
+        store: Store.
+        change: Gets what stands, returns what shall stand; None: leave it. May be called more than once.
+
+    Raises:
+        KubetuneError: The record is broken: made anew, it would forget what was revoked.
+    """
+
+    def step(standing: dict[str, Any] | None) -> dict[str, Any] | None:
+        wanted = change(standing)
+        return None if wanted is None else {"format": FORMAT, "envelope": dict(wanted)}
+
+    return update(store, layout.REVOCATIONS, parse_statement, step, precious=True)
+
+
+def _read(store: Store, key: str, what: str, remedy: str) -> dict[str, Any] | None:
+    """Return the envelope in a record by reads alone, of 2 MiB at most."""
+    why = ""
     for _ in range(READS):
         data = bytearray()
         try:
             for chunk in store.read(key):
                 data += chunk
                 if len(data) > MOST_BYTES:
-                    raise DataError(
-                        RULE, f"The statement of archive {digest[:12]} is larger than 2 MiB, so it is none."
-                    )
+                    raise DataError(RULE, f"{what} is larger than 2 MiB, so it is none.")
         except AbsentError:
             return None
         record = decode(bytes(data))
@@ -62,9 +92,7 @@ def read_statement(store: Store, model: str, digest: str) -> dict[str, Any] | No
             why = "its bytes are not whole"
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             why = str(error)
-    raise DataError(
-        RULE, f"The statement of archive {digest[:12]} cannot be read ({why:.100}): register the archive again."
-    )
+    raise DataError(RULE, f"{what} cannot be read ({why:.100}): {remedy}.")
 
 
 def put_statement(
@@ -95,7 +123,7 @@ def put_statement(
         wanted = dict(envelope)
         if standing is not None:
             if _content(standing) == _content(envelope):
-                wanted = {**standing, "signatures": _joined(standing["signatures"], envelope["signatures"])}
+                wanted = {**standing, "signatures": joined(standing["signatures"], envelope["signatures"])}
             elif stays(standing):
                 return None
         return None if wanted == standing else {"format": FORMAT, "envelope": wanted}
@@ -116,7 +144,7 @@ def _content(envelope: Envelope) -> tuple[str, str]:
     return envelope["payloadType"], envelope["payload"]
 
 
-def _joined(standing: list[dict[str, str]], ours: list[dict[str, str]]) -> list[dict[str, str]]:
+def joined(standing: list[dict[str, str]], ours: list[dict[str, str]]) -> list[dict[str, str]]:
     """Ours, then those of other keys; a key signs equal content in one way, so another signature by it is wrong."""
     names = {signature["keyid"] for signature in ours}
     others = [signature for signature in standing if signature["keyid"] not in names]

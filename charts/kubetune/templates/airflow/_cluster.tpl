@@ -40,6 +40,7 @@ secrets: {{ $secrets | toJson }}
 environment: {{ $p.environment | toJson }}
 ca_config_map: {{ $v.global.caConfigMap | default nil | toJson }}
 signing_secret: {{ $v.signing.existingSecret | default nil | toJson }}
+trusted_secret: {{ $v.signing.trustedSecret | default nil | toJson }}
 stages: {{ $stages | toJson }}
 gpu:
   resource: {{ $v.gpu.resource | quote }}

@@ -24,6 +24,7 @@ class Options:
         probe_port: Port of the kubelet's probes and Prometheus; 0: any.
         keys: File of API keys; None: none are asked for.
         trusted_keys: Public keys of those whose statements count; None: an archive needs none.
+        least_epoch: Least epoch of the list of revoked versions that lies beside the archive.
         max_in_flight: Bound on requests.
         rate: Requests a second of one key; 0: no limit.
         key_share: Share of `max_in_flight` that one of several keys may hold.
@@ -41,6 +42,7 @@ class Options:
     probe_port: int = 8081
     keys: Path | None = None
     trusted_keys: Path | None = None
+    least_epoch: int = 0
     max_in_flight: int = 100
     rate: float = 0.0
     key_share: float = 0.5

@@ -155,7 +155,9 @@ def start(options: Options, scratch: Path) -> Model:
         raise ConfigError(
             f"The archive in {source} is not {options.digest[:12]}: `kubetune fetch-archive` has to place it."
         )
-    trust = Trust(options.trusted_keys, options.endpoint) if options.trusted_keys else None
+    trust = None
+    if options.trusted_keys:
+        trust = Trust(options.trusted_keys, options.endpoint, least_epoch=options.least_epoch)
     running = server.start(options.endpoint, source, scratch / "server", None, find_java(), trust)
     return Model(running, source, archive, read_golden(source))
 
