@@ -53,6 +53,32 @@ def test_the_same_submission_again_changes_nothing(airflow: FakeAirflow, kubetun
     assert len(airflow.runs) == 1
 
 
+@pytest.mark.parametrize(
+    ("state", "stages", "note", "code", "said"),
+    [
+        ("failed", {"train": "failed"}, "cancelled with `kubetune cancel` by ada", 78, "over (cancelled)"),
+        ("failed", {"train": "failed"}, "", 78, "over (failed)"),
+        ("failed", {"evaluate": "failed"}, "", 0, "is over (refused)"),
+        ("success", {"compare": "skipped"}, "", 0, "is over (nothing to do)"),
+        ("success", {"compare": "success"}, "", 0, "is over (complete)"),
+    ],
+)
+def test_a_run_that_is_over_is_said_to_be_when_it_is_submitted_again(
+    airflow: FakeAirflow, kubetune: Kubetune, recipe: Path, state: str, stages: dict[str, str], note: str, code: int,
+    said: str,
+) -> None:  # fmt: skip
+    assert kubetune("submit", str(recipe), "--run", "mine").code == 0
+    airflow.end("mine", state)
+    airflow.runs["mine"]["note"] = note
+    for name, word in stages.items():
+        airflow.add_task("mine", name, word)
+    airflow.reasons["mine", "evaluate"] = "refused by a gate: accuracy 0.6 is below 0.9"
+    again = kubetune("submit", str(recipe), "--run", "mine")
+    assert again.code == code
+    assert said in again.out + again.last
+    assert "kubetune follow" not in again.out, "there is nothing to follow"
+
+
 @pytest.mark.parametrize("words", [["--run", "mine"], []])
 def test_a_lost_reply_is_no_second_run(
     airflow: FakeAirflow, kubetune: Kubetune, recipe: Path, words: list[str]
