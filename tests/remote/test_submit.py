@@ -1,6 +1,6 @@
 """`kubetune submit`: what reaches Airflow, what is refused before anything does, and what a second time does."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,24 +9,10 @@ import yaml
 from airflow_server import Done, FakeAirflow
 from kubetune import layout
 from kubetune.config.load import canonical, load_recipe
-from kubetune.storage.base import Store, open_store
+from kubetune.storage.base import Store
 from kubetune.storage.uploads import fetch_upload
-from s3_server import S3Server, make_bucket, running_moto
 
 Kubetune = Callable[..., Done]
-
-
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    """A store in a bucket that the settings name."""
-    with running_moto() as address:
-        server = make_bucket(S3Server(address, "moto", "moto-secret", "kubetune", real=False))
-        for name, value in {
-            "STORE": "s3://kubetune", "S3_ENDPOINT": f"http://{address}", "S3_ACCESS_KEY": "moto",
-            "S3_SECRET_KEY": "moto-secret",
-        }.items():  # fmt: skip
-            monkeypatch.setenv(f"KUBETUNE_{name}", value)
-        yield open_store("s3://kubetune", server.settings(), probe=False)
 
 
 def test_the_dag_gets_the_whole_recipe_as_this_machine_reads_it(
