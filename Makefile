@@ -36,7 +36,7 @@ $(VENV)/.dev: requirements/dev.txt requirements/chart.txt $(VENV)/.pipeline
 
 $(AIRFLOW_VENV)/.dags: requirements/airflow-dev.txt pyproject.toml | $(BIN)/uv
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(AIRFLOW_VENV)
-	$(AIRFLOW_PIP) --require-hashes --requirements requirements/airflow-dev.txt
+	$(AIRFLOW_PIP) --require-hashes --no-deps --requirements requirements/airflow-dev.txt
 	$(AIRFLOW_PIP) --no-deps --no-build-isolation --editable .
 	PYTHONDONTWRITEBYTECODE= $(AIRFLOW_VENV)/bin/python -m compileall -qq -j 0 $(AIRFLOW_VENV)/lib || true
 	@touch $@

@@ -25,7 +25,7 @@ secret kubetune-tracking --from-literal=flask_secret_key="$(random 64)"
 secret kubetune-tracking-admin --from-literal=username=admin --from-literal=password="$(random)"
 secret kubetune-tracking-mirror --from-literal=kubetune_tracking_user=kubetune-mirror \
     --from-literal=kubetune_tracking_password="$(random)"
-for user in ingest fetch prepare train evaluate behave compare package register deploy serve housekeeping client mirror tracking; do
+for user in ingest fetch prepare train evaluate behave compare package register deploy serve housekeeping client logs mirror tracking; do
     secret "kubetune-store-$user" --from-literal=kubetune_s3_access_key="kubetune-$user" \
         --from-literal=kubetune_s3_secret_key="$(random)"
 done

@@ -11,8 +11,8 @@ compile pyproject.toml --extra ml --extra serve --extra deploy --extra notices -
 compile requirements/demo.in --no-deps --output-file requirements/demo.txt
 compile requirements/chart.in --no-deps --output-file requirements/chart.txt
 # Airflow has an environment of its own; its tests run with the pins of its image, which a test compares.
-compile requirements/airflow.in --output-file requirements/airflow.txt
-compile requirements/airflow-dev.in --output-file requirements/airflow-dev.txt
+compile requirements/airflow.in --override requirements/airflow-overrides.in --output-file requirements/airflow.txt
+compile requirements/airflow-dev.in --override requirements/airflow-overrides.in --output-file requirements/airflow-dev.txt
 # So has MLflow's server, with the pins of its image; what kubetune itself imports of it is in the two above.
 sh requirements/images/lock.sh
 compile requirements/scan.in --output-file requirements/scan.txt

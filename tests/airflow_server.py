@@ -35,7 +35,8 @@ class FakeAirflow:
         self.tokens: set[str] = set()
         self.runs: dict[str, dict[str, Any]] = {}
         self.tasks: dict[str, dict[str, dict[str, Any]]] = {}
-        self.reasons: dict[tuple[str, str], str] = {}
+        self.reasons: dict[tuple[str, ...], str] = {}
+        """By run and task; another XCom than `reason` by its key as well."""
         self.logs: dict[tuple[str, str, int], list[str]] = {}
         self.has_dag, self.paused, self.away = True, False, 0
         self.forbidden = False
@@ -87,8 +88,12 @@ class FakeAirflow:
                 self.runs[body["dag_run_id"]]["note"] = body.get("note")
                 return 200, self.runs[body["dag_run_id"]]
             case "GET", ["dagRuns"]:
-                start = query["run_id_pattern"][0].removesuffix("%")
-                found = [run for name, run in reversed(self.runs.items()) if name.startswith(start)]
+                start, states = query.get("run_id_pattern", ["%"])[0].removesuffix("%"), query.get("state")
+                found = [
+                    run
+                    for name, run in reversed(self.runs.items())
+                    if name.startswith(start) and (states is None or run["state"] in states)
+                ]
                 return 200, {"dag_runs": found, "total_entries": len(found)}
             case _, ["dagRuns", run, *_] if run not in self.runs:
                 return 404, {"detail": f"The DagRun with dag_id: `finetune` and run_id: `{run}` was not found"}
@@ -105,9 +110,10 @@ class FakeAirflow:
                 found = list(self.tasks.get(run, {}).values())
                 return 200, {"task_instances": found, "total_entries": len(found)}
             case "GET", ["dagRuns", run, "taskInstances", task, "xcomEntries", key]:
-                if (run, task) not in self.reasons:
+                named = (run, task) if key == "reason" else (run, task, key)
+                if named not in self.reasons:
                     return 404, {"detail": f"XCom entry with key: `{key}` not found"}
-                return 200, {"key": key, "task_id": task, "value": self.reasons[run, task]}
+                return 200, {"key": key, "task_id": task, "value": self.reasons[named]}
             case "GET", ["dagRuns", run, "taskInstances", task, "logs", attempt]:
                 lines = self.logs.get((run, task, int(attempt)))
                 if lines is None:

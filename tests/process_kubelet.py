@@ -115,6 +115,9 @@ class Kubelet(ThreadingHTTPServer):
         self.pods: dict[str, Pod] = {}
         self.created: list[Pod] = []
         self.unschedulable: dict[str, str] = {}
+        self.refusals: list[tuple[int, str] | None] = []
+        """Status and sentence of the next answers to a creation, or to the question whether one would be taken; None:
+        it is."""
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     @property
@@ -157,8 +160,9 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def refuse(self, code: int, reason: str) -> None:
-        self.answer({"kind": "Status", "status": "Failure", "code": code, "reason": reason, "message": reason}, code)
+    def refuse(self, code: int, reason: str, message: str = "") -> None:
+        status = {"kind": "Status", "status": "Failure", "code": code, "reason": reason}
+        self.answer({**status, "message": message or reason}, code)
 
     def body(self) -> dict[str, Any]:
         return json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
@@ -167,11 +171,19 @@ class Handler(BaseHTTPRequestHandler):
         found = PODS.match(urlsplit(self.path).path)
         pod = self.server.pods.get(found["name"]) if found else None
         if pod is None:
-            self.refuse(404, "NotFound")
+            self.refuse(404, "NotFound", f'pods "{found["name"] if found else ""}" not found')
         return pod
 
     def do_POST(self) -> None:
-        pod = Pod(self.body(), self.server)
+        body = self.body()
+        refusal = self.server.refusals.pop(0) if self.server.refusals else None
+        if refusal is not None:
+            self.refuse(refusal[0], "Forbidden", refusal[1])
+            return
+        if "dryRun=All" in self.path:
+            self.answer(body, 201)
+            return
+        pod = Pod(body, self.server)
         self.server.pods[pod.name] = pod
         self.server.created.append(pod)
         pod.start()

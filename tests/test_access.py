@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from kubetune.access import USERS, Access, policy, stage_access
+from kubetune import layout
+from kubetune.access import USERS, Access, policies, policy, stage_access
 from kubetune.errors import ConfigError, StoreUnavailableError
 from kubetune.stages import BY_NAME, STAGES
 from kubetune.storage.base import S3Settings
@@ -17,7 +18,7 @@ from kubetune.storage.users import Keys, bootstrap, bucket_of, read_keys
 
 
 def test_every_stage_has_a_user_and_no_stage_lists() -> None:
-    assert set(USERS) == {*BY_NAME, "serve", "housekeeping", "client", "mirror", "tracking"}
+    assert set(USERS) == {*BY_NAME, "serve", "housekeeping", "client", "logs", "mirror", "tracking"}
     assert not [stage.name for stage in STAGES if USERS[stage.name].list]
     assert [name for name, access in USERS.items() if access.delete] == ["train", "housekeeping", "tracking"]
     assert USERS["train"].delete == ("checkpoints/*",)
@@ -70,6 +71,18 @@ def test_the_mirror_writes_nothing_and_its_server_reads_nothing_of_ours() -> Non
     assert server.list == ("tracking/",)
     others = [access for name, access in USERS.items() if name != "tracking"]
     assert not [key for access in others for key in (*access.get, *access.put) if key.startswith("tracking")]
+
+
+def test_whoever_keeps_task_logs_sees_nothing_of_the_store() -> None:
+    found = policies("bucket", "team/", "bucket-logs")
+    assert set(found) == set(USERS)
+    text = json.dumps(found["logs"])
+    assert "arn:aws:s3:::bucket/" not in text and '"arn:aws:s3:::bucket"' not in text
+    assert "Delete" not in text and "arn:aws:s3:::bucket-logs/airflow/*" in text
+    others = json.dumps({user: document for user, document in found.items() if user != "logs"})
+    assert "bucket-logs" not in others
+    prefixes = [getattr(layout, name) for name in dir(layout) if isinstance(getattr(layout, name), str)]
+    assert prefixes.count(layout.LOGS) == 1, "in the store's own bucket, too, it would reach nothing of ours"
 
 
 def test_a_policy_stays_below_the_stores_prefix() -> None:

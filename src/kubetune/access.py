@@ -123,8 +123,11 @@ _ARTIFACTS = (f"{layout.TRACKING}*",)
 TRACKING = Access(get=_ARTIFACTS, put=_ARTIFACTS, delete=_ARTIFACTS, list=(layout.TRACKING,))
 """The bundled MLflow server: its own artifacts and nothing of ours."""
 
-OPTIONAL = frozenset({"mirror", "tracking"})
-"""Users that a release without MLflow does not have."""
+LOGS = Access(get=(f"{layout.LOGS}*",), put=(f"{layout.LOGS}*",), list=(layout.LOGS,))
+"""Airflow's task logs, in a bucket of their own: whoever holds this key sees nothing of the store."""
+
+OPTIONAL = frozenset({"logs", "mirror", "tracking"})
+"""Users that a release without kept logs or without MLflow does not have."""
 
 USERS: Mapping[str, Access] = MappingProxyType(
     {
@@ -132,11 +135,29 @@ USERS: Mapping[str, Access] = MappingProxyType(
         "serve": SERVE,
         "housekeeping": HOUSEKEEPING,
         "client": CLIENT,
+        "logs": LOGS,
         "mirror": MIRROR,
         "tracking": TRACKING,
     }
 )
 """All users of a store by name."""
+
+
+def policies(bucket: str, prefix: str, logs: str) -> dict[str, dict[str, Any]]:
+    """Return the policy document of each user.
+
+    Args:
+        bucket: Bucket of the store.
+        prefix: Key prefix of the store in it, ending in `/`, or empty.
+        logs: Bucket of task logs, another one.
+    """
+    found = {user: policy(access, bucket, prefix) for user, access in USERS.items()}
+    own = policy(LOGS, logs)
+    for statement in own["Statement"]:
+        # Airflow asks whether a log is there before it writes one. To whoever may list a part alone, S3 says of a key
+        # that is not there that it is forbidden; the bucket holds nothing else.
+        statement.pop("Condition", None)
+    return found | {"logs": own}
 
 
 def policy(access: Access, bucket: str, prefix: str = "") -> dict[str, Any]:

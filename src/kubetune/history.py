@@ -8,7 +8,7 @@ from typing import Any
 
 from kubetune.config.load import load_recipe
 from kubetune.config.recipe import Recipe
-from kubetune.errors import ConfigError
+from kubetune.errors import ConfigError, NothingToDoError, TemporaryError
 from kubetune.stages import BY_NAME, PRODUCER, STAGES
 from kubetune.storage.base import Store
 from kubetune.storage.blobs import fetch_tree
@@ -74,7 +74,8 @@ class RunLine:
     Attributes:
         run: Run id.
         recipe: Recipe name.
-        state: `complete`, `refused at STAGE`, `failed at STAGE` or `open, next STAGE`.
+        state: `complete`, `open, next STAGE`, or what happened `at STAGE`: `refused`, `kept back`, `undecided`,
+            `failed`, `interrupted`.
         metrics: Metrics of `evaluate`, if it is committed.
         modified: Seconds since the epoch.
     """
@@ -102,14 +103,35 @@ def run_lines(store: Store) -> list[RunLine]:
 
 def state_of(store: Store, run: str, commits: dict[str, Commit]) -> str:
     """Say in a few words how far a run is."""
-    for stage in STAGES:
+    for number, stage in enumerate(STAGES):
         found = commits.get(stage.name)
         if found is not None and not found.verdict.passed:
-            return f"refused at {stage.name}"
+            overruled = found.verdict.code == NothingToDoError.exit_code and any(
+                later.name in commits for later in STAGES[number + 1 :]
+            )
+            if not overruled:  # a person may go on from a decision that kept a model back, not from a refusal
+                return f"{verdict_word(found)} at {stage.name}"
         if found is None and not stage.effect:
             failed = list_attempts(store, run, stage.name)
-            return f"failed at {stage.name}" if failed else f"open, next {stage.name}"
+            return f"{attempt_word(failed)} at {stage.name}" if failed else f"open, next {stage.name}"
     return "complete"
+
+
+def verdict_word(commit: Commit) -> str:
+    """Return in a word or two what a stage's verdict is; only a gate refuses, a comparison keeps back or is open."""
+    if commit.verdict.passed:
+        return "committed"
+    if commit.verdict.code != NothingToDoError.exit_code:
+        return "refused"
+    return {"keep": "kept back", "undecided": "undecided"}.get(str(commit.facts.get("outcome")), "not promoted")
+
+
+def attempt_word(attempts: dict[str, dict[str, Any]]) -> str:
+    """Return how the last attempt of a stage ended that has not been committed: what was stopped goes on."""
+    if not attempts:
+        return "-"
+    last = list(attempts.values())[-1]
+    return "interrupted" if last.get("exit_code") == TemporaryError.exit_code else "failed"
 
 
 def endpoints_of(store: Store, run: str) -> list[str]:

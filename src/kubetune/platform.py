@@ -1,11 +1,16 @@
 """Deployment settings as the plain values that a stage body may see: nobody passes more than a stage needs."""
 
+from contextlib import suppress
 from functools import partial
 from importlib import import_module
+from queue import Empty, Queue
+from threading import Thread
 from typing import Any
 
 from kubetune.config.environment import environment
 from kubetune.config.settings import Settings, stage_environment, state_folder
+from kubetune.errors import ConfigError, StoreUnavailableError
+from kubetune.layout import PROBE
 from kubetune.plan import StageCall
 from kubetune.signing import trust_for
 from kubetune.storage.base import S3Settings, Store, open_store
@@ -20,6 +25,44 @@ def open_configured_store(settings: Settings, *, probe: bool = True) -> Store:
         StoreUnavailableError: It does not answer.
     """
     return open_store(settings.store, s3_settings(settings), probe=probe)
+
+
+def open_answering_store(settings: Settings, *, probe: bool = True) -> Store:
+    """Open the store that the settings name for somebody who waits: one that is away is said soon.
+
+    The bound is on the whole first contact, in a thread of its own: no time-out of a request covers a name that does
+    not resolve or a server that sends a byte now and then.
+
+    Raises:
+        ConfigError: It cannot be used as asked.
+        StoreUnavailableError: It does not answer within `store_answer_s`.
+    """
+    if "://" not in settings.store or settings.attempt:
+        return open_configured_store(settings, probe=probe)
+    found: Queue[Store | BaseException] = Queue()
+
+    def reach() -> None:
+        try:
+            store = open_configured_store(settings, probe=probe)
+            if not probe:
+                with suppress(ConfigError):  # no right to look there: an answer, too
+                    store.stat(PROBE)
+            found.put(store)
+        except BaseException as error:  # raised again where somebody waits for it
+            found.put(error)
+
+    Thread(target=reach, daemon=True, name="first contact").start()
+    try:
+        answer = found.get(timeout=settings.store_answer_s)
+    except Empty:
+        raise StoreUnavailableError(
+            f"Store {settings.store} at {settings.s3_endpoint} did not answer inside {settings.store_answer_s:g} s: is "
+            "it running, and is KUBETUNE_S3_ENDPOINT right? Nothing is lost, run the same command again when it "
+            "answers; KUBETUNE_STORE_ANSWER_S allows it more time."
+        ) from None
+    if isinstance(answer, BaseException):
+        raise answer
+    return answer
 
 
 def s3_settings(settings: Settings) -> S3Settings | None:

@@ -39,7 +39,7 @@ def test_manifests_stand_alone(path) -> None:
     made = {line.split()[1] for line in script.splitlines() if line.startswith("secret kubetune-")}
     made |= {f"kubetune-store-{user}" for user in users}
     site = OUTSIDE["prod"]["Secret"] if path.name == "production.yaml" else set()
-    assert len(made) == 24
+    assert len(made) == 25
     assert references(found, {"Secret": made | site}) == []
     assert restricted(found) == []
     assert "kind: Secret" not in path.read_text(encoding="utf-8")

@@ -29,7 +29,7 @@ GIVEN = (
         f'objectStore.users.{user}={{"accessKey":"{user}-key","secretKey":"{CANARY}-{user}"}}'
         for user in (
             "ingest", "fetch", "prepare", "train", "evaluate", "behave", "compare", "package", "register", "deploy",
-            "serve", "housekeeping", "client", "mirror", "tracking",
+            "serve", "housekeeping", "client", "logs", "mirror", "tracking",
         )
     ),
 )  # fmt: skip
@@ -47,8 +47,8 @@ def test_no_credentials_no_render(profile: str) -> None:
         template(values, settings=["secrets.generate=false"])
     missing = set(re.findall(r"Secret (kubetune-[a-z-]+) has no value", str(caught.value)))
     assert missing >= {"kubetune-admin", "kubetune-airflow", "kubetune-database", "kubetune-trigger"}
-    mlflow = ["mirror", "tracking"] if profile == "kind" else []
-    users = ", ".join(sorted([*(stage.name for stage in STAGES), "client", "housekeeping", "serve", *mlflow]))
+    more = {"dev": [], "prod": ["logs"], "kind": ["logs", "mirror", "tracking"]}[profile]
+    users = ", ".join(sorted([*(stage.name for stage in STAGES), "client", "housekeeping", "serve", *more]))
     assert ("kubetune-tracking-admin" in missing) == (profile == "kind")
     assert f"users {users} have no keys" in str(caught.value)
     assert "existingSecret" in str(caught.value)

@@ -1,5 +1,6 @@
 """What a pod's status means: which tries are worth making, and the one sentence that a person reads."""
 
+import json
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -9,6 +10,8 @@ from airflow.sdk import RetryAction
 from airflow.sdk.exceptions import AirflowException
 from kubernetes import client as k8s
 from kubernetes.client.exceptions import ApiException
+from kubernetes_asyncio.client.exceptions import ApiException as AsyncApiException
+from urllib3 import HTTPHeaderDict
 
 from kubetune.orchestration.retries import ExitCodePolicy
 
@@ -28,20 +31,26 @@ def pod(code: int | None = None, message: str = "", **kinds: str) -> k8s.V1Pod:
     if "condition" in kinds:
         conditions = [k8s.V1PodCondition(type=kinds["condition"], status=kinds.get("status", "True"), message=message)]
     status = k8s.V1PodStatus(
-        phase="Failed", reason=kinds.get("reason"), container_statuses=[base], conditions=conditions
+        phase="Failed",
+        reason=kinds.get("reason"),
+        message=kinds.get("said"),
+        container_statuses=[base],
+        conditions=conditions,
     )
     return k8s.V1Pod(metadata=k8s.V1ObjectMeta(name="p", labels={"kubetune.io/stage": "train"}), status=status)
 
 
 def judged(found: k8s.V1Pod | None, exception: BaseException = FAILED, try_number: int = 1, where: str = "remote_pod"):
     """The policy's decision and the XCom that it pushed."""
-    pushed: dict[str, str] = {}
+    pushed: dict[str, str] = {}  # `reason`, and where it is tried again, `retry_at`
     context = {
         "task": SimpleNamespace(**{"remote_pod": None, "pod": None, where: found}),
         "ti": SimpleNamespace(xcom_push=lambda key, value: pushed.update({key: value})),
     }
     decision = ExitCodePolicy().evaluate(exception, try_number, 5, context)
     assert pushed["reason"] == decision.reason
+    assert ("retry_at" in pushed) is (decision.action == RetryAction.RETRY)
+    assert "HTTPHeaderDict" not in decision.reason and "CIMultiDictProxy" not in decision.reason
     return decision
 
 
@@ -165,11 +174,107 @@ def test_the_cause_behind_a_cleanups_exception_counts() -> None:
     assert decision.reason.startswith("the pod found no place")
 
 
-def test_a_refused_pod_fails_but_a_full_quota_waits() -> None:
-    refused = ApiException(status=403, reason="Forbidden: violates PodSecurity restricted")
-    full = ApiException(status=403, reason="Forbidden: exceeded quota: gpus")
-    assert judged(None, refused).action == RetryAction.FAIL
-    assert judged(None, full).action == RetryAction.RETRY
+def answer(code: int, message: str, kind: type[Exception] = ApiException) -> Exception:
+    """An answer of the API as the clients raise it."""
+    body = json.dumps({"kind": "Status", "status": "Failure", "message": message, "reason": "Forbidden", "code": code})
+    headers = HTTPHeaderDict({"Audit-Id": "8d1f (x)", "Date": "Mon, 30 Nov 2026 04:00:00 GMT"})
+    return kind(http_resp=SimpleNamespace(status=code, reason="Forbidden", data=body, getheaders=lambda: headers))
+
+
+@pytest.mark.parametrize("kind", [ApiException, AsyncApiException])
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [
+        (403, 'pods "p" is forbidden: violates PodSecurity "restricted:v1.34": privileged'),
+        (403, 'pods "p" is forbidden: [maximum memory usage per Container is 1Gi, but limit is 2Gi]'),
+        (403, 'pods "p" is forbidden: no PriorityClass with name urgent was found'),
+        (403, 'pods "p" is forbidden: error looking up service account kubetune/x: serviceaccount "x" not found'),
+        (403, 'pods "p" is forbidden: exceeded quota: q, requested: requests.cpu=8, used: requests.cpu=0, '
+            'limited: requests.cpu=4'),
+        (403, 'pods "p" is forbidden: failed quota: q: must specify limits.cpu for: base'),
+        (400, 'admission webhook "policy" denied the request: no such label'),
+        (404, 'namespaces "gone" not found'),
+        (422, 'Pod "p" is invalid: spec.containers[0].resources.requests: must be less than or equal to cpu limit'),
+    ],
+)  # fmt: skip
+def test_a_refused_pod_fails_at_once_with_the_apis_sentence(code: int, sentence: str, kind: type[Exception]) -> None:
+    decision = judged(None, answer(code, sentence, kind))
+    assert decision.action == RetryAction.FAIL
+    assert decision.reason == f"the cluster refuses the pod: {sentence}"
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [
+        (404, 'pods "p" not found'),
+        (429, "too many requests"),
+        (500, "etcdserver: request timed out"),
+        (401, "Unauthorized"),
+        (403, 'pods "p" is forbidden: exceeded quota: q, requested: pods=1, used: pods=4, limited: pods=4'),
+        (403, 'pods is forbidden: User "system:serviceaccount:kubetune:s" cannot list resource "pods" in API group ""'),
+    ],
+)
+def test_what_the_api_may_answer_otherwise_later_is_tried_again(code: int, sentence: str) -> None:
+    decision = judged(None, answer(code, sentence))
+    assert decision.action == RetryAction.RETRY
+    assert sentence in decision.reason
+
+
+def test_a_lacking_right_is_no_reason_to_try_for_hours() -> None:
+    lacking = answer(403, 'pods is forbidden: User "x" cannot create resource "pods" in API group ""')
+    assert judged(None, lacking, 3).action == RetryAction.FAIL
+
+
+def test_an_answer_inside_another_text_is_its_sentence_too() -> None:
+    """The trigger hands on what it met as text, with what it thinks of it before and after."""
+    inner = str(answer(403, "pods is forbidden"))
+    decision = judged(None, AirflowException(f"Trigger failed. Original error: {inner}\nand more"))
+    assert "pods is forbidden and more" in decision.reason
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        'Usage of EmptyDir volume "scratch" exceeds the limit "1Gi". ',
+        "Pod ephemeral local storage usage exceeds the total limit of containers 1Gi. ",
+        'Container base exceeded its local ephemeral storage limit "1Gi". ',
+    ],
+)
+def test_scratch_over_its_limit_is_no_interruption(said: str) -> None:
+    decision = judged(pod(137, reason="Evicted", said=said))
+    assert decision.action == RetryAction.FAIL
+    assert decision.reason.startswith("out of scratch space: raise resources.train.scratch.")
+    assert said.strip() in decision.reason
+    ranks = judged(
+        pod(137, reason="Evicted", said='Usage of EmptyDir volume "shared-memory" exceeds the limit "2Gi". ')
+    )
+    assert ranks.action == RetryAction.FAIL and "gpu.sharedMemory" in ranks.reason
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("Evicted", "The node was low on resource: ephemeral-storage. Threshold quantity: 1Gi, available: 900Mi. "),
+        ("Terminated", "Pod was terminated in response to imminent node shutdown."),
+        ("OutOfcpu", "Pod was rejected: Node didn't have enough resource: cpu, requested: 1000, used: 2000"),
+        ("UnexpectedAdmissionError", "Allocate failed due to no healthy devices present"),
+    ],
+)
+def test_a_node_that_ended_a_pod_is_an_interruption(reason: str, said: str) -> None:
+    found = pod(reason=reason, said=said)
+    found.status.container_statuses = None
+    decision = judged(found, AirflowException("Pod failed before containers started"))
+    assert decision.action == RetryAction.RETRY
+    assert decision.retry_delay <= timedelta(minutes=1)
+
+
+def test_the_pod_as_it_was_seen_last_counts_where_the_operator_kept_an_older_one() -> None:
+    made, seen = pod(), pod(137, ended="OOMKilled")
+    pushed: dict[str, str] = {}
+    task = SimpleNamespace(remote_pod=made, pod=made, pod_manager=SimpleNamespace(seen=seen))
+    context = {"task": task, "ti": SimpleNamespace(xcom_push=lambda key, value: pushed.update({key: value}))}
+    assert ExitCodePolicy().evaluate(FAILED, 1, 5, context).action == RetryAction.FAIL
+    assert pushed["reason"].startswith("out of memory")
 
 
 def test_long_and_dirty_text_is_one_line() -> None:

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from airflow_toys import connection_to, write_cluster
+from kubetune.orchestration import waiting
 from kubetune.stages import STAGES
 from process_kubelet import Kubelet
 
@@ -76,6 +77,8 @@ def processes(cluster_of_processes: Cluster, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("AIRFLOW_CONN_KUBERNETES_DEFAULT", connection_to(kubelet.url))
     store = {"url": str(folder / "store"), "endpoint": ""}
     here = {"KUBETUNE_SERVING": "local", "KUBETUNE_STATE_DIR": str(folder / "state"), "KUBETUNE_SECRETS": ""}
+    monkeypatch.setattr(waiting, "SETTLED_S", 0.0)  # no scheduler runs beside this one
+    monkeypatch.setattr(waiting, "QUOTA_POLL_S", 0.2)
     write_cluster(folder, monkeypatch, store=store, environment={"default": here})
     kubelet.created.clear()
     return cluster_of_processes
@@ -143,6 +146,30 @@ def test_a_pod_without_a_place_fails_with_the_schedulers_sentence(processes: Clu
         processes.kubelet.unschedulable.clear()
     assert done.tasks["ingest", -1] == "failed"
     assert done.xcoms["ingest", "reason"] == f"the pod found no place: {message}"
+
+
+@pytest.mark.slow
+def test_a_full_quota_is_waited_for_in_the_first_try(processes: Cluster) -> None:
+    full = 'pods "x" is forbidden: exceeded quota: q, requested: pods=1, used: pods=1, limited: pods=1'
+    refused, room = (403, full), None
+    processes.kubelet.refusals += [refused, refused, room, refused, room]  # creation, look, look, creation, look
+    processes.kubelet.unschedulable["fetch"] = "no node"
+    try:
+        done = processes.run("finetune", recipe=processes.recipe, run="fourth")
+    finally:
+        processes.kubelet.unschedulable.clear()
+    assert not processes.kubelet.refusals
+    assert done.tasks["ingest", -1] == "success"
+    assert stages_of(processes) == {"ingest", "fetch"}
+
+
+@pytest.mark.slow
+def test_a_pod_that_the_cluster_refuses_fails_with_the_apis_sentence(processes: Cluster) -> None:
+    sentence = 'pods "x" is forbidden: maximum cpu usage per Container is 1, but limit is 2'
+    processes.kubelet.refusals.append((403, sentence))
+    done = processes.run("finetune", recipe=processes.recipe, run="fifth")
+    assert done.xcoms["ingest", "reason"] == f"the cluster refuses the pod: {sentence}"
+    assert not processes.kubelet.created
 
 
 @pytest.mark.slow

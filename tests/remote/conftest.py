@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from airflow_server import Done, FakeAirflow, running_airflow
+from kubetune.storage.base import Store, open_store
+from s3_server import S3Server, make_bucket, running_moto
 
 
 @pytest.fixture
@@ -45,3 +47,16 @@ def recipe(tmp_path: Path) -> Path:
         encoding="utf-8",
     )
     return path
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """A store in a bucket that the settings name."""
+    with running_moto() as address:
+        server = make_bucket(S3Server(address, "moto", "moto-secret", "kubetune", real=False))
+        for name, value in {
+            "STORE": "s3://kubetune", "S3_ENDPOINT": f"http://{address}", "S3_ACCESS_KEY": "moto",
+            "S3_SECRET_KEY": "moto-secret",
+        }.items():  # fmt: skip
+            monkeypatch.setenv(f"KUBETUNE_{name}", value)
+        yield open_store("s3://kubetune", server.settings(), probe=False)

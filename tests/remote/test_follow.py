@@ -4,6 +4,7 @@ import io
 import re
 import time
 from collections.abc import Callable
+from datetime import datetime
 
 import pytest
 from rich.console import Console
@@ -58,7 +59,11 @@ def test_progress_is_read_from_what_the_stage_wrote(airflow: FakeAirflow, kubetu
         ("train", "ended with 78: exit=78 ConfigError: world size 1 of 2", 78),
         ("deploy", "bad configuration: The Kubernetes API refuses us", 78),
         ("evaluate", "refused by a gate: Stage evaluate of run toy-1: accuracy 0.6 is below 0.9", 77),
-        ("train", "out of memory: raise resources.train.memory", 70),
+        ("train", "out of memory: raise resources.train.memory", 78),
+        ("train", "out of scratch space: raise resources.train.scratch. Usage exceeds the limit", 78),
+        ("train", "the cluster refuses the pod: maximum cpu usage per Container is 1", 78),
+        ("ingest", "the image cannot be had, unable to start: ErrImagePull not found", 78),
+        ("train", "something that nobody has named", 70),
         ("train", "ended with 75: interrupted", 75),
         ("deploy", "the endpoint was not ready, the former archive serves: fetch-archive ended with 65: lost", 69),
         ("resolve", "recipe has 1 error: `training.bach` is not a known key", 78),
@@ -115,7 +120,35 @@ def test_a_retry_is_said_with_its_reason(airflow: FakeAirflow, kubetune: Kubetun
     a_run(airflow, train="up_for_retry")
     airflow.reasons["toy-1", "train"] = "interrupted, the next try goes on: exit=75"
     airflow.looks += [lambda: None, lambda: None, lambda: (airflow.reasons.clear(), airflow.end("toy-1", "success"))]
-    assert "waits for another try" in kubetune("follow", "toy-1").out
+    airflow.reasons["toy-1", "train", "retry_at"] = datetime(2026, 11, 30, 14, 5, 10).astimezone().isoformat()
+    said = kubetune("follow", "toy-1").out
+    assert "waits for another try" in said and "the next try is due at 14:05:10" in said
+
+
+def test_why_a_pod_waits_is_said_until_it_starts(
+    airflow: FakeAirflow, kubetune: Kubetune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kubetune.remote.watch.LOG_EVERY_S", 0.0)
+    reason = "no node takes it: 0/1 nodes are available: 1 Insufficient nvidia.com/gpu. Lower resources.train."
+    a_run(airflow, train="deferred")
+    airflow.logs["toy-1", "train", 1] = ["Waiting up to 21600s to get the POD scheduled...", f"The pod waits: {reason}"]
+    logged = kubetune("logs", "toy-1", "train")
+    assert logged.code == 0 and reason in logged.err
+    airflow.looks += [
+        lambda: None,
+        lambda: None,
+        lambda: airflow.logs["toy-1", "train", 1].append("The pod waits no longer."),
+        lambda: airflow.end("toy-1", "success"),
+    ]
+    lines = [" ".join(line.split()) for line in kubetune("follow", "toy-1").out.splitlines()]
+    assert lines[:2] == [f"train waits {reason}", "train running"]
+
+
+def test_who_waits_for_a_slot_of_a_pool_is_told_of_which(airflow: FakeAirflow, kubetune: Kubetune) -> None:
+    a_run(airflow, train="scheduled")
+    airflow.tasks["toy-1"]["train"]["pool"] = "gpus"
+    airflow.looks += [lambda: None, lambda: None, lambda: airflow.end("toy-1", "success")]
+    assert "pool gpus" in kubetune("follow", "toy-1").out
 
 
 def test_the_api_server_may_be_away_meanwhile(airflow: FakeAirflow, kubetune: Kubetune) -> None:
@@ -172,6 +205,16 @@ def test_logs_are_what_the_stage_wrote(airflow: FakeAirflow, kubetune: Kubetune)
     assert "Building the pod" in kubetune("logs", "toy-1", "train", "--airflow").out
 
 
+def test_a_log_that_is_gone_is_no_stage_that_wrote_nothing(airflow: FakeAirflow, kubetune: Kubetune) -> None:
+    a_run(airflow, "success", train="success")
+    airflow.logs["toy-1", "train", 1] = ["Could not read served logs: Invalid URL 'http://:8793/log/x': No host"]
+    done = kubetune("logs", "toy-1", "train")
+    assert done.code == 78 and "is gone" in done.last and "airflow.logs.enabled" in done.last
+    airflow.logs["toy-1", "train", 1] = ["Building the pod", "Could not read served logs: part of it"]
+    silent = kubetune("logs", "toy-1", "train")
+    assert silent.code == 0 and "wrote nothing" in silent.err
+
+
 def test_logs_follow_across_attempts(airflow: FakeAirflow, kubetune: Kubetune, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kubetune.cli.logs.POLL_S", 0.01)
     airflow.begin("toy-1")
@@ -214,7 +257,22 @@ def test_cancel_says_what_happened_and_follow_knows(airflow: FakeAirflow, kubetu
     assert airflow.runs["toy-1"]["state"] == "failed"
     followed = kubetune("follow", "toy-1")
     assert followed.code == 75 and "cancelled with `kubetune cancel` by admin" in followed.last
-    assert "over already (failed)" in kubetune("cancel", "toy-1").out
+    again = kubetune("cancel", "toy-1").out
+    assert "over already (cancelled)" in again and "nothing was changed" in again
+
+
+def test_cancel_says_what_a_run_that_is_over_came_to(airflow: FakeAirflow, kubetune: Kubetune) -> None:
+    a_run(airflow, "failed", evaluate="failed", package="upstream_failed")
+    airflow.reasons["toy-1", "evaluate"] = "refused by a gate: accuracy 0.6 is below 0.9"
+    refused = kubetune("cancel", "toy-1")
+    assert refused.code == 0 and "over already (refused)" in refused.out and "below 0.9" in refused.out
+    assert "failed)" not in refused.out
+    airflow.reasons.clear()
+    airflow.tasks.clear()
+    a_run(airflow, "success", compare="skipped", package="skipped")
+    assert "over already (nothing to do)" in kubetune("cancel", "toy-1").out
+    a_run(airflow, "success", compare="success", package="success")
+    assert "over already (complete)" in kubetune("cancel", "toy-1").out
 
 
 def test_a_terminal_gets_a_bar_a_stage() -> None:

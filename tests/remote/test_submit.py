@@ -1,6 +1,6 @@
 """`kubetune submit`: what reaches Airflow, what is refused before anything does, and what a second time does."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,24 +9,10 @@ import yaml
 from airflow_server import Done, FakeAirflow
 from kubetune import layout
 from kubetune.config.load import canonical, load_recipe
-from kubetune.storage.base import Store, open_store
+from kubetune.storage.base import Store
 from kubetune.storage.uploads import fetch_upload
-from s3_server import S3Server, make_bucket, running_moto
 
 Kubetune = Callable[..., Done]
-
-
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    """A store in a bucket that the settings name."""
-    with running_moto() as address:
-        server = make_bucket(S3Server(address, "moto", "moto-secret", "kubetune", real=False))
-        for name, value in {
-            "STORE": "s3://kubetune", "S3_ENDPOINT": f"http://{address}", "S3_ACCESS_KEY": "moto",
-            "S3_SECRET_KEY": "moto-secret",
-        }.items():  # fmt: skip
-            monkeypatch.setenv(f"KUBETUNE_{name}", value)
-        yield open_store("s3://kubetune", server.settings(), probe=False)
 
 
 def test_the_dag_gets_the_whole_recipe_as_this_machine_reads_it(
@@ -51,6 +37,32 @@ def test_the_same_submission_again_changes_nothing(airflow: FakeAirflow, kubetun
     moved = kubetune("submit", str(recipe), "--run", "mine", "--endpoint", "elsewhere")
     assert moved.code == 78 and "another endpoint" in moved.last
     assert len(airflow.runs) == 1
+
+
+@pytest.mark.parametrize(
+    ("state", "stages", "note", "code", "said"),
+    [
+        ("failed", {"train": "failed"}, "cancelled with `kubetune cancel` by ada", 78, "over (cancelled)"),
+        ("failed", {"train": "failed"}, "", 78, "over (failed)"),
+        ("failed", {"evaluate": "failed"}, "", 0, "is over (refused)"),
+        ("success", {"compare": "skipped"}, "", 0, "is over (nothing to do)"),
+        ("success", {"compare": "success"}, "", 0, "is over (complete)"),
+    ],
+)
+def test_a_run_that_is_over_is_said_to_be_when_it_is_submitted_again(
+    airflow: FakeAirflow, kubetune: Kubetune, recipe: Path, state: str, stages: dict[str, str], note: str, code: int,
+    said: str,
+) -> None:  # fmt: skip
+    assert kubetune("submit", str(recipe), "--run", "mine").code == 0
+    airflow.end("mine", state)
+    airflow.runs["mine"]["note"] = note
+    for name, word in stages.items():
+        airflow.add_task("mine", name, word)
+    airflow.reasons["mine", "evaluate"] = "refused by a gate: accuracy 0.6 is below 0.9"
+    again = kubetune("submit", str(recipe), "--run", "mine")
+    assert again.code == code
+    assert said in again.out + again.last
+    assert "kubetune follow" not in again.out, "there is nothing to follow"
 
 
 @pytest.mark.parametrize("words", [["--run", "mine"], []])

@@ -14,7 +14,7 @@ from minio.error import S3Error
 
 import toys
 from kubetune import layout
-from kubetune.access import USERS, policy
+from kubetune.access import USERS, policies
 from kubetune.config.settings import Settings
 from kubetune.errors import ConfigError, CorruptArtifactError, InterruptedRunError
 from kubetune.history import pull, run_lines
@@ -29,7 +29,7 @@ from kubetune.storage.endpoints import read_endpoint
 from kubetune.storage.gc import collect
 from kubetune.storage.runs import delete_run
 from kubetune.storage.uploads import put_upload
-from kubetune.storage.users import Keys, bootstrap
+from kubetune.storage.users import Keys, Logs, bootstrap
 from pipelines import Silent, toy_recipe
 from s3_server import S3Server
 
@@ -43,11 +43,12 @@ class Cluster:
     def __init__(self, server: S3Server) -> None:
         self.server = server
         self.bucket = f"users-{uuid4().hex[:8]}"
+        self.logs = Logs(f"{self.bucket}-logs", 7)
         self.keys = {user: Keys(f"{self.bucket}-{user}", f"{user}-{uuid4().hex}") for user in USERS}
 
     def bootstrap(self) -> list[str]:
-        policies = {user: policy(access, self.bucket) for user, access in USERS.items()}
-        return list(bootstrap(self.server.settings(), self.bucket, self.keys, policies))
+        wanted = policies(self.bucket, "", self.logs.bucket)
+        return list(bootstrap(self.server.settings(), self.bucket, self.keys, wanted, self.logs))
 
     def store(self, user: str, *, probe: bool = True) -> Store:
         return open_store(f"s3://{self.bucket}", self.settings(user), probe=probe)
@@ -189,12 +190,13 @@ MAY: dict[str, dict[str, str]] = {
         "list": "runs/ endpoints/ models/ comparisons/",
     },
     "tracking": {"get": "tracking", "put": "tracking", "delete": "tracking", "list": "tracking/"},
+    "logs": {},
 }
 
 
 def allowed(user: str, verb: str) -> set[str]:
     extra: set[str] = set()
-    if user not in {"serve", "mirror", "tracking"} and verb in {"get", "put"}:
+    if user not in {"serve", "mirror", "tracking", "logs"} and verb in {"get", "put"}:
         extra = {"probe", "run.json"}
         if user in {"client", "housekeeping"} and verb == "put":
             extra = {"probe"}
@@ -244,6 +246,24 @@ def test_a_user_may_do_exactly_this(cluster: Cluster, user: str) -> None:
         if not is_denied(lambda prefix=prefix: list(client.list_objects(bucket, prefix=prefix, recursive=True))):
             found["list"].add(prefix)
     assert found == {verb: allowed(user, verb) for verb in found}
+
+
+@pytest.mark.s3
+def test_task_logs_have_a_bucket_that_one_user_may_write_and_none_may_empty(cluster: Cluster) -> None:
+    client, bucket, key = raw(cluster.store("logs", probe=False)), cluster.logs.bucket, "airflow/release/attempt=1.log"
+    with pytest.raises(S3Error) as missing:  # Airflow looks before it writes
+        client.stat_object(bucket, key)
+    assert missing.value.code == "NoSuchKey"
+    client.put_object(bucket, key, io.BytesIO(b"y"), 1)
+    assert client.get_object(bucket, key).read() == b"y"
+    assert [item.object_name for item in client.list_objects(bucket, prefix="airflow/release/attempt=1")] == [key]
+    assert is_denied(lambda: client.remove_object(bucket, key))
+    (rule,) = raw(cluster.root()).get_bucket_lifecycle(bucket).rules
+    assert rule.expiration.days == cluster.logs.days
+    for user in set(USERS) - {"logs"}:
+        other = raw(cluster.store(user, probe=False))
+        assert is_denied(lambda other=other: other.get_object(bucket, key)), user
+        assert is_denied(lambda other=other: other.put_object(bucket, key, io.BytesIO(b"z"), 1)), user
 
 
 def as_users(cluster: Cluster, recipe, run: str, state: Path, until: str = "deploy") -> dict[str, str]:

@@ -35,6 +35,7 @@ Nothing has a fixed name, so several releases share a namespace; all is cut to t
 {{/* kubetune.storeUsers: JSON list of the object store's users. */}}
 {{- define "kubetune.storeUsers" -}}
 {{- $users := list "ingest" "fetch" "prepare" "train" "evaluate" "behave" "compare" "package" "register" "deploy" "serve" "housekeeping" "client" -}}
+{{- if include "kubetune.airflow.remoteLogs" . }}{{ $users = append $users "logs" }}{{ end -}}
 {{- concat $users (include "kubetune.trackingUsers" . | fromJsonArray) | toJson -}}
 {{- end -}}
 
@@ -65,6 +66,11 @@ s3://{{ .Values.objectStore.bucket }}{{ with $prefix }}/{{ . }}{{ end }}
 {{- else -}}
 {{ .Values.objectStore.endpoint }}
 {{- end -}}
+{{- end -}}
+
+{{/* kubetune.logsBucket: bucket of task logs, apart from the store's, so that its user sees nothing else. */}}
+{{- define "kubetune.logsBucket" -}}
+{{- .Values.airflow.logs.bucket | default (printf "%s-logs" .Values.objectStore.bucket) -}}
 {{- end -}}
 
 {{/* kubetune.apiServerUrl: Airflow's URL inside the cluster, without a slash at its end. */}}

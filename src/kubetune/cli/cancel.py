@@ -6,13 +6,14 @@ from kubetune.cli.common import say, settings_for
 
 def command(run: ClusterRun) -> None:
     """End a run: its pods are deleted, what it has committed stays."""
-    from kubetune.remote.watch import CANCELLED, stages_of
+    from kubetune.remote.watch import CANCELLED, outcome, stages_of
 
     settings = settings_for(None)
     airflow = airflow_of(settings)
     found = airflow.run(run)
     if found.finished:
-        say(f"run {run} is over already ({found.state}): nothing was changed.")
+        end = outcome(airflow, found, stages_of(airflow, run))
+        say(f"run {run} is over already ({end.word}), nothing was changed. {end.sentence}".rstrip())
         return
     running = [view.name for view in stages_of(airflow, run) if view.state in {"running", "queued", "scheduled"}]
     airflow.fail(run, f"{CANCELLED} by {settings.airflow_user}")

@@ -41,12 +41,18 @@ def settings_for(store: str | None) -> "Settings":
     return settings if store is None else settings.model_copy(update={"store": store})
 
 
-def opened(store: str | None) -> "tuple[Settings, Store]":
-    """Return the settings and the opened store."""
-    from kubetune.runner import open_configured_store
+def opened(store: str | None, *, patient: bool = False, probe: bool = True) -> "tuple[Settings, Store]":
+    """Return the settings and the opened store.
+
+    Args:
+        store: Store of the command line; None: the settings' one.
+        patient: Whether a store that is away is waited for as a stage does, not as a person would.
+        probe: Whether to learn if it honours conditional writes; False where only reads follow.
+    """
+    from kubetune.platform import open_answering_store, open_configured_store
 
     settings = settings_for(store)
-    return settings, open_configured_store(settings)
+    return settings, (open_configured_store if patient else open_answering_store)(settings, probe=probe)
 
 
 def word_of(by: str | None, why: str | None, request: str = "") -> "Word | None":

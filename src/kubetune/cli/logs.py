@@ -42,8 +42,8 @@ def command(
         if not follow or over or airflow.run(run).finished:
             break
         time.sleep(POLL_S)
-    if printed[1] == 0:
-        tell(f"Stage {stage} has written nothing yet.")
+    if printed[1] == 0 and view is not None:
+        say_nothing_written(airflow, run, view, attempt or view.attempt)
 
 
 def show(
@@ -59,6 +59,29 @@ def show(
     for line in lines[done:]:
         say(line)
     return attempt, max(done, len(lines))
+
+
+def say_nothing_written(airflow: "Airflow", run: str, view: "StageView", attempt: int) -> None:
+    """Say why there is nothing to print: the stage waits, wrote nothing, or its log is gone.
+
+    Raises:
+        ConfigError: Its log is gone.
+    """
+    from kubetune.errors import ConfigError
+    from kubetune.remote.watch import own_lines, waits
+
+    lines = airflow.log(run, view.name, attempt)
+    if reason := waits(lines):
+        tell(f"Stage {view.name} has not started: {reason}")
+    elif view.state not in {"success", "failed", "skipped", "up_for_retry"}:
+        tell(f"Stage {view.name} has written nothing yet.")
+    elif own_lines(lines):
+        tell(f"Try {attempt} of stage {view.name} wrote nothing; --airflow shows what Airflow says of it.")
+    else:
+        raise ConfigError(
+            f"The log of try {attempt} of stage {view.name} of run {run} is gone: Airflow's scheduler held it, which "
+            "was replaced since. Set the chart's value airflow.logs.enabled, which keeps logs in the object store."
+        )
 
 
 def view_of(airflow: "Airflow", run: str, stage: str) -> "StageView | None":

@@ -28,16 +28,17 @@ class Lines:
     """Plain lines: one for each change, and one every half minute of what is running."""
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[str, int]] = {}
+        self._known: dict[str, tuple[str, int, str]] = {}
         self._told: dict[str, float] = {}
 
     def show(self, stages: list[StageView]) -> None:
         """Print what has changed."""
         for view in stages:
-            if view.state in QUIET:
+            if view.state in QUIET and not view.reason:
                 continue  # also where a waiting operator is queued to go on: nothing that a person would call news
-            changed = self._known.get(view.name) != (view.state, view.attempt)
-            self._known[view.name] = (view.state, view.attempt)
+            now = (view.state, view.attempt, view.reason)
+            changed = self._known.get(view.name) != now
+            self._known[view.name] = now
             due = view.step is not None and time.monotonic() - self._told.get(view.name, 0.0) >= LINE_EVERY_S
             if changed or due:
                 self._told[view.name] = time.monotonic()
@@ -66,7 +67,9 @@ class Bars:
             if view.name not in self._rows:
                 self._rows[view.name] = self._bars.add_task(view.name, start=False, total=None, state="")
             row = self._rows[view.name]
-            if view.state == "running":
+            if view.state in {"running", "queued"} and view.reason:
+                self._bars.update(row, total=None, state=f"{state_of(view)}  {view.reason}")
+            elif view.state == "running":
                 self._bars.start_task(row)
                 total, done = (view.step.total, view.step.done) if view.step else (None, 0)
                 self._bars.update(row, total=total, completed=done, state=state_of(view))
@@ -89,7 +92,8 @@ def display() -> Display:
 def line_of(view: StageView) -> str:
     """Return one line about a stage."""
     seconds = f"{view.seconds:8.1f} s" if view.seconds is not None else ""
-    return f"{view.name:<10}{state_of(view):<28}{seconds}  {view.reason}".rstrip()
+    due = f" (the next try is due at {view.due})" if view.due else ""
+    return f"{view.name:<10}{state_of(view):<28}{seconds}  {view.reason}{due}".rstrip()
 
 
 def state_of(view: StageView) -> str:
@@ -98,6 +102,8 @@ def state_of(view: StageView) -> str:
         WAITS: "waits for approval"
     }
     state = words.get(view.state, view.state)
+    if view.reason and view.state in {"running", "queued"}:
+        state = "waits"
     again = f", try {view.attempt}" if view.attempt > 1 and view.state in {"running", "up_for_retry"} else ""
     return f"{state}{again}{shown(view.step) if view.step else ''}"
 

@@ -35,7 +35,12 @@ def command(
     done = submit(airflow_of(settings), lambda: bucket(settings), wish)
     if done.upload is not None:
         say(f"uploaded {done.upload}")
-    say(f"run {done.run} {'is submitted' if done.created else 'was submitted before, with the same recipe'}")
+    before = "was submitted before, with the same recipe"
+    if done.end is not None:
+        say(f"run {done.run} {before}, and is over ({done.end.word}). {done.end.sentence}".rstrip())
+        say(f"next      kubetune show {done.run}   ·   kubetune logs {done.run} train")
+        return
+    say(f"run {done.run} {'is submitted' if done.created else before}")
     if done.paused:
         tell("Airflow holds the DAG back (it is paused): the run waits until somebody unpauses it.")
     say(f"next      kubetune follow {done.run}   ·   kubetune logs {done.run} train   ·   kubetune cancel {done.run}")
@@ -43,8 +48,8 @@ def command(
 
 def bucket(settings: "Settings") -> "Store | None":
     """Return the cluster's store; None where the settings name none."""
-    from kubetune.platform import open_configured_store, s3_settings
+    from kubetune.platform import open_answering_store, s3_settings
 
     if not settings.store.startswith("s3://") or s3_settings(settings) is None:
         return None
-    return open_configured_store(settings, probe=False)
+    return open_answering_store(settings, probe=False)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kubetune.cli.common import AsJson, StoreUrl, print_json, print_table, say, settings_for
+from kubetune.cli.common import AsJson, StoreUrl, opened, print_json, print_table, say
 
 if TYPE_CHECKING:
     from kubetune.config.settings import Settings
@@ -39,7 +39,7 @@ def sync(
     from kubetune.tracking.beside import FIRST_S, RunBeside, give_way
     from kubetune.tracking.sync import watch as watched
 
-    settings, opened_store = read_only(store)
+    settings, opened_store = opened(store, patient=watch is not None, probe=False)
     if watch is None:
         if run is not None:
             known_run(opened_store, run)
@@ -74,7 +74,7 @@ def rebuild(store: StoreUrl = None) -> None:
     """Remove what is this store's in MLflow, and make it again."""
     from kubetune.tracking.target import locked
 
-    settings, opened_store = read_only(store)
+    settings, opened_store = opened(store, probe=False)
     with syncing(settings, opened_store) as (syncer, target), locked(target):
         report(syncer.rebuild(), target)
 
@@ -82,7 +82,7 @@ def rebuild(store: StoreUrl = None) -> None:
 @app.command()
 def status(store: StoreUrl = None, as_json: AsJson = False) -> None:
     """List the runs and models that MLflow does not have as they are now."""
-    settings, opened_store = read_only(store)
+    settings, opened_store = opened(store, probe=False)
     with syncing(settings, opened_store) as (syncer, target):
         runs, models = syncer.missing()
     if as_json:
@@ -95,14 +95,6 @@ def status(store: StoreUrl = None, as_json: AsJson = False) -> None:
     rows = [["run", name] for name in runs] + [["model", name] for name in models]
     print_table(["not mirrored", "name"], rows)
     say("`kubetune tracking sync` does it.")
-
-
-def read_only(store: str | None) -> "tuple[Settings, Store]":
-    """Return the settings and the store, of which nothing is written."""
-    from kubetune.runner import open_configured_store
-
-    settings = settings_for(store)
-    return settings, open_configured_store(settings, probe=False)
 
 
 @contextmanager

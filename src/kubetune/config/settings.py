@@ -29,6 +29,9 @@ class Settings(BaseSettings):
     s3_region: str = "us-east-1"
     store_deadline_s: float = Field(default=60.0, gt=0)
     """Seconds of back-off after which a store that does not answer ends the stage with 75."""
+    store_answer_s: float = Field(default=8.0, gt=0)
+    """Seconds within which a store must answer the first request of a command that a person waits for; a stage, and
+    whatever runs in a pod, waits as long as `store_deadline_s` says."""
     hub_endpoint: str | None = None
     """Address of a Hugging Face hub; None: `HF_ENDPOINT`, else the public one."""
     hub_token: SecretStr | None = None

@@ -4,7 +4,6 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.providers.cncf.kubernetes.callbacks import KubernetesPodOperatorCallback
-from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
 from kubetune.config.settings import load_settings
@@ -14,6 +13,7 @@ from kubetune.orchestration.approval import Approval
 from kubetune.orchestration.notices import STAGE_CALLBACKS, notify_answer
 from kubetune.orchestration.pods import CONTAINER, GRACE_S, RESUMABLE_GRACE_S
 from kubetune.orchestration.retries import ExitCodePolicy
+from kubetune.orchestration.waiting import StagePod
 from kubetune.stages import Stage
 
 BRIEF = frozenset({"ingest", "fetch", "package", "register"})
@@ -29,7 +29,6 @@ def pod_settings(*, deferrable: bool, wait_s: int = CPU_WAIT_S, grace_s: int = G
         "random_name_suffix": True,
         "durable": True,
         "deferrable": deferrable,
-        # The event of a pod that ends faster is handled late and costs a try (airflow#72716).
         "poll_interval": 15,
         "startup_check_interval_seconds": 15 if deferrable else 1,
         "logging_interval": 30 if deferrable else None,
@@ -68,17 +67,17 @@ def stage_settings(stage: Stage) -> dict[str, Any]:
     return settings | {"task_id": stage.name, "labels": labels, "doc_md": stage.does} | pool | answers | told
 
 
-def stage_task(stage: Stage, pod: Any) -> KubernetesPodOperator:
+def stage_task(stage: Stage, pod: Any) -> StagePod:
     """Return the task of a stage; `pod` is its dict, or the promise of one."""
-    return KubernetesPodOperator(pod_template_dict=pod, **stage_settings(stage))
+    return StagePod(pod_template_dict=pod, **stage_settings(stage))
 
 
-def approved_task(stage: Stage, pod: Any) -> KubernetesPodOperator:
+def approved_task(stage: Stage, pod: Any) -> StagePod:
     """Return the task of a stage, behind one that may ask a person where the stage's row has a switch for that."""
     return stage_task(stage, Approval(stage=stage, pod=pod).output if stage.approval else pod)
 
 
-def promotion_task(stage: Stage, pod: Any) -> KubernetesPodOperator:
+def promotion_task(stage: Stage, pod: Any) -> StagePod:
     """Return the task of a stage that a person's word may make needless; nobody is asked for another word."""
     settings = stage_settings(stage) | {"trigger_rule": "none_failed", "on_success_callback": notify_answer}
     return OptionalPod(pod_template_dict=pod, **settings)
@@ -86,18 +85,18 @@ def promotion_task(stage: Stage, pod: Any) -> KubernetesPodOperator:
 
 def stage_tasks(stage: Stage, pods: Any) -> Any:
     """Return the mapped task of a stage; `pods` is a list of dicts, or the promise of one."""
-    return KubernetesPodOperator.partial(**stage_settings(stage)).expand(pod_template_dict=pods)
+    return StagePod.partial(**stage_settings(stage)).expand(pod_template_dict=pods)
 
 
-def pod_task(name: str, pod: Any, *, deferrable: bool = False, **settings: Any) -> KubernetesPodOperator:
+def pod_task(name: str, pod: Any, *, deferrable: bool = False, **settings: Any) -> StagePod:
     """Return the task of another pod of ours, for example `kubetune gc`."""
     labels = {"app.kubernetes.io/component": "stage"}
-    return KubernetesPodOperator(
+    return StagePod(
         task_id=name, pod_template_dict=pod, labels=labels, **(pod_settings(deferrable=deferrable) | settings)
     )
 
 
-class OptionalPod(KubernetesPodOperator):
+class OptionalPod(StagePod):
     """A pod that may not be needed: with an empty one the task is skipped."""
 
     def execute(self, context: Any) -> Any:

@@ -65,12 +65,14 @@ class Task:
         state: Airflow's word; `waiting` where it has none yet.
         attempt: Its number, from 1; 0 before the first.
         seconds: Duration of the last attempt; None before its end.
+        pool: Airflow's pool that it takes a slot of.
     """
 
     name: str
     state: str
     attempt: int
     seconds: float | None
+    pool: str = ""
 
 
 class Airflow:
@@ -171,9 +173,16 @@ class Airflow:
         reply = self._ask("GET", f"{self._path(run)}/taskInstances?limit={LISTED}", known=(200, 404))
         return [] if reply.status == 404 else [task_of(item) for item in reply.value["task_instances"]]
 
-    def reason(self, run: str, task: str) -> str | None:
-        """Return the sentence that a failed task left; None if it left none."""
-        reply = self._ask("GET", f"{self._path(run)}/taskInstances/{quote(task)}/xcomEntries/reason", known=(200, 404))
+    def unfinished(self) -> list[str]:
+        """Return the names of runs that wait or run."""
+        query = urlencode([("limit", LISTED), ("order_by", "-run_after"), ("state", "queued"), ("state", "running")])
+        reply = self._ask("GET", f"/dags/{DAG}/dagRuns?{query}", known=(200, 404))
+        return [] if reply.status == 404 else [str(item["dag_run_id"]) for item in reply.value["dag_runs"]]
+
+    def reason(self, run: str, task: str, key: str = "reason") -> str | None:
+        """Return the sentence that a failed task left, or another value that it shows; None if it left none."""
+        path = f"{self._path(run)}/taskInstances/{quote(task)}/xcomEntries/{key}"
+        reply = self._ask("GET", path, known=(200, 404))
         found = reply.value.get("value") if reply.status == 200 else None
         return str(found) if found else None
 
@@ -244,7 +253,11 @@ def run_of(value: Mapping[str, Any]) -> Run:
 def task_of(value: Mapping[str, Any]) -> Task:
     """Read a task from Airflow's answer."""
     return Task(
-        str(value["task_id"]), value.get("state") or "waiting", int(value.get("try_number") or 0), value.get("duration")
+        str(value["task_id"]),
+        value.get("state") or "waiting",
+        int(value.get("try_number") or 0),
+        value.get("duration"),
+        value.get("pool") or "",
     )
 
 

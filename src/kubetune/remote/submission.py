@@ -12,13 +12,16 @@ from kubetune import layout
 from kubetune.config.data_sources import FilesData
 from kubetune.config.load import canonical, load_recipe
 from kubetune.config.recipe import Recipe
-from kubetune.errors import ConfigError
+from kubetune.errors import ConfigError, NothingToDoError, RefusedError
 from kubetune.plan import plan
-from kubetune.remote.airflow import Airflow
+from kubetune.remote.airflow import Airflow, Run
+from kubetune.remote.watch import Outcome, outcome, stages_of
 from kubetune.storage.base import Store
 from kubetune.storage.uploads import SCHEME, put_upload
 
 TAKEN_PAUSE_S = 1.0
+DECIDED = frozenset({0, RefusedError.exit_code, NothingToDoError.exit_code})
+"""Ends that the same run would come to again."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +54,14 @@ class Submitted:
         created: False where the same run was submitted before.
         paused: Whether Airflow holds runs of the DAG back.
         upload: Address of the uploaded file; None without one.
+        end: What the same run, submitted before, has come to; None where it is not over.
     """
 
     run: str
     created: bool
     paused: bool
     upload: str | None
+    end: Outcome | None = None
 
 
 def recipe_for(name_or_path: str, overrides: Iterable[str], address: str | None, recipes: Path | None = None) -> Recipe:
@@ -123,9 +128,8 @@ def submit(airflow: Airflow, open_store: Callable[[], Store | None], wish: Wish)
     if wish.run is not None:
         conf["run"] = wish.run
         created = airflow.trigger(wish.run, conf)
-        if not created:
-            check_same(airflow, wish.run, conf)
-        return Submitted(wish.run, created, paused, address)
+        end = None if created else end_of(airflow, check_same(airflow, wish.run, conf))
+        return Submitted(wish.run, created, paused, address, end)
     while True:
         run = free_name(recipe.name, airflow, open_store())
         if airflow.trigger(run, {**conf, "run": run}):  # else another one took the name meanwhile
@@ -147,8 +151,25 @@ def uploaded(store: Store | None, data: Path) -> str:
     return put_upload(store, data)
 
 
-def check_same(airflow: Airflow, run: str, conf: dict[str, Any]) -> None:
-    """Accept a run that exists if it is the one that was asked for.
+def end_of(airflow: Airflow, standing: Run) -> Outcome | None:
+    """Return what a run that exists has come to; None if it goes on.
+
+    Raises:
+        ConfigError: It was cancelled or failed, so nothing would run.
+    """
+    if not standing.finished:
+        return None
+    end = outcome(airflow, standing, stages_of(airflow, standing.name))
+    if end.code in DECIDED:
+        return end
+    raise ConfigError(
+        f"Run {standing.name!r} was submitted before and is over ({end.word}), a run does not go on after its end: "
+        f"submit under another name, or without --run; what it committed is adopted. {end.sentence}"
+    )
+
+
+def check_same(airflow: Airflow, run: str, conf: dict[str, Any]) -> Run:
+    """Return a run that exists if it is the one that was asked for.
 
     Raises:
         ConfigError: It has another recipe or endpoint.
@@ -160,6 +181,7 @@ def check_same(airflow: Airflow, run: str, conf: dict[str, Any]) -> None:
             f"Run {run!r} exists already and is {standing.state}, with another {' and '.join(differ)}: a run "
             "keeps what it was begun with, use a new run name."
         )
+    return standing
 
 
 def free_name(recipe: str, airflow: Airflow, store: Store | None) -> str:

@@ -26,6 +26,19 @@ class Keys:
     secret_key: str = field(repr=False)
 
 
+@dataclass(frozen=True)
+class Logs:
+    """A bucket of task logs.
+
+    Attributes:
+        bucket: Its name.
+        days: Age at which the server removes them.
+    """
+
+    bucket: str
+    days: int
+
+
 def read_keys(folder: Path, names: Mapping[str, Any], optional: Collection[str] = ()) -> dict[str, Keys]:
     """Read the keys of users from a folder for each, two files in it.
 
@@ -88,7 +101,11 @@ def bucket_of(url: str) -> tuple[str, str]:
 
 
 def bootstrap(
-    settings: S3Settings | None, bucket: str, keys: Mapping[str, Keys], policies: Mapping[str, Mapping[str, Any]]
+    settings: S3Settings | None,
+    bucket: str,
+    keys: Mapping[str, Keys],
+    policies: Mapping[str, Mapping[str, Any]],
+    logs: Logs | None = None,
 ) -> Iterator[str]:
     """Make the bucket, its versions and its users what they should be; a second time changes nothing.
 
@@ -97,6 +114,7 @@ def bootstrap(
         bucket: Bucket of the store.
         keys: Keys of each user; another secret than before takes the place of the former one.
         policies: Policy document of each user; one without keys loses those that it had.
+        logs: Where task logs go; None: nowhere. A bucket that was there before stays.
 
     Yields:
         One line a step that was done.
@@ -129,6 +147,12 @@ def bootstrap(
         client.set_bucket_versioning(bucket, VersioningConfig(ENABLED))
         client.set_bucket_lifecycle(bucket, _lifecycle())
         yield f"bucket {bucket} keeps versions for {OLD_VERSIONS_DAYS} days"
+        if logs is not None:
+            if not client.bucket_exists(logs.bucket):
+                client.make_bucket(logs.bucket)
+                yield f"bucket {logs.bucket} was created"
+            client.set_bucket_lifecycle(logs.bucket, _removed_after(logs.days))
+            yield f"bucket {logs.bucket} keeps task logs for {logs.days} days"
         for user, pair in keys.items():
             name = POLICY.format(bucket=bucket, user=user)
             admin.policy_add(name, policy=dict(policies[user]))
@@ -165,6 +189,15 @@ def _lifecycle() -> Any:
             )
         ]
     )
+
+
+def _removed_after(days: int) -> Any:
+    """Logs go by their age; whoever writes them has no right to remove one."""
+    from minio.commonconfig import ENABLED, Filter
+    from minio.lifecycleconfig import Expiration, LifecycleConfig, Rule
+
+    rule = Rule(ENABLED, rule_filter=Filter(prefix=""), rule_id="kubetune-task-logs", expiration=Expiration(days=days))
+    return LifecycleConfig([rule])
 
 
 def _users_of(admin: Any, policy: str) -> set[str]:

@@ -7,6 +7,18 @@ What the parts of Airflow share: settings, secrets as files, the wait for the mi
 {{- if eq .Values.airflow.mode "bundled" }}true{{ end -}}
 {{- end -}}
 
+{{/* kubetune.airflow.remoteLogs: "true" where task logs are kept in the object store. Argument: $. */}}
+{{- define "kubetune.airflow.remoteLogs" -}}
+{{- if and .Values.airflow.logs.enabled (include "kubetune.airflow.enabled" .) }}true{{ end -}}
+{{- end -}}
+
+{{/* kubetune.airflow.access: JSON list of access labels of what writes or reads task logs. Argument: $. */}}
+{{- define "kubetune.airflow.access" -}}
+{{- $access := list "database" "kubernetes-api" "airflow" -}}
+{{- if include "kubetune.airflow.remoteLogs" . }}{{ $access = append $access "object-store" }}{{ end -}}
+{{- toJson $access -}}
+{{- end -}}
+
 {{/* kubetune.airflow.connection: SQLAlchemy URL of the metadata database. Argument: $. */}}
 {{- define "kubetune.airflow.connection" -}}
 {{- include "kubetune.secrets.resolve" . -}}
@@ -28,7 +40,7 @@ postgresql+psycopg2://{{ $d.user | urlquery | replace "+" "%20" }}:{{ $password 
 {{- end -}}
 
 {{/* kubetune.airflow.env: the `env` block. Keys are files that Airflow reads by its _CMD settings, so that none lies in
-     an environment. Arguments: dict "root" $ "jwt" true|false "plain" <map; optional> "entries" <extraEnv>. */}}
+     an environment. Arguments: dict "root" $ "jwt" true|false "logs" true (writes or reads task logs; optional) "plain" <map; optional> "entries" <extraEnv>. */}}
 {{- define "kubetune.airflow.env" -}}
 {{- $a := .root.Values.airflow -}}
 {{- $plain := dict
@@ -62,6 +74,13 @@ postgresql+psycopg2://{{ $d.user | urlquery | replace "+" "%20" }}:{{ $password 
 {{- end -}}
 {{- with include "kubetune.airflow.baseUrl" .root }}{{ $_ := set $plain "AIRFLOW__API__BASE_URL" . }}{{ end -}}
 {{- if .jwt }}{{ $_ := set $plain "AIRFLOW__API_AUTH__JWT_SECRET_CMD" "cat /run/secrets/airflow-jwt/jwt_secret" }}{{ end -}}
+{{- if and .logs (include "kubetune.airflow.remoteLogs" .root) -}}
+{{- /* The keys come from files by aws.ini; a connection would be one more place for them, and its lookup a request a log. */ -}}
+{{- $_ := set $plain "AIRFLOW__LOGGING__REMOTE_LOGGING" "True" -}}
+{{- $_ := set $plain "AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER" (printf "s3://%s/airflow/%s" (include "kubetune.logsBucket" .root) (include "kubetune.fullname" .root)) -}}
+{{- $_ := set $plain "AWS_CONFIG_FILE" "/etc/kubetune/scripts/aws.ini" -}}
+{{- $_ := set $plain "AWS_EC2_METADATA_DISABLED" "true" -}}
+{{- end -}}
 {{- range $key, $value := $a.notices }}{{ with $value }}{{ $_ := set $plain (printf "KUBETUNE_NOTICES_%s" (upper $key)) . }}{{ end }}{{ end -}}
 {{- with $a.gpuPool }}{{ $_ := set $plain "KUBETUNE_GPU_POOL" . }}{{ end -}}
 {{- range $section, $keys := $a.config -}}

@@ -3,7 +3,7 @@ Volumes, mounts and init containers that Airflow's parts share.
 */}}
 
 {{/* kubetune.airflow.volumes: entries of `volumes`. Arguments: dict "root" $ "jwt" true|false
-     "logsSize" "1Gi" (none: no log folder) "values" <component>. */}}
+     "logsSize" "1Gi" (none: no log folder) "logs" true (writes or reads task logs; optional) "values" <component>. */}}
 {{- define "kubetune.airflow.volumes" -}}
 {{ include "kubetune.pod.tmpVolume" (dict) }}
 {{- with .logsSize }}
@@ -33,6 +33,20 @@ Volumes, mounts and init containers that Airflow's parts share.
     items:
       - {key: jwt_secret, path: jwt_secret}
 {{- end }}
+{{- if and .logs (include "kubetune.airflow.remoteLogs" .root) }}
+- name: airflow-logs
+  secret:
+    secretName: {{ include "kubetune.secretName" (dict "root" .root "id" "store-logs") }}
+    defaultMode: 0440
+    items:
+      - {key: kubetune_s3_access_key, path: access_key}
+      - {key: kubetune_s3_secret_key, path: secret_key}
+{{- with .root.Values.global.caConfigMap }}
+- name: ca
+  configMap:
+    name: {{ . }}
+{{- end }}
+{{- end }}
 - name: settings
   configMap:
     name: {{ include "kubetune.name" (dict "root" .root "part" "cluster") }}
@@ -61,6 +75,16 @@ Volumes, mounts and init containers that Airflow's parts share.
 - name: airflow-jwt
   mountPath: /run/secrets/airflow-jwt
   readOnly: true
+{{- end }}
+{{- if and .logs (include "kubetune.airflow.remoteLogs" .root) }}
+- name: airflow-logs
+  mountPath: /run/secrets/airflow-logs
+  readOnly: true
+{{- if .root.Values.global.caConfigMap }}
+- name: ca
+  mountPath: /etc/kubetune/ca
+  readOnly: true
+{{- end }}
 {{- end }}
 - name: settings
   mountPath: /etc/kubetune/settings
@@ -108,7 +132,9 @@ imagePullPolicy: {{ .Values.image.pullPolicy }}
 
 {{/* kubetune.airflow.annotations: lines of pod annotations. Arguments: dict "root" $ "values" <component>. */}}
 {{- define "kubetune.airflow.annotations" -}}
-{{- include "kubetune.secretChecksum" (dict "root" .root "ids" (list "airflow" "database")) }}
+{{- $ids := list "airflow" "database" -}}
+{{- if include "kubetune.airflow.remoteLogs" .root }}{{ $ids = append $ids "store-logs" }}{{ end -}}
+{{- include "kubetune.secretChecksum" (dict "root" .root "ids" $ids) }}
 {{- with include "kubetune.checksum" (dict "root" .root "name" "cluster" "of" (include "kubetune.cluster" .root)) }}
 {{ . }}
 {{- end }}

@@ -20,7 +20,14 @@ template:
       - name: bootstrap
         image: {{ include "kubetune.image" (dict "root" . "name" "deploy") }}
         imagePullPolicy: {{ .Values.image.pullPolicy }}
-        args: [store, bootstrap, --users, /run/secrets/users]
+        args:
+          - store
+          - bootstrap
+          - --users=/run/secrets/users
+          {{- if include "kubetune.airflow.remoteLogs" . }}
+          - --logs-bucket={{ include "kubetune.logsBucket" . }}
+          - --logs-days={{ int .Values.airflow.logs.days }}
+          {{- end }}
         {{- $plain := dict "HOME" "/tmp" "KUBETUNE_STORE" (include "kubetune.storeUrl" .) "KUBETUNE_S3_ENDPOINT" (include "kubetune.storeEndpoint" .) "KUBETUNE_S3_REGION" .Values.objectStore.region "KUBETUNE_STORE_DEADLINE_S" "300" }}
         {{- if .Values.global.caConfigMap }}{{ $_ := set $plain "KUBETUNE_CA_BUNDLE" "/etc/kubetune/ca/ca.crt" }}{{ end }}
         {{- include "kubetune.container.env" (dict "plain" $plain) | nindent 8 }}
