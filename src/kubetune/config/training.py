@@ -58,7 +58,7 @@ class TrainingSection(Section):
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """Share of the probability spread over all classes."""
     class_weights: Literal["none", "balanced"] | list[Weight] = "none"
-    """Above 0, the loss of a row is multiplied by that of its label; `balanced`: rows / (classes × rows of the class)."""
+    """Above 0; the loss of a row is multiplied by its label's. `balanced`: rows / (classes × rows of the class)."""
     length_groups: bool = True
     """Batches of similar length (mega-batches of 50 × batch); False: random order."""
     padding: Literal["longest", "max-length"] = "longest"
