@@ -147,11 +147,22 @@ FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["kubetune.training.loop", "kubetune.tasks.encoder", "pyarrow.parquet", "trained_toys"])
 
 
+def forked_rank(room: Path, rank: int, environment: dict[str, str]) -> None:
+    from kubetune.training.rank import main
+
+    os.environ.update(environment)
+    with (room / f"stderr-{rank}").open("wb") as stderr:
+        os.dup2(stderr.fileno(), 2)
+    sys.exit(main(room, rank))
+
+
 class ForkedRank:
     """Implements `launch.RankProcess` by forking a process that has the imports done: half a second, not ten."""
 
+    target = staticmethod(forked_rank)
+
     def __init__(self, room: Path, rank: int, environment: Mapping[str, str]) -> None:
-        self._process = FORKS.Process(target=_forked_rank, args=(room, rank, dict(environment)), daemon=True)
+        self._process = FORKS.Process(target=self.target, args=(room, rank, dict(environment)), daemon=True)
         self._process.start()
         self.pid = self._process.pid
 
@@ -163,13 +174,22 @@ class ForkedRank:
         self._process.join()
 
 
-def _forked_rank(room: Path, rank: int, environment: dict[str, str]) -> None:
-    from kubetune.training.rank import main
+def slowly_validating_rank(room: Path, rank: int, environment: dict[str, str]) -> None:
+    """A rank that validates row by row and, where it is asked to be slow, pauses before each forward pass."""
+    from kubetune.tasks.classification import Classification
+    from kubetune.training import loop
 
-    os.environ.update(environment)
-    with (room / f"stderr-{rank}").open("wb") as stderr:
-        os.dup2(stderr.fileno(), 2)
-    sys.exit(main(room, rank))
+    pause = float((room / "pause").read_text()) if environment.get("SLOW") else 0.0
+    real = Classification.collate
+
+    def collate(self: Any, rows: Any, *more: Any) -> Any:
+        if len(rows) == 1:
+            time.sleep(pause)
+        return real(self, rows, *more)
+
+    loop.EVALUATION_BATCH = 1
+    Classification.collate = collate
+    forked_rank(room, rank, environment)
 
 
 def train_slowly(home: Path, dataset: Path, weights: Path, changes: dict[str, Any]) -> None:

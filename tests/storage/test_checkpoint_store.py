@@ -1,8 +1,11 @@
 """Checkpoints: durable once published, verified before use, the next one where one is broken, nothing deleted early."""
 
 import json
+import os
 import random
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ import storage_contract as contract
 from kubetune import layout
 from kubetune.contract import CheckpointSpool
 from kubetune.errors import KubetuneError, StoreUnavailableError
+from kubetune.storage import checkpoints
 from kubetune.storage.base import Store
 from kubetune.storage.checkpoints import StoredCheckpoints
 
@@ -68,6 +72,9 @@ def test_the_newest_three_come_back_newest_first(spool: Spool, store: Store, tmp
     restored = spool().restore()
     assert steps(restored) == [50, 40, 30] and notes == []
     assert [content(folder) for folder in restored] == [content(made[step]) for step in (50, 40, 30)]
+    time.sleep(1.5 * checkpoints.CLOCK_STEP_S)  # what is younger than a step of the store's clock goes the next time
+    first.publish(a_checkpoint(tmp_path, 60))
+    assert steps(spool().restore()) == [60, 50, 40]
     assert len(file_keys(store)) == 9, "bytes of older ones are gone"
 
 
@@ -136,11 +143,14 @@ def test_a_garbage_head_is_absent_and_replaceable(
     assert steps(spool().restore()) == [10]
 
 
-def test_a_straggler_does_not_push_out_what_is_further_on(spool: Spool, store: Store, tmp_path: Path) -> None:
+def test_a_straggler_does_not_push_out_what_is_further_on(
+    spool: Spool, store: Store, tmp_path: Path, notes: list[str]
+) -> None:
     zombie, living = spool(), spool()
     for step in (10, 20, 30):
         living.publish(a_checkpoint(tmp_path, step))
     zombie.publish(a_checkpoint(tmp_path, 5))
+    assert notes == ["Another execution of this training is further on: step 5 is not kept."]
     assert steps(spool().restore()) == [30, 20, 10]
     assert len(file_keys(store)) == 9, "the straggler's bytes do not stay"
 
@@ -203,3 +213,96 @@ def test_a_store_that_gives_other_bytes_back_is_not_believed(local: Store, tmp_p
 @pytest.mark.parametrize("order", range(10))
 def test_dying_at_any_moment_of_a_publish_loses_nothing(local: Store, tmp_path: Path, order: int) -> None:
     contract.check_publish_survives_death_at(local, order, a_checkpoint, tmp_path)
+
+
+class Turns:
+    """Two writers, of which one operation at a time is let through, in an order that is drawn before."""
+
+    def __init__(self, seed: int) -> None:
+        self._draw = random.Random(seed)
+        self._changed = threading.Condition()
+        self._running = {"a", "b"}
+        self._next = self._draw.choice("ab")
+        self._busy = False
+
+    def take(self, side: str, operation: Callable[[], object]) -> object:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._busy and (self._next == side or len(self._running) == 1))
+            self._busy = True
+        try:
+            return operation()
+        finally:
+            with self._changed:
+                self._busy, self._next = False, self._draw.choice("ab")
+                self._changed.notify_all()
+
+    def done(self, side: str) -> None:
+        with self._changed:
+            self._running.discard(side)
+            self._changed.notify_all()
+
+
+class Taking:
+    """A store of which each operation waits for its writer's turn."""
+
+    def __init__(self, inner: Store, turns: Turns, side: str) -> None:
+        self.inner, self.turns, self.side = inner, turns, side
+        self.url = inner.url
+
+    def __getattr__(self, name: str) -> object:
+        real = getattr(self.inner, name)
+
+        def operation(*args: object, **more: object) -> object:
+            done = self.turns.take(self.side, lambda: list(real(*args)) if name == "read" else real(*args, **more))
+            return iter(done) if name == "read" else done  # type: ignore[call-overload]
+
+        return operation
+
+
+def with_best(folder: Path, step: int, best: int) -> Path:
+    """A checkpoint with the best weights so far, which several steps share."""
+    target = a_checkpoint(folder, step)
+    (target / "best.safetensors").write_bytes(random.Random(best).randbytes(3000))
+    return target
+
+
+TELLING = (0, 40, 82, 121, 160, 200)
+"""Seeds whose orders break a checkpoint where files are deleted without a look at when they were put."""
+
+
+@pytest.mark.parametrize(
+    "seeds", [TELLING, *(pytest.param(range(n, n + 40), marks=pytest.mark.slow) for n in range(0, 240, 40))]
+)
+def test_two_writers_never_break_a_checkpoint(local: Store, tmp_path: Path, seeds: Sequence[int]) -> None:
+    """What one writer drops from the head is what the other is about to name, in drawn orders of their operations."""
+    for seed in seeds:
+        key, folder = f"{seed:064x}", tmp_path / str(seed)
+        for step in (10, 20, 30):
+            StoredCheckpoints(local, key, folder / "before", print).publish(with_best(folder, step, best=step))
+        for path in (tmp_path / "store" / layout.checkpoint_files(key)).iterdir():
+            os.utime(path, (time.time() - 60,) * 2)  # as after some steps: what is too young stays
+        turns = Turns(seed)
+        work = {"a": [(40, 40), (50, 50)], "b": [(41, 10), (51, 20)]}
+        raised: list[BaseException] = []
+
+        def publish(side: str) -> None:
+            notes: list[str] = []
+            spool = StoredCheckpoints(Taking(local, turns, side), key, folder / side, notes.append)  # type: ignore[arg-type]  # noqa: B023
+            try:
+                for step, best in work[side]:  # noqa: B023
+                    spool.publish(with_best(folder / side, step, best))  # noqa: B023
+            except BaseException as error:
+                raised.append(error)  # noqa: B023
+            finally:
+                turns.done(side)  # noqa: B023
+
+        threads = [threading.Thread(target=publish, args=(side,)) for side in work]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert raised == [], seed
+        notes: list[str] = []
+        after = StoredCheckpoints(local, key, folder / "after", notes.append)
+        assert steps(after.restore())[:2] == [51, 50], (seed, notes)
+        assert notes == [], seed

@@ -163,6 +163,18 @@ def test_early_stopping_keeps_the_best(run_toy: Any) -> None:
     assert report["planned_steps"] == 200
 
 
+def test_a_validation_gives_a_sign_of_life_each_pass(run_toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    beats: list[int] = []
+    monkeypatch.setattr("kubetune.training.launch.ContextHost.alive", lambda host: beats.append(len(beats)))
+    counts = []
+    for batch in (40, 4):  # of 40 validation rows
+        beats.clear()
+        monkeypatch.setattr(loop, "EVALUATION_BATCH", batch)
+        run_toy(f"of-{batch}", steps=1)
+        counts.append(len(beats))
+    assert counts[1] - counts[0] == 9
+
+
 def test_collapse_is_recorded(run_toy: Any) -> None:
     done = run_toy(steps=2, learning_rate=1e-6)
     assert done.outcome.facts["collapsed"] is True

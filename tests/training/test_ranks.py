@@ -13,6 +13,7 @@ import pytest
 import trained_toys as toys
 from kubetune.errors import ConfigError, InterruptedRunError, KubetuneError, TemporaryError
 from kubetune.training.launch import PythonProcess, launch
+from kubetune.training.launch import _check_alive as check_alive
 
 QUIET: dict[str, Any] = {"encoder_dropout": 0.0, "head": {"pooling": "cls", "hidden_size": None, "dropout": 0.0}}
 SIX = {"steps": 6, "checkpoints": {"every_steps": 2}}
@@ -73,6 +74,42 @@ def test_a_hung_rank_is_found(run_toy: Any, tmp_path: Path, text_dataset: Path, 
     with pytest.raises(TemporaryError, match="taken for hung"):
         launch(job, context, silence_seconds=8.0, start=Hangs)
     assert all(gone(pid) for pid in pids)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("slow", [(0, 1), (0,)])
+def test_a_long_validation_is_not_taken_for_hung(
+    slow: tuple[int, ...], tmp_path: Path, text_dataset: Path, toy_model: Path
+) -> None:
+    """Twenty passes a rank, together longer than a rank may be silent; where one is slow, the other waits for it."""
+
+    class Validates(toys.ForkedRank):
+        target = staticmethod(toys.slowly_validating_rank)
+
+        def __init__(self, room: Path, rank: int, environment: Any) -> None:
+            (room / "pause").write_text("0.6")
+            super().__init__(room, rank, environment | ({"SLOW": "1"} if rank in slow else {}))
+
+    context = toys.ToyContext(tmp_path / "scratch", tmp_path / "kept")
+    job = toys.make_job(tmp_path / "slow", text_dataset, toy_model, ranks=2, steps=2)
+    outcome = launch(job, context, silence_seconds=8.0, start=Validates)
+    assert outcome.metrics["steps"] == 2
+    (evaluation,) = [event for event in context.of("phase") if event["phase"] == "evaluate"]
+    assert evaluation["wall_seconds"] > 12
+
+
+def test_ranks_are_hung_only_together(tmp_path: Path) -> None:
+    def silent(*seconds: float) -> None:
+        for rank, age in enumerate(seconds):
+            (tmp_path / f"alive-{rank}").touch()
+            os.utime(tmp_path / f"alive-{rank}", (time.time() - age,) * 2)
+        check_alive(tmp_path, len(seconds), time.time() - 1000, 300.0)
+
+    silent(0.0, 900.0)
+    silent(900.0, 200.0)
+    with pytest.raises(TemporaryError, match=r"Rank 1 was silent for 3[0-9][0-9] s and is taken for hung"):
+        silent(310.0, 900.0)
+    check_alive(tmp_path, 2, time.time(), 300.0)  # the stage itself was busy until now
 
 
 @pytest.mark.slow

@@ -1,6 +1,10 @@
 """Checkpoints in a store: what `train` publishes is durable, verified, and found by any run with the same train key.
 
 Bytes first, then a read back, then the head record by compare-and-set, and only then older bytes go.
+
+Two executions of one train key may publish at once, and equal files (the best weights so far, say) lie under one key
+for all of them. So that neither deletes what the other just put: who drops a file from the head deletes it only if
+nobody put it again since, and who finds the head changed since it began to upload uploads again before it is named.
 """
 
 import json
@@ -14,11 +18,14 @@ from kubetune import layout
 from kubetune.errors import CorruptArtifactError, KubetuneError, StoreUnavailableError
 from kubetune.storage.base import Store
 from kubetune.storage.blobs import READS, File, fetch_file, in_parallel, is_intact, list_tree, parse_files, tree_digest
-from kubetune.storage.records import find, update
+from kubetune.storage.records import Found, find, update
 
 FORMAT = 1
 KEPT = 3
 MANIFEST = "manifest.json"
+CLOCK_STEP_S = 1.0
+"""How coarse a store's times are; S3 states whole seconds."""
+RESTORES = 3
 Report = Callable[[str], None]
 
 
@@ -44,6 +51,10 @@ class Checkpoint:
         return {"step": self.step, "files": [file.to_json() for file in self.files]}
 
 
+Checkpoints = tuple[Checkpoint, ...] | None
+"""What a head names, newest first; None: there is no head, or garbage."""
+
+
 def parse_head(value: Mapping[str, Any]) -> tuple[Checkpoint, ...]:
     """Read the head record, newest first; KeyError, TypeError or ValueError says that it is none."""
     if value["format"] != FORMAT:
@@ -67,14 +78,27 @@ class StoredCheckpoints:
         self.scratch = scratch
         self.report = report
         self._broken: set[str] = set()
+        self._left: set[str] = set()
+        """Files that no head named any more and that were too young to be deleted."""
 
     def restore(self) -> list[Path]:
         """Return verified checkpoint folders, newest first; a broken one is skipped and reported."""
-        head = find(self.store, layout.checkpoint_head(self.key), parse_head)
+        for _ in range(RESTORES):
+            head = self._head()
+            folders = self._fetched(head.value or ())
+            if folders or self._head().etag == head.etag:  # else all of them gave way to newer ones meanwhile
+                break
         if head.value is None and head.etag is not None:
             self.report("The head of the checkpoints is garbage and counts as absent: training starts from step 0.")
+        return folders
+
+    def _head(self) -> Found[tuple[Checkpoint, ...]]:
+        return find(self.store, layout.checkpoint_head(self.key), parse_head)
+
+    def _fetched(self, checkpoints: tuple[Checkpoint, ...]) -> list[Path]:
+        """Fetch each; those that are whole, in their order."""
         folders = []
-        for checkpoint in head.value or ():
+        for checkpoint in checkpoints:
             folder = self.scratch / "restored" / f"{checkpoint.step:012d}-{checkpoint.digest[:12]}"
             try:
                 self._fetch(checkpoint, folder)
@@ -93,24 +117,62 @@ class StoredCheckpoints:
             StoreUnavailableError: The store did not take it, or gave other bytes back; what was there before stands.
         """
         checkpoint = Checkpoint(step_of(folder), list_tree(folder))
-        in_parallel(lambda file: self._put(folder, file), checkpoint.files)
-        dropped: tuple[Checkpoint, ...] = ()
-        kept: tuple[Checkpoint, ...] = ()
-
-        def change(head: tuple[Checkpoint, ...] | None) -> dict[str, Any]:
-            nonlocal dropped, kept
-            others = [item for item in head or () if item.digest not in self._broken and item.step != checkpoint.step]
-            # By step, so that a straggler of an earlier attempt does not push out what is further on.
-            ordered = sorted([checkpoint, *others], key=lambda item: -item.step)
-            kept = tuple(ordered[:KEPT])
-            dropped = tuple(item for item in head or () if item not in kept)
-            return {"format": FORMAT, "checkpoints": [item.to_json() for item in kept]}
-
-        update(self.store, layout.checkpoint_head(self.key), parse_head, change)
+        for last in (False, False, True):
+            before = self._head()
+            if checkpoint not in self._kept(checkpoint, before.value):
+                self.report(f"Another execution of this training is further on: step {checkpoint.step} is not kept.")
+                return
+            self._put_all(folder, checkpoint)
+            limit = self._deletable_until(checkpoint)
+            found, kept = self._name(checkpoint, None if last else before)
+            if found == before.value:
+                break
+        else:  # others keep publishing: they may delete a file of ours that no head named until now
+            self._put_all(folder, checkpoint)
         self._broken.discard(checkpoint.digest)
-        live = digests(kept)
-        for digest in sorted(digests((*dropped, checkpoint)) - live):
-            self.store.delete(layout.checkpoint_file(self.key, digest))
+        self._delete(digests((*(found or ()), checkpoint)) - digests(kept), limit)
+
+    def _name(
+        self, checkpoint: Checkpoint, before: Found[tuple[Checkpoint, ...]] | None
+    ) -> tuple[Checkpoints, tuple[Checkpoint, ...]]:
+        """Put a checkpoint into the head, if `before` (None: whatever) stands there; returns what stood and stands."""
+        found: Checkpoints = None
+
+        def change(head: Checkpoints) -> dict[str, Any] | None:
+            nonlocal found
+            found = head
+            if before is not None and head != before.value:
+                return None
+            return {"format": FORMAT, "checkpoints": [item.to_json() for item in self._kept(checkpoint, head)]}
+
+        kept = update(self.store, layout.checkpoint_head(self.key), parse_head, change)
+        return found, kept or ()
+
+    def _kept(self, new: Checkpoint, head: Checkpoints) -> tuple[Checkpoint, ...]:
+        """The checkpoints of a head with a new one in it, newest first."""
+        others = [item for item in head or () if item.digest not in self._broken and item.step != new.step]
+        # By step, so that a straggler of an earlier attempt does not push out what is further on.
+        return tuple(sorted([new, *others], key=lambda item: -item.step)[:KEPT])
+
+    def _deletable_until(self, checkpoint: Checkpoint) -> float:
+        """Until when (by the store's clock) a file must have been put to be deleted; asked before the head is changed.
+
+        Who puts a file after that change puts it later, also where the store rounds its times.
+        """
+        put = [self.store.stat(layout.checkpoint_file(self.key, file.sha256)) for file in checkpoint.files[:1]]
+        return min((stat.modified for stat in put if stat is not None), default=0.0) - CLOCK_STEP_S
+
+    def _delete(self, dropped: set[str], limit: float) -> None:
+        """Delete files that no head names, and those that were too young last time; remember which are too young."""
+        named = digests(self._head().value or ())
+        wanted, self._left = sorted((dropped | self._left) - named), set()
+        for digest in wanted:
+            key = layout.checkpoint_file(self.key, digest)
+            if not self.store.delete(key, unless_newer_than=limit) and self.store.stat(key) is not None:
+                self._left.add(digest)
+
+    def _put_all(self, folder: Path, checkpoint: Checkpoint) -> None:
+        in_parallel(lambda file: self._put(folder, file), checkpoint.files)
 
     def _put(self, folder: Path, file: File) -> None:
         """Upload one file and read it back."""

@@ -22,7 +22,7 @@ POLL_SECONDS = 0.02
 KILLED = {-signal.SIGKILL, -signal.SIGTERM, -signal.SIGBUS}
 """Ends that come from outside a rank; anything else without a report is a bug."""
 SILENCE_SECONDS = 300.0
-"""A rank that has not finished a micro-batch for so long is taken for hung."""
+"""Ranks of which none has finished a micro-batch or a file for so long are taken for hung."""
 
 
 class ContextHost:
@@ -138,15 +138,19 @@ def _supervise(ranks: list[RankProcess], room: Path, host: ContextHost, silence_
 
 
 def _check_alive(room: Path, ranks: int, awake: float, silence_seconds: float) -> None:
-    """Raise if a rank was silent for too long since `awake` (seconds since the epoch)."""
-    for rank in range(ranks):
-        mark = room / f"alive-{rank}"
-        silent = time.time() - max(awake, mark.stat().st_mtime if mark.exists() else 0.0)
-        if silent > silence_seconds:
-            raise TemporaryError(
-                f"Rank {rank} was silent for {silent:.0f} s and is taken for hung; all were stopped, the last "
-                "checkpoint stands: run the same command again."
-            )
+    """Raise if no rank gave a sign of life for too long since `awake` (seconds since the epoch); name the first one.
+
+    A rank that is silent beside others which are not does not hang: it waits for one that has more to do or writes, or
+    it has ended. One that hangs stops all others at the next step, where they agree.
+    """
+    marks = [room / f"alive-{rank}" for rank in range(ranks)]
+    seen = [mark.stat().st_mtime if mark.exists() else 0.0 for mark in marks]
+    silent = time.time() - max(awake, *seen)
+    if silent > silence_seconds:
+        raise TemporaryError(
+            f"Rank {seen.index(min(seen))} was silent for {silent:.0f} s and is taken for hung; all were stopped, the "
+            "last checkpoint stands: run the same command again."
+        )
 
 
 def _pass_on(event: dict[str, Any], room: Path, host: ContextHost) -> None:

@@ -23,7 +23,7 @@ from kubetune.training.ranks import gather_rows, start_accelerator, total
 from kubetune.training.result import write_result
 from kubetune.training.resume import resume, save
 from kubetune.training.rows import Rows, read_rows
-from kubetune.training.run import Run, phase
+from kubetune.training.run import Run, heartbeat, phase
 from kubetune.training.schedule import rate_factor
 
 EVALUATION_BATCH = 64
@@ -197,12 +197,11 @@ def evaluate_if_due(run: Run) -> None:
     state = run.state
     if state.evaluated_at == state.step or not run.timeline.evaluation_due(state.step) or not len(run.validation):
         return
-    with phase(run.host, "evaluate"):
+    with phase(run.host, "evaluate"), heartbeat(run):
         index = torch.arange(len(run.validation)).numpy()[run.accelerator.process_index :: run.job.ranks]
         precision = state.fingerprints[-1]["precision"]
         rows = run.validation.pick(index)
         logits = predict_logits(run.module, rows, run.task, run.job.pad_token_id, EVALUATION_BATCH, precision)
-        run.host.alive()
         logits = gather_rows(run.accelerator, index, logits, len(run.validation))
     metrics = run.task.metrics(run.validation.labels, logits)
     if not all(map(torch.isfinite, map(torch.tensor, metrics.values()))):

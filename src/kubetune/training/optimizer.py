@@ -5,6 +5,8 @@ from collections.abc import Mapping
 import torch
 
 Named = Mapping[str, torch.nn.Parameter]
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+"""What AdamW keeps of a parameter."""
 
 
 def build_optimizer(parameters: Named, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
@@ -48,14 +50,22 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer, parameters: Named) -> di
 def load_optimizer_tensors(
     optimizer: torch.optim.Optimizer, parameters: Named, tensors: Mapping[str, torch.Tensor]
 ) -> None:
-    """Put back what `optimizer_tensors` returned.
+    """Put back what `optimizer_tensors` returned; the optimizer may keep the tensors themselves.
+
+    Through PyTorch's own loading, which knows where each value belongs: a fused step wants `step` on the parameter's
+    device, another one on the CPU.
 
     Raises:
         KeyError: A parameter has no state in `tensors`.
     """
-    for name, tensor in parameters.items():
-        optimizer.state[tensor] = {
-            "step": tensors[f"{name}/step"].clone(),
-            "exp_avg": tensors[f"{name}/exp_avg"].to(tensor.device, copy=True),
-            "exp_avg_sq": tensors[f"{name}/exp_avg_sq"].to(tensor.device, copy=True),
-        }
+    groups = optimizer.state_dict()["param_groups"]
+    numbers = {
+        id(tensor): number
+        for group, numbered in zip(optimizer.param_groups, groups, strict=True)
+        for tensor, number in zip(group["params"], numbered["params"], strict=True)
+    }
+    state = {
+        numbers[id(tensor)]: {moment: tensors[f"{name}/{moment}"] for moment in MOMENTS}
+        for name, tensor in parameters.items()
+    }
+    optimizer.load_state_dict({"state": state, "param_groups": groups})

@@ -18,6 +18,8 @@ from kubetune.errors import KubetuneError
 from kubetune.training.job import Job
 
 POLL_SECONDS = 0.02
+COLLECTIVE = timedelta(days=7)
+"""How long ranks wait for each other: the stage finds one that hangs, and a slow upload or validation is none."""
 
 
 class RoomHost:
@@ -85,7 +87,7 @@ def main(room: Path, rank: int) -> int:
             init_method=f"file://{room / 'rendezvous'}",
             rank=rank,
             world_size=job.ranks,
-            timeout=timedelta(minutes=30),
+            timeout=COLLECTIVE,
         )
         outcome = train(job, host)
         if rank == 0:

@@ -52,7 +52,8 @@ def _write(run: Run) -> None:
     total(accelerator, 0.0)
     if run.is_main:
         optimizer = optimizer_tensors(run.optimizer, run.parameters)
-        folder = complete_checkpoint(aside, Checkpoint(run.state, run.module.state_dict(), optimizer, run.best))
+        checkpoint = Checkpoint(run.state, run.module.state_dict(), optimizer, run.best)
+        folder = complete_checkpoint(aside, checkpoint, run.host.alive)
         run.host.publish(folder)
         shutil.rmtree(folder, ignore_errors=True)
         run.host.record("checkpoint", step=step)
@@ -66,6 +67,7 @@ def resume(run: Run) -> None:
         ConfigError: The checkpoint is of another world size or precision, or ranks see different ones.
     """
     for folder in run.job.restore:
+        run.host.alive()
         try:
             checkpoint = load_checkpoint(folder, with_best=run.is_main)
         except CorruptArtifactError as error:

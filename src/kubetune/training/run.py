@@ -58,8 +58,20 @@ class Run:
 
 @contextmanager
 def phase(host: Host, name: str) -> Iterator[None]:
-    """Record wall and CPU seconds of a part of the run."""
+    """Record wall and CPU seconds of a part of the run, whose beginning and end are signs of life."""
     wall, cpu = time.perf_counter(), process_seconds()
+    host.alive()
     yield
+    host.alive()
     seconds = time.perf_counter() - wall
     host.record("phase", phase=name, wall_seconds=seconds, cpu_seconds=process_seconds() - cpu)
+
+
+@contextmanager
+def heartbeat(run: Run) -> Iterator[None]:
+    """Give a sign of life after each forward pass of the bare module: a validation pass may take hours."""
+    handle = run.module.register_forward_hook(lambda *_: run.host.alive())
+    try:
+        yield
+    finally:
+        handle.remove()

@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -96,20 +96,27 @@ def begin_checkpoint(spool: Path, step: int) -> Path:
     return aside
 
 
-def complete_checkpoint(aside: Path, checkpoint: Checkpoint) -> Path:
+def complete_checkpoint(aside: Path, checkpoint: Checkpoint, alive: Callable[[], None] = lambda: None) -> Path:
     """Add the shared files to `aside`, sync everything, write the manifest, rename.
+
+    Args:
+        aside: From `begin_checkpoint`.
+        checkpoint: What to write.
+        alive: Called between files: a large one takes a slow disk its time.
 
     Returns:
         The complete folder.
     """
-    write_tensors(checkpoint.weights, aside / "weights.safetensors")
-    write_tensors(checkpoint.optimizer, aside / "optimizer.safetensors")
-    if checkpoint.best is not None:
-        write_tensors(checkpoint.best, aside / "best.safetensors")
+    parts = {"weights": checkpoint.weights, "optimizer": checkpoint.optimizer, "best": checkpoint.best}
+    for name, tensors in parts.items():
+        if tensors is not None:
+            write_tensors(tensors, aside / f"{name}.safetensors")
+            alive()
     (aside / "state.json").write_text(json.dumps(asdict(checkpoint.state)), encoding="utf-8")
     files = {}
     for path in sorted(aside.iterdir()):
         _sync(path)
+        alive()
         files[path.name] = {"sha256": _sha256(path), "size": path.stat().st_size}
     manifest = {"format": FORMAT, "step": checkpoint.state.step, "files": files}
     (aside / MANIFEST).write_text(json.dumps(manifest, sort_keys=True, indent=2) + "\n", encoding="utf-8")
