@@ -91,6 +91,7 @@ def write_report(
     ids: str = "row",
     order: int | None = None,
     verdict: dict[str, Any] | None = None,
+    groups: np.ndarray | None = None,
 ) -> Path:
     """Write what `compare` reads of a report; row n is labelled by n // 2, whatever the order of `labels`."""
     folder.mkdir(parents=True)
@@ -103,6 +104,7 @@ def write_report(
         {
             "row_id": [f"{ids}-{number}" for number in range(rows)],
             "raw_text": list(texts) if texts else [row["text"] for row in toys.toy_rows(rows)],
+            "text_group": pa.array(np.arange(rows) if groups is None else groups, pa.int32()),
             "label": pa.array([list(labels).index(name) for name in names], pa.int32()),
             "prediction": pa.array([list(labels).index(name) for name in said], pa.int32()),
             "confidence": pa.array(confidence.astype(np.float32)),

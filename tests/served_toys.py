@@ -13,6 +13,7 @@ from transformers import AutoTokenizer
 
 import toys
 from kubetune.config.serving import ServingSection
+from kubetune.evaluation.same_texts import same_words
 from kubetune.stages import package
 from kubetune.tasks import load_task
 from kubetune.tasks.base import ModelSpec
@@ -99,6 +100,7 @@ def write_report(folder: Path, raw: Sequence[tuple[str, ...]], labels: np.ndarra
     for position, name in enumerate(("text", "text_pair")[: len(raw[0])]):
         columns[f"raw_{name}"] = [item[position] for item in raw]
         columns[name] = [clean(item[position], CLEANING) for item in raw]
+    columns["text_group"] = same_words([tuple(clean(text, CLEANING) for text in item) for item in raw])
     columns["length"] = [len(row["input_ids"]) for row in encoded]
     probabilities, predictions = task.probabilities(logits), logits.argmax(axis=1)
     columns |= {"prediction": predictions.astype(np.int32), "confidence": probabilities.max(axis=1)}
@@ -111,12 +113,13 @@ def write_report(folder: Path, raw: Sequence[tuple[str, ...]], labels: np.ndarra
 
 
 def write_behaviour(folder: Path, cases: Sequence[tuple[str, str, str, bool]] = (), **more: object) -> Path:
-    """What `behave` leaves: the cases' table, and counts a capability."""
+    """What `behave` leaves: the cases' table, each of a source of its own, and counts a capability."""
     folder.mkdir(parents=True)
     columns = [*zip(*cases, strict=True)] if cases else [[]] * 4
     types = [pa.string(), pa.string(), pa.string(), pa.bool_()]
     arrays = [pa.array(list(column), kind) for column, kind in zip(columns, types, strict=True)]
-    pq.write_table(pa.table(arrays, names=["capability", "test", "case", "passed"]), folder / "cases.parquet")
+    table = pa.table(arrays, names=["capability", "test", "case", "passed"])
+    pq.write_table(table.append_column("source", table["case"]), folder / "cases.parquet")
     document = {"format": 1, "suite": None, "suite_digest": None, "seed": 0, "scored": 0, "outcomes": []}
     document |= {"left_out": [], "capabilities": {}, "verdict": {"code": 0, "reasons": []}}
     (folder / "behaviour.json").write_text(json.dumps(document | more))

@@ -96,7 +96,7 @@ def met(
 ) -> Mapping[str, Any]:
     """Return `champion.json` for a champion that is met now.
 
-    The comparison is counted before it is made; one that too few rows rule out is not made and not counted.
+    The comparison is counted before it is made; one that too few texts rule out is not made and not counted.
     """
     rows = inputs["report"].facts.get("test_rows")
     if not isinstance(rows, dict):
@@ -110,7 +110,7 @@ def met(
         "champion": champion.archive,
         "rules": rules,
     }
-    few = rows["rows"] < call.recipe.promotion.minimum_rows
+    few = rows.get("distinct", rows["rows"]) < call.recipe.promotion.minimum_rows
     return {
         "format": FORMAT,
         "name": model.name,

@@ -9,7 +9,7 @@ import pytest
 
 from kubetune.behaviour.cases import Row
 from kubetune.behaviour.load import parse_suite
-from kubetune.behaviour.proportions import wilson
+from kubetune.behaviour.proportions import clustered_wilson, wilson
 from kubetune.behaviour.run import SuiteResult, run_suite
 from kubetune.behaviour.suite import Suite
 from kubetune.behaviour.verdict import judge_behaviour
@@ -43,7 +43,8 @@ def test_minimum_functionality() -> None:
     found = run(MFT).outcomes[0]
     assert (found.capability, found.test, found.kind, found.inputs) == ("words", "a", "mft", 10)
     assert (found.count, found.failures, found.rate) == (10, 5, 0.5)
-    assert (found.low, found.high) == wilson(5, 10)
+    assert (found.sources, list(found.clusters.values())) == (2, [(5, 0), (5, 5)])
+    assert (found.low, found.high) == clustered_wilson([(5, 0), (5, 5)])
     assert [failure.text for failure in found.clearest] == [
         f"{t} so so" for t in ("Room", "Egg", "Food", "Film", "Song")
     ]
@@ -115,7 +116,7 @@ def test_every_distinct_item_is_scored_once_in_one_call() -> None:
         "  - {kind: inv, name: b, capability: words, rows: {}, perturb: swap-number}\n"
     )
     found = run_suite(suite_of(tests), score, rows, 0, LABELS)
-    assert [outcome.count for outcome in found.outcomes] == [100, 100]
+    assert [outcome.count for outcome in found.outcomes] == [50, 50]
     assert len(calls) == 1
     assert len(calls[0]) == len(set(calls[0])) == found.scored
     assert {row.texts for row in rows} <= set(calls[0])
@@ -196,23 +197,23 @@ def test_wilson() -> None:
         (
             "at_most: 0.45, bound: point",
             (
-                "words: test “a” fails on 5 of 10 cases (rate 0.5000, 95 % interval 0.2366 to 0.7634), "
-                "at most 0.45 is allowed: missed by 0.0500.",
+                "words: test “a” fails on 5 of 10 cases made of 2 templates or rows (rate 0.5000, 95 % interval 0.0945 "
+                "to 0.9055), at most 0.45 is allowed: missed by 0.0500.",
             ),
         ),
-        ("at_most: 0.24", ()),
+        ("at_most: 0.1", ()),
         (
-            "at_most: 0.2",
+            "at_most: 0.06",
             (
-                "words: test “a” fails on 5 of 10 cases (rate 0.5000, 95 % interval 0.2366 to 0.7634, whose lower end "
-                "is judged), at most 0.2 is allowed: missed by 0.0366.",
+                "words: test “a” fails on 5 of 10 cases made of 2 templates or rows (rate 0.5000, 95 % interval 0.0945 "
+                "to 0.9055, whose lower end is judged), at most 0.06 is allowed: missed by 0.0345.",
             ),
         ),
         (
             "at_most: 0.7, bound: upper",
             (
-                "words: test “a” fails on 5 of 10 cases (rate 0.5000, 95 % interval 0.2366 to 0.7634, whose upper end "
-                "is judged), at most 0.7 is allowed: missed by 0.0634.",
+                "words: test “a” fails on 5 of 10 cases made of 2 templates or rows (rate 0.5000, 95 % interval 0.0945 "
+                "to 0.9055, whose upper end is judged), at most 0.7 is allowed: missed by 0.2055.",
             ),
         ),
         ("", ()),

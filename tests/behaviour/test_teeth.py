@@ -83,7 +83,9 @@ def test_a_fault_is_found_by_the_capability_for_it(suite: str, capability: str) 
     assert verdict.code == 77
     told = {reason.partition(": ")[0] for reason in verdict.reasons}
     assert capability in told, verdict.reasons
-    if capability in (NEGATION, NAMES, TYPOS):  # a model that reads five words fails nearly everywhere
+    if capability == NAMES:  # in lower case the name is another word, so the answer turns there as well
+        assert told <= {capability, "surface"}, verdict.reasons
+    if capability in (NEGATION, TYPOS):  # a model that reads five words fails nearly everywhere
         assert told == {capability}, verdict.reasons
 
 

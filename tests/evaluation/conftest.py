@@ -58,6 +58,6 @@ def assessed(simulate: Simulate) -> Callable[..., tuple[Assessment, pa.Table]]:
         known = Rows(labels, lengths, np.zeros(rows, bool), names, {"place": table["column_place"].to_pylist()})
         settings = EvaluationSection.model_validate({"bootstrap_samples": 100, **section})
         assessment = assess(known, scores, [majority(labels, labels, known.shown_names)], settings)
-        return assessment, predictions_table(table, scores, single, np.log(single))
+        return assessment, predictions_table(table, scores, single, np.log(single), np.arange(rows))
 
     return make

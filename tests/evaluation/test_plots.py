@@ -6,8 +6,8 @@ import pytest
 from kubetune.evaluation import plots
 
 CALIBRATION = [
-    {"from": 8 / 15, "to": 9 / 15, "rows": 40, "confidence": 0.57, "accuracy": 0.5},
-    {"from": 14 / 15, "to": 1.0, "rows": 60, "confidence": 0.97, "accuracy": 0.95},
+    {"from": 8 / 15, "to": 9 / 15, "rows": 40, "texts": 40, "confidence": 0.57, "accuracy": 0.5},
+    {"from": 14 / 15, "to": 1.0, "rows": 60, "texts": 60, "confidence": 0.97, "accuracy": 0.95},
 ]
 CLASSES = [
     {"label": "a <b> & $x_1$", "f1": {"value": 0.9, "low": 0.8, "high": 0.95}},

@@ -5,6 +5,7 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
+from kubetune.promotion.clusters import upper_tail
 from kubetune.promotion.paired import (
     Discordance,
     holm,
@@ -12,7 +13,6 @@ from kubetune.promotion.paired import (
     mcnemar_gain,
     not_inferior,
     null_variance,
-    upper_tail,
 )
 from kubetune.promotion.score_interval import score_interval
 

@@ -45,12 +45,20 @@ class Page(HTMLParser):
 
 def outcome(**more: Any) -> dict[str, Any]:
     failure = {"text": "not good", "changed": None, "answer": "positive", "why": "negative is right", "clearness": 0.9}
-    values = {"capability": "negation", "test": "not good", "kind": "mft", "inputs": 50, "count": 40, "failures": 10}
+    values = {
+        "capability": "negation",
+        "test": "not good",
+        "kind": "mft",
+        "inputs": 50,
+        "count": 40,
+        "sources": 4,
+        "failures": 10,
+    }
     return values | {"rate": 0.25, "low": 0.142, "high": 0.402, "clearest": [failure]} | more
 
 
 def behaved(*outcomes: dict[str, Any], **more: Any) -> dict[str, Any]:
-    whole = {"count": 40, "failures": 10, "rate": 0.25, "low": 0.142, "high": 0.402}
+    whole = {"count": 40, "sources": 4, "failures": 10, "rate": 0.25, "low": 0.142, "high": 0.402}
     values = {"suite": "sentiment", "scored": 1234, "capabilities": {"negation": whole}}
     return NOTHING | values | {"outcomes": list(outcomes or [outcome()])} | more
 

@@ -3,14 +3,15 @@ import time
 import numpy as np
 import pytest
 
-from kubetune.evaluation.intervals import bootstrap
+from kubetune.evaluation.intervals import Draws, bootstrap
 from kubetune.evaluation.metrics import calibration_error, confusion, measure_counts
 from kubetune.promotion.decision import Comparison
 from kubetune.promotion.resampling import Cells, calibration_difference, macro_f1_difference, swap_test
 
 
 def cells_of(compared: Comparison) -> Cells:
-    return Cells(compared.labels, compared.candidate.predictions, compared.champion.predictions, compared.classes)
+    answers = (compared.candidate.predictions, compared.champion.predictions)
+    return Cells(compared.labels, answers, compared.classes, compared.texts)
 
 
 def plain_f1(labels: np.ndarray, predictions: np.ndarray) -> float:
@@ -29,7 +30,7 @@ def test_values_are_those_of_the_plain_metrics(compared) -> None:
     assert macro_f1_difference(cells, 200, 0).estimate.value == pytest.approx(expected)
     expected = calibration_error(found.candidate.confidence, first == labels)
     expected -= calibration_error(found.champion.confidence, second == labels)
-    value = calibration_difference(labels, found.candidate, found.champion, 200, 0).estimate.value
+    value = calibration_difference(labels, found.candidate, found.champion, Draws(200, 0)).estimate.value
     assert value == pytest.approx(expected)
 
 
@@ -52,10 +53,10 @@ def test_samples_scatter_like_those_of_evaluate(compared) -> None:
     """The evaluation's bootstrap resamples rows; this one cells, and for calibration cells of rounded confidence."""
     found = compared(500, 3)
     systems = {"candidate": found.candidate, "champion": found.champion}
-    slow = bootstrap(found.labels, systems, 3, 1000, 0).metrics
+    slow = bootstrap(found.labels, systems, 3, Draws(1000, 0)).metrics
     spread = {name: (slow["candidate"][name] - slow["champion"][name]).std() for name in ("macro_f1", "ece")}
     assert macro_f1_difference(cells_of(found), 2000, 0).error == pytest.approx(spread["macro_f1"], rel=0.12)
-    fast = calibration_difference(found.labels, found.candidate, found.champion, 2000, 0)
+    fast = calibration_difference(found.labels, found.candidate, found.champion, Draws(2000, 0))
     assert fast.error == pytest.approx(spread["ece"], rel=0.12)
 
 
@@ -65,7 +66,7 @@ def test_equal_seeds_give_equal_bits_and_other_seeds_do_not(compared) -> None:
     first, second, third = (macro_f1_difference(cells, 500, seed) for seed in (0, 0, 1))
     assert first == second != third
     one, two, other = (
-        calibration_difference(found.labels, found.candidate, found.champion, 500, seed) for seed in (0, 0, 1)
+        calibration_difference(found.labels, found.candidate, found.champion, Draws(500, seed)) for seed in (0, 0, 1)
     )
     assert one == two != other
     assert swap_test(cells, 0.025, 0) == swap_test(cells, 0.025, 0)
@@ -102,5 +103,5 @@ def test_ten_thousand_resamples_cost_nothing_that_grows_with_the_rows(compared) 
     found = compared(50_000, 7)
     cells, began = cells_of(found), time.process_time()
     macro_f1_difference(cells, 10_000, 0)
-    calibration_difference(found.labels, found.candidate, found.champion, 10_000, 0)
+    calibration_difference(found.labels, found.candidate, found.champion, Draws(10_000, 0))
     assert time.process_time() - began < 4

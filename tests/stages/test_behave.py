@@ -62,7 +62,7 @@ def test_single_cases_add_up_to_the_rates(tmp_path: Path, inputs: dict[str, Path
     result = behave(tmp_path, inputs, max_length=7)
     table = pq.read_table(tmp_path / "cases.parquet")
     assert {name: str(table.schema.field(name).type) for name in table.column_names} == {
-        **dict.fromkeys(("capability", "test", "case"), "string"),
+        **dict.fromkeys(("capability", "test", "case", "source"), "string"),
         "passed": "bool",
     }
     rows = table.to_pylist()
@@ -128,7 +128,7 @@ def test_no_suite_writes_an_empty_result_and_reads_nothing(tmp_path: Path) -> No
         **{"capabilities": {}, "verdict": {"code": 0, "reasons": []}},
     }
     table = pq.read_table(tmp_path / "cases.parquet")
-    assert (table.num_rows, table.column_names) == (0, ["capability", "test", "case", "passed"])
+    assert (table.num_rows, table.column_names) == (0, ["capability", "test", "case", "source", "passed"])
 
 
 def test_the_stage_loads_torch_only_where_it_scores() -> None:

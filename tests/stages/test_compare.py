@@ -179,7 +179,11 @@ def test_other_labels_and_further_rows_are_other_test_rows(
     def answer(folder: Path, items: list[tuple[str, ...]], looked: object) -> Rescored:
         asked.extend(items)
         return Rescored(
-            tuple(toys.LABELS), np.zeros(len(items), int), np.full(len(items), 0.9), np.ones(len(items), bool)
+            tuple(toys.LABELS),
+            np.zeros(len(items), int),
+            np.full(len(items), 0.9),
+            np.ones(len(items), bool),
+            np.arange(len(items)),
         )
 
     monkeypatch.setattr("kubetune.serving.rescoring.rescore", answer)
@@ -191,7 +195,7 @@ def test_other_labels_and_further_rows_are_other_test_rows(
         table = pq.read_table(path)
         labels = table["label"].to_numpy().copy()
         labels[0] = 1 - labels[0]
-        pq.write_table(table.set_column(2, "label", pa.array(labels)), path)
+        pq.write_table(table.set_column(3, "label", pa.array(labels)), path)
     assert world.run()[1]["champion_scored"] == "again"
     assert len(asked) == ROWS
     assert asked[0] == (toys.toy_rows(1)[0]["text"],)
@@ -205,7 +209,7 @@ def test_labels_are_matched_by_name_and_the_champions_own_come_last(
     theirs = ("neutral", "positive", "negative")
     said = np.array([theirs.index(name) for name in names])
     said[:30] = 0
-    answers = Rescored(theirs, said, np.full(600, 0.9), np.ones(600, bool))
+    answers = Rescored(theirs, said, np.full(600, 0.9), np.ones(600, bool), np.arange(600))
     monkeypatch.setattr("kubetune.serving.rescoring.rescore", lambda *_: answers)
     _, found = world.champion(WORSE[:600], ids="former").candidate(np.ones(600, bool)).run(metric="accuracy")
     assert (found["document"]["mcnemar"]["gained"], found["document"]["mcnemar"]["lost"]) == (30, 0)

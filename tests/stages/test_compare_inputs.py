@@ -110,10 +110,10 @@ def test_the_digest_is_of_rows_and_label_names(world: World) -> None:
     assert test_digest_of(write_report(folder / "c", BETTER[:51])) != first
     assert test_digest_of(write_report(folder / "d", BETTER[:50], ids="other")) != first
     table = pq.read_table(folder / "a" / "predictions.parquet")
-    swapped = table.set_column(2, "label", pa.array(1 - table["label"].to_numpy()))
+    swapped = table.set_column(3, "label", pa.array(1 - table["label"].to_numpy()))
     pq.write_table(swapped, folder / "a" / "predictions.parquet")
     assert test_digest_of(folder / "a") != first
-    pq.write_table(table.set_column(2, "label", pa.array([7] * 50)), folder / "a" / "predictions.parquet")
+    pq.write_table(table.set_column(3, "label", pa.array([7] * 50)), folder / "a" / "predictions.parquet")
     with pytest.raises(DataError, match="class number 7"):
         test_digest_of(folder / "a")
 

@@ -183,8 +183,8 @@ def test_predictions_hold_every_row_with_what_the_model_said(tmp_path: Path, dat
     flat = evaluate(tmp_path, dataset, taught).metrics
     table = pq.read_table(tmp_path / "predictions.parquet")
     assert table.column_names == [
-        *("row_id", "raw_text", "text", "label", "prediction", "correct", "confidence", "probabilities", "logits"),
-        *("loss", "length", "truncated", "column_place"),
+        *("row_id", "raw_text", "text", "text_group", "label", "prediction", "correct", "confidence", "probabilities"),
+        *("logits", "loss", "length", "truncated", "column_place"),
     ]
     assert table["row_id"].to_pylist() == pq.read_table(dataset / "test.parquet")["row_id"].to_pylist()
     types = {name: str(table.schema.field(name).type) for name in ("label", "logits", "probabilities", "loss")}

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -12,6 +11,7 @@ from kubetune.behaviour.perturbations import PAIR_ORDER, perturb
 from kubetune.behaviour.suite import AnyTest, Perturbed, RowInputs, Suite
 from kubetune.behaviour.templates import Item, fill
 from kubetune.errors import ConfigError
+from kubetune.text.unicode_forms import normal_form
 
 Usable = Callable[[Item], bool]
 """Whether an item can be answered at all; may raise, to stop the building of cases."""
@@ -27,10 +27,12 @@ class Row:
     Attributes:
         texts: One text, or two; as a user would send them, before cleaning.
         label: Class name; None where there is none.
+        group: Equal for rows with the same text after cleaning; None: told by the texts themselves.
     """
 
     texts: Item
     label: str | None = None
+    group: str | None = None
 
 
 @dataclass(frozen=True)
@@ -39,10 +41,12 @@ class Case:
 
     Attributes:
         item: The input.
+        source: Of what it was made, equal for cases of one template or one row: those are alike.
         variants: What perturbation made of it, distinct; empty for a minimum functionality test.
     """
 
     item: Item
+    source: str
     variants: tuple[Item, ...] = ()
 
 
@@ -51,7 +55,7 @@ class Cases:
     """The cases of one test.
 
     Attributes:
-        inputs: Filled templates or matching rows that were there.
+        inputs: Filled templates or matching distinct rows that were there.
         cases: Those to which the test applies, at most `most`.
     """
 
@@ -68,7 +72,7 @@ def cases_of(test: AnyTest, suite: Suite, rows: Sequence[Row], seed: int, usable
     """Return the cases of one test; they depend on its name and not on the tests beside it.
 
     What is done to a text depends on the text and not on its place, so that a row keeps its case when others come or
-    go.
+    go. Rows with the very same texts are asked once.
 
     Args:
         test: Of `suite`.
@@ -82,11 +86,13 @@ def cases_of(test: AnyTest, suite: Suite, rows: Sequence[Row], seed: int, usable
     """
     stem = f"{seed}|{suite.name}|{test.name}"
     if test.templates:
-        inputs = fill(test.templates, _lexicons(suite), test.most, Random(stem))
+        filled = fill(test.templates, _lexicons(suite), test.most, Random(stem))
+        sources = {item: _source("template", template) for item, template in filled.items()}
     else:
-        inputs = _from_rows(test, rows)
+        sources = _from_rows(test, rows)
+    inputs = list(sources)
     if not isinstance(test, Perturbed):
-        return Cases(len(inputs), tuple(Case(item) for item in inputs if usable(item)))
+        return Cases(len(inputs), tuple(Case(item, sources[item]) for item in inputs if usable(item)))
     most = test.rows.most if test.rows is not None else None
     order = list(range(len(inputs)))
     if most is not None:
@@ -102,7 +108,7 @@ def cases_of(test: AnyTest, suite: Suite, rows: Sequence[Row], seed: int, usable
             continue
         variants = tuple(item for item in _variants(test, inputs[place], stem, groups) if usable(item))
         if variants:
-            found[place] = Case(inputs[place], variants)
+            found[place] = Case(inputs[place], sources[inputs[place]], variants)
     return Cases(len(inputs), tuple(found[place] for place in sorted(found)))
 
 
@@ -110,18 +116,13 @@ def case_ids(test: AnyTest, cases: Sequence[Case]) -> list[str]:
     """Return a stable id a case: 16 hex digits of SHA-256 over what is asked and the case's texts.
 
     What is asked is the test's name and kind and what passes it, so that a case is never paired with one that asks
-    something else of the same texts. Cases with the same texts (a row that is there twice) are told apart by their
-    number.
+    something else of the same texts.
     """
     asked = test.model_dump_json(include={"name", "kind", *PASSES})
-    seen: Counter[str] = Counter()
-    found = []
-    for case in cases:
-        texts = [list(case.item), *map(list, case.variants)]
-        whole = _digest(asked, *map(json.dumps, texts))
-        found.append((_digest(whole, str(seen[whole])) if seen[whole] else whole)[:ID_DIGITS])
-        seen[whole] += 1
-    return found
+    return [
+        _digest(asked, *(json.dumps(list(texts)) for texts in (case.item, *case.variants)))[:ID_DIGITS]
+        for case in cases
+    ]
 
 
 def _digest(*texts: str) -> str:
@@ -133,9 +134,18 @@ def _lexicons(suite: Suite) -> Mapping[str, Sequence[str]]:
     return shipped | suite.lexicons
 
 
-def _from_rows(test: AnyTest, rows: Sequence[Row]) -> list[Item]:
+def _from_rows(test: AnyTest, rows: Sequence[Row]) -> dict[Item, str]:
+    """Return the distinct texts of the rows that are wanted, with the source of each."""
     wanted = test.rows if isinstance(test, Perturbed) and test.rows is not None else RowInputs()
-    return [row.texts for row in rows if _wanted(row, wanted)]
+    found: dict[Item, str] = {}
+    for row in rows:
+        if row.texts not in found and _wanted(row, wanted):
+            found[row.texts] = _source("row", row.group or tuple(map(normal_form, row.texts)))
+    return found
+
+
+def _source(kind: str, made_of: str | Item) -> str:
+    return f"{kind} {_digest(*((made_of,) if isinstance(made_of, str) else made_of))[:ID_DIGITS]}"
 
 
 def _wanted(row: Row, wanted: RowInputs) -> bool:

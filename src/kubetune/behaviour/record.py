@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kubetune.behaviour.lexicons import shipped_lexicon, shipped_lexicons
-from kubetune.behaviour.proportions import wilson
+from kubetune.behaviour.proportions import clustered_wilson
 from kubetune.behaviour.run import CaseResult, Outcome, SuiteResult
 from kubetune.behaviour.suite import Suite
 from kubetune.contract import Verdict
@@ -19,7 +19,15 @@ from kubetune.contract import Verdict
 BEHAVIOUR_FILE = "behaviour.json"
 CASES_FILE = "cases.parquet"
 FORMAT = 1
-CASES = pa.schema([("capability", pa.string()), ("test", pa.string()), ("case", pa.string()), ("passed", pa.bool_())])
+CASES = pa.schema(
+    [
+        ("capability", pa.string()),
+        ("test", pa.string()),
+        ("case", pa.string()),
+        ("source", pa.string()),
+        ("passed", pa.bool_()),
+    ]
+)
 
 
 def write_behaviour(document: Mapping[str, Any], cases: Sequence[CaseResult], folder: Path) -> None:
@@ -59,18 +67,22 @@ def empty_document(seed: int) -> dict[str, Any]:
 
 
 def capability_rates(suite: Suite, outcomes: Sequence[Outcome]) -> dict[str, dict[str, float]]:
-    """Return capability → count, failures, rate, low and high over all its tests.
+    """Return capability → count, sources, failures, rate, low and high over all its tests.
 
-    A text of several tests counts in each of them, so the interval is one to look at, not one to judge by: bars are
-    held test by test.
+    A template or a row of several tests is one source of cases. The tests are chosen and not drawn, so the interval is
+    one to look at, not one to judge by: bars are held test by test.
     """
     found = {}
     for name in suite.capabilities:
         of_it = [outcome for outcome in outcomes if outcome.capability == name]
         count, failures = sum(outcome.count for outcome in of_it), sum(outcome.failures for outcome in of_it)
-        low, high = wilson(failures, count)
-        rate = failures / count if count else 0.0
-        found[name] = {"count": count, "failures": failures, "rate": rate, "low": low, "high": high}
+        clusters: dict[str, tuple[int, int]] = {}
+        for source, (cases, failed) in (pair for outcome in of_it for pair in outcome.clusters.items()):
+            before = clusters.get(source, (0, 0))
+            clusters[source] = before[0] + cases, before[1] + failed
+        low, high = clustered_wilson(clusters.values())
+        numbers = {"count": count, "sources": len(clusters), "failures": failures}
+        found[name] = numbers | {"rate": failures / count if count else 0.0, "low": low, "high": high}
     return found
 
 

@@ -1,7 +1,7 @@
 """A suite run over a classifier: capability × test with failure rate, interval, count and the clearest failures."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from kubetune.behaviour.cases import Cases, Row, Usable, always, case_ids, cases_of
 from kubetune.behaviour.checks import Failure, failures_of
-from kubetune.behaviour.proportions import wilson
+from kubetune.behaviour.proportions import clustered_wilson
 from kubetune.behaviour.suite import AnyTest, Direction, MinimumFunctionality, Suite
 from kubetune.behaviour.templates import Item
 from kubetune.errors import ConfigError, KubetuneError
@@ -31,13 +31,15 @@ class Outcome:
         capability: Of the test.
         test: Its name.
         kind: `mft`, `inv` or `dir`.
-        inputs: Filled templates or matching rows that were there.
+        inputs: Filled templates or matching distinct rows that were there.
         count: Cases among them: those to which the perturbation applies.
+        sources: Distinct templates or rows that the cases were made of.
         failures: Cases that failed.
         rate: `failures / count`; 0 without cases.
-        low: Lower end of the 95 % interval of the rate.
+        low: Lower end of the 95 % interval of the rate, which allows for cases of one source being alike.
         high: Upper end.
         clearest: At most five failures, the clearest first.
+        clusters: Source → its cases and its failures.
     """
 
     capability: str
@@ -45,11 +47,13 @@ class Outcome:
     kind: str
     inputs: int
     count: int
+    sources: int
     failures: int
     rate: float
     low: float
     high: float
     clearest: tuple[Failure, ...]
+    clusters: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -60,12 +64,14 @@ class CaseResult:
         capability: Of its test.
         test: Name of the test.
         case: Of `case_ids`: equal in another run with the same texts, unique in its test.
+        source: Equal for cases that were made of one template or one row.
         passed: Whether it is no failure.
     """
 
     capability: str
     test: str
     case: str
+    source: str
     passed: bool
 
 
@@ -90,9 +96,11 @@ class SuiteResult:
     cases: tuple[CaseResult, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Return JSON-able data without the single cases."""
+        """Return JSON-able data without the single cases and their sources."""
         found = asdict(replace(self, cases=()))
         del found["cases"]
+        for outcome in found["outcomes"]:
+            del outcome["clusters"]
         return found
 
 
@@ -135,11 +143,11 @@ def run_suite(
     results: list[CaseResult] = []
     for test, found in zip(tests, cases, strict=True):
         failures = failures_of(test, found, scores, numbers, names)
-        outcomes.append(_outcome(test, found, [failure for failure in failures if failure is not None]))
+        outcomes.append(_outcome(test, found, failures))
         ids = case_ids(test, found.cases)
         results += [
-            CaseResult(test.capability, test.name, case, failure is None)
-            for case, failure in zip(ids, failures, strict=True)
+            CaseResult(test.capability, test.name, number, case.source, failure is None)
+            for number, case, failure in zip(ids, found.cases, failures, strict=True)
         ]
     return SuiteResult(suite.name, seed, len(items), tuple(outcomes), tuple(left_out.values()), tuple(results))
 
@@ -167,9 +175,13 @@ def _checked(scores: NDArray[Any], items: int, classes: int) -> NDArray[np.float
     return found
 
 
-def _outcome(test: AnyTest, found: Cases, failures: Sequence[Failure]) -> Outcome:
-    count = len(found.cases)
-    low, high = wilson(len(failures), count)
+def _outcome(test: AnyTest, found: Cases, outcomes: Sequence[Failure | None]) -> Outcome:
+    count, failures = len(found.cases), [failure for failure in outcomes if failure is not None]
+    clusters: dict[str, tuple[int, int]] = {}
+    for case, failure in zip(found.cases, outcomes, strict=True):
+        cases, failed = clusters.get(case.source, (0, 0))
+        clusters[case.source] = cases + 1, failed + (failure is not None)
+    low, high = clustered_wilson(clusters.values())
     clearest = sorted(failures, key=lambda failure: -failure.clearness)[:SHOWN]  # stable: ties keep the cases' order
     return Outcome(
         capability=test.capability,
@@ -177,9 +189,11 @@ def _outcome(test: AnyTest, found: Cases, failures: Sequence[Failure]) -> Outcom
         kind=test.kind,
         inputs=found.inputs,
         count=count,
+        sources=len(clusters),
         failures=len(failures),
         rate=len(failures) / count if count else 0.0,
         low=low,
         high=high,
         clearest=tuple(clearest),
+        clusters=clusters,
     )

@@ -25,8 +25,10 @@ def template_problem(text: str) -> str | None:
     return "a brace belongs to no placeholder: write {name} or {name#2}" if "{" in rest or "}" in rest else None
 
 
-def fill(templates: Sequence[Template], lexicons: Mapping[str, Sequence[str]], most: int, draw: Random) -> list[Item]:
-    """Return at most `most` distinct filled items, each template in equal parts.
+def fill(
+    templates: Sequence[Template], lexicons: Mapping[str, Sequence[str]], most: int, draw: Random
+) -> dict[Item, Template]:
+    """Return at most `most` distinct filled items and the template of each, each template in equal parts.
 
     Args:
         templates: Texts with placeholders, or pairs of them.
@@ -40,11 +42,13 @@ def fill(templates: Sequence[Template], lexicons: Mapping[str, Sequence[str]], m
     for rank, place in enumerate(sorted(range(len(pools)), key=lambda place: pools[place].size)):
         wanted[place] = min(pools[place].size, left // (len(pools) - rank))
         left -= wanted[place]
-    items: dict[Item, None] = {}
-    for pool, count in zip(pools, wanted, strict=True):
+    items: dict[Item, Template] = {}
+    for template, pool, count in zip(templates, pools, wanted, strict=True):
         numbers = range(pool.size) if count == pool.size else sorted(draw.sample(range(pool.size), count))
-        items |= dict.fromkeys(item for item in map(pool.item, numbers) if item is not None)
-    return list(items)
+        for item in map(pool.item, numbers):
+            if item is not None:
+                items.setdefault(item, template)
+    return items
 
 
 class _Pool:

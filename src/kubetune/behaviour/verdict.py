@@ -29,9 +29,10 @@ def _miss(capability: Capability, bar: float, outcome: Outcome) -> str | None:
     if outcome.count == 0 or value <= bar:
         return None
     digits = digits_for(value - bar)
+    made = "" if outcome.sources == outcome.count else f" made of {outcome.sources:,} templates or rows"
     end = "" if capability.bound == "point" else f", whose {capability.bound} end is judged"
     return (
-        f"{outcome.capability}: test “{outcome.test}” fails on {outcome.failures:,} of {outcome.count:,} cases "
+        f"{outcome.capability}: test “{outcome.test}” fails on {outcome.failures:,} of {outcome.count:,} cases{made} "
         f"(rate {number(outcome.rate, digits)}, 95 % interval {number(outcome.low, digits)} to "
         f"{number(outcome.high, digits)}{end}), at most {bar:g} is allowed: missed by {number(value - bar, digits)}."
     )

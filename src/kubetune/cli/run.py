@@ -152,9 +152,9 @@ def summarize(store: "Store", run: str) -> None:
     rows = [[name, cell(name), cell(f"baseline_tfidf_{name}"), cell(f"baseline_majority_{name}")] for name in SHOWN]
     say()
     rows_tested = int(metrics.get("test_rows", 0))
-    print_table(
-        [f"{rows_tested:,} test rows, 95 % interval", "model", "tf-idf + logistic regression", "majority class"], rows
-    )
+    texts = int(metrics.get("test_texts", rows_tested))
+    tested = f"{rows_tested:,} test rows" if texts == rows_tested else f"{rows_tested:,} rows of {texts:,} texts"
+    print_table([f"{tested}, 95 % interval", "model", "tf-idf + logistic regression", "majority class"], rows)
     folder = PULLED / run
     artifact = "decision" if "compare" in commits else "report"  # the report with behaviour and comparison in it
     report = folder / artifact / "report.html"

@@ -46,7 +46,7 @@ class EvaluationSection(Section):
     slices: list[str] = Field(default_factory=lambda: ["length", "label"])
     """`length`, `label`, or any column named in `data.columns.keep`."""
     bootstrap_samples: int = Field(default=1000, ge=100)
-    """Resamples behind each 95 % interval."""
+    """Resamples behind each 95 % interval; distinct texts are drawn, each with all its rows."""
     seed: int = 0
     """Of the bootstrap."""
     hardest: int = Field(default=20, ge=0)

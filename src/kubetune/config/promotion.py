@@ -37,18 +37,18 @@ class PromotionSection(Section):
     power: float = Field(default=0.8, gt=0.5, lt=1)
     """Chance of a decision for which the number of further rows is worked out."""
     minimum_rows: int = Field(default=200, ge=1)
-    """With fewer test rows nothing is tested and no alpha is spent."""
+    """With fewer test rows, rows of one text counted once, nothing is tested and no alpha is spent."""
     slices: list[GuardedSlice] = Field(default_factory=lambda: [GuardedSlice(column="label")])
     """Slices that must not lose."""
     slice_margin: float = Field(default=0.05, gt=0, lt=1)
     """The loss of accuracy that a slice may have."""
     minimum_slice_rows: int = Field(default=50, ge=1)
-    """Smaller parts are listed, not judged."""
+    """Parts with fewer rows, rows of one text counted once, are listed and not judged."""
     capability_margin: float = Field(default=0.05, gt=0, lt=1)
     """The rise of the failure rate that a capability of the behavioural tests may have."""
     calibration_margin: float | None = Field(default=0.02, gt=0, lt=1)
     """The rise of the expected calibration error that passes; None: it is shown, not judged."""
     resamples: int = Field(default=10_000, ge=200)
-    """Bootstrap resamples of macro-F1 and of the calibration error."""
+    """Bootstrap resamples, by distinct text, of macro-F1 and of the calibration error."""
     seed: int = 0
     """Of the resampling."""

@@ -19,7 +19,7 @@ from kubetune.data.labels import LabelBook
 from kubetune.errors import DataError
 from kubetune.text.checks import LONE_SURROGATE, text_problem
 from kubetune.text.cleaning import clean
-from kubetune.text.unicode_forms import normalize
+from kubetune.text.unicode_forms import normal_form
 from kubetune.text.weak_labels import polarity
 
 BATCH = 4096
@@ -155,11 +155,6 @@ def read_cells(path: Path, columns: Sequence[str]) -> Iterator[Mapping[str, list
                 yield {name: _to_list(batch.column(name)) for name in columns}
     except pa.ArrowInvalid as error:
         raise DataError("malformed-parquet", f"{path.name} is not a complete Parquet file; ingest it again.") from error
-
-
-def normal_form(text: str) -> str:
-    """Return the form in which duplicates are equal: NFKC, case and white space do not count."""
-    return " ".join(normalize("NFKC", normalize("NFKC", text).casefold()).split())
 
 
 def _to_list(column: pa.Array) -> list[Any]:

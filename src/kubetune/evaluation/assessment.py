@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from kubetune.config.evaluation import EvaluationSection
 from kubetune.contract import Verdict
 from kubetune.evaluation.baselines import Baseline
-from kubetune.evaluation.intervals import Bootstrap, Estimate, bootstrap, estimate
+from kubetune.evaluation.intervals import Bootstrap, Draws, Estimate, bootstrap, estimate
 from kubetune.evaluation.metrics import METRICS, Ints, Scores, calibration_table, confusion, measure, per_class
+from kubetune.evaluation.same_texts import texts_of
 from kubetune.evaluation.shown import one_line
 from kubetune.evaluation.slices import group, measure_slices
 from kubetune.evaluation.thresholds import collapse, judge
@@ -30,6 +31,7 @@ class Rows:
         truncated: Whether tokens were cut off.
         names: Class names by number.
         columns: Kept column → its values.
+        texts: Numbers of their texts, equal for rows with the same text; None: each row has its own.
     """
 
     labels: Ints
@@ -37,6 +39,7 @@ class Rows:
     truncated: NDArray[np.bool_]
     names: tuple[str, ...]
     columns: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
+    texts: Ints | None = None
 
     @property
     def shown_names(self) -> tuple[str, ...]:
@@ -70,7 +73,8 @@ def assess(rows: Rows, scores: Scores, baselines: Sequence[Baseline], section: E
     """
     systems = {MODEL: scores} | {baseline.name: baseline.scores for baseline in baselines}
     points = {name: measure(rows.labels, answers) for name, answers in systems.items()}
-    sampled = bootstrap(rows.labels, systems, len(rows.names), section.bootstrap_samples, section.seed)
+    draws = Draws(section.bootstrap_samples, section.seed, rows.texts)
+    sampled = bootstrap(rows.labels, systems, len(rows.names), draws)
     measured = {
         name: {metric: estimate(points[name][metric], sampled.metrics[name][metric]) for metric in METRICS}
         for name in systems
@@ -81,6 +85,7 @@ def assess(rows: Rows, scores: Scores, baselines: Sequence[Baseline], section: E
     document = {
         "format": FORMAT,
         "rows": len(rows.labels),
+        "texts": texts_of(rows.texts, len(rows.labels)),
         "labels": list(rows.names),
         "metrics": _as_dicts(measured[MODEL]),
         "baselines": {
@@ -94,8 +99,8 @@ def assess(rows: Rows, scores: Scores, baselines: Sequence[Baseline], section: E
         },
         "per_class": _per_class(rows, scores, sampled),
         "confusion": confusion(rows.labels, scores.predictions, len(rows.names)).tolist(),
-        "calibration": calibration_table(scores.confidence, scores.predictions == rows.labels),
-        "slices": _slices(rows, scores, section),
+        "calibration": calibration_table(scores.confidence, scores.predictions == rows.labels, rows.texts),
+        "slices": _slices(rows, scores, section.slices, draws),
         "truncated": int(rows.truncated.sum()),
         "collapse": guard,
         "verdict": {"code": verdict.code, "reasons": list(verdict.reasons)},
@@ -125,12 +130,10 @@ def _per_class(rows: Rows, scores: Scores, sampled: Bootstrap) -> list[dict[str,
     return table
 
 
-def _slices(rows: Rows, scores: Scores, section: EvaluationSection) -> dict[str, list[dict[str, Any]]]:
+def _slices(rows: Rows, scores: Scores, columns: Sequence[str], draws: Draws) -> dict[str, list[dict[str, Any]]]:
     names = rows.shown_names
-    groups = {
-        column: group(column, rows.lengths, rows.labels, names, rows.columns.get(column)) for column in section.slices
-    }
-    return measure_slices(groups, rows.labels, scores.predictions, len(names), section.bootstrap_samples, section.seed)
+    groups = {column: group(column, rows.lengths, rows.labels, names, rows.columns.get(column)) for column in columns}
+    return measure_slices(groups, rows.labels, scores.predictions, len(names), draws)
 
 
 def _as_dicts(estimates: Mapping[str, Estimate]) -> dict[str, dict[str, float]]:
@@ -145,4 +148,4 @@ def _flat(document: Mapping[str, Any]) -> dict[str, float]:
         for metric, found in baseline["metrics"].items():
             stem = f"baseline_{name}_{metric}"
             flat |= {stem: found["value"], f"{stem}_low": found["low"], f"{stem}_high": found["high"]}
-    return flat | {"test_rows": float(document["rows"])}
+    return flat | {"test_rows": float(document["rows"]), "test_texts": float(document["texts"])}

@@ -8,8 +8,8 @@ from kubetune.evaluation.shown import number, one_line, signed
 
 MAIN_METRIC = "macro_f1"
 """Comparisons are made on macro F1: accuracy flatters a model that ignores rare classes."""
-FEW_ROWS = 200
-"""Below this many test rows the report warns of wide intervals."""
+FEW_TEXTS = 200
+"""Below this many distinct test texts the report warns of wide intervals."""
 GOOD_ECE = 0.02
 TRUNCATED_SHARE = 0.05
 WEAK_SLICES = 2
@@ -37,7 +37,7 @@ def findings(document: Mapping[str, Any]) -> list[Finding]:
     return [
         *(Finding("bad", f"The model is {reason}") for reason in document["collapse"]),
         *_against_baselines(document),
-        *_few_rows(document),
+        *_few_texts(document),
         *_weakest_class(document),
         *_confused(document),
         *_weak_slices(document),
@@ -68,9 +68,15 @@ def _against_baselines(document: Mapping[str, Any]) -> Iterator[Finding]:
             yield compared(baseline["title"], model, value, baseline["difference"][MAIN_METRIC])
 
 
-def _few_rows(document: Mapping[str, Any]) -> Iterator[Finding]:
-    if document["rows"] < FEW_ROWS:
-        yield Finding("note", f"There are only {document['rows']} test rows: the intervals are wide, and mean it.")
+def counted(document: Mapping[str, Any]) -> str:
+    """Return how many test rows there are, and of how many texts where some have the same one."""
+    rows, texts = document["rows"], document["texts"]
+    return f"{rows:,} test rows" if texts == rows else f"{rows:,} test rows of {texts:,} distinct texts"
+
+
+def _few_texts(document: Mapping[str, Any]) -> Iterator[Finding]:
+    if document["texts"] < FEW_TEXTS:
+        yield Finding("note", f"There are only {counted(document)}: the intervals are wide, and mean it.")
 
 
 def _weakest_class(document: Mapping[str, Any]) -> Iterator[Finding]:

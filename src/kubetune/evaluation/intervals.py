@@ -1,17 +1,20 @@
 """95 % percentile bootstrap intervals, paired over the systems that are compared.
 
-Drawing `rows` rows with replacement and counting (label, prediction, …) cells is one multinomial draw over the cells,
+Texts are drawn, each with all its rows: a system gives equal texts equal answers, so rows of one text are no further
+evidence (the cluster bootstrap; Davison and Hinkley 1997, section 3.8). Values are those of the rows all the same, as
+often as they occur. Drawing and counting (label, prediction, …) cells is one multinomial draw over the kinds of texts,
 so metrics of the confusion counts cost nothing that grows with the rows. Calibration error and loss depend on each
-row's own number and are resampled by row weights. All systems see the same draws, hence differences are paired.
+row's own number and are resampled by weights. All systems see the same draws, hence differences are paired.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kubetune.evaluation.kinds import Kinds, kinds_of
 from kubetune.evaluation.metrics import BINS, Floats, Ints, Scores, calibration_bins, f1_from_counts, measure_counts
 
 LEVEL = 0.95
@@ -52,35 +55,63 @@ class Bootstrap:
     class_f1: Mapping[str, Floats]
 
 
-def bootstrap(labels: Ints, systems: Mapping[str, Scores], classes: int, samples: int, seed: int) -> Bootstrap:
-    """Resample the rows `samples` times and measure each system on each draw.
+@dataclass(frozen=True)
+class Draws:
+    """How often and from what to resample.
+
+    Attributes:
+        samples: Number of draws.
+        seed: Of the draws; equal arguments give equal bits.
+        texts: Number of each row's text, shape (rows,), from 0 and without gaps; None: each row has its own.
+    """
+
+    samples: int
+    seed: int
+    texts: Ints | None = None
+
+    def among(self, inside: NDArray[np.bool_]) -> "Draws":
+        """The same for some of the rows, marked in shape (rows,)."""
+        if self.texts is None:
+            return self
+        return replace(self, texts=np.unique(self.texts[inside], return_inverse=True)[1])
+
+
+def bootstrap(labels: Ints, systems: Mapping[str, Scores], classes: int, draws: Draws) -> Bootstrap:
+    """Resample the texts and measure each system on each draw.
 
     Args:
         labels: True class numbers, shape (rows,).
         systems: Answers of each system on those rows.
         classes: Number of classes.
-        samples: Number of draws.
-        seed: Of the draws; equal arguments give equal bits.
+        draws: Number, seed, and which rows have the same text.
     """
     counted = {name: _Collected() for name in systems}
     answers = np.stack([scores.predictions for scores in systems.values()], axis=1)
-    cells, counts = np.unique(np.column_stack([labels, answers]), axis=0, return_counts=True)
-    for draw in _count_draws(counts, samples, classes, np.random.default_rng([seed, 0])):
+    cells, cell = np.unique(np.column_stack([labels, answers]), axis=0, return_inverse=True)
+    for draw in _count_draws(kinds_of(cell, draws.texts), draws, classes, 0):
         for column, name in enumerate(systems, start=1):
             counted[name].add(_tables(draw, cells[:, 0], cells[:, column], classes))
     metrics = {name: collected.metrics() for name, collected in counted.items()}
-    for name, values in _row_metrics(labels, systems, samples, np.random.default_rng([seed, 1])).items():
+    for name, values in _row_metrics(labels, systems, draws).items():
         metrics[name].update(values)
     return Bootstrap(metrics, {name: np.concatenate(collected.class_f1) for name, collected in counted.items()})
 
 
-def label_estimates(counts: Ints, samples: int, seed: int) -> dict[str, Estimate]:
-    """Return the metrics of one confusion table, shape (classes, classes), with intervals."""
-    truth, answer = np.nonzero(counts)
+def label_estimates(labels: Ints, predictions: Ints, classes: int, draws: Draws) -> dict[str, Estimate]:
+    """Return the metrics of the confusion counts with intervals.
+
+    Args:
+        labels: True class numbers, shape (rows,), at least one row.
+        predictions: Predicted class numbers, shape (rows,).
+        classes: Number of classes.
+        draws: Number, seed, and which rows have the same text.
+    """
+    codes, cell = np.unique(labels * classes + predictions, return_inverse=True)
+    truth, answer = codes // classes, codes % classes
     collected = _Collected()
-    for draw in _count_draws(counts[truth, answer], samples, len(counts), np.random.default_rng([seed, 2])):
-        collected.add(_tables(draw, truth, answer, len(counts)))
-    points = measure_counts(counts)
+    for draw in _count_draws(kinds_of(cell, draws.texts), draws, classes, 2):
+        collected.add(_tables(draw, truth, answer, classes))
+    points = measure_counts(_tables(np.bincount(cell)[None], truth, answer, classes)[0])
     return {name: estimate(float(points[name]), values) for name, values in collected.metrics().items()}
 
 
@@ -99,12 +130,13 @@ class _Collected:
         return {name: np.concatenate([chunk[name] for chunk in self.chunks]) for name in self.chunks[0]}
 
 
-def _count_draws(counts: Ints, samples: int, classes: int, draw: np.random.Generator) -> Iterator[Ints]:
-    """Yield multinomial draws over the cells, shape (chunk, cells), `samples` of them in all."""
-    rows = int(counts.sum())
-    chunk = max(1, CHUNK_CELLS // max(len(counts), classes * classes))
-    for start in range(0, samples, chunk):
-        yield draw.multinomial(rows, counts / rows, size=min(chunk, samples - start))
+def _count_draws(kinds: Kinds, draws: Draws, classes: int, stream: int) -> Iterator[Ints]:
+    """Yield the rows in each cell, shape (chunk, cells), of multinomial draws over the kinds."""
+    draw, texts = np.random.default_rng([draws.seed, stream]), kinds.texts
+    chunk = max(1, CHUNK_CELLS // max(len(kinds.kind), classes * classes))
+    for start in range(0, draws.samples, chunk):
+        size = min(chunk, draws.samples - start)
+        yield kinds.cells(draw.multinomial(texts, kinds.counts / texts, size=size))
 
 
 def _tables(draw: Ints, truth: Ints, answer: Ints, classes: int) -> Ints:
@@ -117,18 +149,19 @@ def _tables(draw: Ints, truth: Ints, answer: Ints, classes: int) -> Ints:
     return tables.reshape(len(draw), classes, classes)
 
 
-def _row_metrics(
-    labels: Ints, systems: Mapping[str, Scores], samples: int, draw: np.random.Generator
-) -> dict[str, dict[str, Floats]]:
-    """Return ECE and loss of each system under `samples` row resamples."""
-    rows = len(labels)
+def _row_metrics(labels: Ints, systems: Mapping[str, Scores], draws: Draws) -> dict[str, dict[str, Floats]]:
+    """Return ECE and loss of each system on each draw."""
+    draw = np.random.default_rng([draws.seed, 1])
+    texts = np.arange(len(labels)) if draws.texts is None else draws.texts
+    count = int(texts.max()) + 1
     prepared = {
         name: (calibration_bins(scores.confidence), scores.confidence - (scores.predictions == labels), scores.losses)
         for name, scores in systems.items()
     }
-    found = {name: {"ece": np.empty(samples), "loss": np.empty(samples)} for name in systems}
-    for number in range(samples):
-        weights = np.bincount(draw.integers(rows, size=rows), minlength=rows).astype(np.float64)
+    found = {name: {"ece": np.empty(draws.samples), "loss": np.empty(draws.samples)} for name in systems}
+    for number in range(draws.samples):
+        weights = np.bincount(draw.integers(count, size=count), minlength=count)[texts].astype(np.float64)
+        rows = weights.sum()
         for name, (bins, gaps, losses) in prepared.items():
             sums = np.bincount(bins, weights=weights * gaps, minlength=BINS)
             found[name]["ece"][number] = np.abs(sums).sum() / rows

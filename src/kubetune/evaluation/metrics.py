@@ -59,14 +59,23 @@ def calibration_error(confidence: Floats, correct: NDArray[np.bool_]) -> float:
     return float(np.abs(gaps).sum() / len(confidence))
 
 
-def calibration_table(confidence: Floats, correct: NDArray[np.bool_]) -> list[dict[str, Any]]:
-    """Return the non-empty bins as `{"from", "to", "rows", "confidence", "accuracy"}`, lowest confidence first."""
+def calibration_table(
+    confidence: Floats, correct: NDArray[np.bool_], texts: Ints | None = None
+) -> list[dict[str, Any]]:
+    """Return the non-empty bins as `{"from", "to", "rows", "texts", "confidence", "accuracy"}`, least confident first.
+
+    Args:
+        confidence: Probability of the predicted class, shape (rows,).
+        correct: Whether it is the true one, shape (rows,).
+        texts: Number of each row's text, shape (rows,); None: each row has its own.
+    """
     bins = calibration_bins(confidence)
     return [
         {
             "from": number / BINS,
             "to": (number + 1) / BINS,
             "rows": int(inside.sum()),
+            "texts": int(inside.sum() if texts is None else len(np.unique(texts[inside]))),
             "confidence": float(confidence[inside].mean()),
             "accuracy": float(correct[inside].mean()),
         }

@@ -55,8 +55,8 @@ STYLE: Any = {
 WIDTH = 6.4
 MOST_CLASSES = 24
 """Classes in one plot."""
-FIRM_ROWS = 10
-"""Confidence bins with fewer rows get a bar but no point."""
+FIRM_TEXTS = 10
+"""Confidence bins with fewer distinct texts get a bar but no point."""
 
 
 def reliability_diagram(calibration: Sequence[Mapping[str, Any]]) -> str:
@@ -67,7 +67,7 @@ def reliability_diagram(calibration: Sequence[Mapping[str, Any]]) -> str:
         upper, lower = drawing.figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
         upper.plot([0, 1], [0, 1], color=MUTED, linestyle="--", linewidth=1)
         upper.bar(centres, [part["accuracy"] for part in calibration], width * 0.86, color=ACCENT, alpha=0.3)
-        firm = [part for part in calibration if part["rows"] >= FIRM_ROWS]
+        firm = [part for part in calibration if part["texts"] >= FIRM_TEXTS]
         confidence, accuracy = ([part[name] for part in firm] for name in ("confidence", "accuracy"))
         upper.plot(confidence, accuracy, color=ACCENT, marker="o", markersize=4)
         upper.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy")

@@ -11,16 +11,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from kubetune.evaluation.metrics import Scores
+from kubetune.evaluation.metrics import Ints, Scores
 from kubetune.evaluation.shown import one_line
 
+TEXT_GROUP = "text_group"
+"""Column: equal numbers are rows with the same text, see `same_texts`."""
 CARRIED = ("row_id", "raw_text", "raw_text_pair", "text", "text_pair")
 AFTER = ("length", "truncated")
 ROW_GROUP = 10_000
 
 
 def predictions_table(
-    rows: pa.Table, scores: Scores, probabilities: NDArray[np.float32], logits: NDArray[np.float32]
+    rows: pa.Table, scores: Scores, probabilities: NDArray[np.float32], logits: NDArray[np.float32], texts: Ints
 ) -> pa.Table:
     """Return the table.
 
@@ -29,10 +31,12 @@ def predictions_table(
         scores: The model's answers, in the order of `rows`.
         probabilities: Shape (rows, classes), float32.
         logits: Shape (rows, classes), float32.
+        texts: Number of each row's text, shape (rows,).
     """
     labels = rows["label"].to_numpy()
     columns: dict[str, Any] = {name: rows[name] for name in CARRIED if name in rows.column_names}
     columns |= {
+        TEXT_GROUP: pa.array(texts.astype(np.int32)),
         "label": pa.array(labels.astype(np.int32)),
         "prediction": pa.array(scores.predictions.astype(np.int32)),
         "correct": pa.array(scores.predictions == labels),

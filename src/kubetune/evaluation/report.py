@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from kubetune.config.evaluation import LOWER_IS_BETTER
 from kubetune.evaluation import plots
 from kubetune.evaluation.facts import data_facts, learning_points, model_facts
-from kubetune.evaluation.findings import MAIN_METRIC, confusions, findings
+from kubetune.evaluation.findings import MAIN_METRIC, confusions, counted, findings
 from kubetune.evaluation.metrics import METRICS, Ints
 from kubetune.evaluation.predictions import hardest
 from kubetune.evaluation.shown import number, one_line, signed
-from kubetune.evaluation.slices import FEW_ROWS
+from kubetune.evaluation.slices import FEW_TEXTS
 
 TABLE_CLASSES = 14
 """Up to this many classes the confusion matrix is a table, beyond it a heat map."""
@@ -70,7 +70,8 @@ def render(document: Mapping[str, Any], evidence: Evidence) -> str:
     drawings = _draw(document, names, lengths, correct, evidence.training)
     shown = {
         "title": f"Evaluation of a {document['task'].replace('-', ' ')} model",
-        "subtitle": f"{len(names)} classes, {document['rows']:,} test rows, {evidence.spec['architecture']} head",
+        "subtitle": f"{len(names)} classes, {counted(document)}, {evidence.spec['architecture']} head",
+        "counted": counted(document),
         "verdict": _verdict(document, evidence.thresholds),
         "findings": findings(document),
         "headline": [_headline(metric, document) for metric in METRICS],
@@ -82,7 +83,7 @@ def render(document: Mapping[str, Any], evidence: Evidence) -> str:
         "hardest": cases,
         "data": data_facts(evidence.dataset, lengths, document),
         "model": model_facts(evidence.spec, evidence.training),
-        "few_rows": FEW_ROWS,
+        "few_texts": FEW_TEXTS,
         "most_classes": plots.MOST_CLASSES,
         "marks": MARKS,
         "contents": _contents(mistakes=bool(cases), training=drawings["learning"] is not None),

@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kubetune.evaluation.intervals import label_estimates
-from kubetune.evaluation.metrics import Ints, confusion
+from kubetune.evaluation.intervals import Draws, label_estimates
+from kubetune.evaluation.metrics import Ints
+from kubetune.evaluation.same_texts import texts_of
 from kubetune.evaluation.shown import one_line
 
 TOP_VALUES = 10
 """Values of a column that are slices of their own; the others are one slice together."""
-FEW_ROWS = 30
-"""Slices with fewer rows are shown, but never called weak."""
+FEW_TEXTS = 30
+"""Slices with fewer distinct texts are shown, but never called weak."""
 MISSING = "(missing)"
 
 Groups = list[tuple[str, NDArray[np.bool_]]]
@@ -76,12 +77,12 @@ def value_groups(values: Sequence[str | None]) -> Groups:
 
 
 def measure_slices(
-    groups: Mapping[str, Groups], labels: Ints, predictions: Ints, classes: int, samples: int, seed: int
+    groups: Mapping[str, Groups], labels: Ints, predictions: Ints, classes: int, draws: Draws
 ) -> dict[str, list[dict[str, Any]]]:
     """Measure each part.
 
     Returns:
-        Column → parts as `{"name", "rows", "accuracy", "macro_f1", "weak"}`; the metrics are `{"value", "low",
+        Column → parts as `{"name", "rows", "texts", "accuracy", "macro_f1", "weak"}`; the metrics are `{"value", "low",
         "high"}`, `macro_f1` is None where a part has one true class, `weak` says that the part's whole accuracy
         interval lies below the accuracy of all rows.
     """
@@ -90,16 +91,19 @@ def measure_slices(
     for column, parts in groups.items():
         found[column] = []
         for name, inside in parts:
-            estimates = label_estimates(confusion(labels[inside], predictions[inside], classes), samples, seed)
+            here = draws.among(inside)
+            estimates = label_estimates(labels[inside], predictions[inside], classes, here)
             rows = int(inside.sum())
+            texts = texts_of(here.texts, rows)
             several = len(np.unique(labels[inside])) > 1
             found[column].append(
                 {
                     "name": name,
                     "rows": rows,
+                    "texts": texts,
                     "accuracy": estimates["accuracy"].as_dict(),
                     "macro_f1": estimates["macro_f1"].as_dict() if several else None,
-                    "weak": rows >= FEW_ROWS and estimates["accuracy"].high < overall,
+                    "weak": texts >= FEW_TEXTS and estimates["accuracy"].high < overall,
                 }
             )
     return found

@@ -2,21 +2,32 @@
 
 from collections.abc import Mapping
 
+import numpy as np
+
+from kubetune.evaluation.same_texts import numbered
 from kubetune.promotion.paired import Discordance
 from kubetune.promotion.rows import Case
 
 
-def paired_capabilities(candidate: Mapping[Case, bool], champion: Mapping[Case, bool]) -> dict[str, Discordance]:
+def paired_capabilities(
+    candidate: Mapping[Case, bool], champion: Mapping[Case, bool], sources: Mapping[Case, str] | None = None
+) -> dict[str, Discordance]:
     """Return capability → paired counts over the cases that both met; "right" is passed.
 
     Args:
         candidate: Case → whether it passed.
         champion: The same of the champion.
+        sources: Case → the template or test row that it was made of: such cases are alike. None: each has its own.
     """
-    counts: dict[str, list[int]] = {}
+    met: dict[str, list[Case]] = {}
     for case in sorted(candidate.keys() & champion.keys()):
-        found = counts.setdefault(case[0], [0, 0, 0])
-        found[0] += candidate[case] and not champion[case]
-        found[1] += champion[case] and not candidate[case]
-        found[2] += 1
-    return {capability: Discordance(*found) for capability, found in counts.items()}
+        met.setdefault(case[0], []).append(case)
+    return {capability: _paired(cases, (candidate, champion), sources) for capability, cases in met.items()}
+
+
+def _paired(
+    cases: list[Case], passed: tuple[Mapping[Case, bool], Mapping[Case, bool]], sources: Mapping[Case, str] | None
+) -> Discordance:
+    first, second = (np.array([found[case] for case in cases], dtype=bool) for found in passed)
+    clusters = None if sources is None else numbered(sources[case] for case in cases)
+    return Discordance.of(first, second, clusters, copies=False)

@@ -13,7 +13,9 @@ from typing import Any, Literal
 from kubetune.config.promotion import PromotionSection
 from kubetune.contract import Verdict
 from kubetune.errors import DataError
+from kubetune.evaluation.intervals import Draws
 from kubetune.evaluation.metrics import Ints, Scores
+from kubetune.evaluation.same_texts import texts_of
 from kubetune.evaluation.shown import one_line
 from kubetune.evaluation.slices import Groups
 from kubetune.promotion import sentences
@@ -38,6 +40,7 @@ class Comparison:
         classes: Number of classes.
         groups: Column → its disjoint parts, for the guarded slices.
         capabilities: Capability → paired counts over its behavioural cases; "right" is passed.
+        texts: Number of each row's text, shape (rows,), from 0 and without gaps; None: each row has its own.
     """
 
     labels: Ints
@@ -46,10 +49,12 @@ class Comparison:
     classes: int
     groups: Mapping[str, Groups] = field(default_factory=dict)
     capabilities: Mapping[str, Discordance] = field(default_factory=dict)
+    texts: Ints | None = None
 
     def __post_init__(self) -> None:
         answers = (self.labels, self.candidate.predictions, self.champion.predictions)
-        sizes = sorted({len(numbers) for numbers in answers})
+        grouped = () if self.texts is None else (self.texts,)
+        sizes = sorted({len(numbers) for numbers in (*answers, *grouped)})
         if len(sizes) > 1 or sizes == [0]:
             raise DataError(
                 "paired-rows",
@@ -72,7 +77,8 @@ class Decision:
     Attributes:
         outcome: `promote`, `keep` or `undecided`.
         reasons: One sentence each, with numbers; what decided comes first.
-        rows_wanted: Further labelled rows that would decide; None where decided, or where rows alone would not.
+        rows_wanted: Further labelled rows, each with a text of its own, that would decide; None where decided, or
+            where rows alone would not.
         spent: Whether a comparison was made, which the count on these test rows must include.
         document: All numbers as plain JSON values, for the record and the report.
     """
@@ -102,24 +108,21 @@ def decide(thresholds: Verdict, comparison: Comparison | None, rules: PromotionS
         asked = rules.gate == "champion"
         why = "There is no champion" if asked else "promotion.gate is thresholds, so nobody was compared"
         return Decision("promote", (f"{why}, and the candidate passed every threshold.",))
-    rows = len(comparison.labels)
-    if rows < rules.minimum_rows:
-        missing = rules.minimum_rows - rows
-        few = (
-            f"{rows:,} test rows were found and at least {rules.minimum_rows:,} are required, so nothing was tested "
-            f"and no alpha was spent: label {missing:,} more."
-        )
-        return Decision("undecided", (few,), rows_wanted=missing)
+    rows, texts = len(comparison.labels), texts_of(comparison.texts, len(comparison.labels))
+    if texts < rules.minimum_rows:
+        missing = rules.minimum_rows - texts
+        return Decision("undecided", (sentences.of_few(rows, texts, rules),), rows_wanted=missing)
     return _compare(comparison, rules, Spending(rules.alpha, earlier))
 
 
 def _compare(comparison: Comparison, rules: PromotionSection, spending: Spending) -> Decision:
     labels, answers = comparison.labels, (comparison.candidate.predictions, comparison.champion.predictions)
     right = (answers[0] == labels, answers[1] == labels)
-    found = Discordance.of(*right)
-    primary = measure_primary(labels, answers, comparison.classes, rules, spending)
-    calibration = calibration_difference(labels, comparison.candidate, comparison.champion, rules.resamples, rules.seed)
-    asked = slice_guards(comparison.groups, rules, right)
+    found = Discordance.of(*right, comparison.texts)
+    primary = measure_primary(labels, answers, comparison.classes, rules, spending, comparison.texts)
+    draws = Draws(rules.resamples, rules.seed, comparison.texts)
+    calibration = calibration_difference(labels, comparison.candidate, comparison.champion, draws)
+    asked = slice_guards(comparison.groups, rules, right, comparison.texts)
     asked += _further_guards(comparison.capabilities, calibration, rules)
     guards = judge(asked, rules, spending.level, spending.next.level)
     outcome = _outcome(primary, guards)
@@ -131,11 +134,12 @@ def _compare(comparison: Comparison, rules: PromotionSection, spending: Spending
     reasons = [*told, *reasons] if blocked else [*reasons, *told]
     cases = any(_blocks(judged) and judged.guard.unit == "cases" for judged in guards)
     few = any(judged.state == "small" and judged.guard.required for judged in guards)
-    reasons += [sentences.of_rows(wanted, rules, cases=cases, few=few)] if outcome == "undecided" else []
+    reasons += [sentences.of_rows(wanted, rules, primary, cases=cases, few=few)] if outcome == "undecided" else []
     document = {
         "format": FORMAT,
         "outcome": outcome,
         "rows": len(labels),
+        "texts": primary.texts,
         "rows_wanted": wanted,
         "metric": asdict(primary),
         "mcnemar": asdict(found) | {"p": mcnemar(found)},
@@ -171,15 +175,15 @@ def _blocks(judged: Judged) -> bool:
 def _rows_wanted(primary: Primary, guards: Sequence[Judged]) -> int | None:
     """Return further rows for the nearer of two ends: everything that is open holds, or one thing is shown against.
 
-    Open capabilities are left out: they need cases, which their own sentences count.
+    Each has a text of its own. Open capabilities are left out: they need cases, which their own sentences count.
     """
-    to_promote = [] if primary.shown else [_more(primary.to_show, primary.rows)]
-    to_keep = [_more(primary.to_rule_out, primary.rows)]
+    to_promote = [] if primary.shown else [_more(primary.to_show, primary.texts)]
+    to_keep = [_more(primary.to_rule_out, primary.texts)]
     for judged in guards:
         if _blocks(judged) and judged.guard.unit == "rows":
             share = judged.guard.share
-            to_promote.append(_more(judged.to_hold, judged.guard.rows, share))
-            to_keep.append(_more(judged.to_lose, judged.guard.rows, share))
+            to_promote.append(_more(judged.to_hold, judged.guard.units, share))
+            to_keep.append(_more(judged.to_lose, judged.guard.units, share))
     if not to_promote:
         return None
     ends = [rows for rows in to_keep if rows is not None]
@@ -189,11 +193,11 @@ def _rows_wanted(primary: Primary, guards: Sequence[Judged]) -> int | None:
     return min(ends, default=None)
 
 
-def _more(needed: int | None, rows: int, share: float = 1.0) -> int | None:
-    """Further test rows that bring a part of this share from `rows` to `needed`; None: no number does."""
+def _more(needed: int | None, texts: int, share: float = 1.0) -> int | None:
+    """Further test rows that bring a part of this share from `texts` to `needed`; None: no number does."""
     if needed is None or share == 0:
         return None
-    return max(1, round((needed - rows) / share))
+    return max(1, round((needed - texts) / share))
 
 
 def _worst_first(guards: Sequence[Judged]) -> list[Judged]:

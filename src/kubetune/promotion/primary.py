@@ -7,6 +7,7 @@ import numpy as np
 from kubetune.config.promotion import PromotionSection
 from kubetune.evaluation.intervals import Estimate
 from kubetune.evaluation.metrics import Ints
+from kubetune.evaluation.same_texts import texts_of
 from kubetune.promotion.paired import NORMAL, Discordance, mcnemar_gain, not_inferior, null_variance
 from kubetune.promotion.power import rows_needed
 from kubetune.promotion.resampling import Cells, macro_f1_difference, swap_test
@@ -23,13 +24,14 @@ class Primary:
         champion: Its value for the champion.
         gain: Candidate minus champion with its 95 % interval.
         rows: Test rows.
+        texts: Distinct texts of them.
         p: One-sided p of "the candidate is no better".
         level: Level at which `p` is read.
         against: One-sided p of "the gain is the margin or more".
         shown: Whether a gain is shown.
         ruled_out: Whether a gain that matters is ruled out.
-        to_show: Rows in all at which a gain would be shown at the next comparison's level; None: at no number.
-        to_rule_out: Rows in all at which a gain that matters would be ruled out; None: at no number.
+        to_show: Distinct texts in all at which a gain would show at the next comparison's level; None: at no number.
+        to_rule_out: Distinct texts in all at which a gain that matters would be ruled out; None: at no number.
     """
 
     metric: str
@@ -37,6 +39,7 @@ class Primary:
     champion: float
     gain: Estimate
     rows: int
+    texts: int
     p: float
     level: float
     against: float
@@ -48,7 +51,7 @@ class Primary:
 
 @dataclass(frozen=True)
 class _Tested:
-    """The two p-values, the interval, and the variance of one row under: no gain, a gain of the margin, as seen."""
+    """The two p-values, the interval, and the variance of one text under: no gain, a gain of the margin, as seen."""
 
     p: float
     against: float
@@ -57,13 +60,18 @@ class _Tested:
 
 
 def measure_primary(
-    labels: Ints, answers: tuple[Ints, Ints], classes: int, rules: PromotionSection, spending: Spending
+    labels: Ints,
+    answers: tuple[Ints, Ints],
+    classes: int,
+    rules: PromotionSection,
+    spending: Spending,
+    texts: Ints | None = None,
 ) -> Primary:
     """Measure and test the metric.
 
     Accuracy: exact McNemar. Macro-F1: the larger of two p-values, that of the randomisation test (exact for models
     that differ by chance alone, at every level) and that of the paired bootstrap (for models that err differently,
-    where it allows for their unequal spread).
+    where it allows for their unequal spread). All of them take a text with all its rows.
 
     Args:
         labels: True class numbers, shape (rows,), at least one.
@@ -71,13 +79,14 @@ def measure_primary(
         classes: Number of classes.
         rules: Metric, margin, alpha, power, resampling.
         spending: Level of this comparison.
+        texts: Number of each row's text, shape (rows,); None: each row has its own.
     """
     if rules.metric == "accuracy":
         right = [given == labels for given in answers]
-        tested = _accuracy(Discordance.of(right[0], right[1]), rules)
+        tested = _accuracy(Discordance.of(right[0], right[1], texts), rules)
         values = [float(hits.mean()) for hits in right]
     else:
-        cells = Cells(labels, *answers, classes)
+        cells = Cells(labels, answers, classes, texts)
         tested = _macro_f1(cells, rules, spending.level)
         values = [float(value[0]) for value in cells.macro_f1(cells.counts[None])]
     level, gain = spending.level, tested.gain.value
@@ -88,6 +97,7 @@ def measure_primary(
         champion=values[1],
         gain=tested.gain,
         rows=len(labels),
+        texts=texts_of(texts, len(labels)),
         p=tested.p,
         level=level,
         against=tested.against,
@@ -99,14 +109,14 @@ def measure_primary(
 
 
 def _accuracy(found: Discordance, rules: PromotionSection) -> _Tested:
-    half = NORMAL.inv_cdf(0.975) * float(np.sqrt(found.variance / found.rows))
-    value = found.difference
-    at_margin = null_variance(found.swapped, rules.margin)
+    half = NORMAL.inv_cdf(0.975) * float(np.sqrt(found.variance / found.units))
+    value, design = found.difference, found.units / found.effective
+    at_margin = null_variance(found.swapped, rules.margin) * design
     return _Tested(
         p=mcnemar_gain(found),
         against=not_inferior(found.swapped, rules.margin),
         gain=Estimate(value, value - half, value + half),
-        variances=(null_variance(found, 0), at_margin, found.variance),
+        variances=(null_variance(found, 0) * design, at_margin, found.variance),
     )
 
 

@@ -9,9 +9,7 @@ from jinja2 import Environment, StrictUndefined
 
 from kubetune.evaluation.insertion import insert
 from kubetune.evaluation.shown import one_line, signed
-from kubetune.promotion.paired import Discordance
-from kubetune.promotion.score_interval import score_interval
-from kubetune.promotion.sentences import probability
+from kubetune.promotion.sentences import counted, guarded, probability
 
 OUTCOMES = {
     "promote": ("passed", "✓", "Promote"),
@@ -98,7 +96,7 @@ def _lines(document: Mapping[str, Any], rules: Mapping[str, Any]) -> list[dict[s
     found = [
         {
             "name": TITLES[metric["metric"]],
-            "rows": f"{metric['rows']:,} rows",
+            "rows": counted(metric["rows"], metric["texts"]),
             **metric["gain"],
             "bar": None,
             "p": metric["against"] if metric["ruled_out"] else metric["p"],
@@ -108,30 +106,21 @@ def _lines(document: Mapping[str, Any], rules: Mapping[str, Any]) -> list[dict[s
         }
     ]
     calibration = document["calibration"]
-    for judged in document["guards"]:
-        line = _guard(judged, level, alpha)
-        if judged["guard"]["name"] == "calibration error":
-            line |= {"low": -calibration["high"], "high": -calibration["low"]}
-        found.append(line)
+    found += [_guard(judged, level, alpha) for judged in document["guards"]]
     if rules["calibration_margin"] is None:
         ends = {"value": -calibration["value"], "low": -calibration["high"], "high": -calibration["low"]}
-        shown = {"name": "calibration error", "rows": f"{document['rows']:,} rows", "word": "shown, not judged"}
+        rows = counted(document["rows"], document["texts"])
+        shown = {"name": "calibration error", "rows": rows, "word": "shown, not judged"}
         found.append(shown | ends | {"bar": None, "p": None, "level": None, "tone": ""})
     return found
 
 
 def _guard(judged: Mapping[str, Any], level: float, alpha: float) -> dict[str, Any]:
     guard = judged["guard"]
-    low, high = 0.0, 0.0
-    if rows := guard["rows"]:
-        # The two counts that the difference and its variance were made of.
-        disputed = (guard["variance"] + guard["difference"] ** 2) * rows
-        gained = round((disputed + guard["difference"] * rows) / 2)
-        lost = round((disputed - guard["difference"] * rows) / 2)
-        low, high = score_interval(Discordance(max(0, gained), max(0, lost), rows))
+    low, high = guard["interval"]
     return {
         "name": guard["name"],
-        "rows": f"{rows:,} {guard['unit']}",
+        "rows": guarded(guard["unit"], guard["rows"], guard["clusters"]),
         "value": guard["difference"],
         "low": low,
         "high": high,

@@ -1,7 +1,9 @@
-"""Macro-F1 and calibration of two models under the same resampled rows, on counts, so that rows cost nothing.
+"""Macro-F1 and calibration of two models under the same resampled texts, on counts, so that rows cost nothing.
 
-Resampling rows is one multinomial draw over the distinct (label, candidate, champion) cells. Sums of whole numbers in
-float64 are exact in any order, so a matrix product has the same bits with every number of threads.
+Texts are drawn and exchanged, each with all its rows, since equal texts get equal answers: one multinomial draw over
+the kinds of texts (`kubetune.evaluation.kinds`), which are the distinct (label, candidate, champion) cells where each
+row has a text of its own. Sums of whole numbers in float64 are exact in any order, so a matrix product has the same
+bits with every number of threads.
 """
 
 import math
@@ -9,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kubetune.evaluation.intervals import Estimate, estimate
+from kubetune.evaluation.intervals import Draws, Estimate, estimate
+from kubetune.evaluation.kinds import kinds_of
 from kubetune.evaluation.metrics import BINS, Floats, Ints, Scores, calibration_bins
 from kubetune.promotion.paired import NORMAL
 
@@ -24,22 +27,24 @@ MOST_SWAPS = 10_000
 
 @dataclass(frozen=True)
 class Difference:
-    """Candidate minus champion, with its spread under resampled rows.
+    """Candidate minus champion, with its spread under resampled texts.
 
     Attributes:
         estimate: Value and 95 % percentile interval.
         error: Standard error.
         rows: Rows behind it.
+        texts: Distinct texts of them.
     """
 
     estimate: Estimate
     error: float
     rows: int
+    texts: int
 
     @property
     def variance(self) -> float:
-        """Variance of one row's share, so that the standard error is the root of this over `rows`."""
-        return self.error**2 * self.rows
+        """Variance of one text's share, so that the standard error is the root of this over `texts`."""
+        return self.error**2 * self.texts
 
     def above(self, bar: float) -> float:
         """Return the one-sided p of "the difference is `bar` or less", by a normal tail of the bootstrap's error."""
@@ -62,10 +67,13 @@ class Cells:
     Attributes:
         counts: Rows of each cell, shape (cells,).
         disputed: Which cells hold two different answers, shape (cells,).
+        kinds: The rows' texts, by how many rows each has in which cells.
     """
 
-    def __init__(self, labels: Ints, candidate: Ints, champion: Ints, classes: int) -> None:
-        cells, self.counts = np.unique((labels * classes + candidate) * classes + champion, return_counts=True)
+    def __init__(self, labels: Ints, answers: tuple[Ints, Ints], classes: int, texts: Ints | None = None) -> None:
+        codes = (labels * classes + answers[0]) * classes + answers[1]
+        cells, place, self.counts = np.unique(codes, return_inverse=True, return_counts=True)
+        self.kinds = kinds_of(place, texts)
         triples = (cells // classes**2, cells // classes % classes, cells % classes)
         self.disputed = triples[1] != triples[2]
         truth, self._candidate, self._champion = (
@@ -108,57 +116,59 @@ def macro_f1_difference(cells: Cells, resamples: int, seed: int) -> Difference:
         resamples: Number of draws.
         seed: Of the draws; equal arguments give equal bits.
     """
-    draw, rows = np.random.default_rng([seed, 10]), int(cells.counts.sum())
+    draw, kinds = np.random.default_rng([seed, 10]), cells.kinds
     found = [
-        cells.difference(draw.multinomial(rows, cells.counts / rows, size=size))
-        for size in _chunks(resamples, len(cells.counts))
+        cells.difference(kinds.cells(draw.multinomial(kinds.texts, kinds.counts / kinds.texts, size=size)))
+        for size in _chunks(resamples, len(kinds.kind))
     ]
     samples = np.concatenate(found)
     value = float(cells.difference(cells.counts[None])[0])
-    return Difference(estimate(value, samples), float(samples.std(ddof=1)), rows)
+    return Difference(estimate(value, samples), float(samples.std(ddof=1)), int(cells.counts.sum()), kinds.texts)
 
 
 def swap_test(cells: Cells, level: float, seed: int) -> float:
     """Return the one-sided p of "the two models are interchangeable", against "the candidate's macro-F1 is higher".
 
-    Each row's two answers are exchanged with chance 1/2 (Yeh, COLING 2000). Exact at every level and number of rows
-    for models that differ by chance alone, such as two seeds of one recipe. Draws go on until 20 were as extreme
-    (Besag and Clifford, Biometrika 78, 1991, which keeps the p valid) or 5 / `level`, at least 10,000, were made, so
-    that a small level can be reached and a plain loser costs little.
+    Each text's two answers are exchanged with chance 1/2, in all its rows (Yeh, COLING 2000). Exact at every level and
+    number of texts for models that differ by chance alone, such as two seeds of one recipe. Draws go on until 20 were
+    as extreme (Besag and Clifford, Biometrika 78, 1991, which keeps the p valid) or 5 / `level`, at least 10,000, were
+    made, so that a small level can be reached and a plain loser costs little.
 
     Args:
         cells: The rows, at least one.
         level: Level at which the p will be read; it must not depend on the outcome.
         seed: Of the draws.
     """
-    draw = np.random.default_rng([seed, 11])
+    draw, kinds = np.random.default_rng([seed, 11]), cells.kinds
     observed = float(cells.difference(cells.counts[None])[0])
-    counts = cells.counts[cells.disputed]
+    disputed = np.flatnonzero(kinds.touching(cells.disputed))
+    counts = kinds.counts[disputed]
     if not len(counts):
         return 1.0
     most, drawn, extreme, size = max(MOST_SWAPS, math.ceil(5 / level)), 0, 0, FIRST_SWAPS
     while drawn < most:
-        size = max(1, min(size, most - drawn, CHUNK_CELLS // len(cells.counts)))
-        swapped = draw.binomial(counts, 0.5, size=(size, len(counts)))
-        hits = np.flatnonzero(cells.swapped_difference(swapped) >= observed - 1e-12)
+        size = max(1, min(size, most - drawn, CHUNK_CELLS // len(kinds.kind)))
+        swapped = np.zeros((size, len(kinds.counts)), dtype=np.int64)
+        swapped[:, disputed] = draw.binomial(counts, 0.5, size=(size, len(counts)))
+        moved = kinds.cells(swapped)[:, cells.disputed]
+        hits = np.flatnonzero(cells.swapped_difference(moved) >= observed - 1e-12)
         if extreme + len(hits) >= ENOUGH:
             return ENOUGH / (drawn + int(hits[ENOUGH - extreme - 1]) + 1)
         extreme, drawn, size = extreme + len(hits), drawn + size, 4 * size
     return (extreme + 1) / (drawn + 1)
 
 
-def calibration_difference(labels: Ints, candidate: Scores, champion: Scores, resamples: int, seed: int) -> Difference:
+def calibration_difference(labels: Ints, candidate: Scores, champion: Scores, draws: Draws) -> Difference:
     """Return the paired bootstrap of the calibration error's difference; below 0 the candidate is better calibrated.
 
-    Rows are drawn by the cells (confidence bin, right or wrong) of both models, and a cell's rows share their mean
-    confidence: the value is exact, the spread leaves out that of the confidences inside a bin of 1 / 15.
+    Texts are drawn by their rows' cells (confidence bin, right or wrong) of both models, and a cell's rows share their
+    mean confidence: the value is exact, the spread leaves out that of the confidences inside a bin of 1 / 15.
 
     Args:
         labels: True class numbers, shape (rows,).
         candidate: Answers on the rows.
         champion: Answers on the same rows.
-        resamples: Number of draws.
-        seed: Of the draws.
+        draws: Number, seed, and which rows have the same text.
     """
     bins = [calibration_bins(scores.confidence) for scores in (candidate, champion)]
     right = [scores.predictions == labels for scores in (candidate, champion)]
@@ -168,15 +178,19 @@ def calibration_difference(labels: Ints, candidate: Scores, champion: Scores, re
         np.bincount(place, weights=scores.confidence - hits) / counts
         for scores, hits in zip((candidate, champion), right, strict=True)
     ]
-    draw, rows = np.random.default_rng([seed, 12]), len(labels)
+    draw, kinds = np.random.default_rng([draws.seed, 12]), kinds_of(place, draws.texts)
 
-    def measure(draws: Ints) -> Floats:
-        return _ece(draws, cells // (4 * BINS), gaps[0]) - _ece(draws, cells // 4 % BINS, gaps[1])
+    def measure(rows: Ints) -> Floats:
+        return _ece(rows, cells // (4 * BINS), gaps[0]) - _ece(rows, cells // 4 % BINS, gaps[1])
 
     samples = np.concatenate(
-        [measure(draw.multinomial(rows, counts / rows, size=size)) for size in _chunks(resamples, len(counts))]
+        [
+            measure(kinds.cells(draw.multinomial(kinds.texts, kinds.counts / kinds.texts, size=size)))
+            for size in _chunks(draws.samples, len(kinds.kind))
+        ]
     )
-    return Difference(estimate(float(measure(counts[None])[0]), samples), float(samples.std(ddof=1)), rows)
+    value = float(measure(counts[None])[0])
+    return Difference(estimate(value, samples), float(samples.std(ddof=1)), len(labels), kinds.texts)
 
 
 def _macro_f1(total: Floats, hits: Floats) -> Floats:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kubetune.errors import DataError, KubetuneError
-from kubetune.evaluation.predictions import test_rows_digest
+from kubetune.evaluation.predictions import TEXT_GROUP, test_rows_digest
 
 PREDICTIONS = "predictions.parquet"
 CASES = "cases.parquet"
@@ -88,6 +88,24 @@ def read_cases(behaviour: Path) -> dict[Case, bool]:
     table = _read_table(behaviour / CASES, CASE_COLUMNS)
     capability, test, case, passed = (table[name].to_pylist() for name in CASE_COLUMNS)
     return dict(zip(zip(capability, test, case, strict=True), passed, strict=True))
+
+
+def read_sources(behaviour: Path) -> dict[Case, str]:
+    """Return what each behavioural case was made of: equal for cases of one template or one test row.
+
+    Raises:
+        DataError: A column is missing.
+        KubetuneError: The file cannot be read.
+    """
+    table = _read_table(behaviour / CASES, (*CASE_COLUMNS[:3], "source"))
+    capability, test, case, source = (table[name].to_pylist() for name in (*CASE_COLUMNS[:3], "source"))
+    return dict(zip(zip(capability, test, case, strict=True), source, strict=True))
+
+
+def text_columns(report: Path) -> tuple[str, ...]:
+    """Return the columns of `predictions.parquet` that tell which rows have the same text."""
+    names = _schema(report / PREDICTIONS).names
+    return (TEXT_GROUP,) if TEXT_GROUP in names else tuple(name for name in ("text", "text_pair") if name in names)
 
 
 def kept_columns(report: Path) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Texts in, answers or typed refusals out. Knows nothing of any server and reads no environment."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -90,6 +90,15 @@ class Predictor:
         answers = iter(self._answer([item for item in cleaned if not isinstance(item, Refusal)]))
         return [item if isinstance(item, Refusal) else next(answers) for item in cleaned]
 
+    def reads(self, items: Sequence[Sequence[object]]) -> list[Hashable]:
+        """Return what the model reads of each item, equal where it cannot tell two apart; a refusal reads as itself."""
+        cleaned = [self._clean(item) for item in items]
+        rows, _ = self.task.encode(
+            self._tokenizer, [item for item in cleaned if not isinstance(item, Refusal)], self.archive.max_length
+        )
+        tokens = iter(rows)
+        return [item if isinstance(item, Refusal) else _hashable(next(tokens)) for item in cleaned]
+
     def warm(self) -> None:
         """Run each power-of-two length once, so that no client pays for first-use allocation."""
         length = 2
@@ -158,6 +167,10 @@ def threads_per_worker(cpus: int, workers: int) -> int:
     two loses its CPU to the server a forward takes many times as long (measured: 165 instead of 21 ms).
     """
     return max(1, (cpus - 1) // workers)
+
+
+def _hashable(row: Mapping[str, Sequence[int]]) -> Hashable:
+    return tuple((name, tuple(numbers)) for name, numbers in sorted(row.items()))
 
 
 def _cast_linears(module: torch.nn.Module) -> None:

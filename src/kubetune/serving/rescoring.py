@@ -1,6 +1,6 @@
 """An archive's answers on many raw rows, for a comparison with another model."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,12 +25,14 @@ class Rescored:
         predictions: Class numbers, shape (rows,); 0 where there is no answer.
         confidence: Probability of the predicted class, shape (rows,); float32 precision.
         answered: Whether there is an answer, shape (rows,).
+        texts: Numbers that are equal for rows which the archive reads as the same text, shape (rows,).
     """
 
     labels: tuple[str, ...]
     predictions: NDArray[np.int64]
     confidence: NDArray[np.float64]
     answered: NDArray[np.bool_]
+    texts: NDArray[np.int64]
 
 
 def rescore(folder: Path, items: Sequence[Sequence[str]], looked: Callable[[int], None]) -> Rescored:
@@ -59,8 +61,12 @@ def rescore(folder: Path, items: Sequence[Sequence[str]], looked: Callable[[int]
     serving = replace(predictor.archive.serving, max_characters=longest)
     predictor.archive = replace(predictor.archive, serving=serving)
     outcomes: list[Answer | Refusal] = []
+    read: list[Hashable] = []
+    known: dict[Hashable, int] = {}
     for start in range(0, len(items), CHUNK_ROWS):
-        outcomes += predictor.predict(items[start : start + CHUNK_ROWS])
+        chunk = items[start : start + CHUNK_ROWS]
+        outcomes += predictor.predict(chunk)
+        read += predictor.reads(chunk)
         looked(min(CHUNK_ROWS, len(items) - start))
     failed = sum(isinstance(outcome, Refusal) and outcome.status == 500 for outcome in outcomes)
     if failed:
@@ -73,4 +79,5 @@ def rescore(folder: Path, items: Sequence[Sequence[str]], looked: Callable[[int]
         predictions=probabilities.argmax(axis=1).astype(np.int64),
         confidence=probabilities.max(axis=1, initial=0).astype(np.float64),
         answered=np.array([isinstance(outcome, Answer) for outcome in outcomes], dtype=bool),
+        texts=np.array([known.setdefault(text, len(known)) for text in read], dtype=np.int64),
     )

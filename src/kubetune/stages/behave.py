@@ -22,6 +22,7 @@ from kubetune.behaviour.suite import Suite
 from kubetune.behaviour.verdict import judge_behaviour
 from kubetune.contract import Context, Result
 from kubetune.errors import ConfigError, DataError, InterruptedRunError, KubetuneError
+from kubetune.evaluation.predictions import TEXT_GROUP
 
 if TYPE_CHECKING:
     from kubetune.tasks.base import ModelSpec, Task
@@ -104,13 +105,14 @@ def _rows(path: Path, labels: Sequence[str], columns: int) -> list[Row]:
     """Return every row of the report's predictions: raw texts and the name of the true label."""
     names = TEXTS[:columns]
     try:
-        table = pq.read_table(path, columns=[*names, "label"])
+        table = pq.read_table(path, columns=[*names, "label", TEXT_GROUP])
     except (OSError, pa.ArrowInvalid, KeyError) as error:
         raise KubetuneError(
             f"{path.name} of the report cannot be read ({type(error).__name__}): evaluate again."
         ) from error
     texts = zip(*(table[name].to_pylist() for name in names), strict=True)
-    return [Row(item, labels[label]) for item, label in zip(texts, table["label"].to_pylist(), strict=True)]
+    numbers, groups = table["label"].to_pylist(), table[TEXT_GROUP].to_pylist()
+    return [Row(item, labels[label], str(group)) for item, label, group in zip(texts, numbers, groups, strict=True)]
 
 
 def _model(config: Any, inputs: Mapping[str, Path], chosen: "tuple[Task, ModelSpec]", context: Context) -> "TextModel":

@@ -12,6 +12,8 @@ import pyarrow as pa
 from kubetune.contract import Context, Result, Verdict
 from kubetune.errors import DataError, InterruptedRunError, KubetuneError, NothingToDoError, RefusedError
 from kubetune.evaluation.metrics import Floats, Ints, Scores
+from kubetune.evaluation.predictions import TEXT_GROUP
+from kubetune.evaluation.same_texts import joined, same_words
 from kubetune.evaluation.shown import one_line
 from kubetune.evaluation.slices import Groups, group
 from kubetune.promotion.capabilities import paired_capabilities
@@ -25,8 +27,10 @@ from kubetune.promotion.rows import (
     read_cases,
     read_json,
     read_predictions,
+    read_sources,
     read_text,
     test_digest_of,
+    text_columns,
 )
 from kubetune.serving.archive import read_archive
 from kubetune.tasks import load_task
@@ -45,6 +49,7 @@ class _Answers:
         predictions: Its class numbers, shape (rows,).
         confidence: Shape (rows,).
         answered: Whether it has an answer, shape (rows,).
+        texts: Numbers that are equal for rows with the same text after its own cleaning, shape (rows,).
     """
 
     how: str
@@ -52,6 +57,7 @@ class _Answers:
     predictions: Ints
     confidence: Floats
     answered: np.ndarray
+    texts: Ints
 
 
 @dataclass(frozen=True)
@@ -97,7 +103,7 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
     text = json.dumps(document, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
     (outputs["decision"] / "decision.json").write_text(text + "\n", encoding="utf-8")
     page = read_text(inputs["report"] / "report.html")
-    # Rendered from the record as it is stored, so that a page can be made from old records too.
+    # Rendered from the record as it is stored: the page says nothing that the record does not hold.
     (outputs["decision"] / "report.html").write_text(with_parts(page, json.loads(text), behaviour), encoding="utf-8")
     context.progress.note(f"{decision.outcome}: {document['reasons'][0]}")
     return _result(decision, document)
@@ -132,18 +138,19 @@ def _thresholds(*documents: Mapping[str, Any]) -> Verdict:
 def _pair(kind: str, inputs: Mapping[str, Path], champion: Champion, context: Context) -> _Paired:
     report = inputs["report"]
     names = label_names(report)
-    rows = read_predictions(report, (*ANSWERS, "length", *kept_columns(report)))
+    rows = read_predictions(report, (*ANSWERS, TEXT_GROUP, "length", *kept_columns(report)))
     answers = _champions_answers(kind, (report, rows, names), champion, context)
     notes = [*_answer_notes(rows.num_rows, answers), *_label_notes(names, answers.labels)]
     behaviours = (inputs["behaviour"], champion.folder / "behaviour")
     cases = [read_cases(folder) for folder in behaviours]
-    capabilities = paired_capabilities(cases[0], cases[1])
+    capabilities = paired_capabilities(cases[0], cases[1], read_sources(behaviours[0]))
     met = sum(found.rows for found in capabilities.values())
     suites = {read_json(folder / "behaviour.json").get("suite_digest") for folder in behaviours}
     if not met:
         notes.append("No behavioural case was met by both models, so no capability is guarded.")
     elif len(suites) > 1:
         notes.append(f"The champion was tested with another suite; the {met:,} cases that both met are compared.")
+    texts = joined(rows[TEXT_GROUP].to_numpy().astype(np.int64), answers.texts)
     rows = rows.filter(pa.array(answers.answered))
     known = (*names, *(name for name in answers.labels if name not in names))
     numbers = np.array([known.index(name) for name in answers.labels], dtype=np.int64)
@@ -154,6 +161,7 @@ def _pair(kind: str, inputs: Mapping[str, Path], champion: Champion, context: Co
         classes=len(known),
         groups=_groups(rows, names),
         capabilities=capabilities,
+        texts=np.unique(texts[answers.answered], return_inverse=True)[1],
     )
     return _Paired(comparison, answers.how, tuple(notes))
 
@@ -204,12 +212,12 @@ def _asked_again(kind: str, report: Path, champion: Champion, context: Context) 
             f"Version {champion.version} of {champion.name} finds nothing to read in any test row after its own "
             "cleaning: give the candidate a name of its own.",
         )
-    return _Answers("again", found.labels, found.predictions, found.confidence, found.answered)
+    return _Answers("again", found.labels, found.predictions, found.confidence, found.answered, found.texts)
 
 
 def _stored(rows: pa.Table, names: Sequence[str], report: Path) -> _Answers | None:
     """Return the answers of the champion's report, or None where it was evaluated on other rows, labels or classes."""
-    theirs, labels = read_predictions(report, ANSWERS), label_names(report)
+    theirs, labels = read_predictions(report, (*ANSWERS, *text_columns(report))), label_names(report)
     place = {row: number for number, row in enumerate(theirs["row_id"].to_pylist())}
     ids = rows["row_id"].to_pylist()
     if set(labels) != set(names) or place.keys() != set(ids):
@@ -219,7 +227,16 @@ def _stored(rows: pa.Table, names: Sequence[str], report: Path) -> _Answers | No
         return None
     predictions = theirs["prediction"].to_numpy().astype(np.int64)
     named(predictions.tolist(), labels)
-    return _Answers("stored", labels, predictions, theirs["confidence"].to_numpy(), np.ones(len(ids), dtype=bool))
+    confidence, answered = theirs["confidence"].to_numpy(), np.ones(len(ids), dtype=bool)
+    return _Answers("stored", labels, predictions, confidence, answered, _texts(theirs))
+
+
+def _texts(theirs: pa.Table) -> Ints:
+    """Return which rows have the same text for the champion; older reports hold the texts and no numbers."""
+    if TEXT_GROUP in theirs.column_names:
+        return theirs[TEXT_GROUP].to_numpy().astype(np.int64)
+    names = [name for name in ("text", "text_pair") if name in theirs.column_names]
+    return same_words(list(zip(*(theirs[name].to_pylist() for name in names), strict=True)))
 
 
 def _scores(predictions: np.ndarray, confidence: np.ndarray) -> Scores:

@@ -20,9 +20,10 @@ from kubetune.errors import DataError, InterruptedRunError, KubetuneError
 from kubetune.evaluation.assessment import Rows, assess
 from kubetune.evaluation.baselines import Baseline, majority, sample_rows, tfidf
 from kubetune.evaluation.metrics import Scores
-from kubetune.evaluation.overlap import sketch_of
+from kubetune.evaluation.overlap import split_sketch
 from kubetune.evaluation.predictions import predictions_table, write_predictions
 from kubetune.evaluation.report import Evidence, render
+from kubetune.evaluation.same_texts import text_groups
 from kubetune.tasks import load_task
 from kubetune.tasks.base import Task
 from kubetune.tasks.hardware import evaluation_device
@@ -56,10 +57,11 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
     context.progress.note("fitting the tf-idf baseline and drawing the intervals")
     baselines = _baselines(inputs["dataset"] / "train.parquet", task, test, tuple(dataset["labels"]))
     _stop_if_asked(context)
-    rows = _rows(test, tuple(dataset["labels"]))
+    texts = text_groups(test, task.columns)
+    rows = _rows(test, tuple(dataset["labels"]), texts)
     assessment = assess(rows, scores, baselines, config.evaluation)
     document = {**assessment.document, "task": config.task.kind, "precision": "fp32"}
-    table = predictions_table(test, scores, probabilities, logits)
+    table = predictions_table(test, scores, probabilities, logits, texts)
     evidence = Evidence(
         predictions=table,
         dataset=dataset,
@@ -72,7 +74,8 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
     text = json.dumps(document, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
     (outputs["report"] / "metrics.json").write_text(text + "\n", encoding="utf-8")
     (outputs["report"] / "report.html").write_text(render(document, evidence), encoding="utf-8")
-    facts = {"test_rows": sketch_of(table["row_id"].to_pylist())}
+    raw = zip(*(test[f"raw_{name}"].to_pylist() for name in task.columns), strict=True)
+    facts = {"test_rows": split_sketch(table["row_id"].to_pylist(), raw) | {"distinct": document["texts"]}}
     return Result(metrics=assessment.flat, verdict=assessment.verdict, facts=facts)
 
 
@@ -126,7 +129,7 @@ def _baselines(train: Path, task: Task, test: pa.Table, names: tuple[str, ...]) 
     ]
 
 
-def _rows(test: pa.Table, names: tuple[str, ...]) -> Rows:
+def _rows(test: pa.Table, names: tuple[str, ...], texts: np.ndarray) -> Rows:
     kept = {name.removeprefix(KEPT): test[name].to_pylist() for name in test.column_names if name.startswith(KEPT)}
     return Rows(
         labels=test["label"].to_numpy().astype(np.int64),
@@ -134,6 +137,7 @@ def _rows(test: pa.Table, names: tuple[str, ...]) -> Rows:
         truncated=test["truncated"].to_numpy(),
         names=names,
         columns=kept,
+        texts=texts,
     )
 
 

@@ -31,6 +31,11 @@ def normalize(form: Form, text: str) -> str:
     return unicodedata.normalize(form, _cut_runs(once))
 
 
+def normal_form(text: str) -> str:
+    """Return the form in which equal texts are equal: NFKC, case and white space do not count."""
+    return " ".join(normalize("NFKC", normalize("NFKC", text).casefold()).split())
+
+
 def _cut_runs(text: str) -> str:
     return _long_run().sub(lambda run: run.group() + JOINER, text)
 
