@@ -56,6 +56,13 @@ def test_the_server_is_ready_and_opens_with_the_password_alone(cluster: Cluster,
     assert ask(search, None)[0] == 401
 
 
+def test_the_mirror_waited_for_its_user_instead_of_dying(cluster: Cluster) -> None:
+    """On a new cluster it begins before the Job that makes its user in the store has ended."""
+    (pod,) = cluster.get("pods", "--selector", "app.kubernetes.io/component=tracking-mirror")["items"]
+    (state,) = pod["status"]["containerStatuses"]
+    assert (state["ready"], state["restartCount"]) == (True, 0), state.get("lastState")
+
+
 def test_the_first_run_and_its_champion_are_there(cluster: Cluster, login: tuple[str, str]) -> None:
     assert cluster.show("tweets-1")["stages"]["evaluate"]["metrics"]["macro_f1"] > 0.7
     found = wait(lambda: mirrored("tweets-1", login), "tweets-1 in MLflow", 180)

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -29,25 +30,58 @@ def sync(
     watch: Annotated[
         float | None, typer.Option("--watch", min=0.1, help="Go on, with so many seconds between passes.")
     ] = None,
+    ready_file: Annotated[
+        Path | None,
+        typer.Option("--ready-file", help="With --watch: wait until the store takes our keys, then make this file."),
+    ] = None,
     beside: Annotated[bool, typer.Option("--beside", hidden=True)] = False,
     store: StoreUrl = None,
 ) -> None:
     """Bring MLflow to the state of the store; what it has already is not sent again."""
-    from kubetune.errors import InterruptedRunError
+    from kubetune.errors import ConfigError, InterruptedRunError
     from kubetune.history import known_run
     from kubetune.stopping import stop_requests
-    from kubetune.tracking.beside import FIRST_S, RunBeside, give_way
-    from kubetune.tracking.sync import watch as watched
 
-    settings, opened_store = opened(store, patient=watch is not None, probe=False)
     if watch is None:
+        if ready_file is not None:
+            raise ConfigError("--ready-file is what a probe of a watch asks for: give --watch too, or leave it out.")
+        settings, opened_store = opened(store, probe=False)
         if run is not None:
             known_run(opened_store, run)
         with syncing(settings, opened_store) as (syncer, target):
             report(locked_pass(syncer, target, run), target)
         return
-    with stop_requests() as stop, syncing(settings, opened_store) as (syncer, target):
+    with stop_requests() as stop:
         stop.raises = True
+        try:
+            if ready_file is not None:
+                await_store(store, Forever(stop), ready_file)
+            watch_on(run, watch, beside, stop, store)
+        except InterruptedRunError:
+            return
+
+
+def await_store(store: str | None, waiting: "Waiting", ready_file: Path) -> None:
+    """Return once the store takes our keys, and make the file that a readiness probe asks for."""
+    from kubetune.tracking.source import Sources
+    from kubetune.tracking.sync import wait_for_store
+
+    ready_file.unlink(missing_ok=True)
+    wait_for_store(lambda: Sources(opened(store, patient=True, probe=False)[1]).list(), waiting, tell)
+    ready_file.touch()
+
+
+def watch_on(run: str | None, every_s: float, beside: bool, stop: "StopRequest", store: str | None) -> None:
+    """Sync again and again, until a signal or the end of the run that is watched beside.
+
+    Raises:
+        InterruptedRunError: A signal asked us to stop.
+    """
+    from kubetune.tracking.beside import FIRST_S, RunBeside, give_way
+    from kubetune.tracking.sync import watch
+
+    settings, opened_store = opened(store, patient=True, probe=False)
+    with syncing(settings, opened_store) as (syncer, target):
         waiting: Waiting = Forever(stop)
         if beside:
             give_way()
@@ -62,11 +96,8 @@ def sync(
                     tell(f"{name} is not mirrored: {reason}")
             told.update(done.refused)
 
-        try:
-            waiting.wait(FIRST_S if beside else 0.0)
-            watched(step, watch, waiting, tell)
-        except InterruptedRunError:
-            return
+        waiting.wait(FIRST_S if beside else 0.0)
+        watch(step, every_s, waiting, tell)
 
 
 @app.command()

@@ -14,6 +14,7 @@ from kubetune.tracking.models import mirrored_model, stamp_of
 from kubetune.tracking.source import Source, Sources
 
 LONGEST_PAUSE_S = 300.0
+FIRST_PAUSE_S, LONGEST_FIRST_PAUSE_S = 1.0, 30.0
 LAST_S = 40.0
 """Seconds after the end of what is followed in which a last pass may still begin; a dead server costs 60 in all."""
 
@@ -206,3 +207,29 @@ def watch(step: Callable[[bool], object], every_s: float, waiting: Waiting, tell
                 return True
             away, pause = False, every_s
         waiting.wait(pause)
+
+
+def wait_for_store(reach: Callable[[], object], waiting: Waiting, tell: Callable[[str], None]) -> None:
+    """Return once the store takes our keys: on a new cluster, bucket and user are made while the first pods start.
+
+    Args:
+        reach: Asks the store, with settings that are read anew: a Secret may have been corrected meanwhile.
+        waiting: What the pauses are spent with.
+        tell: Told each reason once, and the end of the wait.
+    """
+    pause, told = FIRST_PAUSE_S, ""
+    while True:
+        try:
+            reach()
+        except InterruptedRunError:
+            raise
+        except (ConfigError, TemporaryError) as error:
+            if str(error) != told:
+                told = str(error)
+                tell(f"waiting for the store: {told}")
+        else:
+            if told:
+                tell("The store answers: the mirror begins.")
+            return
+        waiting.wait(pause)
+        pause = min(pause * 2, LONGEST_FIRST_PAUSE_S)
