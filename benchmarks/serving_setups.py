@@ -172,7 +172,7 @@ def with_settings(archive: Path, out: Path, **serving: int) -> Path:
 @contextmanager
 def kubetune_server(archive: Path, folder: Path) -> Iterator[Running]:
     """Serve an archive as `kubetune serve` does."""
-    running = server.start("bench", archive, folder, None)
+    running = server.start("bench", archive, folder)
     try:
         server.wait_ready(running, archive, 300, lambda: False)
         yield Running(running.url, running.process, plain=False)

@@ -106,8 +106,8 @@ class Context(Protocol):
         """Deployment settings that the runner passes to effect stages and to `ingest`/`fetch`.
 
         Keys by stage: `hub_token`, `hub_endpoint`, `offline`, `proxies`, `ca_bundle` (ingest, fetch);
-        `endpoint`, `state_dir`, `port`, `ready_timeout_s`, `trust` (deploy); `resources` (all others). Never
-        part of a result.
+        `endpoint`, `state_dir`, `port`, `serve_hosts`, `ready_timeout_s`, `trust` (deploy); `resources` (all others).
+        Never part of a result.
         """
 
     def should_stop(self) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -14,6 +15,7 @@ from kubetune.serving.gateway.app import Gateway
 from kubetune.serving.gateway.backend import Backend, Health
 from kubetune.serving.gateway.http import listen
 from kubetune.serving.gateway.limits import InFlight, KeyShares, RateLimit
+from kubetune.serving.gateway.logtail import LogTail
 
 DIED = {"code": 500, "type": "InternalServerException", "message": "Worker died."}
 NO_WORKER = {"code": 503, "type": "ServiceUnavailableException", "message": "Model has no worker"}
@@ -143,8 +145,27 @@ def test_a_worker_with_another_process_has_to_prove_itself_again() -> None:
     health = Health(wanted=2)
     health.see({"9000": 1, "9001": 2})
     health.golden = True
-    assert health.ready and health.deaths == 0
+    assert health.ready
     health.see({"9000": 1})
     assert not health.ready and health.reason() == "1 of 2 workers are ready"
     health.see({"9000": 1, "9001": 3})
-    assert not health.ready and health.deaths == 1 and "started again" in health.reason()
+    assert not health.ready and "started again" in health.reason()
+
+
+def test_every_death_of_a_worker_is_counted_from_the_log(tmp_path: Path, capfdbinary) -> None:
+    """One line a death, whether the worker was READY, loading or killed at its import; TorchServe's very words."""
+    line = b"2026-01-02T03:04:05,678 INFO  org.pytorch.serve.wlm.WorkerThread - Retry worker: 9000 in 1 seconds.\n"
+    log = tmp_path / "server.log"
+    tail = LogTail(log)
+    tail.pump()
+    log.write_bytes(b"INFO MODEL_LOG - text with Retry in it\n" + line)
+    tail.pump()
+    for cut in (20, len(line) - 10):  # a line that is not complete yet
+        with log.open("ab") as file:
+            file.write(line[:cut])
+            file.flush()
+            tail.pump()
+            file.write(line[cut:])
+        tail.pump()
+    assert tail.deaths == 3
+    assert capfdbinary.readouterr().err == log.read_bytes()

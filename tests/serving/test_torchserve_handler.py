@@ -124,3 +124,29 @@ def test_torchserve_finds_one_class() -> None:
 
     assert list_classes_from_module(torchserve_handler) == [TextHandler]
     assert not hasattr(torchserve_handler, "handle")
+
+
+def test_a_name_that_is_not_the_machines_is_refused_alone(handler: TextHandler, model_dir: Path) -> None:
+    hosts = ["localhost:8080", "evil.example", "127.0.0.1:8080", "box.lan"]
+    context = Context("toy", str(model_dir), manifest("toy"), 32, None, "0.12.0")
+    parts = {"body": {"content-type": "text/plain"}}
+    context.request_processor = [RequestProcessor({**parts, "HOST": host}) for host in hosts]
+    data = [{"body": bytearray(b"good")} for _ in hosts]
+
+    def statuses() -> list[int]:
+        assert len(handler.handle(data, context)) == len(hosts)
+        return [context.get_response_status(index)[0] for index in range(len(hosts))]
+
+    assert statuses() == [200] * 4  # outside our own folders, such as in a .mar, any name is somebody's own
+    handler.hosts = frozenset({"box.lan"})
+    try:
+        assert statuses() == [200, 421, 200, 200]
+    finally:
+        handler.hosts = None
+
+
+def test_a_header_named_like_the_body_breaks_no_batch(handler: TextHandler, model_dir: Path) -> None:
+    context = Context("toy", str(model_dir), manifest("toy"), 32, None, "0.12.0")
+    context.request_processor = [RequestProcessor({"body": "x"}), RequestProcessor({"body": {"content-type": JSON}})]
+    replies = handler.handle([{"body": bytearray(b'{"text": "good"}')}] * 2, context)
+    assert [json.loads(reply).keys() for reply in replies] == [{"predictions"}] * 2

@@ -107,14 +107,38 @@ def test_json_plain_text_and_batches(url: str, state: Path) -> None:
     assert len(batch.value["results"][0]["predictions"]) == 2
 
 
-def raw(url: str, body: bytes, kind: str, method: str = "POST") -> tuple[int, bytes]:
+def test_a_web_page_cannot_ask_under_its_own_name(url: str) -> None:
+    """DNS rebinding: the browser connects to loopback, and says the page's name in `Host`."""
+    found = {host: raw(url, b"good food", "text/plain", host=host) for host in ("evil.example:8080", "localhost", "")}
+    assert [status for status, _ in found.values()] == [421, 200, 200]
+    assert "KUBETUNE_SERVE_HOSTS adds names" in json.loads(found["evil.example:8080"][1])["error"]["reason"]
+
+
+def test_no_header_breaks_the_batch(url: str) -> None:
+    """TorchServe hands the parts of a body and the headers of its request over in one mapping."""
+    assert raw(url, b"good food", "text/plain", more={"body": "x"})[0] == 400
+    assert raw(url, b"good food", "text/plain")[0] == 200
+
+
+def raw(
+    url: str, body: bytes, kind: str, method: str = "POST", host: str | None = None, more: dict[str, str] | None = None
+) -> tuple[int, bytes]:
     import http.client
     from urllib.parse import urlsplit
 
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=30)
     try:
-        connection.request(method, parts.path, body, {"Content-Type": kind})
+        connection.putrequest(method, parts.path, skip_host=host is not None)
+        headers = {
+            "Content-Type": kind,
+            "Content-Length": str(len(body)),
+            **(more or {}),
+            **({"Host": host} if host else {}),
+        }
+        for name, value in headers.items():
+            connection.putheader(name, value)
+        connection.endheaders(body)
         response = connection.getresponse()
         return response.status, response.read()
     finally:
@@ -156,10 +180,11 @@ def test_it_listens_on_loopback_only_and_takes_no_models(served: dict, state: Pa
     listening = [
         entry.laddr for member in family for entry in member.net_connections("inet") if entry.status == "LISTEN"
     ]
-    assert len(listening) == 5
+    assert len(listening) == 4  # predictions, metrics and gRPC; the management API has a socket that its owner opens
     assert {address.ip.removeprefix("::ffff:") for address in listening} == {"127.0.0.1"}
-    assert raw(f"{server.management}/models?url=https://example.org/x.mar", b"", "text/plain")[0] == 405
-    assert raw(f"{server.management}/models/{NAME}", b"", "text/plain", "DELETE")[0] == 405
+    assert server.management.startswith("http+unix://")
+    assert client.call(f"{server.management}/models?url=https://example.org/x.mar", "POST", {}).status == 405
+    assert client.call(f"{server.management}/models/{NAME}", "DELETE").status == 405
     (model,) = client.call(f"{server.management}/models/{NAME}").value
     assert (model["batchSize"], model["maxBatchDelay"], model["maxWorkers"]) == (32, 5, 1)
     assert raw(server.metrics, b"", "text/plain", "GET")[0] == 200

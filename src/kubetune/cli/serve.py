@@ -17,7 +17,9 @@ def command(
 ) -> None:
     """Serve a run's archive on this machine until Ctrl-C."""
     from kubetune.history import artifact_of, model_of_run
+    from kubetune.serving import hosts
     from kubetune.serving.endpoints import serve_foreground
+    from kubetune.serving.torchserve_config import Listening
     from kubetune.signing import trust_for
     from kubetune.stopping import stop_requests
     from kubetune.storage.blobs import fetch_tree
@@ -29,7 +31,8 @@ def command(
         archive.mkdir()
         fetch_tree(opened_store, found.outputs["archive"], archive)
         trust = trust_for(settings, endpoint or model_of_run(opened_store, run), opened_store)
-        serve_foreground(archive, port or settings.port, ready, stop, settings.ready_timeout_s, trust)
+        listening = Listening(port or settings.port, hosts.parse(settings.serve_hosts))
+        serve_foreground(archive, listening, ready, stop, settings.ready_timeout_s, trust)
 
 
 def ready(url: str) -> None:

@@ -57,7 +57,7 @@ class SqlData(Section):
     """SQLAlchemy URL without a password; None: the deployment setting `sql_url` (where passwords belong)."""
     split_column: str | None = None
     """Column that holds train, validation or test."""
-    chunk_rows: int = Field(default=10_000, ge=1)
+    chunk_rows: int = Field(default=10_000, ge=1, le=1_000_000)
     """Rows read at a time."""
 
 

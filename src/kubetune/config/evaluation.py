@@ -45,11 +45,11 @@ class EvaluationSection(Section):
     on too little training set it to false."""
     slices: list[str] = Field(default_factory=lambda: ["length", "label"])
     """`length`, `label`, or any column named in `data.columns.keep`."""
-    bootstrap_samples: int = Field(default=1000, ge=100)
+    bootstrap_samples: int = Field(default=1000, ge=100, le=100_000)
     """Resamples behind each 95 % interval; distinct texts are drawn, each with all its rows."""
     seed: int = 0
     """Of the bootstrap."""
-    hardest: int = Field(default=20, ge=0)
+    hardest: int = Field(default=20, ge=0, le=1000)
     """Confident mistakes shown in the report."""
-    batch: int = Field(default=64, ge=1)
+    batch: int = Field(default=64, ge=1, le=65_536)
     """Rows predicted at once."""

@@ -56,11 +56,11 @@ class ScratchModel(Section):
     """Only its tokenizer is fetched."""
     architecture: Literal["bilstm"] = "bilstm"
     """What is built."""
-    embedding_size: int = Field(default=128, ge=1)
+    embedding_size: int = Field(default=128, ge=1, le=65_536)
     """Units of a token."""
-    hidden_size: int = Field(default=128, ge=1)
+    hidden_size: int = Field(default=128, ge=1, le=65_536)
     """Units a direction."""
-    layers: int = Field(default=1, ge=1)
+    layers: int = Field(default=1, ge=1, le=256)
     """Stacked layers."""
 
 

@@ -48,7 +48,7 @@ class PromotionSection(Section):
     """The rise of the failure rate that a capability of the behavioural tests may have."""
     calibration_margin: float | None = Field(default=0.02, gt=0, lt=1)
     """The rise of the expected calibration error that passes; None: it is shown, not judged."""
-    resamples: int = Field(default=10_000, ge=200)
+    resamples: int = Field(default=10_000, ge=200, le=1_000_000)
     """Bootstrap resamples, by distinct text, of macro-F1 and of the calibration error."""
     seed: int = 0
     """Of the resampling."""

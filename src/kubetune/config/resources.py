@@ -19,13 +19,13 @@ class StageResources(Section):
     """Kubernetes quantity, for example `4Gi`."""
     scratch: str | None = None
     """Kubernetes quantity of local disk."""
-    gpus: int = Field(default=0, ge=0)
+    gpus: int = Field(default=0, ge=0, le=64)
     """GPUs of one node; the number of ranks follows."""
-    processes: int | None = Field(default=None, ge=1)
+    processes: int | None = Field(default=None, ge=1, le=64)
     """CPU ranks (gloo) where `gpus` is 0; None: 1."""
     hardware: Literal["any", "cpu", "gpu"] = "any"
     """Declared hardware class; enters the keys of `train` and `evaluate`, since bits depend on it."""
-    timeout_minutes: int | None = Field(default=None, ge=1)
+    timeout_minutes: int | None = Field(default=None, ge=1, le=525_600)
     """Minutes after which the stage is stopped."""
 
 

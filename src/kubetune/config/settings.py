@@ -27,7 +27,7 @@ class Settings(BaseSettings):
     s3_secret_key: SecretStr | None = None
     s3_session_token: SecretStr | None = None
     s3_region: str = "us-east-1"
-    store_deadline_s: float = Field(default=60.0, gt=0)
+    store_deadline_s: float = Field(default=60.0, gt=0, le=86_400)
     """Seconds of back-off after which a store that does not answer ends the stage with 75."""
     store_answer_s: float = Field(default=8.0, gt=0)
     """Seconds within which a store must answer the first request of a command that a person waits for; a stage, and
@@ -50,7 +50,10 @@ class Settings(BaseSettings):
     """Where servers on this machine keep archives, logs and records; None: below the user's state folder."""
     port: int | None = Field(default=None, ge=1, le=65535)
     """Port for a served endpoint; None: the first free one from 8080 on."""
-    ready_timeout_s: float = Field(default=180.0, gt=0)
+    serve_hosts: str = ""
+    """Host names, commas between, under which servers of this machine answer besides `localhost` and loopback
+    addresses; a request under any other name gets 421."""
+    ready_timeout_s: float = Field(default=180.0, gt=0, le=86_400)
     """Seconds that `deploy` waits for an endpoint, and the gateway for its TorchServe."""
     serving: Literal["local", "cluster"] = "local"
     """Where endpoints live: a TorchServe on this machine, or the Deployments that the chart installed."""
@@ -69,9 +72,9 @@ class Settings(BaseSettings):
     """Private key (PEM, Ed25519) that signs the statement of a registered archive; None: nothing is signed."""
     api_keys_file: Path | None = None
     """Lines `name:sha256` of the keys that open an endpoint; None: no key is asked for."""
-    gateway_max_in_flight: int = Field(default=100, ge=1)
+    gateway_max_in_flight: int = Field(default=100, ge=1, le=10_000)
     """Requests that an endpoint answers at once; the next one gets 503. TorchServe queues at most 100."""
-    gateway_rate: float = Field(default=0.0, ge=0)
+    gateway_rate: float = Field(default=0.0, ge=0, le=1e6)
     """Requests a second of one API key; the next one gets 429. 0: no limit."""
     gateway_key_share: float = Field(default=0.5, gt=0, le=1)
     """Share of `gateway_max_in_flight` that one API key may hold where several are valid; the next request gets 429."""

@@ -41,9 +41,9 @@ class TrainingSection(Section):
     """Passes over train; exactly one of `epochs` and `steps`. Neither: one epoch."""
     steps: int | None = Field(default=None, ge=1)
     """Optimizer steps."""
-    batch: int = Field(default=32, ge=1)
+    batch: int = Field(default=32, ge=1, le=65_536)
     """Rows an optimizer step over all ranks and micro-batches."""
-    micro_batch: int | None = Field(default=None, ge=1)
+    micro_batch: int | None = Field(default=None, ge=1, le=65_536)
     """Rows a rank computes at once; None: batch / ranks. Must divide batch / ranks."""
     learning_rate: float = Field(default=2e-4, gt=0)
     """Peak rate; a property of the data set, so try {5e-5, 1e-4, 2e-4, 4e-4}."""

@@ -19,6 +19,7 @@ PHRASES = {
     400: "Bad Request",
     413: "Content Too Large",
     415: "Unsupported Media Type",
+    421: "Misdirected Request",
     422: "Unprocessable Content",
     500: "Internal Server Error",
 }

@@ -2,12 +2,15 @@
 
 import http.client
 import json
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from kubetune.errors import ConfigError, TemporaryError
+
+UNIX = "http+unix://"
 
 
 @dataclass(frozen=True)
@@ -25,11 +28,35 @@ class Reply:
     value: Any
 
 
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: str, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
+        self._path = path
+
+    def connect(self) -> None:
+        """Open the socket."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+def address(configured: str) -> str:
+    """Return the URL of an address in TorchServe's configuration: `unix:/a/b` becomes `http+unix://%2Fa%2Fb`."""
+    return UNIX + quote(configured.removeprefix("unix:"), safe="") if configured.startswith("unix:") else configured
+
+
+def socket_of(url: str) -> str | None:
+    """Return the path of the Unix socket that a URL names; None: it names none."""
+    return unquote(urlsplit(url).netloc) if url.startswith(UNIX) else None
+
+
 def call(url: str, method: str = "GET", value: Any = None, timeout_s: float = 30.0) -> Reply:
     """Send one request and read the whole answer.
 
     Args:
-        url: `http://host:port/path`.
+        url: `http://host:port/path`, or `http+unix://socket/path` with the socket's own path percent-encoded.
         method: HTTP method.
         value: JSON body; None: no body.
         timeout_s: For connecting and for each read.
@@ -38,12 +65,16 @@ def call(url: str, method: str = "GET", value: Any = None, timeout_s: float = 30
         ConfigError: The URL is not an http URL.
         OSError: Nothing answers there, or not in time.
     """
-    parts = urlsplit(url)
-    if parts.scheme != "http" or not parts.hostname:
+    parts, path = urlsplit(url), socket_of(url)
+    if path is None and (parts.scheme != "http" or not parts.hostname):
         raise ConfigError(f"URL {url!r:.120} cannot be called: use http://HOST:PORT/predictions/NAME.")
     body = None if value is None else json.dumps(value).encode("utf-8")
     headers = {} if body is None else {"Content-Type": "application/json"}
-    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout_s)
+    connection: http.client.HTTPConnection
+    if path is not None:
+        connection = _UnixConnection(path, timeout_s)
+    else:
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
     try:
         connection.request(method, parts.path + (f"?{parts.query}" if parts.query else ""), body, headers)
         response = connection.getresponse()

@@ -12,6 +12,7 @@ from kubetune.provenance.trust import Trust
 from kubetune.serving import client, processes, server
 from kubetune.serving.archive import read_archive
 from kubetune.serving.local_target import LocalTarget, Record, read_record
+from kubetune.serving.torchserve_config import Listening
 
 POLL_S = 0.2
 
@@ -80,7 +81,7 @@ def stop(state_dir: Path, name: str) -> None:
 
 def serve_foreground(
     archive: Path,
-    port: int | None,
+    listening: Listening,
     ready: Callable[[str], None],
     should_stop: Callable[[], bool],
     timeout_s: float = 180.0,
@@ -90,7 +91,7 @@ def serve_foreground(
 
     Args:
         archive: A served directory.
-        port: Loopback port; None: the first free one from 8080 on.
+        listening: Where it is asked.
         ready: Called once with the URL when the golden vectors were reproduced.
         should_stop: Asked several times a second.
         timeout_s: For becoming ready.
@@ -102,7 +103,7 @@ def serve_foreground(
         ConfigError: Port in use, no Java, no archive.
     """
     with tempfile.TemporaryDirectory(prefix="kubetune-serve-") as scratch:
-        running = server.start("model", archive, Path(scratch) / "server", port, trust=trust)
+        running = server.start("model", archive, Path(scratch) / "server", listening, trust)
         try:
             server.wait_ready(running, archive, timeout_s, should_stop)
             ready(running.url)

@@ -25,7 +25,7 @@ from kubetune.serving import processes, server
 from kubetune.serving.archive import archive_digest, read_archive
 from kubetune.serving.server import Server
 from kubetune.serving.target import Observed
-from kubetune.serving.torchserve_config import port_free
+from kubetune.serving.torchserve_config import Listening, port_free
 
 FORMAT = 1
 PORT_RELEASE_S = 5.0
@@ -62,8 +62,8 @@ class LocalTarget:
         state_dir: Path,
         name: str,
         port: int | None = None,
-        java: Path | None = None,
         trust: Trust | None = None,
+        hosts: tuple[str, ...] = (),
     ) -> None:
         """Describe the endpoint; touches nothing.
 
@@ -71,8 +71,8 @@ class LocalTarget:
             state_dir: Folder that holds all endpoints of this machine.
             name: Endpoint name.
             port: Loopback port; None: the former one, else the first free one from 8080 on.
-            java: Java program; None: see `find_java`.
             trust: What makes an archive fit to be served; None: anything is.
+            hosts: Names besides loopback under which it may be asked.
 
         Raises:
             ConfigError: TorchServe's management paths treat names that start with `token` specially.
@@ -82,7 +82,7 @@ class LocalTarget:
                 f"Endpoint name {name!r:.60} starts with `token`, which TorchServe refuses: choose another."
             )
         self.folder = state_dir / name
-        self.name, self.port, self.java, self.trust = name, port, java, trust
+        self.name, self.port, self.trust, self.hosts = name, port, trust, hosts
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -186,7 +186,7 @@ class LocalTarget:
         if record is not None and record.server is not None and record.server.port == port:
             self._released(port)
         folder = self.folder / f"server-{secrets.token_hex(4)}"
-        started = server.start(self.name, source, folder, port, self.java, self.trust)
+        started = server.start(self.name, source, folder, Listening(port, self.hosts), self.trust)
         try:
             server.wait_ready(started, source, timeout_s, should_stop)
         except NotReadyError as error:

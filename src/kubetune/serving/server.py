@@ -4,17 +4,18 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 from kubetune.errors import InterruptedRunError, NotReadyError
 from kubetune.provenance.trust import Trust
-from kubetune.serving import client, golden, processes
+from kubetune.serving import client, golden, hosts, processes
 from kubetune.serving import torchserve_config as configuration
 from kubetune.serving.archive import Archive, archive_digest, read_archive
 from kubetune.serving.java import find_java
 from kubetune.serving.processes import Process
+from kubetune.serving.torchserve_config import Listening
 
 POLL_S = 0.2
 PROBE_TIMEOUT_S = 10.0
@@ -31,7 +32,7 @@ class Server:
         name: Model name.
         digest: Digest of the archive it serves.
         url: Where predictions are asked for.
-        management: Address of its (read-only) management API.
+        management: Address of its management API, `http+unix://…` or `http://…`.
         metrics: Where Prometheus reads.
         folder: Its configuration and log; removed when it is stopped.
         temporary: Folder of the worker sockets, where it does not lie in `folder`.
@@ -68,7 +69,7 @@ class Server:
 
 
 def start(
-    name: str, source: Path, folder: Path, port: int | None, java: Path | None = None, trust: Trust | None = None
+    name: str, source: Path, folder: Path, listening: Listening | None = None, trust: Trust | None = None
 ) -> Server:
     """Start TorchServe for one archive; returns before it is ready.
 
@@ -76,8 +77,7 @@ def start(
         name: Model name; not `token…`.
         source: The archive's folder; it must stay where it is.
         folder: New folder for configuration and log.
-        port: Loopback port; None: the first free one from 8080 on.
-        java: Java program; None: see `find_java`.
+        listening: Where it is asked; None: on the first free port from 8080 on, as loopback.
         trust: What makes an archive fit to be served; None: anything is.
 
     Raises:
@@ -88,13 +88,15 @@ def start(
     archive = read_archive(source)
     if trust is not None:
         trust.require(source.parent, archive_digest(source))
-    java = java or find_java()
-    ports = configuration.choose_ports(port)
+    listening = listening or Listening()
+    java, ports = find_java(), configuration.choose_ports(listening.port)
     folder = folder.resolve()
     folder.mkdir(parents=True)
     temporary = configuration.socket_folder(folder) or Path(tempfile.mkdtemp(prefix="kubetune-"))
     temporary.mkdir(exist_ok=True)
+    ports = replace(ports, management_socket=configuration.management_socket(temporary))
     configuration.write_files(folder, name, source, archive, ports)
+    hosts.write(folder / "model-store" / name, listening.hosts)
     process = processes.spawn(
         configuration.command(java, folder, temporary),
         configuration.environment(java, folder),
@@ -106,7 +108,7 @@ def start(
         name=name,
         digest=archive_digest(source),
         url=f"http://{configuration.LOOPBACK}:{ports.inference}/predictions/{name}",
-        management=f"http://{configuration.LOOPBACK}:{ports.management}",
+        management=client.address(ports.management_address),
         metrics=f"http://{configuration.LOOPBACK}:{ports.metrics}/metrics",
         folder=str(folder),
         temporary=str(temporary),

@@ -1,6 +1,8 @@
 """What TorchServe is told: files and command line. Loopback only, model API off, tokens off, snapshots off."""
 
 import json
+import os
+import platform
 import socket
 import sys
 from dataclasses import dataclass
@@ -22,13 +24,41 @@ MAX_SOCKET_FOLDER = 85
 
 @dataclass(frozen=True)
 class Ports:
-    """Loopback ports of one server; TorchServe opens all five whether they are used or not."""
+    """Loopback ports of one server; TorchServe opens all five whether they are used or not.
+
+    Attributes:
+        inference: Predictions.
+        management: Management API, unless it has a socket.
+        metrics: Prometheus.
+        grpc_inference: Predictions by gRPC.
+        grpc_management: The management API by gRPC.
+        management_socket: Unix socket in the place of `management`.
+    """
 
     inference: int
     management: int
     metrics: int
     grpc_inference: int
     grpc_management: int
+    management_socket: Path | None = None
+
+    @property
+    def management_address(self) -> str:
+        """What TorchServe's configuration says of its management API."""
+        return f"unix:{self.management_socket}" if self.management_socket else f"http://{LOOPBACK}:{self.management}"
+
+
+@dataclass(frozen=True)
+class Listening:
+    """Where a server of this machine is asked.
+
+    Attributes:
+        port: Loopback port; None: the first free one from 8080 on.
+        hosts: Names besides loopback that a request's `Host` may hold.
+    """
+
+    port: int | None = None
+    hosts: tuple[str, ...] = ()
 
 
 def choose_ports(wanted: int | None) -> Ports:
@@ -42,7 +72,8 @@ def choose_ports(wanted: int | None) -> Ports:
     inference = wanted or next((port for port in range(FIRST_PORT, LAST_PORT + 1) if port_free(port)), None)
     if inference is None:
         raise ConfigError(f"No port from {FIRST_PORT} to {LAST_PORT} is free: choose one with KUBETUNE_PORT.")
-    return Ports(inference, *free_ports(4))
+    management, metrics, grpc_inference, grpc_management = free_ports(4)
+    return Ports(inference, management, metrics, grpc_inference, grpc_management)
 
 
 def port_free(port: int) -> bool:
@@ -97,7 +128,7 @@ def properties(folder: Path, name: str, archive: Archive, ports: Ports) -> str:
     """Return the text of `config.properties`."""
     values = {
         "inference_address": f"http://{LOOPBACK}:{ports.inference}",
-        "management_address": f"http://{LOOPBACK}:{ports.management}",
+        "management_address": ports.management_address,
         "metrics_address": f"http://{LOOPBACK}:{ports.metrics}",
         "grpc_inference_address": LOOPBACK,
         "grpc_inference_port": ports.grpc_inference,
@@ -125,6 +156,20 @@ def socket_folder(folder: Path) -> Path | None:
     """Return the folder for worker sockets below `folder`, or None where that path is too long for a socket."""
     below = folder / "tmp"
     return below if len(str(below).encode()) <= MAX_SOCKET_FOLDER else None
+
+
+def management_socket(temporary: Path) -> Path | None:
+    """Return the Unix socket of the management API, which only its owner can open; None where java has none to offer.
+
+    On a port, everybody on the machine could take the workers away, and so could a web page (see `hosts`).
+
+    Args:
+        temporary: Java's temporary folder, short enough for sockets.
+    """
+    native = sys.platform == "linux" and platform.machine() in {"x86_64", "aarch64"}
+    if not native or os.statvfs(temporary).f_flag & os.ST_NOEXEC:  # the library for it is unpacked and loaded there
+        return None
+    return temporary / "management.sock"
 
 
 def command(java: Path, folder: Path, temporary: Path) -> list[str]:

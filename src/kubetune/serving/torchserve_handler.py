@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from kubetune.serving import body
+from kubetune.serving import body, hosts
 from kubetune.serving.archive import archive_digest
 from kubetune.serving.predictor import Predictor, Refusal
 
@@ -28,6 +28,7 @@ class TextHandler:
         device = f"cuda:{gpu}" if gpu is not None and torch.cuda.is_available() else "cpu"
         self.predictor = Predictor(folder, device)
         self.predictor.warm()
+        self.hosts = hosts.read(Path(properties["model_dir"]))
         self.headers = {
             "x-model-name": str(context.model_name),
             "x-model-version": str(context.manifest["model"]["modelVersion"]),
@@ -59,13 +60,18 @@ class TextHandler:
         return replies
 
     def _parse(self, index: int, fields: dict[str, Any], context: Any) -> body.Request | Refusal:
+        headers = context.get_all_request_header(index)
+        host = next((value for name, value in headers.items() if name.lower() == "host"), "")
+        if self.hosts is not None and not hosts.allowed(str(host), self.hosts):
+            return Refusal(421, "this server is asked as localhost or 127.0.0.1; KUBETUNE_SERVE_HOSTS adds names")
         if "body" not in fields:
             return Refusal(415, "send the text as the request's body, application/json or text/plain")
         value = fields["body"]
         max_items = self.predictor.archive.serving.max_items
         if not isinstance(value, bytes | bytearray):  # a server that decodes bodies itself (decode_input_request=true)
             return body.from_json(value, max_items)
-        kind = (context.get_request_header(index, "body") or {}).get("content-type", "")
+        part = headers.get("body")  # of the body as TorchServe has it, unless a header of that name hides it
+        kind = part.get("content-type", "") if isinstance(part, dict) else ""
         request = body.parse(bytes(value), kind, max_items)
         if isinstance(request, Refusal):
             log.warning(

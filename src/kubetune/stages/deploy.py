@@ -16,8 +16,8 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
     """Point the endpoint `context.platform["endpoint"]` at the archive; see `StageBody`.
 
     Platform keys: `endpoint`; optional `ready_timeout_s` and `serving` (`local` or `cluster`); locally `state_dir` and
-    optional `port` (loopback) and `trust` (whose statements count); in a cluster `serving_namespace` and
-    `serving_release`.
+    optional `port` (loopback), `serve_hosts` (names besides loopback) and `trust` (whose statements count); in a
+    cluster `serving_namespace` and `serving_release`.
 
     Raises:
         NotReadyError: The archive did not become ready; the former one serves again.
@@ -34,9 +34,11 @@ def target_of(platform: Mapping[str, Any]) -> Target:
     """Return the endpoint where the settings say that endpoints live; each kind needs libraries of its own image."""
     endpoint = str(platform["endpoint"])
     if platform.get("serving", "local") == "local":
+        from kubetune.serving import hosts
         from kubetune.serving.local_target import LocalTarget
 
-        return LocalTarget(Path(platform["state_dir"]), endpoint, platform.get("port"), trust=platform.get("trust"))
+        names = hosts.parse(platform.get("serve_hosts", ""))
+        return LocalTarget(Path(platform["state_dir"]), endpoint, platform.get("port"), platform.get("trust"), names)
     from kubetune.serving.cluster_target import ClusterTarget
 
     return ClusterTarget(str(platform["serving_namespace"]), str(platform["serving_release"]), endpoint)

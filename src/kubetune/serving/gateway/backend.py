@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
+from kubetune.serving.client import socket_of
 from kubetune.serving.gateway.refusal import Refusal
 
 PROBE_S = 2.0
@@ -51,7 +52,7 @@ class Health:
         wanted: Workers that the archive asks for.
         golden: Whether the golden vectors were reproduced by the workers that run now.
         checked: Time (monotonic seconds) of the last reproduction; None: never.
-        deaths: Workers that died since the start.
+        deaths: Workers that died since the start; the log says so, since one that dies while it loads was never READY.
         problem: Why it is not ready, one sentence.
         processes: Process number of each worker when it was last READY.
         workers: Workers that are READY.
@@ -91,7 +92,6 @@ class Health:
             return
         for worker, process in ready.items():
             if self.processes.get(worker, process) != process:
-                self.deaths += 1
                 self.golden, self.problem = False, "a worker was started again and is not checked yet"
         self.processes |= ready
         self.workers = len(ready)
@@ -107,7 +107,7 @@ class Backend:
 
     Attributes:
         inference: `http://127.0.0.1:port` of predictions.
-        management: The same of its (read-only) management API.
+        management: Address of its management API, also `http+unix://…`.
         metrics: Where its own metrics are.
         model: Model name.
         timeout_s: Its response timeout.
@@ -124,6 +124,7 @@ class Backend:
     health: Health = field(default_factory=Health)
     clock: Callable[[], float] = time.monotonic
     _session: aiohttp.ClientSession | None = None
+    _managing: aiohttp.ClientSession | None = None
 
     def session(self) -> aiohttp.ClientSession:
         """Return the connections; made in the running loop, proxies of the environment are not used."""
@@ -132,16 +133,26 @@ class Backend:
             self._session = aiohttp.ClientSession(connector=connector, trust_env=False, auto_decompress=False)
         return self._session
 
+    def managing(self) -> aiohttp.ClientSession:
+        """Return the connections to the management API, where it has a socket."""
+        path = socket_of(self.management)
+        if path is None:
+            return self.session()
+        if self._managing is None:
+            self._managing = aiohttp.ClientSession(connector=aiohttp.UnixConnector(path), trust_env=False)
+        return self._managing
+
     async def close(self) -> None:
         """Close the connections."""
-        if self._session is not None:
-            await self._session.close()
+        for session in (self._session, self._managing):
+            if session is not None:
+                await session.close()
 
     async def predict(self, path: str, body: bytes, content_type: str) -> Answer:
         """Ask once.
 
         Raises:
-            Refusal: 503, nothing listens; 504, no answer in time.
+            Refusal: 503, nothing listens, or no worker came back; 504, no answer in time.
         """
         total = self.timeout_s + SLACK_S + RETRY_WAIT_S  # a request may queue until a worker is back
         started = self.clock()
@@ -158,26 +169,36 @@ class Backend:
                 slow = self.clock() - started >= self.timeout_s
                 return Answer(reply.status, content, by_handler, died, slow, reply.headers.get("x-precision", ""))
         except TimeoutError:
+            if not self.health.workers:
+                raise Refusal(503, f"no worker of the model is ready: {self.health.reason()}", RETRY_AFTER) from None
             raise Refusal(504, f"the model gave no answer in {total:g} s") from None
         except aiohttp.ClientError:
             raise Refusal(503, "the model server is not there, try again", RETRY_AFTER) from None
 
     async def wait_worker(self) -> None:
-        """Return when a worker is READY again, or after `RETRY_WAIT_S`."""
+        """Return when a worker is READY again.
+
+        Raises:
+            Refusal: 503, none is after `RETRY_WAIT_S`.
+        """
         deadline = self.clock() + RETRY_WAIT_S
         while self.clock() < deadline:
             await asyncio.sleep(WORKER_POLL_S)
             if await self.workers():
                 return
+        raise Refusal(503, "a worker of the model died and none came back yet", RETRY_AFTER)
 
-    async def workers(self) -> dict[str, int]:
-        """Process numbers of the workers that TorchServe calls READY now, by their ids."""
-        found = await self._get(f"{self.management}/models/{self.model}")
+    async def workers(self) -> dict[str, int] | None:
+        """Process numbers of the workers that TorchServe calls READY now, by their ids; None: it does not answer."""
+        at = "http://localhost" if socket_of(self.management) else self.management
+        found = await self._get(f"{at}/models/{self.model}", self.managing())
+        if found is None:
+            return None
         try:
-            described = [worker for model in json.loads(found or b"[]") for worker in model["workers"]]
+            described = [worker for model in json.loads(found) for worker in model["workers"]]
             return {str(worker["id"]): int(worker["pid"]) for worker in described if worker["status"] == "READY"}
         except (ValueError, KeyError, TypeError):
-            return {}
+            return None
 
     async def lives(self) -> bool:
         """Whether java answers; `/ping` would condemn a server whose workers are only loading."""
@@ -188,9 +209,9 @@ class Backend:
         found = await self._get(self.metrics)
         return "" if found is None else found.decode("utf-8", "replace")
 
-    async def _get(self, url: str) -> bytes | None:
+    async def _get(self, url: str, session: aiohttp.ClientSession | None = None) -> bytes | None:
         try:
-            async with self.session().get(url, timeout=aiohttp.ClientTimeout(total=PROBE_S)) as reply:
+            async with (session or self.session()).get(url, timeout=aiohttp.ClientTimeout(total=PROBE_S)) as reply:
                 return await reply.read() if reply.status == 200 else None
         except (TimeoutError, aiohttp.ClientError):
             return None

@@ -102,7 +102,7 @@ class Connection(RequestHandler):
         reason = "the request line or a header is too long" if large else "the request is not HTTP/1.1 that can be read"
         status = 431 if large else status
         response = refused(Refusal(status, reason if status < 500 else "the gateway failed"), uuid.uuid4().hex)
-        if status >= 500:
+        if status >= 500 and not isinstance(exc, ConnectionError):  # the client has left, which is no fault
             log.error("a connection failed (%s)", type(exc).__name__)
         response.force_close()
         return response

@@ -1,17 +1,23 @@
-"""TorchServe's log as part of the container's own."""
+"""TorchServe's log as part of the container's own, and what it says of workers that died."""
 
 import sys
 from pathlib import Path
 
 MOST_LOG = 8 << 20
+DEATH = b" Retry worker: "
+"""In the one line that TorchServe writes for each worker that died, whether it was killed, crashed or never loaded."""
 
 
 class LogTail:
-    """Copies what TorchServe writes to standard error, and keeps the file small."""
+    """Copies what TorchServe writes to standard error, and keeps the file small.
 
-    def __init__(self, path: Path, *, skip: bool = False) -> None:
-        self.path = path
-        self._offset = path.stat().st_size if skip and path.exists() else 0
+    Attributes:
+        deaths: Workers that died, by what was copied so far.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.deaths = path, 0
+        self._offset, self._rest = 0, b""
 
     def pump(self) -> None:
         """Copy what is new."""
@@ -26,5 +32,7 @@ class LogTail:
         except OSError:
             return
         if new:
+            *lines, self._rest = (self._rest + new).split(b"\n")
+            self.deaths += sum(DEATH in line for line in lines)
             sys.stderr.buffer.write(new)
             sys.stderr.buffer.flush()

@@ -26,7 +26,6 @@ from kubetune.serving.gateway.limits import InFlight, KeyShares, RateLimit
 from kubetune.serving.gateway.logtail import LogTail
 from kubetune.serving.gateway.options import Options, check
 from kubetune.serving.golden import Golden, read_golden
-from kubetune.serving.java import find_java
 
 log = logging.getLogger(__name__)
 WATCH_S = 1.0
@@ -132,9 +131,16 @@ async def look_after(model: Model | None, gateway: Gateway, options: Options, en
     Raises:
         NotReadyError: TorchServe did not become ready, or ended.
     """
-    if model is not None and gateway.backend is not None:
+    if model is None or gateway.backend is None:
+        while True:
+            collect_orphans()
+            await asyncio.sleep(WATCH_S)
+    tail = LogTail(model.running.log)
+    try:
         await become_ready(model, gateway.backend, options, ending)
-    await watch(model, gateway)
+    finally:
+        tail.pump()
+    await watch(model, gateway.backend, tail)
 
 
 async def quiet(gateway: Gateway, drain_s: float, ending: Ending) -> None:
@@ -158,7 +164,7 @@ def start(options: Options, scratch: Path) -> Model:
     trust = None
     if options.trusted_keys:
         trust = Trust(options.trusted_keys, options.endpoint, least_epoch=options.least_epoch)
-    running = server.start(options.endpoint, source, scratch / "server", None, find_java(), trust)
+    running = server.start(options.endpoint, source, scratch / "server", trust=trust)
     return Model(running, source, archive, read_golden(source))
 
 
@@ -182,30 +188,25 @@ async def become_ready(model: Model, backend: Backend, options: Options, ending:
     Raises:
         NotReadyError: They did not come.
     """
-    tail = LogTail(model.running.log)
     stop = ending.asked.is_set  # the thread goes on after this is cancelled, until it looks or TorchServe is gone
     try:
         await asyncio.to_thread(server.wait_ready, model.running, model.source, options.ready_timeout_s, stop)
     except InterruptedRunError:
         return
-    finally:
-        tail.pump()
     backend.health.see(await backend.workers())
     backend.health.golden, backend.health.checked = True, time.monotonic()
     log.warning("archive %s is ready: its golden vectors are reproduced", model.running.digest[:12])
 
 
-async def watch(model: Model | None, gateway: Gateway) -> None:
+async def watch(model: Model, backend: Backend, tail: LogTail) -> None:
     """Look every second until this is cancelled.
 
     Raises:
         NotReadyError: TorchServe ended; the container has to start again.
     """
-    tail = LogTail(model.running.log, skip=True) if model else None
     while True:
         collect_orphans()
-        if model is not None and tail is not None and gateway.backend is not None:
-            await look(model, gateway.backend, tail)
+        await look(model, backend, tail)
         await asyncio.sleep(WATCH_S)
 
 
@@ -215,6 +216,7 @@ async def look(model: Model, backend: Backend, tail: LogTail) -> None:
     if not await asyncio.to_thread(processes.alive, model.running.process):
         raise NotReadyError(f"TorchServe ended by itself: {server.last_words(model.running.log)}.")
     tail.pump()
+    health.deaths = tail.deaths
     health.see(await backend.workers())
     if health.workers >= health.wanted and (not health.golden or health.age() > GOLDEN_S):
         try:
