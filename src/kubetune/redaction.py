@@ -13,6 +13,8 @@ LOOKED_AT = 1 << 16
 """Characters of a refused text that are looked through for a secret before its beginning is shown."""
 MOST_ERRORS = 30
 """Errors that one sentence lists; who has more of them sees the rest after mending these."""
+WRITABLE_BITS = 1 << 12
+"""Python refuses to write out integers of more than 4,300 digits."""
 DECODINGS = 3
 """How often a text is percent-decoded: a connection string inside a URL is encoded once or twice."""
 
@@ -86,7 +88,7 @@ def redact(text: str) -> str:
 
 def shown(value: Any, most: int = SHOWN) -> str:
     """Return a refused value for a sentence: shortened before it is written out, and hidden if it holds a secret."""
-    return _Short(most).repr(value)[: most + len("...")]
+    return _Short(most).repr(value)[:most]
 
 
 def listed(lines: Sequence[str]) -> str:
@@ -108,6 +110,9 @@ class _Short(Repr):
         if secret_in(x[:LOOKED_AT]):
             return HIDDEN
         return repr(x) if len(x) <= self.maxstring else repr(x[: self.maxstring]) + "..."
+
+    def repr_int(self, x: int, level: int) -> str:
+        return super().repr_int(x, level) if x.bit_length() < WRITABLE_BITS else f"a number of {x.bit_length()} bits"
 
     def repr_instance(self, x: Any, level: int) -> str:
         return redact(super().repr_instance(x, level))

@@ -206,7 +206,7 @@ def sweep_calls(request: SweepRequest, folder: Path, dag_run_id: str) -> tuple[s
     points = list(itertools.product(*(request.grid[key] for key in keys)))
     recipes = []
     for given, point in itertools.product(request.recipes, points):
-        chosen = [f"{key}={json.dumps(value)}" for key, value in zip(keys, point, strict=True)]
+        chosen = [f"{key}={_written(key, value)}" for key, value in zip(keys, point, strict=True)]
         recipes.append(find_recipe(given, [*request.overrides, *chosen], folder))
     names = {recipe.name for recipe in recipes}
     if len(names) > 1 and request.endpoint is None:
@@ -214,6 +214,13 @@ def sweep_calls(request: SweepRequest, folder: Path, dag_run_id: str) -> tuple[s
     check_comparable(recipes)
     sweep = request.sweep or made_name(recipes[0].name, dag_run_id)
     return sweep, [plan(recipe, f"{sweep}-{n}", request.endpoint) for n, recipe in enumerate(recipes, 1)]
+
+
+def _written(key: str, value: Any) -> str:
+    try:
+        return json.dumps(value)
+    except (RecursionError, ValueError, TypeError):
+        raise ConfigError(f"The grid's value of {shown(key)} is nested too deeply: give numbers or texts.") from None
 
 
 def check_comparable(recipes: list[Recipe]) -> None:
