@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kubetune.adoption import PreparedCall, StageResult
 from kubetune.clock import clock
-from kubetune.config.recipe import Recipe
+from kubetune.config.load import recipe_of
 from kubetune.config.settings import Settings
 from kubetune.contract import Progress
 from kubetune.errors import (
@@ -243,7 +243,7 @@ def serve_champion(
     from kubetune.execution import Execution
 
     version = champion_of(store, name)
-    recipe = Recipe.model_validate(read_document(store, version)["recipe"])
+    recipe = recipe_of(read_document(store, version)["recipe"], f"The recorded recipe of run {version.run}")
     prepared = PreparedCall(call_of("deploy", recipe, version.run, name), {}, {}, "")
     return apply_deploy(Execution(prepared, store, settings, progress, should_stop, settings.attempt or "promotion"))
 

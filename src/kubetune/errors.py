@@ -14,13 +14,21 @@ KubetuneError                     70  our bug
 └── NothingToDoError              99  the champion stays
 """
 
+from kubetune.redaction import redact
+
 OK = 0
 
 
 class KubetuneError(Exception):
-    """Base of all errors of kubetune; `str(error)` is one sentence: what was found, what is allowed, what to do."""
+    """Base of all errors of kubetune; `str(error)` is one sentence: what was found, what is allowed, what to do.
+
+    Sentences are logged, kept with failed attempts and announced, so that each is cleared of secrets here.
+    """
 
     exit_code = 70
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(redact(message))
 
 
 class DataError(KubetuneError):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kubetune.config.load import load_recipe
+from kubetune.config.load import load_recipe, recipe_of
 from kubetune.config.recipe import Recipe
 from kubetune.errors import ConfigError, NothingToDoError, TemporaryError
 from kubetune.stages import BY_NAME, PRODUCER, STAGES
@@ -33,7 +33,7 @@ def recipe_of_run(store: Store, run: str, recipe: str | None = None, overrides: 
         return load_recipe(recipe, overrides)
     if overrides:
         raise ConfigError("Overrides change a recipe: give it with --recipe, a recorded run's recipe never changes.")
-    return Recipe.model_validate(known_run(store, run))
+    return recipe_of(known_run(store, run), f"The recorded recipe of run {run}")
 
 
 def known_run(store: Store, run: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from kubetune.errors import KubetuneError, NothingToDoError
 from kubetune.execution import Execution
 from kubetune.plan import StageCall
 from kubetune.platform import open_configured_store
+from kubetune.redaction import redact
 from kubetune.storage.base import Store
 from kubetune.storage.runs import record_attempt
 
@@ -78,7 +79,7 @@ def new_attempt(settings: Settings) -> str:
 
 def record_failure(store: Store, call: StageCall, attempt: str, code: int, error: BaseException) -> None:
     """Keep a failed attempt's reason; never let a failure to do so hide the reason itself."""
-    facts = {"exit_code": code, "reason": " ".join(str(error).split())[:1000], "kind": type(error).__name__}
+    facts = {"exit_code": code, "reason": redact(" ".join(str(error).split()))[:1000], "kind": type(error).__name__}
     try:
         record_attempt(store, call.run, call.stage.name, attempt, facts)
     except KubetuneError:

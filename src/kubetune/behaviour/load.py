@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from kubetune.behaviour.lexicons import shipped_lexicons
@@ -23,8 +22,10 @@ from kubetune.behaviour.suite import (
 )
 from kubetune.behaviour.suites import shipped_suites
 from kubetune.behaviour.templates import placeholders, template_problem
-from kubetune.config.unique_keys import UniqueKeyLoader
+from kubetune.config.section import is_secret
+from kubetune.config.yaml_text import YamlTextError, read_yaml
 from kubetune.errors import ConfigError
+from kubetune.redaction import listed, shown
 
 KINDS: Mapping[str, type[BaseModel]] = {"mft": MinimumFunctionality, "inv": Invariance, "dir": Direction}
 TEST: TypeAdapter[AnyTest] = TypeAdapter(AnyTest)
@@ -42,7 +43,7 @@ def load_suite(name_or_path: str) -> Suite:
     path = Path(name_or_path)
     if path.suffix not in {".yaml", ".yml"}:
         raise ConfigError(
-            f"Suite {name_or_path!r:.80} does not exist: shipped are {', '.join(shipped)}; a suite of your own is "
+            f"Suite {shown(name_or_path)} does not exist: shipped are {', '.join(shipped)}; a suite of your own is "
             "given as a path ending in .yaml."
         )
     try:
@@ -60,10 +61,9 @@ def parse_suite(text: str, origin: str = "suite") -> Suite:
         ConfigError: It is no mapping, or breaks the schema, or names what does not exist; all errors are listed.
     """
     try:
-        document = yaml.load(text, Loader=UniqueKeyLoader)  # noqa: S506 (a SafeLoader)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        shown = " ".join(str(error).split())
-        raise ConfigError(f"{origin} is not YAML: {shown}; correct the text.") from error
+        document = read_yaml(text)
+    except YamlTextError as error:
+        raise ConfigError(f"{origin} is not YAML: {error}; correct the text.") from None
     if not isinstance(document, dict):
         raise ConfigError(f"{origin} holds a {type(document).__name__}: a suite is a mapping.")
     return suite_of(document, origin)
@@ -82,8 +82,7 @@ def suite_of(document: Mapping[str, Any], origin: str) -> Suite:
         lines += [_explain(item) for item in error.errors()]
     lines += _unknown_names(document)
     if suite is None or lines:
-        many = f"{len(lines)} errors" if len(lines) > 1 else "1 error"
-        raise ConfigError(f"{origin} has {many}: " + " | ".join(lines))
+        raise ConfigError(f"{origin} has {listed(lines)}")
     return suite
 
 
@@ -98,9 +97,11 @@ def _explain(item: Mapping[str, Any]) -> str:
     if item["type"] == "missing":
         return f"`{where}` is missing"
     message = str(item["msg"]).removeprefix("Value error, ")
+    if is_secret(item):
+        return f"`{where}`: {message}"
     found = item.get("input")
-    shown = "" if isinstance(found, (dict, BaseModel)) else f" (found {found!r:.80})"
-    return f"`{where}`: {message[0].lower()}{message[1:]}{shown}"
+    repeated = "" if isinstance(found, (dict, BaseModel)) else f" (found {shown(found)})"
+    return f"`{where}`: {message[0].lower()}{message[1:]}{repeated}"
 
 
 def _keys_at(location: tuple[Any, ...]) -> list[str]:
@@ -169,7 +170,7 @@ def _template_problems(where: str, templates: Iterable[Template], lexicons: set[
         for text in (template,) if isinstance(template, str) else template:
             problem = template_problem(text)
             if problem is not None:
-                yield f"`{where}.templates.{number}`: {problem} (found {text!r:.80})"
+                yield f"`{where}.templates.{number}`: {problem} (found {shown(text)})"
             yield from _unknown(f"{where}.templates.{number}", [name for name, _ in placeholders(text)], lexicons)
 
 

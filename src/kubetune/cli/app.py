@@ -46,6 +46,7 @@ from kubetune.cli import (
     why,
 )
 from kubetune.errors import KubetuneError, NothingToDoError
+from kubetune.redaction import redact
 
 app = typer.Typer(
     name="kubetune",
@@ -96,7 +97,7 @@ def main() -> NoReturn:
         sys.stderr.close()  # the reader of our output has left: nobody is there to be told
         sys.exit(0)
     except Exception as error:  # a bug of ours: show where, then say it in one line
-        traceback.print_exc()
+        sys.stderr.write(redact(traceback.format_exc()))
         leave(f"Unexpected {type(error).__name__}: {error}; please report it with the trace above.", 70)
     sys.exit(0)
 
@@ -105,7 +106,7 @@ def leave(reason: str, code: int) -> NoReturn:
     """Say the reason in one line, on standard error and where Kubernetes looks for it, and exit."""
     from kubetune.config.settings import load_settings
 
-    line = " ".join(reason.split())
+    line = redact(" ".join(reason.split()))
     print(f"kubetune: {line}", file=sys.stderr, flush=True)  # noqa: T201
     try:
         log = load_settings().termination_log

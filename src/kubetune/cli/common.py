@@ -59,14 +59,17 @@ def word_of(by: str | None, why: str | None, request: str = "") -> "Word | None"
     """Return what a person said, or None if nobody did; who it is defaults to the user of this machine.
 
     Raises:
-        ConfigError: The reason is empty or not one line.
+        ConfigError: The reason is empty or not one line, or holds a secret.
     """
     from kubetune.errors import ConfigError
     from kubetune.plan import Word
+    from kubetune.redaction import secret_in
 
     for option, text in (("--why", why), ("--by", by)):
         if text is not None and (not text.strip() or len(text) > 500 or not text.isprintable()):
             raise ConfigError(f"{option} has to be one line of 1 to 500 printable characters: say it in a sentence.")
+        if text is not None and (kind := secret_in(text)) is not None:
+            raise ConfigError(f"{option} holds {kind} and is kept beside the change: leave that out.")
     if by is None and why is None:
         return None
     return Word(by or user_name(), why or "", request)

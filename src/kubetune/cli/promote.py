@@ -30,6 +30,7 @@ def command(
     from kubetune.effects import serve_champion
     from kubetune.errors import ConfigError
     from kubetune.pending import remembered
+    from kubetune.redaction import shown
     from kubetune.registration import at_version, carried_out, promote, told_of
     from kubetune.stopping import stop_requests
 
@@ -42,7 +43,7 @@ def command(
         if "@" in what:
             name, number = at_version(what)
             if number is None or endpoint not in (None, name):
-                raise ConfigError(f"{what!r:.80} names no version of one model: write MODEL@3, without --endpoint.")
+                raise ConfigError(f"{shown(what)} names no version of one model: write MODEL@3, without --endpoint.")
             model = promote(opened_store, name, number, clock(), word)
         else:
             name = register_run(opened_store, settings, what, endpoint, word)

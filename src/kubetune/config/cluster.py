@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from kubetune.config.yaml_text import MOST_CLUSTER_CHARACTERS, read_yaml
 from kubetune.errors import ConfigError
 
 
@@ -136,13 +136,13 @@ def load_cluster(path: Path) -> ClusterSettings:
         ConfigError: The file cannot be read or does not fit; all errors are listed.
     """
     try:
-        return ClusterSettings.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return ClusterSettings.model_validate(read_yaml(path.read_text(encoding="utf-8"), MOST_CLUSTER_CHARACTERS))
     except OSError as error:
         raise ConfigError(
             f"Cluster settings {path} cannot be read ({error.strerror}): mount the chart's ConfigMap, or set "
             "KUBETUNE_CLUSTER_FILE."
         ) from error
-    except (ValueError, yaml.YAMLError) as error:
+    except ValueError as error:
         details = error.errors() if isinstance(error, ValidationError) else []
         lines = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in details]
         raise ConfigError(

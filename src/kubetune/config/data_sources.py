@@ -1,6 +1,6 @@
 """Section `data.source`: where rows come from. One class a registered source."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -49,6 +49,8 @@ class FilesData(Section):
 
 class SqlData(Section):
     """The rows of one query, read in chunks over any SQLAlchemy URL."""
+
+    queries: ClassVar[frozenset[str]] = frozenset({"query"})
 
     kind: Literal["sql"] = "sql"
     query: str

@@ -8,12 +8,15 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from kubetune.config.recipe import NAME_RULE, Recipe
-from kubetune.config.unique_keys import UniqueKeyLoader
+from kubetune.config.section import is_secret
+from kubetune.config.yaml_text import MOST_CHARACTERS, YamlTextError, read_yaml
 from kubetune.errors import ConfigError
+from kubetune.redaction import listed, shown
+
+DEEPEST_KEY = 16
 
 
 def shipped_recipes() -> dict[str, str]:
@@ -46,19 +49,29 @@ def parse_recipe(text: str, overrides: Iterable[str] = (), origin: str = "recipe
         ConfigError: It is no mapping, or breaks the schema; all errors are listed.
     """
     try:
-        document = yaml.load(text, Loader=UniqueKeyLoader)  # noqa: S506 (a SafeLoader)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise ConfigError(f"{origin} is not YAML: {_one_line(error)}; correct the text.") from error
+        document = read_yaml(text)
+    except YamlTextError as error:
+        raise ConfigError(f"{origin} is not YAML: {error}; correct the text.") from None
     if not isinstance(document, dict):
         raise ConfigError(f"{origin} holds a {type(document).__name__}: a recipe is a mapping of sections.")
-    for key, value in sorted((_parse_override(item) for item in overrides), key=lambda pair: _kinds_first(pair[0])):
+    changes = list(overrides)
+    if sum(map(len, changes)) > MOST_CHARACTERS:
+        raise ConfigError(f"The overrides have more than {MOST_CHARACTERS:,} characters: write a recipe of your own.")
+    for key, value in sorted(map(_parse_override, changes), key=lambda pair: _kinds_first(pair[0])):
         _apply(document, key, value)
+    return recipe_of(document, origin)
+
+
+def recipe_of(document: Mapping[str, Any], origin: str) -> Recipe:
+    """Return the recipe of a mapping, for example of a stored run's.
+
+    Raises:
+        ConfigError: It breaks the schema; all errors are listed.
+    """
     try:
         return Recipe.model_validate(document)
     except ValidationError as error:
-        lines = [_explain(item) for item in error.errors()]
-        many = f"{len(lines)} errors" if len(lines) > 1 else "1 error"
-        raise ConfigError(f"{origin} has {many}: " + " | ".join(lines)) from error
+        raise ConfigError(f"{origin} has {listed([_explain(item) for item in error.errors()])}") from None
 
 
 def canonical(recipe: Recipe) -> dict[str, Any]:
@@ -75,7 +88,7 @@ def _read(name_or_path: str) -> str:
         near = difflib.get_close_matches(name_or_path, shipped, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise ConfigError(
-            f"Recipe {name_or_path!r} does not exist: {hint}shipped are {', '.join(shipped)}; "
+            f"Recipe {shown(name_or_path)} does not exist: {hint}shipped are {', '.join(shipped)}; "
             "a recipe of your own is given as a path ending in .yaml."
         )
     try:
@@ -88,12 +101,13 @@ def _read(name_or_path: str) -> str:
 
 def _parse_override(item: str) -> tuple[tuple[str, ...], Any]:
     key, separator, value = item.partition("=")
-    if not separator or not key.strip() or any(not part for part in key.strip().split(".")):
-        raise ConfigError(f"Override {item!r:.120} is not understood: write section.key=value.")
+    parts = tuple(key.strip().split("."))
+    if not separator or not all(parts) or len(parts) > DEEPEST_KEY:
+        raise ConfigError(f"Override {shown(item)} is not understood: write section.key=value.")
     try:
-        return tuple(key.strip().split(".")), yaml.load(value, Loader=UniqueKeyLoader)  # noqa: S506
-    except yaml.YAMLError as error:
-        raise ConfigError(f"Override {item!r:.120} has a value that is not YAML: {_one_line(error)}.") from error
+        return parts, read_yaml(value)
+    except YamlTextError as error:
+        raise ConfigError(f"The value of override {shown(key)} is not YAML: {error}.") from None
 
 
 def _kinds_first(key: tuple[str, ...]) -> tuple[bool, int]:
@@ -116,6 +130,8 @@ def _explain(item: Mapping[str, Any]) -> str:
     location = tuple(item["loc"])
     where = ".".join(str(part) for part in _without_tags(location)) or "recipe"
     message = str(item["msg"]).removeprefix("Value error, ")
+    if is_secret(item):
+        return f"`{where}`: {message}"
     if item["type"] == "extra_forbidden":
         known = _keys_at(location[:-1])
         near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
@@ -126,8 +142,8 @@ def _explain(item: Mapping[str, Any]) -> str:
     if where == "name" and item["type"] == "string_pattern_mismatch":
         message = f"allowed are {NAME_RULE}"
     found = item.get("input")
-    shown = "" if isinstance(found, (dict, BaseModel)) else f" (found {found!r:.80})"
-    return f"`{where}`: {message[0].lower()}{message[1:]}{shown}"
+    repeated = "" if isinstance(found, (dict, BaseModel)) else f" (found {shown(found)})"
+    return f"`{where}`: {message[0].lower()}{message[1:]}{repeated}"
 
 
 def _without_tags(location: tuple[Any, ...]) -> list[Any]:
@@ -171,7 +187,3 @@ def models_in(annotation: Any) -> list[type[BaseModel]]:
 def _kind(model: type[BaseModel]) -> Any:
     field = model.model_fields.get("kind")
     return field.default if field is not None else None
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())

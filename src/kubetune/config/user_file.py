@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import yaml
 
+from kubetune.config.yaml_text import YamlTextError, read_yaml
 from kubetune.errors import ConfigError
 
 HEAD = "# Written by `kubetune login`. KUBETUNE_ variables and mounted files come before what stands here.\n"
@@ -22,10 +23,10 @@ def read_block(path: Path, known: Collection[str]) -> dict[str, Any]:
     try:
         if path.stat().st_mode & 0o077:
             raise ConfigError(f"{path} holds secrets and others may read it: run `chmod 600 {path}`.")
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        found = read_yaml(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, YamlTextError) as error:
         raise ConfigError(f"{path} cannot be read as settings: run `kubetune login` again, or remove it.") from error
     if not isinstance(found, dict):
         raise ConfigError(f"{path} is no map of settings: run `kubetune login` again, or remove it.")

@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 from html import escape
 from typing import Any, Literal, get_args
 
+from kubetune.redaction import LOOKED_AT, redact
+
 Kind = Literal["started", "failed", "promote", "keep", "undecided", "promoted", "rolled back"]
 TITLE, LINE, NAME, VALUE, LINK = 160, 500, 80, 120, 500
 """Longest texts, characters."""
@@ -30,11 +32,12 @@ OUTCOMES: Mapping[str, str] = {
 
 
 def one_line(text: object, width: int) -> str:
-    """Return text as one line of at most `width` characters, without control or invisible characters.
+    """Return text as one line of at most `width` characters, without secrets, control or invisible characters.
 
     `@` becomes its wide form, so that no chat service reads a mention where only a text was meant.
     """
-    plain = "".join(letter if letter.isprintable() else " " for letter in str(text)[: 4 * width])
+    known = redact(str(text)[:LOOKED_AT])
+    plain = "".join(letter if letter.isprintable() else " " for letter in known[: 4 * width])
     plain = " ".join(plain.split()).replace("@", "\uff20")
     return plain if len(plain) <= width else plain[: width - 1] + CUT
 

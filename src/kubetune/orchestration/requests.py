@@ -4,6 +4,7 @@ import difflib
 import hashlib
 import itertools
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -15,6 +16,7 @@ from kubetune.config.recipe import Recipe
 from kubetune.errors import ConfigError
 from kubetune.layout import RUN_PATTERN, RUN_RULE
 from kubetune.plan import StageCall, plan
+from kubetune.redaction import secret_in, shown
 
 MOST_TRIALS = 20
 """The recipe of each trial travels in pod arguments, which have a size limit; a wider search is several sweeps."""
@@ -70,6 +72,8 @@ class SweepRequest(_Request):
 def _one_line(text: str) -> str:
     if not text.strip() or not text.isprintable():
         raise ValueError("it has to be one line of printable characters: say it in a sentence")
+    if (kind := secret_in(text)) is not None:
+        raise ValueError(f"it holds {kind} and is kept beside the change: leave that out")
     return text
 
 
@@ -140,7 +144,7 @@ def read_request(model: type[Request], params: Mapping[str, Any], conf: Mapping[
         request = model.model_validate({key: params[key] for key in model.model_fields if key in params})
     except ValidationError as error:
         problems += [
-            f"`{'.'.join(map(str, item['loc']))}`: {item['msg']} (found {item['input']!r:.80})"
+            f"`{'.'.join(map(str, item['loc']))}`: {item['msg']} (found {shown(item['input'])})"
             for item in error.errors()
         ]
     if problems:
@@ -178,7 +182,7 @@ def find_recipe(given: str, overrides: list[str], folder: Path) -> Recipe:
     hint = f"did you mean {near[0]!r}? " if near else ""
     own = f"mounted are {', '.join(mounted)}; " if mounted else ""
     raise ConfigError(
-        f"Recipe {given!r:.80} does not exist: {hint}shipped are {', '.join(shipped)}; {own}"
+        f"Recipe {shown(given)} does not exist: {hint}shipped are {', '.join(shipped)}; {own}"
         "a recipe of your own is given as its YAML text, or mounted by the chart's value `recipes`."
     )
 
@@ -205,15 +209,16 @@ def sweep_calls(request: SweepRequest, folder: Path, dag_run_id: str) -> tuple[s
         ConfigError: Too many trials, trials that cannot be compared, or a recipe with errors.
     """
     keys = list(request.grid)
-    points = list(itertools.product(*(request.grid[key] for key in keys)))
-    if not 1 <= len(points) * len(request.recipes) <= MOST_TRIALS:
+    trials = math.prod(len(request.grid[key]) for key in keys) * len(request.recipes)
+    if not 1 <= trials <= MOST_TRIALS:  # counted before they are made: thirty keys of ten values fill any memory
         raise ConfigError(
-            f"The sweep has {len(points) * len(request.recipes)} trials: 1 to {MOST_TRIALS} are allowed, give fewer "
-            "recipes or grid values."
+            f"The sweep has {trials if trials < 10**9 else 'a billion or more'} trials: 1 to {MOST_TRIALS} are "
+            "allowed, give fewer recipes or grid values."
         )
+    points = list(itertools.product(*(request.grid[key] for key in keys)))
     recipes = []
     for given, point in itertools.product(request.recipes, points):
-        chosen = [f"{key}={json.dumps(value)}" for key, value in zip(keys, point, strict=True)]
+        chosen = [f"{key}={_written(key, value)}" for key, value in zip(keys, point, strict=True)]
         recipes.append(find_recipe(given, [*request.overrides, *chosen], folder))
     names = {recipe.name for recipe in recipes}
     if len(names) > 1 and request.endpoint is None:
@@ -221,6 +226,13 @@ def sweep_calls(request: SweepRequest, folder: Path, dag_run_id: str) -> tuple[s
     check_comparable(recipes)
     sweep = request.sweep or made_name(recipes[0].name, dag_run_id)
     return sweep, [plan(recipe, f"{sweep}-{n}", request.endpoint) for n, recipe in enumerate(recipes, 1)]
+
+
+def _written(key: str, value: Any) -> str:
+    try:
+        return json.dumps(value)
+    except (RecursionError, ValueError, TypeError):
+        raise ConfigError(f"The grid's value of {shown(key)} is nested too deeply: give numbers or texts.") from None
 
 
 def check_comparable(recipes: list[Recipe]) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from kubetune.errors import ConfigError, TemporaryError
+from kubetune.redaction import shown
 from kubetune.remote.http import Way, request
 from kubetune.serving import client
 from kubetune.serving.client import Reply
@@ -28,7 +29,7 @@ def url_of(setting: str | None, endpoint: str) -> str:
     url = whole.replace(NAME, endpoint)
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ConfigError(f"KUBETUNE_ENDPOINT_URL {setting!r:.120} is no address: use http(s)://host[:port].")
+        raise ConfigError(f"KUBETUNE_ENDPOINT_URL {shown(setting, 120)} is no address: use http(s)://host[:port].")
     return url
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from kubetune.redaction import redact
 from kubetune.storage.blobs import File, tree_digest
 from kubetune.storage.commit_record import Commit
 
@@ -118,7 +119,7 @@ def mirrored(records: Records, store: str, begun: str) -> Mirrored:
         status=status,
         begun=records.begun,
         ended=None if status == "RUNNING" else records.ended,
-        tags={name: shortened(value, LONGEST_TAG) for name, value in tags.items() if value},
+        tags={name: shortened(redact(value), LONGEST_TAG) for name, value in tags.items() if value},
         params=dict(params_of(records.recipe)),
         points=(*_stage_points(records), *records.points),
         files=_files(records.commits),
@@ -186,7 +187,7 @@ def params_of(recipe: Any, path: str = "") -> Iterator[tuple[str, str]]:
             yield from params_of(recipe[name], f"{path}.{name}" if path else str(name))
     else:
         text = recipe if isinstance(recipe, str) else json.dumps(recipe, ensure_ascii=False, sort_keys=True)
-        yield plain_name(path), shortened(text, LONGEST_PARAM)
+        yield plain_name(path), shortened(redact(text), LONGEST_PARAM)  # a run of an older version may hold a secret
 
 
 def plain_name(name: str) -> str:

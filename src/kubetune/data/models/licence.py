@@ -4,8 +4,7 @@ from email.message import Message
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from kubetune.config.yaml_text import YamlTextError, read_yaml
 from kubetune.data.models.files import CARD
 
 LONGEST = 200
@@ -22,8 +21,8 @@ def card_licence(folder: Path) -> str | None:
         return None
     matter = rest.split("\n---", maxsplit=1)[0]
     try:
-        values: Any = yaml.safe_load(matter)
-    except yaml.YAMLError:  # a card is prose for people: a slip in it says nothing about the model
+        values: Any = read_yaml(matter)
+    except YamlTextError:  # a card is prose for people: a slip in it says nothing about the model
         return None
     if not isinstance(values, dict):
         return None

@@ -76,11 +76,6 @@ def _url(source: SqlData, platform: Mapping[str, Any]) -> "URL":
         raise ConfigError(
             "The address of the sql source is no SQLAlchemy URL: allowed is dialect[+driver]://user@host:port/database."
         ) from None
-    hidden = [name for name in url.query if "pass" in name.lower() or "token" in name.lower()]
-    if source.url and (url.password is not None or hidden):
-        raise ConfigError(
-            "data.source.url holds a password and recipes are stored: remove it there and set KUBETUNE_SQL_URL."
-        )
     in_file = url.get_backend_name() == "sqlite" and url.database not in {None, "", ":memory:"}
     if in_file and not str(url.database).startswith("file:") and not Path(str(url.database)).is_file():
         raise DataError("missing-file", f"Database {url.database} does not exist: name an existing file.")

@@ -21,14 +21,12 @@ def download(address: str, platform: Mapping[str, Any], folder: Path) -> Path:
 
     Raises:
         DataError: Nothing lies there.
-        ConfigError: Settings say offline, the address holds a password, or the server refuses.
+        ConfigError: Settings say offline, or the server refuses.
         TemporaryError: The server did not deliver all of it.
     """
     parts = urlsplit(address)
     shown = f"{parts.scheme}://{parts.hostname}{parts.path}"  # a query may hold a signature
     name = unquote(parts.path.rpartition("/")[2])
-    if parts.username or parts.password:
-        raise ConfigError(f"The address of {shown} holds a user or a password: recipes are stored, so leave it out.")
     if not parts.hostname or not name or "/" in name or name in {".", ".."}:
         raise ConfigError(f"{shown} names no file: allowed is http(s)://host/…/name.csv or another known suffix.")
     if platform.get("offline"):
