@@ -68,7 +68,7 @@ def stage_access(stage: Stage) -> Access:
     if stage.champion:
         access |= Access(get=(*models, layout.comparisons(ANY)), put=(layout.comparisons(ANY),))
     if stage.effect:
-        access |= Access(get=models, put=models)
+        access |= Access(get=(*models, layout.POLICIES), put=models)
     if stage.effect and not stage.reaches_kubernetes:
         access |= Access(put=(f"{layout.BLOBS}*",))  # the document of a version
     if stage.reaches_kubernetes:
@@ -106,6 +106,7 @@ CLIENT = PROBED | Access(
         f"{layout.ENDPOINTS}*",
         f"{layout.STATEMENTS}*",
         f"{layout.MODELS}*",
+        layout.POLICIES,
         layout.upload(ANY, ANY),
     ),
     put=(layout.upload(ANY, ANY),),

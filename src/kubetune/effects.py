@@ -22,6 +22,7 @@ from kubetune.errors import (
     TemporaryError,
 )
 from kubetune.plan import call_of
+from kubetune.policies import permit_registration, policies_of
 from kubetune.registration import known, moved, register, try_again, withdraw
 from kubetune.signing import sign_and_store, statement_of_run
 from kubetune.storage import commits
@@ -46,15 +47,12 @@ def apply_register(work: "Execution") -> StageResult:
     """Record the version, and make it the champion if the decision or a person says so.
 
     Raises:
-        ConfigError: The recipe asks for a person's approval, and nobody gave it.
+        ConfigError: Recipe or policy asks for a person's approval, and nobody gave it.
+        RefusedError: The endpoint's policy does not allow it.
         NothingToDoError: The champion stays.
     """
     call = work.prepared.call
-    if call.recipe.promotion.approval and call.word is None:
-        raise ConfigError(
-            f"Recipe {call.recipe.name} asks for approval before stage register: a person gives it with `kubetune "
-            f"stage register --run {call.run} --endpoint {call.endpoint} --by NAME`."
-        )
+    permit_registration(policies_of(work.settings, work.store, call.endpoint), call, settled=is_settled(work))
     with work.body_result() as (result, _):
         done = work.record(result, {})
     said = {"by": call.word.by, "why": call.word.why} if call.word is not None else {}
@@ -71,6 +69,15 @@ def apply_register(work: "Execution") -> StageResult:
         "moved": moved(model, call.run),
     }
     return StageResult("effect", replace(done, facts=facts))
+
+
+def is_settled(work: "Execution") -> bool:
+    """Whether the run's archive is the champion already, so that registering it moves nobody."""
+    call = work.prepared.call
+    own, model = commits.read_commit(work.store, call.run, "package"), read_model(work.store, call.endpoint)
+    if own is None or model is None or model.champion is None:
+        return False
+    return model.champion.archive == archive_digest_of(own.outputs["archive"])
 
 
 def apply_deploy(work: "Execution") -> StageResult:

@@ -17,8 +17,8 @@ from kubetune.config.load import canonical
 from kubetune.config.recipe import Recipe
 from kubetune.config.settings import Settings
 from kubetune.contract import Progress
-from kubetune.keys import at
 from kubetune.plan import StageCall, Word
+from kubetune.policies import asks_for_approval, policies_of
 from kubetune.runner import StageResult, adopt_stage, raise_for_verdict, run_stage
 from kubetune.storage.base import Store
 from kubetune.storage.commits import lookup, read_commit
@@ -105,7 +105,7 @@ def walk(
     position, repairs = 0, 0
     while position < len(calls):
         call = calls[position]
-        if call.stage.approval is not None and at(canonical(call.recipe), call.stage.approval):
+        if call.stage.approval is not None and asks_for_approval(policies_of(settings, store, call.endpoint), call):
             word = agreement(call, store)
             call = person.approve(call) if word is None else replace(call, word=word)
         result = None if audit else adopt_stage(call, store, settings)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from kubetune.config.settings import Settings
 from kubetune.errors import ConfigError
 from kubetune.plan import Word
+from kubetune.policies import permit_word, policies_of
 from kubetune.provenance.revocations import Revocation, Revocations
 from kubetune.registration import at_version, known
 from kubetune.signing import sign_revocations
@@ -44,12 +45,14 @@ def revoke(store: Store, settings: Settings, what: str, at: str, word: Word, *, 
 
     Raises:
         ConfigError: There is no such version, or a signed list and no key.
+        RefusedError: The policy of the endpoint does not let this person decide.
         DataError: The list that stands is not to be signed; see `sign_revocations`.
     """
     name, number = at_version(what)
     if number is None:
         raise ConfigError(f"{what!r:.80} names no version: write MODEL@3, `kubetune models MODEL` lists them.")
     version = known(store, name).version(number)
+    permit_word(policies_of(settings, store, name), name, word.by)
     entry = Revocation(name, number, version.archive, version.model, word.by, word.why, at)
 
     def listed(standing: Revocations) -> Revocations:

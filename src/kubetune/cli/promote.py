@@ -30,6 +30,7 @@ def command(
     from kubetune.effects import serve_champion
     from kubetune.errors import ConfigError
     from kubetune.pending import remembered
+    from kubetune.policies import permit_word, policies_of
     from kubetune.redaction import shown
     from kubetune.registration import at_version, carried_out, promote, told_of
     from kubetune.stopping import stop_requests
@@ -44,6 +45,7 @@ def command(
             name, number = at_version(what)
             if number is None or endpoint not in (None, name):
                 raise ConfigError(f"{shown(what)} names no version of one model: write MODEL@3, without --endpoint.")
+            permit_word(policies_of(settings, opened_store, name), name, word.by)
             model = promote(opened_store, name, number, clock(), word)
         else:
             name = register_run(opened_store, settings, what, endpoint, word)

@@ -26,6 +26,7 @@ def command(
     from kubetune.effects import is_pending, serve_champion
     from kubetune.errors import ConfigError
     from kubetune.pending import remembered
+    from kubetune.policies import permit_word, policies_of
     from kubetune.registration import known, roll_back, told_of
     from kubetune.stopping import stop_requests
 
@@ -34,6 +35,7 @@ def command(
         raise ConfigError("A rollback needs a reason: say it with --why.")
     settings, opened_store = opened(store)
     before = known(opened_store, name)
+    permit_word(policies_of(settings, opened_store, name), name, word.by)
     # The last move and not the last event: runs may have registered their versions since.
     move = before.last_move
     unfinished = move is not None and move["event"] == "rolled-back" and is_pending(opened_store, name)

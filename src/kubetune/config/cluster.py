@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from kubetune.config.policy import Policies
 from kubetune.config.yaml_text import MOST_CLUSTER_CHARACTERS, read_yaml
 from kubetune.errors import ConfigError
 
@@ -117,6 +118,10 @@ class ClusterSettings(_Closed):
     """Resources by stage; `default` for the others."""
     gpu: Gpu = Gpu()
     scheduling: Scheduling = Scheduling()
+    policies: Policies = Policies()
+    """What may become the champion of each endpoint, and by whom."""
+    machine_users: tuple[str, ...] = ()
+    """Airflow's users that are programs (schedules): no answer of theirs is a person's."""
     approval_timeout_minutes: int = Field(default=1440, ge=1)
     """How long a run waits for a person's approval; then it ends as if the answer were no."""
     labels: Mapping[str, str] = Field(default_factory=dict)

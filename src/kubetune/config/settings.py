@@ -66,6 +66,8 @@ class Settings(BaseSettings):
     trusted_keys: Path | None = None
     """File or folder of public keys (PEM, Ed25519). Set: an archive is served only with a statement that one of them
     signed."""
+    policies: str | None = None
+    """JSON: endpoint (`*` for all others) → what may become its champion, and by whom, beside what the store holds."""
     revocation_epoch: int = Field(default=0, ge=0)
     """Least epoch of the list of revoked versions that is believed, as `kubetune revoke` prints it."""
     signing_key: Path | None = None

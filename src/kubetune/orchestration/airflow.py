@@ -7,11 +7,12 @@ from typing import Any
 from airflow.sdk import DAG, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
-from kubetune.config.cluster import load_cluster
-from kubetune.config.settings import load_settings
+from kubetune.config.cluster import ClusterSettings, load_cluster
+from kubetune.config.settings import Settings, load_settings
 from kubetune.errors import KubetuneError
 from kubetune.orchestration import requests
 from kubetune.orchestration.approval import approval_name
+from kubetune.orchestration.bounds import check_runs, check_word, endpoint_of, with_recipes
 from kubetune.orchestration.cleanup import delete_finished_pods, prune_database
 from kubetune.orchestration.notices import notify, notify_answer, notify_started
 from kubetune.orchestration.operators import ShowAnswer, approved_task, pod_task, promotion_task, stage_tasks
@@ -19,6 +20,7 @@ from kubetune.orchestration.pods import Work, run_pods, task_pod
 from kubetune.orchestration.promotion_pods import PROMOTED, named, promotion_pods, revocation_pod, rollback_pod
 from kubetune.orchestration.requests import PromoteRequest, RevokeRequest, RollbackRequest, RunRequest, SweepRequest
 from kubetune.orchestration.sweep_pods import TRIALS, WINNERS, sweep_pods
+from kubetune.plan import plan
 from kubetune.stages import STAGES, Stage, before
 
 __all__ = [
@@ -105,7 +107,9 @@ def resolve() -> dict[str, dict]:  # type: ignore[type-arg]  # Airflow reads thi
         request = requests.read_request(RunRequest, context["params"], context["dag_run"].conf or {})
         recipe = requests.find_recipe(request.recipe, request.overrides, settings.recipes_dir)
         run = requests.run_name(request, recipe, context["dag_run"].run_id)
-        pods = run_pods(recipe, run, request.endpoint, load_cluster(settings.cluster_file))
+        cluster = _cluster(settings)
+        check_runs([plan(recipe, run, request.endpoint)], _asked(context)[0], cluster)
+        pods = run_pods(recipe, run, request.endpoint, cluster)
         context["ti"].xcom_push(key="run", value=run)
         return pods
 
@@ -116,7 +120,9 @@ def resolve_sweep() -> dict[str, Any]:
     with refusals() as (context, settings):
         request = requests.read_request(SweepRequest, context["params"], context["dag_run"].conf or {})
         sweep, trials = requests.sweep_calls(request, settings.recipes_dir, context["dag_run"].run_id)
-        return sweep_pods(sweep, trials, load_cluster(settings.cluster_file))
+        cluster = _cluster(settings)
+        check_runs(trials, _asked(context)[0], cluster)
+        return sweep_pods(sweep, trials, cluster)
 
 
 @task(task_id="resolve")
@@ -124,7 +130,9 @@ def resolve_promotion() -> dict[str, dict]:  # type: ignore[type-arg]  # as `res
     """Check the request and return the pod of each stage after the comparison; the person's word travels inside."""
     with refusals() as (context, settings):
         request = requests.read_request(PromoteRequest, context["params"], context["dag_run"].conf or {})
-        return promotion_pods(requests.check_promotion(request), *_asked(context), load_cluster(settings.cluster_file))
+        cluster = _cluster(settings)
+        check_word(endpoint_of(requests.check_promotion(request)), _asked(context)[0], cluster)
+        return promotion_pods(request, *_asked(context), cluster)
 
 
 @task(task_id="resolve")
@@ -132,7 +140,9 @@ def resolve_rollback() -> dict[str, Any]:
     """Check the request and return the pod that brings the former champion back."""
     with refusals() as (context, settings):
         request = requests.read_request(RollbackRequest, context["params"], context["dag_run"].conf or {})
-        return rollback_pod(request, *_asked(context), load_cluster(settings.cluster_file))
+        cluster = _cluster(settings)
+        check_word(request.model, _asked(context)[0], cluster)
+        return rollback_pod(request, *_asked(context), cluster)
 
 
 @task(task_id="resolve")
@@ -140,7 +150,13 @@ def resolve_revocation() -> dict[str, Any]:
     """Check the request and return the pod that ends a version's signature."""
     with refusals() as (context, settings):
         request = requests.read_request(RevokeRequest, context["params"], context["dag_run"].conf or {})
-        return revocation_pod(request, *_asked(context), load_cluster(settings.cluster_file))
+        cluster = _cluster(settings)
+        check_word(request.version.partition("@")[0], _asked(context)[0], cluster)
+        return revocation_pod(request, *_asked(context), cluster)
+
+
+def _cluster(settings: Settings) -> ClusterSettings:
+    return with_recipes(load_cluster(settings.cluster_file), settings.recipes_dir)
 
 
 def _asked(context: Any) -> tuple[str, str]:

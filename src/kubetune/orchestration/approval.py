@@ -1,6 +1,7 @@
 """A person's agreement before a stage, where the recipe asks for it; the DAG is the same either way."""
 
 import copy
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -9,7 +10,8 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from kubetune.config.cluster import load_cluster
 from kubetune.config.settings import load_settings
-from kubetune.orchestration.pods import APPROVAL, RUN_LABEL, Pod, literal
+from kubetune.errors import RefusedError
+from kubetune.orchestration.pods import APPROVAL, ENDPOINT, RUN_LABEL, Pod, literal
 from kubetune.orchestration.promotion_pods import named
 from kubetune.stages import Stage
 
@@ -59,8 +61,7 @@ class Approval(ApprovalOperator):
         """Return the pod with `--by NAME`, or skip what follows."""
         answer = super(ApprovalOperator, self).execute_complete(context, event)
         person = answer["responded_by_user"]
-        if answer["chosen_options"] != [self.APPROVE] or person is None:
-            reason = f"{named(person['name'])} said no" if person is not None else "nobody agreed in time"
+        if reason := self.refusal(answer, person):
             context["ti"].xcom_push(key="reason", value=f"not approved: {reason}, what serves goes on serving")
             raise AirflowSkipException(f"not approved: {reason}")
         pod: Pod = copy.deepcopy(self.pod)
@@ -68,3 +69,23 @@ class Approval(ApprovalOperator):
         request = f"{context['run_id']} {answer['responded_at'].isoformat()}"
         pod["spec"]["containers"][0]["args"] += ["--request", literal(request), "--by", literal(named(person["name"]))]
         return pod
+
+    def refusal(self, answer: Mapping[str, Any], person: Mapping[str, str] | None) -> str:
+        """Return why an answer is no agreement; empty: it is one.
+
+        Airflow lets everybody answer who may edit a run of the DAG, also the account that starts scheduled runs.
+        """
+        if person is None:
+            return "nobody agreed in time"
+        name = named(person["name"])
+        if answer["chosen_options"] != [self.APPROVE]:
+            return f"{name} said no"
+        cluster = load_cluster(load_settings().cluster_file)
+        if name in cluster.machine_users:
+            return f"{name} is the account of a program and nobody's word; clear {self.task_id} to ask again"
+        endpoint = self.pod["metadata"]["annotations"][ENDPOINT]
+        try:
+            cluster.policies.of(endpoint).check_approver(endpoint, name)
+        except RefusedError as error:
+            return f"{error}; clear {self.task_id} to ask again"
+        return ""

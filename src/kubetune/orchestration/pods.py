@@ -29,7 +29,11 @@ RESUMABLE_GRACE_S = 120
 DEADLINE_MARGIN_S = 300
 RUN_LABEL = "kubetune.io/run"
 APPROVAL = "kubetune.io/approval"
-"""Annotation of a pod before which a person is asked; its value is the recipe path that wants it."""
+"""Annotation of a pod before which a person is asked; its value is the recipe path that wants it, or `policy`."""
+ENDPOINT = "kubetune.io/for-endpoint"
+"""Annotation of such a pod: whose policy says who may agree."""
+MOVERS = frozenset({"register", "deploy"})
+"""Whose pods make a champion, and are told the policies of endpoints."""
 
 Pod = dict[str, Any]
 
@@ -48,6 +52,7 @@ class Work:
         kubernetes: Whether it may use the Kubernetes API.
         grace_s: Seconds from SIGTERM to SIGKILL.
         annotations: Further pod annotations.
+        endpoint: Endpoint that it is about; empty: none, or one that only the store knows.
     """
 
     name: str
@@ -59,6 +64,7 @@ class Work:
     kubernetes: bool = False
     grace_s: int = 30
     annotations: Mapping[str, str] = field(default_factory=dict)
+    endpoint: str = ""
 
 
 def run_pods(
@@ -88,7 +94,8 @@ def stage_pod(call: StageCall, cluster: ClusterSettings) -> Pod:
         outside=stage.reaches_outside,
         kubernetes=stage.reaches_kubernetes,
         grace_s=RESUMABLE_GRACE_S if stage.resumable else GRACE_S,
-        annotations={APPROVAL: asked} if (asked := approval_of(call)) else {},
+        annotations={APPROVAL: asked, ENDPOINT: call.endpoint} if (asked := approval_of(call, cluster)) else {},
+        endpoint=call.endpoint,
     )
     return task_pod(work, cluster)
 
@@ -128,10 +135,14 @@ def task_pod(work: Work, cluster: ClusterSettings) -> Pod:
     }
 
 
-def approval_of(call: StageCall) -> str | None:
-    """Return the recipe path by which a person has to agree before this stage; None: nobody has to."""
+def approval_of(call: StageCall, cluster: ClusterSettings) -> str | None:
+    """Return by what a person has to agree before this stage: a recipe path, or `policy`; None: nobody has to."""
     switch = call.stage.approval
-    return switch if switch is not None and attrgetter(switch)(call.recipe) else None
+    if switch is None:
+        return None
+    if attrgetter(switch)(call.recipe):
+        return switch
+    return "policy" if cluster.policies.of(call.endpoint).approval else None
 
 
 def stage_deadline_s(call: StageCall, cluster: ClusterSettings) -> int:
@@ -194,6 +205,9 @@ def _environment(work: Work, cluster: ClusterSettings) -> list[dict[str, Any]]:
         values["KUBETUNE_SIGNING_KEY"] = f"{SIGNING_FOLDER}/signing.key"
         if cluster.trusted_secret:
             values["KUBETUNE_TRUSTED_KEYS"] = TRUSTED_FOLDER
+    if work.name in MOVERS and cluster.policies.endpoints:
+        policies = cluster.policies.only(work.endpoint) if work.endpoint else cluster.policies
+        values["KUBETUNE_POLICIES"] = json.dumps(policies.model_dump(mode="json")["endpoints"], sort_keys=True)
     if work.kubernetes:
         values |= {
             "KUBETUNE_SERVING": "cluster",

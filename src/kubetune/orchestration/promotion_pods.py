@@ -28,33 +28,41 @@ def promotion_pods(request: PromoteRequest, by: str, request_id: str, cluster: C
     """
     word = ("--why", request.why, "--by", by, "--request", request_id)
     if "@" in request.what:
-        version = _moving(("promote", request.what, *word), cluster)
+        version = _moving(("promote", request.what, *word), request.what.partition("@")[0], cluster)
         return {stage.name: version if stage == MOVES else {} for stage in PROMOTED}
     return {stage.name: _stage_pod(stage, request, word, cluster) for stage in PROMOTED}
 
 
 def rollback_pod(request: RollbackRequest, by: str, request_id: str, cluster: ClusterSettings) -> Pod:
     """Return the pod that brings back the champion before this one; for the arguments see `promotion_pods`."""
-    return _moving(("rollback", request.model, "--why", request.why, "--by", by, "--request", request_id), cluster)
+    args = ("rollback", request.model, "--why", request.why, "--by", by, "--request", request_id)
+    return _moving(args, request.model, cluster)
 
 
 def revocation_pod(request: RevokeRequest, by: str, request_id: str, cluster: ClusterSettings) -> Pod:
     """Return the pod that ends a version's signature: that of the stage that signs, since it alone has the key."""
     undo = ("--undo",) if request.undo else ()
     args = ("revoke", request.version, *undo, "--why", request.why, "--by", by, "--request", request_id)
-    return task_pod(Work(SIGNS.name, SIGNS.image, args), cluster)
+    return task_pod(Work(SIGNS.name, SIGNS.image, args, endpoint=request.version.partition("@")[0]), cluster)
 
 
 def _stage_pod(stage: Stage, request: PromoteRequest, word: tuple[str, ...], cluster: ClusterSettings) -> Pod:
     """A stage of a run that the store knows: its recipe is read there, so resources are the platform's defaults."""
     endpoint = ("--endpoint", request.endpoint) if request.endpoint is not None else ()
     args = ("stage", stage.name, "--run", request.what, *endpoint, *word)
-    kubernetes = stage.reaches_kubernetes
-    return task_pod(Work(stage.name, stage.image, args, {RUN_LABEL: request.what}, kubernetes=kubernetes), cluster)
+    work = Work(
+        name=stage.name,
+        image=stage.image,
+        args=args,
+        labels={RUN_LABEL: request.what},
+        kubernetes=stage.reaches_kubernetes,
+        endpoint=request.endpoint or "",
+    )
+    return task_pod(work, cluster)
 
 
-def _moving(args: tuple[str, ...], cluster: ClusterSettings) -> Pod:
-    return task_pod(Work(MOVES.name, MOVES.image, args, kubernetes=True), cluster)
+def _moving(args: tuple[str, ...], endpoint: str, cluster: ClusterSettings) -> Pod:
+    return task_pod(Work(MOVES.name, MOVES.image, args, kubernetes=True, endpoint=endpoint), cluster)
 
 
 def named(person: str | None) -> str:

@@ -52,6 +52,9 @@ scheduling:
   node_selector: {{ $p.nodeSelector | toJson }}
   tolerations: {{ $p.tolerations | toJson }}
   priority_class: {{ $priority | default nil | toJson }}
+policies:
+  endpoints: {{ $v.promotion.policies | toJson }}
+machine_users: {{ list $v.airflow.auth.trigger.username | toJson }}
 approval_timeout_minutes: {{ int $p.approvalTimeoutMinutes }}
 labels: {{ merge (dict) $p.labels $v.global.labels | toJson }}
 annotations: {{ $p.annotations | toJson }}

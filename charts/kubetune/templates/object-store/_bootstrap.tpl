@@ -13,6 +13,10 @@ template:
       {{- include "kubetune.podLabels" (dict "root" . "component" "bootstrap" "access" (list "object-store")) | nindent 6 }}
     annotations:
       {{- include "kubetune.secretChecksum" (dict "root" . "ids" $ids) | nindent 6 }}
+      {{- /* What the policies name is written into the store: other recipes need another Job. */}}
+      {{- if .Values.promotion.policies }}
+      checksum/recipes: {{ .Values.recipes.inline | toJson | sha256sum }}
+      {{- end }}
   spec:
     {{- include "kubetune.pod.common" (dict "root" . "account" "object-store" "values" .Values.objectStore.bundled) | nindent 4 }}
     restartPolicy: OnFailure
@@ -29,6 +33,7 @@ template:
           - --logs-days={{ int .Values.airflow.logs.days }}
           {{- end }}
         {{- $plain := dict "HOME" "/tmp" "KUBETUNE_STORE" (include "kubetune.storeUrl" .) "KUBETUNE_S3_ENDPOINT" (include "kubetune.storeEndpoint" .) "KUBETUNE_S3_REGION" .Values.objectStore.region "KUBETUNE_STORE_DEADLINE_S" "300" }}
+        {{- if .Values.promotion.policies }}{{ $_ := set $plain "KUBETUNE_POLICIES" (.Values.promotion.policies | toJson) }}{{ end }}
         {{- if .Values.global.caConfigMap }}{{ $_ := set $plain "KUBETUNE_CA_BUNDLE" "/etc/kubetune/ca/ca.crt" }}{{ end }}
         {{- include "kubetune.container.env" (dict "plain" $plain) | nindent 8 }}
         terminationMessagePolicy: FallbackToLogsOnError
@@ -39,6 +44,9 @@ template:
           - {name: root, mountPath: /run/secrets/kubetune, readOnly: true}
           - {name: users, mountPath: /run/secrets/users, readOnly: true}
           {{- include "kubetune.container.tmpMount" (dict) | nindent 10 }}
+          {{- if .Values.promotion.policies }}
+          - {name: recipes, mountPath: /etc/kubetune/recipes, readOnly: true}
+          {{- end }}
           {{- if .Values.global.caConfigMap }}
           - {name: ca, mountPath: /etc/kubetune/ca, readOnly: true}
           {{- end }}
@@ -62,6 +70,11 @@ template:
                   - {key: kubetune_s3_access_key, path: {{ . }}/kubetune_s3_access_key}
                   - {key: kubetune_s3_secret_key, path: {{ . }}/kubetune_s3_secret_key}
             {{- end }}
+      {{- if .Values.promotion.policies }}
+      - name: recipes
+        configMap:
+          name: {{ include "kubetune.recipesConfigMap" . }}
+      {{- end }}
       {{- if .Values.global.caConfigMap }}
       - name: ca
         configMap:
