@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 from airflow.sdk import DAG, Param, get_current_context, task
+from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowFailException
 
-from kubetune.config.cluster import load_cluster
-from kubetune.config.settings import load_settings
+from kubetune.config.cluster import ClusterSettings, load_cluster
+from kubetune.config.settings import Settings, load_settings
 from kubetune.errors import KubetuneError
 from kubetune.orchestration import requests
 from kubetune.orchestration.approval import approval_name
@@ -103,7 +105,7 @@ def resolve() -> dict[str, dict]:  # type: ignore[type-arg]  # Airflow reads thi
         request = requests.read_request(RunRequest, context["params"], context["dag_run"].conf or {})
         recipe = requests.find_recipe(request.recipe, request.overrides, settings.recipes_dir)
         run = requests.run_name(request, recipe, context["dag_run"].run_id)
-        pods = run_pods(recipe, run, request.endpoint, load_cluster(settings.cluster_file))
+        pods = run_pods(recipe, run, request.endpoint, _cluster(context, settings))
         context["ti"].xcom_push(key="run", value=run)
         return pods
 
@@ -114,7 +116,7 @@ def resolve_sweep() -> dict[str, Any]:
     with refusals() as (context, settings):
         request = requests.read_request(SweepRequest, context["params"], context["dag_run"].conf or {})
         sweep, trials = requests.sweep_calls(request, settings.recipes_dir, context["dag_run"].run_id)
-        return sweep_pods(sweep, trials, load_cluster(settings.cluster_file))
+        return sweep_pods(sweep, trials, _cluster(context, settings))
 
 
 @task(task_id="resolve")
@@ -131,6 +133,17 @@ def resolve_rollback() -> dict[str, Any]:
     with refusals() as (context, settings):
         request = requests.read_request(RollbackRequest, context["params"], context["dag_run"].conf or {})
         return rollback_pod(request, *_asked(context), load_cluster(settings.cluster_file))
+
+
+def _cluster(context: Any, settings: Settings) -> ClusterSettings:
+    """The cluster's settings; this run's pods learn where people read their logs, if Airflow knows its own address."""
+    cluster, base = load_cluster(settings.cluster_file), conf.get("api", "base_url", fallback="")
+    if not base:
+        return cluster
+    run = context["dag_run"]
+    url = f"{base.rstrip('/')}/dags/{run.dag_id}/runs/{quote(run.run_id, safe='')}"
+    shared = {**cluster.environment.get("default", {}), "KUBETUNE_LOG_URL": url}
+    return cluster.model_copy(update={"environment": {**cluster.environment, "default": shared}})
 
 
 def _asked(context: Any) -> tuple[str, str]:
