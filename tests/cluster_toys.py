@@ -38,6 +38,10 @@ class Toy:
         self.recipe.write_text(TOY)
         self.rows = toys.write_jsonl(folder / "rows.jsonl", toys.toy_rows(300))
 
+    def words(self, run: str, *overrides: str) -> list[str]:
+        """Return the command that begins a run."""
+        return ["submit", str(self.recipe), *overrides, "--run", run, "--endpoint", "tweets", "--data", str(self.rows)]
+
     def submit(self, run: str, *overrides: str) -> str:
         """Begin a run."""
         return self.cluster.submit(str(self.recipe), run, *overrides, data=self.rows)

@@ -103,12 +103,19 @@ class Cluster:
             "KUBETUNE_S3_SECRET_KEY": self.secret(store, "kubetune_s3_secret_key"),
         }
 
+    def environment(self) -> dict[str, str]:
+        """Return the environment of the command line."""
+        self._settings = self._settings or self.settings()
+        return {**os.environ, **self._settings}
+
+    def command(self, *args: str) -> list[str]:
+        """Return a command of the command line."""
+        return [str(KUBETUNE), *args]
+
     def kubetune(self, *args: str, seconds: float = 1200) -> Ended:
         """Run a command of the command line as a person would."""
-        self._settings = self._settings or self.settings()
-        environment = {**os.environ, **self._settings}
         done = subprocess.run(
-            [str(KUBETUNE), *args], env=environment, capture_output=True, text=True, timeout=seconds, check=False
+            self.command(*args), env=self.environment(), capture_output=True, text=True, timeout=seconds, check=False
         )
         return Ended(done.returncode, done.stdout + done.stderr)
 

@@ -72,7 +72,7 @@ class PreparedCall:
 
 def prepare_call(call: StageCall, store: Store, settings: Settings) -> PreparedCall:
     """Record or compare the run's recipe, find the inputs and compute the key."""
-    create_run(store, call.run, canonical(call.recipe))
+    create_run(store, call.run, canonical(call.recipe), settings.log_url)
     refuse_after_refusal(call, store)
     inputs = {name: input_commit(call, name, store) for name in call.stage.inputs}
     champion = champion_input(call, store, inputs) if call.stage.champion else None

@@ -66,3 +66,15 @@ def test_no_argument_holds_a_password(tmp_path: Path) -> None:
     assert [given for _, given in calls if given] == [['qu"ote\\back $dollar'] * 2, ["plain one"] * 2]
     assert not [word for arguments, _ in calls for word in arguments if "quote" in word or "plain" in word]
     assert calls[0][0][:5] == ["create", "--role", "Admin", "--username", "admin-name"]
+
+
+def test_the_keys_of_task_logs_are_what_boto3_asks_a_process_for(tmp_path: Path) -> None:
+    (tmp_path / "access_key").write_text("kubetune-logs\n", encoding="utf-8")
+    (tmp_path / "secret_key").write_text('qu"ote\\back\n', encoding="utf-8")
+    command = [sys.executable, "-I", "-S", str(CHART / "files" / "store_keys.py"), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert json.loads(done.stdout) == {
+        "Version": 1,
+        "AccessKeyId": "kubetune-logs",
+        "SecretAccessKey": 'qu"ote\\back',
+    }

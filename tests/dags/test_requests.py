@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -93,3 +94,16 @@ def test_a_grid_is_each_value_with_each(tmp_path: Path) -> None:
     assert {(item.training.learning_rate, item.training.seed) for item in recipes} == {
         (rate, seed) for rate in (1e-4, 2e-4) for seed in (0, 1, 2)
     }
+
+
+def test_pods_learn_where_their_logs_are_read_only_from_an_airflow_that_knows_its_address(
+    cluster: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kubetune.config.settings import load_settings
+    from kubetune.orchestration.airflow import _cluster
+
+    context = {"dag_run": SimpleNamespace(dag_id="finetune", run_id="manual__2026-11-30T04:00:00+00:00")}
+    assert "KUBETUNE_LOG_URL" not in _cluster(context, load_settings()).environment.get("default", {})
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.example.com/team/")
+    told = _cluster(context, load_settings()).environment["default"]["KUBETUNE_LOG_URL"]
+    assert told == "https://airflow.example.com/team/dags/finetune/runs/manual__2026-11-30T04%3A00%3A00%2B00%3A00"

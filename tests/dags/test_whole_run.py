@@ -166,9 +166,10 @@ def test_a_full_quota_is_waited_for_in_the_first_try(processes: Cluster) -> None
 @pytest.mark.slow
 def test_a_pod_that_the_cluster_refuses_fails_with_the_apis_sentence(processes: Cluster) -> None:
     sentence = 'pods "x" is forbidden: maximum cpu usage per Container is 1, but limit is 2'
-    processes.kubelet.refusals.append((403, sentence))
+    processes.kubelet.refusals += [(403, sentence)] * 2  # `ingest` and `fetch`, which wait for nobody
     done = processes.run("finetune", recipe=processes.recipe, run="fifth")
     assert done.xcoms["ingest", "reason"] == f"the cluster refuses the pod: {sentence}"
+    assert done.tasks["fetch", -1] == "failed"
     assert not processes.kubelet.created
 
 

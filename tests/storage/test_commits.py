@@ -30,6 +30,7 @@ from kubetune.storage.runs import (
     list_attempts,
     list_runs,
     put_telemetry,
+    read_log,
     read_run,
     read_telemetry,
     record_attempt,
@@ -277,6 +278,16 @@ def test_a_run_keeps_its_recipe(store: Store) -> None:
         create_run(store, "run-1", {**recipe, "data": {}})
     assert read_run(store, "run-1") == recipe
     assert read_run(store, "run-2") is None
+
+
+def test_a_run_remembers_where_its_logs_are_read_from_its_first_stage_on(store: Store) -> None:
+    recipe = {"name": "tweets"}
+    create_run(store, "run-log", recipe, "https://airflow.example.com/dags/finetune/runs/run-log")
+    create_run(store, "run-log", recipe)  # the same run, gone on with on a laptop
+    assert read_log(store, "run-log") == "https://airflow.example.com/dags/finetune/runs/run-log"
+    assert read_run(store, "run-log") == recipe
+    create_run(store, "run-none", recipe)
+    assert (read_log(store, "run-none"), read_log(store, "run-absent")) == ("", "")
 
 
 def test_a_garbage_recipe_record_is_replaced(local: Store) -> None:

@@ -92,3 +92,9 @@ def test_what_is_kept_of_a_long_training_only_grows() -> None:
     early, late = (training_points([lines(*history[:count])]) for count in (9_999, 30_000))
     assert set(early) <= set(late)
     assert len([p for p in late if p.name == "training/loss"]) == 1000 + 900 + 200
+
+
+def test_where_the_logs_are_read_is_a_tag() -> None:
+    url = "https://airflow.example.com/dags/finetune/runs/toy-1"
+    assert mirrored(replace(records(*COMMITS), log=url), "file:///s", "b").tags["kubetune.log"] == url
+    assert "kubetune.log" not in mirrored(records(*COMMITS), "file:///s", "b").tags

@@ -94,6 +94,8 @@ class Settings(BaseSettings):
     """Where a pod's one-sentence reason goes, if that file exists."""
     attempt: str = ""
     """Identity of this execution (pod uid and try); None: drawn."""
+    log_url: str = ""
+    """Address at which people read the logs of the run that this process belongs to; Airflow sets it."""
     tracking: str | None = None
     """MLflow that mirrors runs and models: `none`, `local` (a database inside the store's folder) or
     `http(s)://host[:port]`; None: `local` where the store is a folder."""

@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 from airflow.sdk import DAG, Param, get_current_context, task
+from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowFailException
 
 from kubetune.config.cluster import ClusterSettings, load_cluster
@@ -107,7 +109,7 @@ def resolve() -> dict[str, dict]:  # type: ignore[type-arg]  # Airflow reads thi
         request = requests.read_request(RunRequest, context["params"], context["dag_run"].conf or {})
         recipe = requests.find_recipe(request.recipe, request.overrides, settings.recipes_dir)
         run = requests.run_name(request, recipe, context["dag_run"].run_id)
-        cluster = _cluster(settings)
+        cluster = _cluster(context, settings)
         check_runs([plan(recipe, run, request.endpoint)], _asked(context)[0], cluster)
         pods = run_pods(recipe, run, request.endpoint, cluster)
         context["ti"].xcom_push(key="run", value=run)
@@ -120,7 +122,7 @@ def resolve_sweep() -> dict[str, Any]:
     with refusals() as (context, settings):
         request = requests.read_request(SweepRequest, context["params"], context["dag_run"].conf or {})
         sweep, trials = requests.sweep_calls(request, settings.recipes_dir, context["dag_run"].run_id)
-        cluster = _cluster(settings)
+        cluster = _cluster(context, settings)
         check_runs(trials, _asked(context)[0], cluster)
         return sweep_pods(sweep, trials, cluster)
 
@@ -130,7 +132,7 @@ def resolve_promotion() -> dict[str, dict]:  # type: ignore[type-arg]  # as `res
     """Check the request and return the pod of each stage after the comparison; the person's word travels inside."""
     with refusals() as (context, settings):
         request = requests.read_request(PromoteRequest, context["params"], context["dag_run"].conf or {})
-        cluster = _cluster(settings)
+        cluster = _cluster(context, settings)
         check_word(endpoint_of(requests.check_promotion(request)), _asked(context)[0], cluster)
         return promotion_pods(request, *_asked(context), cluster)
 
@@ -140,7 +142,7 @@ def resolve_rollback() -> dict[str, Any]:
     """Check the request and return the pod that brings the former champion back."""
     with refusals() as (context, settings):
         request = requests.read_request(RollbackRequest, context["params"], context["dag_run"].conf or {})
-        cluster = _cluster(settings)
+        cluster = _cluster(context, settings)
         check_word(request.model, _asked(context)[0], cluster)
         return rollback_pod(request, *_asked(context), cluster)
 
@@ -150,13 +152,21 @@ def resolve_revocation() -> dict[str, Any]:
     """Check the request and return the pod that ends a version's signature."""
     with refusals() as (context, settings):
         request = requests.read_request(RevokeRequest, context["params"], context["dag_run"].conf or {})
-        cluster = _cluster(settings)
+        cluster = _cluster(context, settings)
         check_word(request.version.partition("@")[0], _asked(context)[0], cluster)
         return revocation_pod(request, *_asked(context), cluster)
 
 
-def _cluster(settings: Settings) -> ClusterSettings:
-    return with_recipes(load_cluster(settings.cluster_file), settings.recipes_dir)
+def _cluster(context: Any, settings: Settings) -> ClusterSettings:
+    """The cluster's settings; this run's pods learn where people read their logs, if Airflow knows its own address."""
+    cluster = with_recipes(load_cluster(settings.cluster_file), settings.recipes_dir)
+    base = conf.get("api", "base_url", fallback="")
+    if not base:
+        return cluster
+    run = context["dag_run"]
+    url = f"{base.rstrip('/')}/dags/{run.dag_id}/runs/{quote(run.run_id, safe='')}"
+    shared = {**cluster.environment.get("default", {}), "KUBETUNE_LOG_URL": url}
+    return cluster.model_copy(update={"environment": {**cluster.environment, "default": shared}})
 
 
 def _asked(context: Any) -> tuple[str, str]:

@@ -87,7 +87,7 @@ def amounts(text: str) -> dict[str, Any]:
     found = {}
     for name, _, value in (item.partition("=") for item in text.split(",")):
         try:
-            found[name.strip()] = parse_quantity(value.strip().rstrip("."))
+            found[name.strip()] = parse_quantity(value.strip().rstrip("."))  # type: ignore[no-untyped-call]
         except (ValueError, ArithmeticError):
             continue
     return found

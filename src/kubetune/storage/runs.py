@@ -29,13 +29,20 @@ class RunSummary:
     stages: tuple[str, ...]
 
 
-def create_run(store: Store, run: str, recipe: Mapping[str, Any]) -> None:
+def create_run(store: Store, run: str, recipe: Mapping[str, Any], log: str = "") -> None:
     """Record the resolved recipe of a run, or compare with the recorded one. Every call of a stage does it first.
+
+    Args:
+        store: The store.
+        run: Run id.
+        recipe: The resolved recipe.
+        log: Address at which people read the logs of the run's stages, kept from its first stage on; empty: none.
 
     Raises:
         ConfigError: The run was begun with another recipe; names what differs.
     """
-    standing = settle(store, layout.run_record(run), {"format": FORMAT, "recipe": recipe}, recipe_of)
+    record = {"format": FORMAT, "recipe": recipe} | ({"log": log} if log else {})
+    standing = settle(store, layout.run_record(run), record, recipe_of)
     differ = sorted(changed_paths(standing, recipe_of({"recipe": recipe})))
     if differ:
         raise ConfigError(
@@ -47,6 +54,11 @@ def create_run(store: Store, run: str, recipe: Mapping[str, Any]) -> None:
 def read_run(store: Store, run: str) -> dict[str, Any] | None:
     """Return the recorded recipe of a run; None if there is no such run."""
     return find(store, layout.run_record(layout.check_run(run)), recipe_of).value
+
+
+def read_log(store: Store, run: str) -> str:
+    """Return the address of the logs of a run's stages; empty if none is recorded."""
+    return find(store, layout.run_record(run), lambda record: str(record.get("log") or "")).value or ""
 
 
 def recipe_of(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -58,6 +58,7 @@ class Records:
         failure: Of the stage that is open; None: none failed last.
         sweep: Sweep that has chosen among this run and others; empty: none.
         winner: The run that was chosen: by that sweep, or by this one if it is a sweep; empty: none.
+        log: Address of the logs of its stages; empty: none.
     """
 
     run: str
@@ -70,6 +71,7 @@ class Records:
     failure: Failure | None = None
     sweep: str = ""
     winner: str = ""
+    log: str = ""
 
     @property
     def is_sweep(self) -> bool:
@@ -142,6 +144,8 @@ def status_of(records: Records) -> str:
 def _tags(records: Records) -> dict[str, str]:
     recipe, commits = records.recipe, records.commits
     tags = {"kubetune.recipe": str(recipe.get("name", ""))}
+    if records.log:
+        tags["kubetune.log"] = records.log
     if records.winner:
         tags["kubetune.winner"] = records.winner
     if records.sweep:

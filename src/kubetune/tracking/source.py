@@ -8,11 +8,11 @@ from kubetune import layout
 from kubetune.storage.base import Stat, Store
 from kubetune.storage.commits import committed
 from kubetune.storage.records import digest_of, find
-from kubetune.storage.runs import list_attempts, read_run
+from kubetune.storage.runs import list_attempts, read_log, read_run
 from kubetune.tracking.facts import TRIED, Failure, Records
 from kubetune.tracking.live import training_points
 
-FORMAT = 1
+FORMAT = 2
 """Grows with each change of what a mirror holds, so that all are made anew."""
 COMMIT = "COMMIT.json"
 
@@ -110,6 +110,7 @@ class Sources:
             failure=self._failure(source),
             sweep=source.sweep,
             winner=source.winner,
+            log=read_log(self.store, source.run),
         )
 
     def _histories(self, source: Source) -> Iterable[bytes]:
