@@ -19,6 +19,7 @@ REVOCATIONS = f"{STATEMENTS}revocations.json"
 """The signed list of versions whose signatures ended, of all models of the store."""
 LOGS = "airflow/"
 """Task logs, in a bucket of their own."""
+UPLOADS = "uploads/"
 TRACKING = "tracking/"
 """What a release's MLflow keeps in the same bucket; nothing else reads or writes there, and `gc` leaves it alone."""
 PROBE = "probe/conditional-writes"
@@ -98,7 +99,7 @@ def statement(model: str, digest: str) -> str:
 
 def upload(digest: str, name: str) -> str:
     """Key of a user's own file."""
-    return f"uploads/{digest}/{name}"
+    return f"{UPLOADS}{digest}/{name}"
 
 
 def run_prefix(run: str) -> str:
