@@ -8,17 +8,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from kubetune import layout
-from kubetune.access import USERS, Access, policies, policy, stage_access
+from kubetune.access import USERS, Access, policies, policy, secrets_of, stage_access
 from kubetune.errors import ConfigError, StoreUnavailableError
 from kubetune.stages import BY_NAME, STAGES
 from kubetune.storage.base import S3Settings
-from kubetune.storage.users import Keys, bootstrap, bucket_of, read_keys
+from kubetune.storage.users import Keys, bootstrap, bucket_of, make_keys, read_keys
+from s3_server import running_moto
 
 
 def test_every_stage_has_a_user_and_no_stage_lists() -> None:
-    assert set(USERS) == {*BY_NAME, "serve", "housekeeping", "client", "logs", "mirror", "tracking"}
+    assert set(USERS) == {*BY_NAME, "serve", "housekeeping", "client", "logs", "mirror", "tracking", "backup"}
     assert not [stage.name for stage in STAGES if USERS[stage.name].list]
     assert [name for name, access in USERS.items() if access.delete] == ["train", "housekeeping", "tracking"]
     assert USERS["train"].delete == ("checkpoints/*",)
@@ -66,7 +68,7 @@ def test_register_reads_what_it_may_and_nothing_else(tmp_path: Path) -> None:
 
 def test_the_mirror_writes_nothing_and_its_server_reads_nothing_of_ours() -> None:
     mirror, server = USERS["mirror"], USERS["tracking"]
-    assert (mirror.put, mirror.delete) == ((), ())
+    assert (mirror.put, mirror.delete) == ((), ()) == (USERS["backup"].put, USERS["backup"].delete)
     assert {*server.get, *server.put, *server.delete} == {"tracking/*"}
     assert server.list == ("tracking/",)
     others = [access for name, access in USERS.items() if name != "tracking"]
@@ -160,3 +162,56 @@ def test_bootstrap_needs_root_keys_and_a_server() -> None:
     away = S3Settings("http://127.0.0.1:9", "root", "root-secret", deadline=0.2)
     with pytest.raises(StoreUnavailableError, match="did not answer inside"):
         list(bootstrap(away, "bucket", {}, {}))
+
+
+def say(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "kubetune", "store", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=dict(os.environ),
+    )
+
+
+def test_policies_are_written_a_file_each_for_tools_that_want_one(tmp_path: Path) -> None:
+    done = say("policies", "--store", "s3://bucket/team", "--to", str(tmp_path / "policies"))
+    assert done.returncode == 0, done.stderr
+    found = {path.stem: json.loads(path.read_text()) for path in (tmp_path / "policies").iterdir()}
+    assert found == policies("bucket", "team/", "bucket-logs")
+
+
+def test_keys_are_drawn_once_for_their_owner_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "users"
+    assert make_keys(folder, ["train", "serve"], "bucket-team") == ["train", "serve"]
+    first = read_keys(folder, {"train": None, "serve": None})
+    assert first["train"].access_key == "bucket-team-train"
+    assert len({pair.secret_key for pair in first.values()}) == 2 and len(first["train"].secret_key) == 40
+    (folder / "serve" / "kubetune_s3_secret_key").unlink()
+    assert make_keys(folder, ["train", "serve"], "bucket-team") == ["serve"]
+    again = read_keys(folder, {"train": None, "serve": None})
+    assert again["train"] == first["train"] and again["serve"] != first["serve"]
+    modes = {path.stat().st_mode & 0o777 for path in folder.rglob("kubetune_*")}
+    assert modes == {0o600} and {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o700}
+
+
+def test_the_secrets_are_those_that_the_chart_asks_for() -> None:
+    example = Path(__file__).parents[1] / "charts" / "kubetune" / "examples" / "existing-secrets.yaml"
+    named = yaml.safe_load(example.read_text())["objectStore"]["users"]
+    found = secrets_of({user: Keys(f"bucket-{user}", "secret") for user in USERS if user != "backup"}, "kubetune")
+    assert {item["metadata"]["name"] for item in found} == {entry["existingSecret"] for entry in named.values()}
+    assert set(found[0]["stringData"]) == {"kubetune_s3_access_key", "kubetune_s3_secret_key"}
+
+
+def test_a_server_that_is_no_minio_is_told_by_its_users(tmp_path: Path) -> None:
+    """The bucket is made; who may do what there is for that server's own tools."""
+    with running_moto() as address:
+        settings = S3Settings(f"http://{address}", "root", "root-secret", deadline=2.0)
+        with pytest.raises(ConfigError, match=r"policies --to FOLDER"):
+            list(bootstrap(settings, "bucket", {"serve": Keys("a", "secret-of-a")}, {"serve": {}}))
+
+
+def test_an_unknown_user_is_none_to_draw_keys_for(tmp_path: Path) -> None:
+    done = say("bootstrap", "--users", str(tmp_path / "u"), "--generate", "mirrors", "--store", "s3://bucket")
+    assert done.returncode == 78 and "allowed are all, ingest" in done.stderr
+    assert not (tmp_path / "u").exists()

@@ -11,6 +11,7 @@ from typing import Any
 
 from kubetune import layout, stages
 from kubetune.stages import PRODUCER, STAGES, Stage
+from kubetune.storage.users import ACCESS_KEY, SECRET_KEY, Keys
 
 VERSION = "2012-10-17"  # of the policy language; there is no newer one
 ANY = "*"
@@ -120,6 +121,10 @@ MIRROR = Access(
 )
 """`kubetune tracking sync`: reads what people look at, and writes elsewhere."""
 
+EVERY_OBJECT = (*EVERYTHING, layout.STATEMENTS, layout.UPLOADS)
+BACKUP = Access(get=tuple(f"{prefix}*" for prefix in EVERY_OBJECT), list=EVERY_OBJECT)
+"""`kubetune store backup`: reads all that a restored store needs, and writes elsewhere."""
+
 _ARTIFACTS = (f"{layout.TRACKING}*",)
 TRACKING = Access(get=_ARTIFACTS, put=_ARTIFACTS, delete=_ARTIFACTS, list=(layout.TRACKING,))
 """The bundled MLflow server: its own artifacts and nothing of ours."""
@@ -127,8 +132,8 @@ TRACKING = Access(get=_ARTIFACTS, put=_ARTIFACTS, delete=_ARTIFACTS, list=(layou
 LOGS = Access(get=(f"{layout.LOGS}*",), put=(f"{layout.LOGS}*",), list=(layout.LOGS,))
 """Airflow's task logs, in a bucket of their own: whoever holds this key sees nothing of the store."""
 
-OPTIONAL = frozenset({"logs", "mirror", "tracking"})
-"""Users that a release without kept logs or without MLflow does not have."""
+OPTIONAL = frozenset({"logs", "mirror", "tracking", "backup"})
+"""Users that a release without kept logs or without MLflow does not have, or where nobody backs up with own keys."""
 
 USERS: Mapping[str, Access] = MappingProxyType(
     {
@@ -139,6 +144,7 @@ USERS: Mapping[str, Access] = MappingProxyType(
         "logs": LOGS,
         "mirror": MIRROR,
         "tracking": TRACKING,
+        "backup": BACKUP,
     }
 )
 """All users of a store by name."""
@@ -193,3 +199,22 @@ def policy(access: Access, bucket: str, prefix: str = "") -> dict[str, Any]:
             }
         )
     return {"Version": VERSION, "Statement": statements}
+
+
+def secrets_of(keys: Mapping[str, Keys], release: str) -> list[dict[str, Any]]:
+    """Return the keys of users as the Kubernetes Secrets that the chart's `objectStore.users` names.
+
+    Args:
+        keys: Keys by user.
+        release: Name of the Helm release.
+    """
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": f"{release}-store-{user}"},
+            "type": "Opaque",
+            "stringData": {ACCESS_KEY: pair.access_key, SECRET_KEY: pair.secret_key},
+        }
+        for user, pair in keys.items()
+    ]

@@ -22,6 +22,7 @@ LOGS = "airflow/"
 """Task logs, in a bucket of their own."""
 POLICIES = "policies.json"
 """What an operator lets become the champion of each endpoint; no stage's user may write it."""
+UPLOADS = "uploads/"
 TRACKING = "tracking/"
 """What a release's MLflow keeps in the same bucket; nothing else reads or writes there, and `gc` leaves it alone."""
 PROBE = "probe/conditional-writes"
@@ -101,7 +102,7 @@ def statement(model: str, digest: str) -> str:
 
 def upload(digest: str, name: str) -> str:
     """Key of a user's own file."""
-    return f"uploads/{digest}/{name}"
+    return f"{UPLOADS}{digest}/{name}"
 
 
 def run_prefix(run: str) -> str:

@@ -81,6 +81,36 @@ def s3_settings(settings: Settings) -> S3Settings | None:
     )
 
 
+def open_backup(settings: Settings, url: str, *, probe: bool) -> Store:
+    """Open the store that a backup goes to or comes from.
+
+    Args:
+        settings: `backup_s3_…` name its server and keys; without them it is on the store's own server.
+        url: A folder, `file:///folder` or `s3://bucket/prefix`.
+        probe: Whether it is written.
+
+    Raises:
+        ConfigError: It cannot be used as asked, or not all of the three settings are there.
+        StoreUnavailableError: It does not answer.
+    """
+    given = (settings.backup_s3_endpoint, settings.backup_s3_access_key, settings.backup_s3_secret_key)
+    if not any(given):
+        return open_store(url, s3_settings(settings), probe=probe)
+    if not all(given):
+        raise ConfigError(
+            "The server of the backup needs its address and both keys: set KUBETUNE_BACKUP_S3_ENDPOINT, "
+            "KUBETUNE_BACKUP_S3_ACCESS_KEY and KUBETUNE_BACKUP_S3_SECRET_KEY, or none for the store's own server."
+        )
+    own = {
+        "s3_endpoint": settings.backup_s3_endpoint,
+        "s3_access_key": settings.backup_s3_access_key,
+        "s3_secret_key": settings.backup_s3_secret_key,
+        "s3_session_token": None,
+        "s3_region": settings.backup_s3_region,
+    }
+    return open_store(url, s3_settings(settings.model_copy(update=own)), probe=probe)
+
+
 def outside(settings: Settings, store: Store | None = None) -> dict[str, Any]:
     """Return what `ingest` and `fetch` need to reach the outside."""
     proxies = {"https": settings.https_proxy, "http": settings.https_proxy} if settings.https_proxy else {}

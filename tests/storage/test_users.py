@@ -10,6 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+import yaml
 from minio.error import S3Error
 
 import toys
@@ -22,12 +23,13 @@ from kubetune.plan import plan
 from kubetune.runner import raise_for_verdict, run_stage
 from kubetune.serving import endpoints
 from kubetune.stages import STAGES
+from kubetune.storage.backup import copy_store
 from kubetune.storage.base import S3Settings, Store, open_store
 from kubetune.storage.blobs import fetch_tree
 from kubetune.storage.commits import lookup, read_commit
 from kubetune.storage.endpoints import read_endpoint
 from kubetune.storage.gc import collect
-from kubetune.storage.runs import delete_run
+from kubetune.storage.runs import create_run, delete_run, read_run
 from kubetune.storage.uploads import put_upload
 from kubetune.storage.users import Keys, Logs, bootstrap
 from pipelines import Silent, toy_recipe
@@ -66,11 +68,7 @@ def cluster(real_server: S3Server) -> Iterator[Cluster]:
     made = Cluster(real_server)
     made.bootstrap()
     yield made
-    from minio import MinioAdmin
-    from minio.credentials import StaticProvider
-
-    root = StaticProvider(real_server.access_key, real_server.secret_key)
-    admin = MinioAdmin(endpoint=real_server.address, credentials=root, secure=False, region="us-east-1")
+    admin = admin_of(real_server)
     for pair in made.keys.values():
         admin.user_remove(pair.access_key)
 
@@ -191,12 +189,17 @@ MAY: dict[str, dict[str, str]] = {
     },
     "tracking": {"get": "tracking", "put": "tracking", "delete": "tracking", "list": "tracking/"},
     "logs": {},
+    "backup": {
+        "get": f"{' '.join(f'runs/{name} telemetry/{name} keys/{name}' for name in NAMES)} run.json blobs checkpoints "
+        "endpoints models comparisons statements uploads",
+        "list": "runs/ keys/ blobs/sha256/ checkpoints/ endpoints/ models/ comparisons/ statements/ uploads/",
+    },
 }
 
 
 def allowed(user: str, verb: str) -> set[str]:
     extra: set[str] = set()
-    if user not in {"serve", "mirror", "tracking", "logs"} and verb in {"get", "put"}:
+    if user not in {"serve", "mirror", "tracking", "logs", "backup"} and verb in {"get", "put"}:
         extra = {"probe", "run.json"}
         if user in {"client", "housekeeping"} and verb == "put":
             extra = {"probe"}
@@ -410,6 +413,57 @@ def test_the_command_needs_root(cluster: Cluster, tmp_path: Path) -> None:
 
 
 @pytest.mark.s3
+def test_one_command_makes_the_users_of_a_server_that_is_not_the_charts(real_server: S3Server, tmp_path: Path) -> None:
+    """By an administrator of it who is not root: bucket, keys, users, policies and the Secrets that the chart names."""
+    admin, bucket = admin_of(real_server), f"outer-{uuid4().hex[:8]}"
+    administrator = Keys(f"{bucket}-operator", "operator-secret")
+    admin.user_add(administrator.access_key, administrator.secret_key)
+    admin.policy_set("consoleAdmin", user=administrator.access_key)
+    folder, secrets = tmp_path / "users", tmp_path / "secrets.yaml"
+    words = ["--users", str(folder), "--generate", "all", "--generate", "backup", "--secrets", f"site={secrets}"]
+    try:
+        done = bootstrap_command(real_server, f"s3://{bucket}/team", administrator, *words)
+        assert done.returncode == 0, done.stderr
+        documents = list(yaml.safe_load_all(secrets.read_text()))
+        assert {item["metadata"]["name"] for item in documents} == {
+            f"site-store-{user}" for user in USERS if user not in {"logs", "mirror", "tracking"}
+        }
+        assert secrets.stat().st_mode & 0o777 == 0o600
+        pairs = {item["metadata"]["name"].removeprefix("site-store-"): item["stringData"] for item in documents}
+        assert not [pair for pair in pairs.values() if pair["kubetune_s3_secret_key"] in done.stdout + done.stderr]
+        train, serve, backup = (
+            opened_as(real_server, f"s3://{bucket}/team", pairs[u]) for u in ("train", "serve", "backup")
+        )
+        train.put(layout.checkpoint_file("cd" * 32, "ab" * 32), b"x")
+        with pytest.raises(ConfigError, match="AccessDenied"):
+            serve.put(layout.checkpoint_file("cd" * 32, "ab" * 32), b"x")
+        assert len(list(backup.list(layout.CHECKPOINTS))) == 1
+        again = bootstrap_command(real_server, f"s3://{bucket}/team", administrator, *words)
+        assert again.returncode == 0 and "were drawn" not in again.stdout
+        assert list(yaml.safe_load_all(secrets.read_text())) == documents
+    finally:
+        for line in [f"{bucket}-team-{user}" for user in USERS if user not in {"logs", "mirror", "tracking"}]:
+            admin.user_remove(line)
+        admin.user_remove(administrator.access_key)
+
+
+@pytest.mark.s3
+def test_a_backup_needs_no_right_to_write_and_nobody_else_may_make_one(cluster: Cluster, tmp_path: Path) -> None:
+    root = cluster.root()
+    create_run(root, "backed-up", {"name": "toy"})
+    target = open_store(str(tmp_path / "backup"))
+    copy_store(cluster.store("backup", probe=False), target, checkpoints=True)
+    assert read_run(target, "backed-up") == {"name": "toy"}
+    for user in ("train", "client", "serve"):
+        with pytest.raises(ConfigError, match="AccessDenied"):
+            copy_store(cluster.store(user, probe=False), open_store(str(tmp_path / user)))
+    create_run(target, "another", {"name": "toy"})
+    with pytest.raises(ConfigError, match="AccessDenied"):
+        copy_store(target, cluster.store("backup", probe=False))
+    delete_run(root, "backed-up")
+
+
+@pytest.mark.s3
 def test_what_was_overwritten_is_kept_as_a_version(cluster: Cluster) -> None:
     root = cluster.root()
     root.put("elsewhere/twice", b"one")
@@ -437,14 +491,33 @@ def write_users(folder: Path, keys: dict[str, Keys]) -> Path:
 
 
 def command(cluster: Cluster, folder: Path, settings: S3Settings) -> subprocess.CompletedProcess[str]:
+    pair = Keys(settings.access_key, settings.secret_key)
+    return bootstrap_command(cluster.server, f"s3://{cluster.bucket}", pair, "--users", str(folder))
+
+
+def bootstrap_command(server: S3Server, store: str, pair: Keys, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "kubetune", "store", "bootstrap", "--users", str(folder)],
+        [sys.executable, "-m", "kubetune", "store", "bootstrap", *words],
         capture_output=True, text=True, check=False, timeout=120,
         env={
-            **os.environ, "KUBETUNE_STORE": f"s3://{cluster.bucket}", "KUBETUNE_S3_ENDPOINT": settings.endpoint,
-            "KUBETUNE_S3_ACCESS_KEY": settings.access_key, "KUBETUNE_S3_SECRET_KEY": settings.secret_key,
+            **os.environ, "KUBETUNE_STORE": store, "KUBETUNE_S3_ENDPOINT": f"http://{server.address}",
+            "KUBETUNE_S3_ACCESS_KEY": pair.access_key, "KUBETUNE_S3_SECRET_KEY": pair.secret_key,
         },
     )  # fmt: skip
+
+
+def opened_as(server: S3Server, store: str, pair: dict[str, str]) -> Store:
+    keys = {"access_key": pair["kubetune_s3_access_key"], "secret_key": pair["kubetune_s3_secret_key"]}
+    return open_store(store, replace(server.settings(), **keys), probe=False)
+
+
+def admin_of(server: S3Server):
+    """The administration of the real server."""
+    from minio import MinioAdmin
+    from minio.credentials import StaticProvider
+
+    root = StaticProvider(server.access_key, server.secret_key)
+    return MinioAdmin(endpoint=server.address, credentials=root, secure=False, region="us-east-1")
 
 
 class Notes(Silent):

@@ -1,31 +1,47 @@
-"""`kubetune store bootstrap`: the bucket of a bundled MinIO, and a user with as few rights as possible a component."""
+"""`kubetune store`: the bucket of a MinIO and its users, each with as few rights as possible; backup and restore."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kubetune.cli.common import StoreUrl, print_json, say, settings_for
+from kubetune.cli.common import AsJson, StoreUrl, opened, print_json, say, settings_for
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from kubetune.config.settings import Settings
+    from kubetune.storage.base import Store
+    from kubetune.storage.users import Keys
 
 LogsBucket = Annotated[
     str, typer.Option("--logs-bucket", help="Bucket of Airflow's task logs; default: the store's with -logs behind it.")
 ]
-app = typer.Typer(help="Prepare a store.", no_args_is_help=True)
+Checkpoints = Annotated[
+    bool, typer.Option("--checkpoints", help="Also those of trainings under way; without, they begin anew.")
+]
+Audit = Annotated[bool, typer.Option("--audit", help="Read every byte that is there already instead of its size.")]
+app = typer.Typer(help="Prepare a store, copy it, bring it back.", no_args_is_help=True)
 
 
 @app.command()
 def bootstrap(
     users: Annotated[Path, typer.Option("--users", help="Folder with a folder of two key files for each user.")],
+    generate: Annotated[
+        list[str] | None,
+        typer.Option("--generate", help="Draw keys that are not there yet, of `all` needed users or of this one."),
+    ] = None,
+    secrets: Annotated[
+        str,
+        typer.Option("--secrets", help="FILE or RELEASE=FILE: write the keys as Kubernetes Secrets, to be applied."),
+    ] = "",
     logs_bucket: LogsBucket = "",
     logs_days: Annotated[
         int, typer.Option("--logs-days", min=1, help="After so many days task logs are removed.")
     ] = 90,
     store: StoreUrl = None,
 ) -> None:
-    """Make bucket, users and policies what they should be; needs the root keys of a MinIO."""
+    """Make bucket, users and policies of a MinIO what they should be; needs its root keys, or an administrator's."""
     from kubetune.access import OPTIONAL, USERS, policies
     from kubetune.errors import ConfigError
     from kubetune.platform import s3_settings
@@ -33,13 +49,17 @@ def bootstrap(
 
     settings = settings_for(store)
     bucket, prefix = bucket_of(settings.store)
-    keys, logs = read_keys(users, USERS, OPTIONAL), logs_bucket or f"{bucket}-logs"
+    logs = logs_bucket or f"{bucket}-logs"
     if logs == bucket:
         raise ConfigError("Task logs need a bucket of their own: give --logs-bucket another name than the store's.")
+    draw(users, generate or [], "-".join(filter(None, [bucket, *prefix.split("/")])))
+    keys = read_keys(users, USERS, OPTIONAL)
     wanted = policies(bucket, prefix, logs)
     kept = Logs(logs, logs_days) if "logs" in keys else None
     for line in bootstrap(s3_settings(settings), bucket, keys, wanted, kept):
         say(line)
+    if secrets:
+        write_secrets(secrets, keys)
     if settings.policies is not None:
         say(publish(settings, None))
 
@@ -85,11 +105,96 @@ def publish(settings: "Settings", recipes: Path | None) -> str:
     return f"policies bind {names}" if changed else f"policies bound {names} already"
 
 
+def draw(folder: Path, names: list[str], prefix: str) -> None:
+    """Draw the keys that are not there yet, of `all` users that a release needs or of single ones."""
+    from kubetune.access import OPTIONAL, USERS
+    from kubetune.errors import ConfigError
+    from kubetune.storage.users import make_keys
+
+    if unknown := sorted(set(names) - {"all", *USERS}):
+        raise ConfigError(f"--generate {unknown[0]!r:.40} is no user: allowed are all, {', '.join(USERS)}.")
+    wanted = [user for user in USERS if user in names or ("all" in names and user not in OPTIONAL)]
+    for user in make_keys(folder, wanted, prefix):
+        say(f"keys of {user} were drawn: {folder / user}")
+
+
+def write_secrets(where: str, keys: "Mapping[str, Keys]") -> None:
+    """Write keys as the Secrets that the chart names."""
+    from yaml import safe_dump_all
+
+    from kubetune.access import secrets_of
+    from kubetune.storage.users import write_private
+
+    release, _, path = where.rpartition("=")
+    write_private(Path(path), safe_dump_all(secrets_of(keys, release or "kubetune")))
+    say(f"Secrets are in {path}: kubectl --namespace NAMESPACE apply --filename {path}, then remove it")
+
+
 @app.command("policies")
-def print_policies(logs_bucket: LogsBucket = "", store: StoreUrl = None) -> None:
+def print_policies(
+    logs_bucket: LogsBucket = "",
+    to: Annotated[Path | None, typer.Option("--to", help="Write a file USER.json for each there instead.")] = None,
+    store: StoreUrl = None,
+) -> None:
     """Print the policy of each user as JSON, for stores whose users are made with other tools."""
+    import json
+
     from kubetune.access import policies
-    from kubetune.storage.users import bucket_of
+    from kubetune.storage.users import bucket_of, write_private
 
     bucket, prefix = bucket_of(settings_for(store).store)
-    print_json(policies(bucket, prefix, logs_bucket or f"{bucket}-logs"))
+    documents = policies(bucket, prefix, logs_bucket or f"{bucket}-logs")
+    if to is None:
+        print_json(documents)
+        return
+    for user, document in documents.items():
+        write_private(to / f"{user}.json", json.dumps(document, indent=2) + "\n")
+    say(f"{len(documents)} policies are in {to}")
+
+
+@app.command()
+def backup(
+    to: Annotated[str, typer.Argument(help="A folder or s3://bucket/prefix; KUBETUNE_BACKUP_S3_… name its server.")],
+    checkpoints: Checkpoints = False,
+    audit: Audit = False,
+    store: StoreUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Copy the store, every digest checked, while runs go on; again: bring it up to date, or finish a killed copy."""
+    from kubetune.platform import open_backup, open_configured_store
+
+    settings = settings_for(store)
+    source = open_configured_store(settings, probe=False)
+    copied(source, open_backup(settings, to, probe=True), checkpoints=checkpoints, audit=audit, as_json=as_json)
+
+
+@app.command()
+def restore(
+    source: Annotated[str, typer.Argument(metavar="FROM", help="A folder or s3://bucket/prefix that `backup` wrote.")],
+    checkpoints: Checkpoints = False,
+    audit: Audit = False,
+    store: StoreUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Bring a backup into an empty store, or one with an earlier state of it, with keys that may write all of it."""
+    from kubetune.platform import open_backup
+
+    settings, target = opened(store)
+    copied(open_backup(settings, source, probe=False), target, checkpoints=checkpoints, audit=audit, as_json=as_json)
+
+
+def copied(source: "Store", target: "Store", *, checkpoints: bool, audit: bool, as_json: bool) -> None:
+    """Copy a store and print what was copied."""
+    from dataclasses import asdict
+
+    from kubetune.storage.backup import copy_store
+
+    quiet = (lambda _: None) if as_json else say
+    done = copy_store(source, target, checkpoints=checkpoints, audit=audit, report=quiet)
+    if as_json:
+        print_json({name: value for name, value in asdict(done).items() if name not in {"broken", "conflicts"}})
+    else:
+        say(
+            f"{target.url} has {done.runs} runs and {done.models} models of {source.url}; this copy wrote "
+            f"{done.records} records and {done.files} files ({done.bytes / 1e6:.1f} MB)"
+        )

@@ -32,6 +32,11 @@ class Settings(BaseSettings):
     store_answer_s: float = Field(default=8.0, gt=0)
     """Seconds within which a store must answer the first request of a command that a person waits for; a stage, and
     whatever runs in a pod, waits as long as `store_deadline_s` says."""
+    backup_s3_endpoint: str | None = None
+    """`https://host:port` of the S3 server of backups, its keys below; None: the store's own server and keys."""
+    backup_s3_access_key: SecretStr | None = None
+    backup_s3_secret_key: SecretStr | None = None
+    backup_s3_region: str = "us-east-1"
     hub_endpoint: str | None = None
     """Address of a Hugging Face hub; None: `HF_ENDPOINT`, else the public one."""
     hub_token: SecretStr | None = None

@@ -1,7 +1,9 @@
-"""Users and policies of a bundled MinIO: made, corrected and rotated by the one process that holds its root keys."""
+"""Users and policies of a MinIO, bundled or not: made, corrected and rotated by the one process with its root keys."""
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+import os
+import secrets
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,6 +75,52 @@ def read_keys(folder: Path, names: Mapping[str, Any], optional: Collection[str] 
         if len(pair.secret_key) < SHORTEST_SECRET:
             raise ConfigError(f"The secret key of user {user} is too short: use at least {SHORTEST_SECRET} characters.")
     return keys
+
+
+def make_keys(folder: Path, users: Iterable[str], prefix: str) -> list[str]:
+    """Draw keys for users that have none in a folder; what is there stays.
+
+    Args:
+        folder: Folder of folders, as `read_keys` wants it; made for its owner alone.
+        users: Users to see to.
+        prefix: Beginning of the access keys, so that two stores on one server do not share them.
+
+    Returns:
+        The users for which keys were drawn.
+
+    Raises:
+        ConfigError: The folder cannot be written.
+    """
+    drawn = []
+    try:
+        for user in users:
+            place = folder / user
+            place.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # 40 characters: as many as every S3 server takes.
+            wanted = {SECRET_KEY: secrets.token_urlsafe(30), ACCESS_KEY: f"{prefix}-{user}"}
+            for name, text in wanted.items():
+                if not (place / name).exists():
+                    with os.fdopen(os.open(place / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                        file.write(text)
+                    drawn.append(user)
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot hold the keys ({error.strerror}): name a folder of yours.") from error
+    return list(dict.fromkeys(drawn))
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that its owner alone can read, in place of a former one.
+
+    Raises:
+        ConfigError: It cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written ({error.strerror}): name another place.") from error
 
 
 def _word(path: Path) -> str:
@@ -225,7 +273,8 @@ def _translated(settings: S3Settings) -> Iterator[None]:
             ) from error
         raise ConfigError(
             f"{where} refuses to manage users (HTTP status {error._code}): give the root keys of a MinIO as "
-            "KUBETUNE_S3_ACCESS_KEY and KUBETUNE_S3_SECRET_KEY; other servers' users are made with their own tools."
+            "KUBETUNE_S3_ACCESS_KEY and KUBETUNE_S3_SECRET_KEY. Users of another server are made with its own tools: "
+            "`kubetune store policies --to FOLDER` writes what each may do."
         ) from error
     except MinioException as error:
         raise ConfigError(
