@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from kubetune import layout
-from kubetune.access import USERS, Access, policies, policy, secrets_of, stage_access
+from kubetune.access import USERS, Access, policies, policy, stage_access
+from kubetune.cli.store import secrets_of
 from kubetune.errors import ConfigError, StoreUnavailableError
 from kubetune.stages import BY_NAME, STAGES
 from kubetune.storage.base import S3Settings

@@ -4,12 +4,10 @@ from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
-import yaml
-
 from kubetune import layout
 from kubetune.config.policy import EndpointPolicy, Policies, parse_policies
 from kubetune.config.settings import Settings
-from kubetune.config.unique_keys import UniqueKeyLoader
+from kubetune.config.yaml_text import MOST_CLUSTER_CHARACTERS, YamlTextError, read_yaml
 from kubetune.errors import ConfigError
 from kubetune.plan import StageCall
 from kubetune.storage.base import Store
@@ -40,9 +38,9 @@ def own_policies(settings: Settings) -> Policies:
         ConfigError: They cannot be read.
     """
     try:
-        value = yaml.load(settings.policies or "{}", Loader=UniqueKeyLoader)  # noqa: S506 (a SafeLoader)
-    except yaml.YAMLError as error:
-        raise ConfigError("The policies are no YAML: give a map of endpoints.") from error
+        value = read_yaml(settings.policies or "{}", MOST_CLUSTER_CHARACTERS)
+    except YamlTextError as error:
+        raise ConfigError(f"The policies are no YAML ({error}): give a map of endpoints.") from error
     return parse_policies(value or {}, "The policies")
 
 

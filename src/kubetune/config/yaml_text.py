@@ -63,10 +63,10 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         """Build one node; refuses aliases and depth before anything below is read."""
         if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
             raise ConstructorError(None, None, "an alias (*name) is not allowed, write the value out", mark)
         if self.depth > DEEPEST:
-            mark = self.peek_event().start_mark
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
             raise ConstructorError(None, None, f"more than {DEEPEST} lists and maps inside each other", mark)
         self.depth += 1
         try:

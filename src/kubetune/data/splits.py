@@ -70,7 +70,8 @@ def carve(
     stratum, hashed = label[rows][first], order[rows][first]
     split_of = np.full(len(members), TRAIN, dtype=np.int8)
     exact = {split: as_written(share) for split, share in shares.items()}
-    most = max(10, len(rows) * min((share for share in exact.values() if share), default=Fraction(0)) / 100)
+    least = min((share for share in exact.values() if share), default=Fraction(0))
+    most = max(Fraction(10), len(rows) * least / 100)
     for value in np.unique(stratum):
         mine = np.flatnonzero(stratum == value)
         total = int(size[mine].sum())

@@ -234,7 +234,8 @@ def _stored(rows: pa.Table, names: Sequence[str], report: Path) -> _Answers | No
 def _texts(theirs: pa.Table) -> Ints:
     """Return which rows have the same text for the champion; older reports hold the texts and no numbers."""
     if TEXT_GROUP in theirs.column_names:
-        return theirs[TEXT_GROUP].to_numpy().astype(np.int64)
+        groups: Ints = theirs[TEXT_GROUP].to_numpy().astype(np.int64)
+        return groups
     names = [name for name in ("text", "text_pair") if name in theirs.column_names]
     return same_words(list(zip(*(theirs[name].to_pylist() for name in names), strict=True)))
 

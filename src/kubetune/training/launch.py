@@ -198,7 +198,10 @@ def _rebuilt(kind: str, message: str) -> KubetuneError:
     if issubclass(found, DataError):
         text, _, rule = message.rpartition(" [rule: ")
         return DataError(rule.removesuffix("]"), text)
-    return found("", message) if issubclass(found, errors.CorruptArtifactError) else found(message)
+    if issubclass(found, errors.CorruptArtifactError):
+        return errors.CorruptArtifactError("", message)
+    rebuilt: KubetuneError = found(message)
+    return rebuilt
 
 
 class _Tail:
