@@ -110,7 +110,7 @@ def met(
         "champion": champion.archive,
         "rules": rules,
     }
-    few = rows.get("distinct", rows["rows"]) < call.recipe.promotion.minimum_rows
+    few = int(rows.get("distinct") or rows["rows"]) < call.recipe.promotion.minimum_rows
     return {
         "format": FORMAT,
         "name": model.name,
