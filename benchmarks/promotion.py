@@ -1,14 +1,19 @@
 """How often does a comparison promote a model that is no better, and how often does it find what was planted?
 
-    python benchmarks/promotion.py [--comparisons 1000] [--sequences 240] [--planted 200]
+    python benchmarks/promotion.py [--comparisons 1000] [--sequences 240] [--planted 200] [--repeated 1000] [--smoke]
 
-Models are simulated: a row has a chance of being answered rightly, easy or hard for every model alike, and equal models
+Models are simulated: a text has a chance of being answered rightly, easy or hard for every model alike; equal models
 are independent draws from the same chances, as two seeds of one recipe are. In a sequence, all candidates meet the same
 test rows and the same champion. Four rules judge the same answers: kubetune's `decide` with its default rules, the same
 without spending (each comparison is read at the whole alpha), "higher F1 wins", and a tuple of scores in order.
 
+Texts are then repeated, as in a test split that was not rid of copies: all of them equally often, or some much oftener
+than others. A model answers copies alike. Beside `decide` stands the same without the texts, which counts every row.
+There the metric alone decides, without guards, so that its level is seen; few texts and rare classes are among them.
+
 Stated power is that of the one test that a plant is for; the guards, calibration first, take some of it at the small
-levels late in a sequence. Prints shares with 95 % intervals (Wilson); exits 1 where a bound does not hold.
+levels late in a sequence. Prints shares with 95 % intervals (Wilson); exits 1 where a bound does not hold. With
+--smoke a few of each, which shows that it runs.
 """
 
 import argparse
@@ -16,8 +21,8 @@ import math
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -35,14 +40,25 @@ PARTS = 4
 RULES = ("kubetune", "no spending", "higher F1", "tuple")
 EASY, HARD = 0.98, 0.45
 SHARE_OF_EASY = 0.8
+EVEN, RARE = (1 / 3, 1 / 3, 1 / 3), (0.9, 0.07, 0.03)
+
+Times = Callable[[np.random.Generator, int], np.ndarray]
+"""How often each text occurs."""
+REPEATS: Mapping[str, Times] = {
+    "once": lambda draw, texts: np.ones(texts, dtype=np.int64),
+    "five times": lambda draw, texts: np.full(texts, 5),
+    "geometric, mean 3": lambda draw, texts: draw.geometric(1 / 3, size=texts),
+    "Zipf, at most 100": lambda draw, texts: np.minimum(draw.zipf(2.0, size=texts), 100),
+}
 
 
 class World:
-    """Test rows with four slices of about equal size, and models that answer them."""
+    """Test texts with four slices of about equal size, and models that answer them."""
 
-    def __init__(self, rows: int, seed: int) -> None:
+    def __init__(self, rows: int, seed: int, shares: tuple[float, ...] = EVEN) -> None:
         self.draw = np.random.default_rng(seed)
-        self.labels = self.draw.integers(CLASSES, size=rows)
+        even = shares == EVEN
+        self.labels = self.draw.integers(CLASSES, size=rows) if even else self.draw.choice(CLASSES, rows, p=shares)
         self.part = self.draw.integers(PARTS, size=rows)
         self.chance = np.where(self.draw.random(rows) < SHARE_OF_EASY, EASY, HARD)
         self.groups = {"part": [(str(number), self.part == number) for number in range(PARTS)]}
@@ -63,6 +79,16 @@ class World:
     def compare(self, candidate: Scores, champion: Scores) -> Comparison:
         """Pair two models' answers."""
         return Comparison(self.labels, candidate, champion, CLASSES, self.groups)
+
+    def repeated(self, comparison: Comparison, times: Times) -> Comparison:
+        """Let each text occur as often as `times` says."""
+        text = np.repeat(np.arange(len(self.labels)), times(self.draw, len(self.labels)))
+        answers = (
+            Scores(scores.predictions[text], scores.confidence[text], scores.losses[text])
+            for scores in (comparison.candidate, comparison.champion)
+        )
+        groups = {name: [(part, inside[text]) for part, inside in parts] for name, parts in self.groups.items()}
+        return Comparison(self.labels[text], *answers, CLASSES, groups, texts=text)
 
 
 def judged(comparison: Comparison, rules: PromotionSection, earlier: int) -> dict[str, str]:
@@ -154,6 +180,31 @@ def sequences(count: int, rows: int, gains: tuple[float, ...], rules: PromotionS
     return tally
 
 
+def by_text(
+    worlds: tuple[int, int, tuple[float, ...]], times: Times, gain: float, rules: PromotionSection
+) -> tuple[int, int, int]:
+    """Judge repeated texts, once by text and once by row.
+
+    Args:
+        worlds: How many, of how many texts, with which shares of the classes.
+        times: How often a text occurs.
+        gain: By which the candidate is truly more accurate.
+        rules: Of the decision.
+
+    Returns:
+        Promotions by text, promotions by row, and comparisons in which the two agree on everything.
+    """
+    count, texts, shares = worlds
+    promoted, naive, equal = 0, 0, 0
+    for seed in range(4 * 10**6, 4 * 10**6 + count):
+        world = World(texts, seed, shares)
+        comparison = world.repeated(world.compare(world.model((gain,) * PARTS), world.model()), times)
+        one, other = (decide(Verdict(), each, rules) for each in (comparison, replace(comparison, texts=None)))
+        promoted, naive = promoted + (one.outcome == "promote"), naive + (other.outcome == "promote")
+        equal += (one.outcome, one.reasons) == (other.outcome, other.reasons)
+    return promoted, naive, equal
+
+
 def stated_power(rows: int, change: float, level: float) -> float:
     """Return the normal approximation of the chance that McNemar's test shows a change spread evenly over `rows`."""
     mean = SHARE_OF_EASY * EASY + (1 - SHARE_OF_EASY) * HARD
@@ -182,7 +233,42 @@ def bounds(options: argparse.Namespace, rules: PromotionSection, exact: Promotio
     ):
         tally = make()
         print(f"{what:<52}{tally.line('promote')}", flush=True)
-        yield tally.found["kubetune"]["promote"] / tally.trials <= rules.alpha
+        yield tally.found["kubetune"]["promote"] / tally.trials <= rules.alpha or options.smoke
+
+
+def repeats(options: argparse.Namespace, rules: PromotionSection) -> Iterator[bool]:
+    """Print what repeated texts do to the metric's test alone; yield whether equal models keep below alpha."""
+    alone = rules.model_copy(update={"slices": [], "calibration_margin": None})
+    level, few = Spending(rules.alpha).level, options.texts // 4
+    print(f"{f'repeated texts; equal models promoted, {level:g} spent':<64}{'kubetune':>24}{'each row counts':>24}")
+    for metric in ("accuracy", "macro_f1"):
+        section = alone.model_copy(update={"metric": metric})
+        for name, times in REPEATS.items():
+            yield _repeated(f"{metric}, {{}} texts {name}", (options.repeated, options.texts, EVEN), times, section)
+        worlds = options.repeated // 2, few, RARE
+        yield _repeated(f"{metric}, {{}} texts five times, rare classes", worlds, REPEATS["five times"], section)
+    print(f"{f'gains of 0.03 promoted, of {options.planted:,}':<64}{'kubetune':>24}{'each row counts':>24}")
+    for metric in ("accuracy", "macro_f1"):
+        section = alone.model_copy(update={"metric": metric})
+        for name, times in REPEATS.items():
+            made = by_text((options.planted, options.texts, EVEN), times, 0.03, section)
+            _shown(f"{metric}, {options.texts:,} texts {name}", made, options.planted)
+            if name == "once" and made[2] < options.planted:
+                print(f"by text and by row disagree in {options.planted - made[2]:,} of them")
+                yield False
+
+
+def _repeated(what: str, worlds: tuple[int, int, tuple[float, ...]], times: Times, section: PromotionSection) -> bool:
+    made = by_text(worlds, times, 0.0, section)
+    _shown(what.format(f"{worlds[1]:,}"), made, worlds[0])
+    # The level is a bound on the chance: a share may exceed it by luck, its interval may not lie above it.
+    low, _ = wilson(made[0], worlds[0])
+    return made[0] / worlds[0] <= section.alpha and low <= Spending(section.alpha).level
+
+
+def _shown(what: str, made: tuple[int, int, int], count: int) -> None:
+    cells = [f"{hits / count:.1%} ({low:.1%}-{high:.1%})" for hits in made[:2] for low, high in [wilson(hits, count)]]
+    print(f"{what:<64}{cells[0]:>24}{cells[1]:>24}", flush=True)
 
 
 def found(options: argparse.Namespace, rules: PromotionSection, exact: PromotionSection) -> None:
@@ -212,7 +298,13 @@ def main() -> int:
     parser.add_argument("--planted", type=int, default=200)
     parser.add_argument("--rows", type=int, default=4000)
     parser.add_argument("--resamples", type=int, default=200)
+    parser.add_argument("--repeated", type=int, default=1000, help="comparisons a way of repeating texts")
+    parser.add_argument("--texts", type=int, default=1000, help="distinct ones where texts are repeated")
+    parser.add_argument("--smoke", action="store_true", help="a few of each; shares are not held to their bounds")
     options = parser.parse_args()
+    if options.smoke:
+        few = {"comparisons": 4, "sequences": 3, "planted": 3, "rows": 800, "repeated": 6, "texts": 240}
+        options = argparse.Namespace(**vars(options) | few)
     rules = PromotionSection.model_validate({"resamples": options.resamples, "slices": [{"column": "part"}]})
     exact = rules.model_copy(update={"metric": "accuracy"})
     print(
@@ -222,6 +314,7 @@ def main() -> int:
     )
     began = time.process_time()
     held = list(bounds(options, rules, exact))
+    held += [fits or options.smoke for fits in repeats(options, rules)]
     found(options, rules, exact)
     print(f"CPU seconds: {time.process_time() - began:.0f}")
     print("every bound holds" if all(held) else f"bounds that do not hold: {held.count(False)}")

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from kubetune.evaluation.overlap import SIZE, same_rows, shared, sketch_of
+from kubetune.evaluation.overlap import SIZE, same_rows, shared, sketch_of, split_sketch
 
 
 def ids(start: int, end: int) -> list[str]:
@@ -45,3 +45,22 @@ def test_a_split_that_grows_every_night_goes_on_counting() -> None:
     former = [sketch_of(ids(0, 2000 + 20 * night)) for night in range(20)]
     assert all(same_rows(sketch_of(ids(0, 2400)), one) for one in former)
     assert not any(same_rows(sketch_of(ids(9000, 11_000)), one) for one in former)
+
+
+def test_splits_are_the_same_by_their_texts_and_not_by_rows_or_labels() -> None:
+    def split(first: int, last: int, copies: int = 0, word: str = "lol", tag: str = "") -> dict:
+        texts = [f"text {number}" for number in range(first, last)] + [word] * copies
+        return split_sketch([f"{text}-{tag}{number}" for number, text in enumerate(texts)], [(text,) for text in texts])
+
+    assert same_rows(split(0, 900, 1100), split(0, 900, 1100, "lmao"))  # by row 45 % are shared
+    assert not same_rows(split(0, 900, 2000), split(900, 1800, 2000))  # by row 69 %: one text
+    assert same_rows(split(0, 900), split(0, 900, tag="relabelled "))
+    assert split(0, 5)["texts"] == split_sketch("abcde", [(f" TEXT  {number}",) for number in range(5)])["texts"]
+    assert shared(split_sketch("ab", [("x", "y"), ("z", "")]), split_sketch("cd", [("x", "y"), ("", "z")])) == 0.5
+
+
+def test_a_comparison_that_was_counted_by_row_ids_still_counts() -> None:
+    former = sketch_of(f"id-{number}" for number in range(300))
+    now = split_sketch([f"id-{number}" for number in range(320)], [(f"text {number}",) for number in range(320)])
+    assert same_rows(now, former)
+    assert not same_rows(now, sketch_of(f"other-{number}" for number in range(300)))

@@ -227,3 +227,45 @@ def test_rows_that_the_champion_cannot_read_are_left_out_for_both(world: World) 
             BETTER[:9], texts=[" "] * 9
         ).run()
     assert refusal.value.rule == "champion-rows"
+
+
+def test_a_text_counts_once_however_often_it_is_there(world: World) -> None:
+    """300 texts five times each, on which the candidate gains by row alone."""
+    text = np.repeat(np.arange(300), 5)
+    hits = [right(300, 0.85, seed)[text] for seed in (2, 9)]
+    world.champion(hits[0], groups=text).candidate(hits[1], groups=text)
+    _, found = world.run(metric="accuracy", slices=[], calibration_margin=None)
+    numbers = found["document"]
+    assert (numbers["rows"], numbers["texts"], numbers["metric"]["texts"]) == (1500, 300, 300)
+    single = World(world.folder / "single", world.archive)
+    single.champion(right(300, 0.85, 2)).candidate(right(300, 0.85, 9))
+    _, once = single.run(metric="accuracy", slices=[], calibration_margin=None)
+    for name in ("p", "against", "gain"):
+        assert numbers["metric"][name] == pytest.approx(once["document"]["metric"][name])
+    assert found["outcome"] == once["outcome"]
+    assert "1,500 rows of 300 distinct texts" in page_of(world)
+
+
+def test_what_is_one_text_to_the_champion_alone_is_one_observation(world: World) -> None:
+    """Its own cleaning makes pairs of texts equal: its answers there are one, and so is the pair's difference."""
+    world.champion(WORSE, groups=np.arange(ROWS) // 2).candidate(BETTER)
+    _, found = world.run(calibration_margin=None)
+    assert (found["document"]["rows"], found["document"]["texts"]) == (ROWS, ROWS // 2)
+    few = World(world.folder / "few", world.archive).champion(WORSE[:400], groups=np.arange(400) // 4)
+    _, found = few.candidate(BETTER[:400]).run()
+    assert (found["outcome"], found["rows_wanted"], found["spent"]) == ("undecided", 100, False)
+    assert found["reasons"][0].startswith("400 test rows of 100 distinct texts were found")
+
+
+def test_older_reports_of_the_champion_tell_its_texts_by_their_words(world: World) -> None:
+    path = world.champion(WORSE[:600]).candidate(BETTER[:600]).inputs["champion"] / "report" / "predictions.parquet"
+    table = pq.read_table(path).drop_columns(["text_group"])
+    pq.write_table(table.append_column("text", pa.array([f"Text {n // 2}" for n in range(600)])), path)
+    assert world.run()[1]["document"]["texts"] == 300
+
+
+def test_a_champion_that_is_asked_again_tells_its_texts_by_what_it_reads(world: World) -> None:
+    texts = [text for row in toys.toy_rows(150) for text in (row["text"], row["text"].upper())]  # it is uncased
+    _, found = world.champion(WORSE[:300], ids="former").candidate(BETTER[:300], texts=texts).run(minimum_rows=10)
+    assert found["champion_scored"] == "again"
+    assert found["document"]["texts"] <= 150

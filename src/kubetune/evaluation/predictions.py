@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from kubetune.evaluation.metrics import Ints, Scores
+from kubetune.evaluation.same_texts import joined, numbered, same_words
 from kubetune.evaluation.shown import one_line
 
 TEXT_GROUP = "text_group"
 """Column: equal numbers are rows with the same text, see `same_texts`."""
 CARRIED = ("row_id", "raw_text", "raw_text_pair", "text", "text_pair")
 AFTER = ("length", "truncated")
+TOKENS = ("input_ids", "token_type_ids")
 ROW_GROUP = 10_000
 
 
@@ -48,6 +51,18 @@ def predictions_table(
     columns |= {name: rows[name] for name in AFTER}
     columns |= {name: rows[name] for name in rows.column_names if name.startswith("column_")}
     return pa.table(columns)
+
+
+def text_groups(rows: pa.Table, texts: Sequence[str]) -> Ints:
+    """Return the number of each row's text, shape (rows,), counted from 0 in the order of first occurrence.
+
+    Args:
+        rows: A split of artifact `dataset`.
+        texts: Names of its columns of cleaned text: one, or two for pairs.
+    """
+    words = same_words(list(zip(*(rows[name].to_pylist() for name in texts), strict=True)))
+    tokens = [_bytes_of(rows[name]) for name in TOKENS if name in rows.column_names]
+    return joined(words, numbered(zip(*tokens, strict=True))) if tokens else words
 
 
 def test_rows_digest(table: pa.Table, names: Sequence[str]) -> str:
@@ -101,3 +116,10 @@ def _lists(values: NDArray[np.float32]) -> pa.ListArray:
     flat = np.ascontiguousarray(values, dtype=np.float32)
     offsets = np.arange(0, flat.size + 1, flat.shape[1], dtype=np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat.ravel()))
+
+
+def _bytes_of(column: pa.ChunkedArray) -> list[bytes]:
+    """Return each row's list of numbers as bytes."""
+    whole = column.combine_chunks()
+    offsets, values = whole.offsets.to_numpy(), whole.values.to_numpy()
+    return [values[start:end].tobytes() for start, end in pairwise(offsets.tolist())]

@@ -6,27 +6,11 @@ same tokens: a tokenizer may drop accents, know none of two emoji, or cut two lo
 """
 
 from collections.abc import Hashable, Iterable, Sequence
-from itertools import pairwise
 
 import numpy as np
-import pyarrow as pa
 
 from kubetune.evaluation.metrics import Ints
 from kubetune.text.unicode_forms import normal_form
-
-TOKENS = ("input_ids", "token_type_ids")
-
-
-def text_groups(rows: pa.Table, texts: Sequence[str]) -> Ints:
-    """Return the number of each row's text, shape (rows,), counted from 0 in the order of first occurrence.
-
-    Args:
-        rows: A split of artifact `dataset`.
-        texts: Names of its columns of cleaned text: one, or two for pairs.
-    """
-    words = same_words(list(zip(*(rows[name].to_pylist() for name in texts), strict=True)))
-    tokens = [_bytes_of(rows[name]) for name in TOKENS if name in rows.column_names]
-    return joined(words, numbered(zip(*tokens, strict=True))) if tokens else words
 
 
 def same_words(texts: Iterable[Sequence[str]]) -> Ints:
@@ -62,10 +46,3 @@ def joined(one: Ints, other: Ints) -> Ints:
 def texts_of(groups: Ints | None, rows: int) -> int:
     """Return how many distinct texts the rows have; without groups each row has its own."""
     return rows if groups is None else len(np.unique(groups))
-
-
-def _bytes_of(column: pa.ChunkedArray) -> list[bytes]:
-    """Return each row's list of numbers as bytes."""
-    whole = column.combine_chunks()
-    offsets, values = whole.offsets.to_numpy(), whole.values.to_numpy()
-    return [values[start:end].tobytes() for start, end in pairwise(offsets.tolist())]

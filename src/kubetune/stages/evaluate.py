@@ -21,9 +21,8 @@ from kubetune.evaluation.assessment import Rows, assess
 from kubetune.evaluation.baselines import Baseline, majority, sample_rows, tfidf
 from kubetune.evaluation.metrics import Scores
 from kubetune.evaluation.overlap import split_sketch
-from kubetune.evaluation.predictions import predictions_table, write_predictions
+from kubetune.evaluation.predictions import predictions_table, text_groups, write_predictions
 from kubetune.evaluation.report import Evidence, render
-from kubetune.evaluation.same_texts import text_groups
 from kubetune.tasks import load_task
 from kubetune.tasks.base import Task
 from kubetune.tasks.hardware import evaluation_device
