@@ -1,4 +1,4 @@
-"""A small release in a namespace of its own: a rollback from images that do not exist, and upgrades of what runs need."""
+"""A small release in a namespace of its own: a rollback from images that do not exist, upgrades of what runs need."""
 
 import json
 import os
