@@ -17,7 +17,8 @@ FREE = {
     "training.checkpoints.every_steps", "training.evaluate_every_steps", "training.epochs", "training.steps",
     "behaviour.seed", "data.splits.seed", "evaluation.seed", "promotion.seed", "training.class_weights",
     "evaluation.thresholds.at_least", "evaluation.thresholds.at_most",
-    "training.learning_rate", "training.weight_decay", "training.clip_norm", "training.divergence_loss", "training.seed",
+    "training.seed", "training.learning_rate",
+    "training.weight_decay", "training.clip_norm", "training.divergence_loss",
 }  # fmt: skip
 
 
