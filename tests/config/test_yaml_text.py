@@ -81,10 +81,10 @@ def test_a_bomb_is_refused_in_one_sentence_by_every_reader(what: str, tmp_path: 
 
 def test_the_planner_spends_little_on_bombs() -> None:
     """In a process whose CPU seconds are bounded: 500 bytes of aliases took 27 of them."""
-    program = f"from config.test_yaml_text import *\nfor text in BOMBS.values():\n    refused(text)\n"
+    program = "from config.test_yaml_text import *\nfor text in BOMBS.values():\n    refused(text)\n"
     limit = lambda: resource.setrlimit(resource.RLIMIT_CPU, (25, 25))  # noqa: E731
     done = subprocess.run(
-        [sys.executable, "-c", program], preexec_fn=limit, cwd=Path(__file__).parents[1],  # noqa: PLW1509
+        [sys.executable, "-c", program], preexec_fn=limit, cwd=Path(__file__).parents[1],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
@@ -119,7 +119,7 @@ def test_a_long_list_of_errors_is_cut() -> None:
 def test_many_or_long_overrides_are_refused() -> None:
     with pytest.raises(ConfigError, match="more than 65,536 characters"):
         parse_recipe(MINIMAL, ["description=x"] * 6000)
-    with pytest.raises(ConfigError, match="write section.key=value"):
+    with pytest.raises(ConfigError, match="write section"):
         parse_recipe(MINIMAL, [".".join(["a"] * 9000) + "=1"])
 
 
