@@ -34,6 +34,26 @@ def last_line(done: subprocess.CompletedProcess[str]) -> str:
     return done.stderr.strip().splitlines()[-1]
 
 
+def test_recipe_values_are_compared_with_all_their_digits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from kubetune.cli.compare import command
+    from kubetune.config.load import canonical
+    from kubetune.storage.base import open_store
+    from kubetune.storage.runs import create_run
+    from pipelines import toy_recipe
+
+    store = open_store(str(tmp_path / "store"))
+    for run, rate, weight in (("slow", "2.0e-5", "null"), ("fast", "3.0e-5", "0.1")):
+        changes = [f"training.learning_rate={rate}", f"training.clip_norm={weight}", f"description={run}"]
+        create_run(store, run, canonical(toy_recipe(Path("/rows"), Path("/model"), changes)))
+    command("slow", "fast", store=str(tmp_path / "store"))
+    lines = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines()}
+    assert lines["training.learning_rate"] == ["2e-05", "3e-05"]
+    assert lines["training.clip_norm"] == ["null", "0.1"]
+    assert lines["description"] == ['"slow"', '"fast"']
+
+
 @pytest.mark.slow
 def test_a_run_from_the_shell_ends_with_metrics_and_a_report(place: Path) -> None:
     done = kubetune(place, "run", "toy.yaml", "--until", "package")

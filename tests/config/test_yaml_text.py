@@ -119,7 +119,7 @@ def test_a_long_list_of_errors_is_cut() -> None:
 def test_many_or_long_overrides_are_refused() -> None:
     with pytest.raises(ConfigError, match="more than 65,536 characters"):
         parse_recipe(MINIMAL, ["description=x"] * 6000)
-    with pytest.raises(ConfigError, match="write section.key=value"):
+    with pytest.raises(ConfigError, match="write section"):
         parse_recipe(MINIMAL, [".".join(["a"] * 9000) + "=1"])
 
 

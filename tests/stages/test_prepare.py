@@ -29,6 +29,7 @@ model:
   max_length: 32
 """
 SPLITS = ("train", "validation", "test")
+WEAK = "data={columns: {label: null}, source: {kind: files, paths: {all: r.csv}}, splits: {validation: 0.2, test: 0.3}}"
 Rows = Sequence[dict[str, Any]]
 
 
@@ -490,3 +491,38 @@ def test_a_tokenizer_that_does_not_load_is_a_configuration_error(tmp_path: Path,
 def test_a_stop_ends_it_without_an_answer(prepare: Any) -> None:
     with pytest.raises(InterruptedRunError):
         prepare({"all": toys.toy_rows(40)}, stop=True)
+
+
+@pytest.mark.parametrize("steps", [["lower-case"], ["html", "emoji-spell", "lower-case"], ["lower-case", "emoji-keep"]])
+def test_weak_labels_read_the_case_that_cleaning_takes_away(prepare: Any, steps: list[str]) -> None:
+    """VADER gives `GREAT` among small letters 0.70 and `great` 0.62, and reads `<3` but not its entity."""
+    words = [
+        "day",
+        "film",
+        "food",
+        "moon",
+        "road",
+        "tree",
+        "bird",
+        "ship",
+        "wind",
+        "snow",
+        "lake",
+        "hill",
+        "rain",
+        "leaf",
+    ]
+    rows = [{"text": f"The {word} is {praise}"} for word in words for praise in ("GREAT", "great")]
+    rows += [{"text": f"The {word} is there"} for word in words]
+    done = prepare(
+        {"all": rows}, WEAK, "data.weak_labels={positive_from: 0.66, negative_to: 0.1}",
+        f"data.cleaning={json.dumps(steps)}", "data.duplicates=keep", "data.conflicts=keep",
+    )  # fmt: skip
+    assert done.report["rows"]["rejected"] == 0
+    labels = done.document["labels"]
+    found: dict[str, int] = dict.fromkeys(labels, 0)
+    for split in SPLITS:
+        for row in done.rows[split]:
+            found[labels[row["label"]]] += 1
+            assert row["text"] == row["text"].lower()
+    assert found == {"negative": 14, "neutral": 14, "positive": 14}

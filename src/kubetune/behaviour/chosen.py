@@ -1,6 +1,7 @@
 """The suite that a recipe chooses, with the recipe's bars and no more cases than it wants."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from kubetune.behaviour.load import parse_suite, suite_of
@@ -24,7 +25,7 @@ def chosen_suite(suite: str | Mapping[str, Any], bars: Mapping[str, float | None
     if isinstance(suite, str):
         if suite not in suite_names():
             raise ConfigError(f"Suite {shown(suite)} does not exist: shipped are {', '.join(suite_names())}.")
-        found = parse_suite(shipped_suites()[suite], suite)
+        found = _shipped(suite)
     else:
         found = suite_of(dict(suite), "behaviour.suite")
     unknown = [name for name in bars if name not in found.capabilities]
@@ -39,6 +40,12 @@ def chosen_suite(suite: str | Mapping[str, Any], bars: Mapping[str, float | None
     }
     tests = found.tests if most is None else [_at_most(test, most) for test in found.tests]
     return found.model_copy(update={"capabilities": raised, "tests": tests})
+
+
+@cache
+def _shipped(name: str) -> Suite:
+    """A shipped suite, read once a process: each check of a recipe asks for it."""
+    return parse_suite(shipped_suites()[name], name)
 
 
 def _at_most(test: AnyTest, most: int) -> AnyTest:

@@ -1,6 +1,6 @@
 """What a suite of behavioural tests may say: a closed schema, a docstring a field."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -112,6 +112,8 @@ AnyTest = Annotated[MinimumFunctionality | Invariance | Direction, Field(discrim
 
 class Suite(Section):
     """A set of behavioural tests for one kind of classifier."""
+
+    keeps_order: ClassVar[bool] = True
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
     """Lower-case letters, digits and hyphens."""

@@ -108,6 +108,17 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         sys.stdout.write("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n")
 
 
+def short(value: str | None) -> str:
+    """Return the JSON text of a recipe value (or another field of a key) as `why` and `compare` print it.
+
+    A number has all its digits: two learning rates that differ must not look alike. A digest is cut to what a person
+    compares, and what a side lacks is `-`.
+    """
+    if value is None:
+        return "-"
+    return value[:12] if len(value) == 64 else value if len(value) <= 60 else value[:57] + "..."
+
+
 def say(line: str = "") -> None:
     """Print one plain line on standard output."""
     sys.stdout.write(line + "\n")

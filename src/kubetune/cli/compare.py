@@ -1,10 +1,15 @@
 """`kubetune compare A B`: two runs side by side."""
 
-from typing import Annotated, Any
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kubetune.cli.common import AsJson, StoreUrl, opened, print_json, print_table
+from kubetune.cli.common import AsJson, StoreUrl, opened, print_json, print_table, short
+
+if TYPE_CHECKING:
+    from kubetune.evaluation.compare import ComparedRow
 
 
 def command(
@@ -16,7 +21,7 @@ def command(
     """Show where two recipes differ and what that did to the metrics."""
     from dataclasses import asdict
 
-    from kubetune.evaluation.compare import compare
+    from kubetune.evaluation.compare import compare, flatten
     from kubetune.history import commits_of, known_run
 
     opened_store = opened(store)[1]
@@ -27,21 +32,18 @@ def command(
     if as_json:
         print_json([asdict(row) for row in rows])
         return
+    values = [flatten(recipe) for recipe in recipes]
     print_table(
         ["what", first, second, "difference", ""],
         [
-            [
-                row.name,
-                text(row.left),
-                text(row.right),
-                "" if row.difference is None else f"{row.difference:+.4f}",
-                row.note,
-            ]
+            [row.name, *cells(row, values), "" if row.difference is None else f"{row.difference:+.4f}", row.note]
             for row in rows
         ],
     )
 
 
-def text(value: Any) -> str:
-    """Show a recipe value or a metric."""
-    return "-" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
+def cells(row: "ComparedRow", values: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return both sides of a row: recipe values as `why` prints them, metrics with four decimals."""
+    if row.kind == "recipe":
+        return [short(json.dumps(side[row.name], sort_keys=True) if row.name in side else None) for side in values]
+    return ["-" if value is None else f"{value:.4f}" for value in (row.left, row.right)]

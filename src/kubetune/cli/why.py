@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from kubetune.cli.common import AsJson, RunName, StoreUrl, opened, print_json, print_table, say
+from kubetune.cli.common import AsJson, RunName, StoreUrl, opened, print_json, print_table, say, short
 
 
 def command(
@@ -27,10 +27,3 @@ def command(
         say(f"Compared with {found.nearest}, the nearest other run of {stage}:")
         rows = [[name, short(there), short(here)] for name, (there, here) in found.differ.items()]
         print_table(["field", found.nearest, run], rows)
-
-
-def short(value: str | None) -> str:
-    """Cut a digest to what a person compares."""
-    if value is None:
-        return "-"
-    return value[:12] if len(value) == 64 else value if len(value) <= 60 else value[:57] + "..."

@@ -78,6 +78,7 @@ class DataSection(Section):
     labels: list[str] | None = None
     """Allowed labels in the order of their numbers; None: taken from train, sorted."""
     weak_labels: WeakLabels | None = None
+    """Drawn from the cleaned text with its case and emoji, which the rules read, whatever `cleaning` makes of them."""
     duplicates: Literal["remove-from-train", "keep"] = "remove-from-train"
     """Texts equal after normalisation: within train, and in train where validation or test has them."""
     conflicts: Literal["drop", "majority", "first", "keep", "refuse"] = "drop"

@@ -31,16 +31,26 @@ class Section(BaseModel):
 
     queries: ClassVar[frozenset[str]] = frozenset()
     """Fields that hold SQL, where `token = 5` is a comparison and no secret."""
+    keeps_order: ClassVar[bool] = False
+    """Whether maps stay as they were written. In a recipe they are sorted, as they are where it is stored: else the
+    process that was given the recipe and the one that reads it back would see the same map in two orders."""
 
     @field_validator("*", mode="after")
     @classmethod
-    def without_secrets(cls, value: Any, info: ValidationInfo) -> Any:
-        """A recipe goes into records, pods, logs and MLflow, so that what is secret is refused before it is one."""
+    def as_stored(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse what is secret before it is in records, pods, logs and MLflow, and put maps in their one order."""
         look: Callable[[Any], Iterator[tuple[str, str]]] = _in_query if info.field_name in cls.queries else secrets_in
         for place, kind in look(value):
             where = f"`{place.removeprefix('.')}` of it holds" if place else "it holds"
             raise SecretError(f"{where} {kind}, and {BELONGS}")
-        return value
+        return value if cls.keeps_order else _sorted(value)
+
+
+def _sorted(value: Any) -> Any:
+    """Return plain maps, at any depth of lists and maps, in the order of their keys."""
+    if isinstance(value, dict):
+        return {name: _sorted(child) for name, child in sorted(value.items())}
+    return [_sorted(child) for child in value] if isinstance(value, list) else value
 
 
 def _in_query(value: Any) -> Iterator[tuple[str, str]]:

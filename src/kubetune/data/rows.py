@@ -20,7 +20,7 @@ from kubetune.errors import DataError
 from kubetune.text.checks import LONE_SURROGATE, text_problem
 from kubetune.text.cleaning import clean
 from kubetune.text.unicode_forms import normal_form
-from kubetune.text.weak_labels import polarity
+from kubetune.text.weak_labels import TONE_TAKEN, polarity
 
 BATCH = 4096
 REPLACEMENT = "\ufffd"
@@ -55,6 +55,11 @@ class RowRules:
     cleaning: tuple[str, ...]
     characters: tuple[int, int]
     polarity: tuple[float, float] | None = None
+
+    @property
+    def labelling(self) -> tuple[str, ...]:
+        """Names of the cleaning steps whose result the rules of weak labels are to read."""
+        return tuple(name for name in self.cleaning if name not in TONE_TAKEN)
 
     @property
     def columns(self) -> list[str]:
@@ -175,7 +180,10 @@ def _judge(named: Mapping[str, Any], rules: RowRules, book: LabelBook, replaced:
         return "too-short"
     if max(map(len, texts)) > most:
         return "too-long"
-    value = polarity(texts[0], *rules.polarity) if rules.polarity is not None else named[rules.label or ""]
+    if rules.polarity is None:
+        value = named[rules.label or ""]
+    else:
+        value = polarity(clean(raw[0], rules.labelling), *rules.polarity)
     if value is None or str(value).strip() == "":
         return "missing-label"
     number = book.number(value)

@@ -208,7 +208,7 @@ def sweep_calls(request: SweepRequest, folder: Path, dag_run_id: str) -> tuple[s
     Raises:
         ConfigError: Too many trials, trials that cannot be compared, or a recipe with errors.
     """
-    keys = list(request.grid)
+    keys = sorted(request.grid)  # a trial's number must not depend on the order in which JSON is handed on
     trials = math.prod(len(request.grid[key]) for key in keys) * len(request.recipes)
     if not 1 <= trials <= MOST_TRIALS:  # counted before they are made: thirty keys of ten values fill any memory
         raise ConfigError(

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
+TONE_TAKEN = frozenset({"lower-case", "emoji-spell"})
+"""Cleaning steps after which the rules would read less than the writer said: capitals are emphasis to them."""
 POLARITIES = ("negative", "neutral", "positive")
 
 
