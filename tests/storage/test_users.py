@@ -193,7 +193,7 @@ MAY: dict[str, dict[str, str]] = {
     "logs": {},
     "backup": {
         "get": f"{' '.join(f'runs/{name} telemetry/{name} keys/{name}' for name in NAMES)} run.json blobs checkpoints "
-        "endpoints models comparisons statements uploads",
+        "endpoints models comparisons statements revocations uploads",
         "list": "runs/ keys/ blobs/sha256/ checkpoints/ endpoints/ models/ comparisons/ statements/ uploads/",
     },
 }
