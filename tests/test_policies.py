@@ -173,7 +173,7 @@ def test_the_policy_is_shown_and_set_by_a_command(tmp_path: Path) -> None:
     place = ("--store", str(tmp_path / "store"))
 
     def say(*words: str) -> str:
-        done = CliRunner().invoke(app, ["store", "policy", *words, *place])
+        done = CliRunner().invoke(app, ["store", "promotion", *words, *place])
         if isinstance(done.exception, KubetuneError):
             raise done.exception
         assert done.exit_code == 0, done.output

@@ -27,6 +27,7 @@ HEAD = """\
 # The chart's profile {profile}, rendered by `make manifests`; a test compares the two. Do not edit: change the values.
 # Read manifests/README.md first: the namespace and the Secrets come before this file.
 """
+CLUSTER_WIDE = frozenset({"PriorityClass", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"})
 RECIPE, RUN = "tweets", "tweets-1"
 STAGE_HEAD = """\
 # Stage `{stage}` of run {run} as a Job, without Airflow: the very pod that Airflow starts for the release of kind.yaml.
@@ -42,7 +43,7 @@ def text(profile: str) -> str:
         labels = item["metadata"].get("labels", {})
         labels.pop("helm.sh/chart", None)
         item["metadata"].setdefault("namespace", NAMESPACE)
-        if item["kind"] == "PriorityClass":
+        if item["kind"] in CLUSTER_WIDE:
             del item["metadata"]["namespace"]
     body = yaml.safe_dump_all(found, sort_keys=False, width=120, explicit_start=True)
     return HEAD.format(profile=profile) + body.replace("managed-by: Helm", "managed-by: kubectl")

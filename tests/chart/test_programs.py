@@ -52,6 +52,9 @@ def test_no_argument_holds_a_password(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     airflow.chmod(0o755)
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/python-log\n', encoding="utf-8")
+    python.chmod(0o755)
     # A session of its own has no terminal, as in a pod.
     subprocess.run(
         ["sh", USERS, tmp_path],
@@ -66,6 +69,9 @@ def test_no_argument_holds_a_password(tmp_path: Path) -> None:
     assert [given for _, given in calls if given] == [['qu"ote\\back $dollar'] * 2, ["plain one"] * 2]
     assert not [word for arguments, _ in calls for word in arguments if "quote" in word or "plain" in word]
     assert calls[0][0][:5] == ["create", "--role", "Admin", "--username", "admin-name"]
+    assert calls[2][0][:5] == ["create", "--role", "Public", "--username", "trigger-name"]
+    given = (tmp_path / "python-log").read_text(encoding="utf-8").split()
+    assert given == [str(USERS.with_name("trigger_role.py")), "trigger-name"]
 
 
 def test_the_keys_of_task_logs_are_what_boto3_asks_a_process_for(tmp_path: Path) -> None:

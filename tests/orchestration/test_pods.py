@@ -135,6 +135,8 @@ def test_the_signing_key_is_for_register_alone() -> None:
 
 def test_a_pod_before_which_a_person_is_asked_says_so() -> None:
     asked = pods("promotion.approval=true")
+    endpoint = asked["register"]["metadata"]["annotations"].pop("kubetune.io/for-endpoint")
+    assert endpoint == "live", "whose policy says who may agree"
     assert asked["register"]["metadata"]["annotations"] == {"kubetune.io/approval": "promotion.approval"}
     assert not any(pod["metadata"]["annotations"] for name, pod in asked.items() if name != "register")
     assert not any(pod["metadata"]["annotations"] for pod in pods().values())

@@ -85,6 +85,8 @@ PLACES = {
     "models": layout.model("tweets"),
     "comparisons": layout.comparisons("tweets"),
     "statements": layout.statement("tweets", "ab" * 32),
+    "revocations": layout.REVOCATIONS,
+    "policies": layout.POLICIES,
     "uploads": layout.upload("ef" * 32, "my.csv"),
     "tracking": f"{layout.TRACKING}1/artifacts/file",
     "probe": layout.PROBE,
@@ -158,16 +160,16 @@ MAY: dict[str, dict[str, str]] = {
     },
     "register": {
         "get": f"{EVALUATED} runs/behave runs/compare runs/package runs/register telemetry/register keys/compare "
-        "keys/register blobs models statements",
-        "put": "runs/register telemetry/register keys/compare keys/register blobs models statements",
+        "keys/register blobs models statements revocations policies",
+        "put": "runs/register telemetry/register keys/compare keys/register blobs models statements revocations",
     },
     "deploy": {
         "get": f"{EVALUATED} runs/behave runs/compare runs/package runs/register runs/deploy telemetry/deploy "
         "keys/package "
-        "keys/deploy blobs endpoints models",
+        "keys/deploy blobs endpoints models policies",
         "put": "runs/deploy telemetry/deploy keys/package keys/deploy endpoints models",
     },
-    "serve": {"get": "blobs statements"},
+    "serve": {"get": "blobs statements revocations"},
     "housekeeping": {
         "get": f"{' '.join(f'runs/{name} telemetry/{name} keys/{name}' for name in NAMES)} blobs checkpoints endpoints "
         "models comparisons",
@@ -178,20 +180,20 @@ MAY: dict[str, dict[str, str]] = {
     },
     "client": {
         "get": f"{' '.join(f'runs/{name} telemetry/{name}' for name in NAMES)} blobs endpoints uploads models "
-        "statements",
+        "statements revocations policies",
         "put": "uploads",
         "list": "runs/ endpoints/ models/",
     },
     "mirror": {
         "get": f"{' '.join(f'runs/{name} telemetry/{name} keys/{name}' for name in NAMES)} run.json blobs endpoints "
-        "models comparisons statements",
+        "models comparisons statements revocations",
         "list": "runs/ endpoints/ models/ comparisons/",
     },
     "tracking": {"get": "tracking", "put": "tracking", "delete": "tracking", "list": "tracking/"},
     "logs": {},
     "backup": {
         "get": f"{' '.join(f'runs/{name} telemetry/{name} keys/{name}' for name in NAMES)} run.json blobs checkpoints "
-        "endpoints models comparisons statements uploads",
+        "endpoints models comparisons statements revocations uploads",
         "list": "runs/ keys/ blobs/sha256/ checkpoints/ endpoints/ models/ comparisons/ statements/ uploads/",
     },
 }
@@ -461,6 +463,24 @@ def test_a_backup_needs_no_right_to_write_and_nobody_else_may_make_one(cluster: 
     with pytest.raises(ConfigError, match="AccessDenied"):
         copy_store(target, cluster.store("backup", probe=False))
     delete_run(root, "backed-up")
+
+
+@pytest.mark.s3
+def test_a_stage_may_replace_its_own_results_of_other_runs_and_no_others(cluster: Cluster) -> None:
+    """An S3 policy names no run; docs/operations.md, "What nothing binds", says what helps."""
+    root, train = cluster.root(), raw(cluster.store("train", probe=False))
+    mine, *others = (layout.commit("theirs-1", name) for name in ("train", "prepare", "evaluate"))
+    for key in (mine, *others):
+        root.put(key, b"what was committed")
+    train.put_object(cluster.bucket, mine, io.BytesIO(b"forged"), 6)
+    for key in others:
+        assert is_denied(lambda key=key: train.put_object(cluster.bucket, key, io.BytesIO(b"forged"), 6))
+        assert root.get(key).data == b"what was committed"
+    versions = list(raw(root).list_objects(cluster.bucket, prefix=mine, include_version=True))
+    before = next(item for item in versions if str(item.is_latest).lower() != "true")
+    kept = raw(root).get_object(cluster.bucket, mine, version_id=before.version_id).read()
+    assert kept == b"what was committed"
+    assert is_denied(lambda: train.remove_object(cluster.bucket, mine, version_id=before.version_id))
 
 
 @pytest.mark.s3

@@ -9,4 +9,5 @@ user() { # ROLE FOLDER
   printf '%s\n%s\n' "$password" "$password" | airflow users reset-password --username "$name"
 }
 user Admin admin
-user User trigger
+user Public trigger # a role without rights, until the next line
+python "${0%/*}/trigger_role.py" "$(cat "$login/trigger/username")"

@@ -65,7 +65,7 @@ def bootstrap(
 
 
 @app.command()
-def policy(
+def promotion(
     file: Annotated[
         Path | None, typer.Argument(help="YAML: endpoint (`*`: all others) → its policy; without it, what stands.")
     ] = None,

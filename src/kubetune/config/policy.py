@@ -81,7 +81,7 @@ class EndpointPolicy(BaseModel):
         if lacking := [name for name in self.recipes if name not in self.documents]:
             raise ConfigError(
                 f"The policy of endpoint {endpoint} names recipe {lacking[0]} and does not hold it: publish it again "
-                "with `kubetune store policy`."
+                "with `kubetune store promotion`."
             )
         differ = {name: self._differing(recipe, self.documents[name]) for name in self.recipes}
         if self.recipes and min(map(len, differ.values())) == 0:

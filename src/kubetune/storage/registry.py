@@ -18,9 +18,7 @@ from kubetune.storage.records import find_whole, update
 FORMAT = 1
 HISTORY = 200
 LINE = 50
-NOT_READY = "not-ready"
-BY_PERSON = "person"
-REVOKED = "revoked"
+NOT_READY, BY_PERSON, REVOKED = "not-ready", "person", "revoked"
 
 
 @dataclass(frozen=True)

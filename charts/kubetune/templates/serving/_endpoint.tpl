@@ -67,6 +67,7 @@ kubetune.io/endpoint: {{ .endpoint }}
 {{- end -}}
 {{- if .root.Values.signing.trustedSecret -}}
 {{- $_ := set $plain "KUBETUNE_TRUSTED_KEYS" "/etc/kubetune/trusted-keys" -}}
+{{- with int .root.Values.signing.revocationEpoch }}{{ $_ := set $plain "KUBETUNE_REVOCATION_EPOCH" . }}{{ end -}}
 {{- end -}}
 {{- /* Written by `deploy` alone: a field that the chart rendered would be reset by the next upgrade. */ -}}
 {{- $archive := dict "name" "KUBETUNE_ARCHIVE" "valueFrom" (dict "fieldRef" (dict "fieldPath" "metadata.annotations['kubetune.io/archive']")) -}}
