@@ -96,3 +96,14 @@ def test_a_store_that_is_away_costs_no_task_its_log(remote, tmp_path: Path, monk
     wrote(tmp_path, LOG, "one line")
     remote.upload(LOG)  # raises nothing
     assert "one line" in (tmp_path / "logs" / LOG).read_text(encoding="utf-8")
+
+
+def test_every_writer_of_task_logs_that_airflow_may_choose_from_can_be_imported() -> None:
+    """Airflow imports them all to find the one for `s3`; the lock leaves out what they do not need, and no more."""
+    from airflow._shared.module_loading import import_string
+    from airflow.providers_manager import ProvidersManager
+
+    manager = ProvidersManager()
+    assert manager.remote_logging_handler_by_scheme("s3") is not None
+    for handler in manager.remote_logging_handlers:
+        import_string(handler.classpath)

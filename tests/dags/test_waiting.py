@@ -97,6 +97,27 @@ def test_the_operator_defers_to_our_trigger_and_the_triggerer_can_make_it_again(
     assert isinstance(task, StagePod)
 
 
+@pytest.mark.parametrize(("command", "defers"), [("true", False), ("sleep", True)])
+def test_a_pod_that_is_over_in_a_moment_is_not_deferred_for(
+    kubelet: Kubelet, monkeypatch: pytest.MonkeyPatch, command: str, defers: bool
+) -> None:
+    monkeypatch.setattr(waiting, "BRIEF_S", 0.5 if defers else 30.0)
+    monkeypatch.setattr(waiting, "BRIEF_POLL_S", 0.02)
+    kubelet.command = [command, *(["30"] if defers else [])]
+    started(kubelet)
+    task = stage_task(BY_NAME["train"], POD)
+    task.in_cluster, events = None, []
+    task.pod = task.client.read_namespaced_pod("toy", "kubetune")
+    monkeypatch.setattr(StagePod, "trigger_reentry", lambda self, context, event: events.append(event["status"]))
+    context = {"ti": SimpleNamespace(start_date=datetime.now(UTC))}
+    if defers:
+        with pytest.raises(TaskDeferred):
+            task.invoke_defer_method(context=context)
+    else:
+        task.invoke_defer_method(context=context)
+    assert events == ([] if defers else ["success"])
+
+
 def test_the_schedulers_sentence_is_told_once_with_what_helps(
     kubelet: Kubelet, told: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

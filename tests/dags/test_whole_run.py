@@ -79,6 +79,7 @@ def processes(cluster_of_processes: Cluster, monkeypatch: pytest.MonkeyPatch) ->
     here = {"KUBETUNE_SERVING": "local", "KUBETUNE_STATE_DIR": str(folder / "state"), "KUBETUNE_SECRETS": ""}
     monkeypatch.setattr(waiting, "SETTLED_S", 0.0)  # no scheduler runs beside this one
     monkeypatch.setattr(waiting, "QUOTA_POLL_S", 0.2)
+    monkeypatch.setattr(waiting, "BRIEF_POLL_S", 0.2)
     write_cluster(folder, monkeypatch, store=store, environment={"default": here})
     kubelet.created.clear()
     return cluster_of_processes

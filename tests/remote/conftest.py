@@ -20,6 +20,7 @@ def airflow(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAirflow]:
         monkeypatch.setenv("KUBETUNE_AIRFLOW_PASSWORD", "pass")
         monkeypatch.setattr("kubetune.remote.airflow.FIRST_PAUSE_S", 0.01)
         monkeypatch.setattr("kubetune.remote.watch.POLL_S", 0.01)
+        monkeypatch.setattr("kubetune.cli.logs.LATE_S", 0.01)
         yield server
 
 

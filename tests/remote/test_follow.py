@@ -215,6 +215,19 @@ def test_a_log_that_is_gone_is_no_stage_that_wrote_nothing(airflow: FakeAirflow,
     assert silent.code == 0 and "wrote nothing" in silent.err
 
 
+def test_lines_that_come_after_the_end_are_printed_too(
+    airflow: FakeAirflow, kubetune: Kubetune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_run(airflow, "success", train="success")
+    airflow.logs["toy-1", "train", 1] = ["Building the pod"]
+    late = "[base] logs: the last line"
+    monkeypatch.setattr("kubetune.cli.logs.time.sleep", lambda _: airflow.logs["toy-1", "train", 1].append(late))
+    for words in ([], ["--follow"]):
+        done = kubetune("logs", "toy-1", "train", *words)
+        assert "the last line" in done.out and done.code == 0
+        airflow.logs["toy-1", "train", 1] = ["Building the pod"]
+
+
 def test_logs_follow_across_attempts(airflow: FakeAirflow, kubetune: Kubetune, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kubetune.cli.logs.POLL_S", 0.01)
     airflow.begin("toy-1")

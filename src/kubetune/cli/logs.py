@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from kubetune.remote.watch import StageView
 
 POLL_S = 5.0
+LATE_S = 3.0
+"""Airflow writes the last lines of a task into the object store a moment after it says that the task has ended."""
 PATIENCE_S = 300.0
 
 
@@ -42,6 +44,9 @@ def command(
         if not follow or over or airflow.run(run).finished:
             break
         time.sleep(POLL_S)
+    if view is not None and (printed[1] == 0 or follow):
+        time.sleep(LATE_S)
+        printed = show(airflow, run, stage, attempt or view.attempt, printed, everything=everything)
     if printed[1] == 0 and view is not None:
         say_nothing_written(airflow, run, view, attempt or view.attempt)
 

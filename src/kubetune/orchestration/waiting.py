@@ -10,18 +10,22 @@ from typing import Any
 from airflow.providers.cncf.kubernetes.hooks.kubernetes import AsyncKubernetesHook
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
 from airflow.providers.cncf.kubernetes.triggers.pod import KubernetesPodTrigger
-from airflow.providers.cncf.kubernetes.utils.pod_manager import AsyncPodManager, PodManager
+from airflow.providers.cncf.kubernetes.utils.pod_manager import AsyncPodManager, PodManager, PodPhase
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from kubernetes.client.exceptions import ApiException
 from kubernetes_asyncio.client import CoreV1Api
+from urllib3.exceptions import HTTPError
 
-from kubetune.orchestration.causes import NO_NODE, full_quota, one_line, waits
+from kubetune.orchestration.causes import NO_NODE, full_quota, one_line, unscheduled, waits
 
 WAITS = "The pod waits: "
 """How a line of a task's log begins that says why its pod has not started; `kubetune.remote.watch` looks for it."""
 GOES_ON = "The pod waits no longer."
 QUOTA = "the quota of its namespace is full, and it goes on when other pods end: "
-SETTLED_S = 20.0
+BRIEF_S, BRIEF_POLL_S = 15.0, 1.0
+"""Seconds for which a task looks at its pod itself before it defers: whatever has its result already is done in them,
+and needs neither a trigger nor its poll interval."""
+SETTLED_S = 15.0
 """Seconds that a task stays deferred at least. Airflow reads late that the process ended which deferred it, and takes
 that for the end of the task if the trigger has woken it by then (airflow#72716): a finished pod cost a try."""
 SLOW_S = 30.0
@@ -173,6 +177,25 @@ class StagePod(KubernetesPodOperator):
         if isinstance(trigger, KubernetesPodTrigger):
             trigger = StagePodTrigger(**trigger.serialize()[1])
         super().defer(trigger=trigger, **settings)
+
+    def invoke_defer_method(self, last_log_time: Any = None, context: Any = None) -> None:
+        """See `KubernetesPodOperator.invoke_defer_method`, which does not defer where the pod is over already."""
+        if last_log_time is None and self.pod is not None:
+            self.pod = self._after_a_moment(self.pod)
+        super().invoke_defer_method(last_log_time=last_log_time, context=context)
+
+    def _after_a_moment(self, pod: Any) -> Any:
+        """Return the pod as it is once it is over, has no node to run on, or a moment has passed."""
+        deadline = time.monotonic() + BRIEF_S
+        while True:
+            try:
+                found = self.pod_manager.read_pod(pod)
+            except (ApiException, HTTPError):  # the trigger waits longer for an API that is away, or a pod that is gone
+                return pod
+            over = found.status.phase not in {PodPhase.PENDING, PodPhase.RUNNING, PodPhase.UNKNOWN}
+            if over or unscheduled(found.status.conditions) or time.monotonic() >= deadline:
+                return found
+            time.sleep(BRIEF_POLL_S)
 
     def get_or_create_pod(self, pod_request_obj: Any, context: Any) -> Any:
         """See `KubernetesPodOperator.get_or_create_pod`; where a quota is full, the task waits in this very try."""
