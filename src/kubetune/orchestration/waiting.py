@@ -167,6 +167,9 @@ class QuotaTrigger(BaseTrigger):
 class StagePod(KubernetesPodOperator):
     """The operator of every pod of ours."""
 
+    pod: Any
+    """The pod as the API gives it, once it is there; the base class sets it."""
+
     @cached_property
     def pod_manager(self) -> PodManager:
         """The manager that tells."""
