@@ -48,7 +48,9 @@ def smoke() -> int:
         for seed in (1, 2):
             pulled(folder, f"seed-{seed}", ("report", "behaviour", "archive"), f"training.seed={seed}", *suite)
         recipe = folder / "recipe.yaml"
-        recipe.write_text(recipe_text(folder) + f"behaviour: {{suite: sentiment, most: 10, bars: {json.dumps(bars)}}}\n")
+        recipe.write_text(
+            recipe_text(folder) + f"behaviour: {{suite: sentiment, most: 10, bars: {json.dumps(bars)}}}\n"
+        )
         lines = [rf"^{re.escape(name)} \| \d+ \| \d\.\d{{3}} to \d\.\d{{3}} \| \d of 2$" for name in bars]
         lines += [rf"^{score} of 2 trainings: \d\.\d{{3}}, \d\.\d{{3}}$" for score in ("accuracy", "macro_f1")]
         lines += [r"^2 pairs, each as a first comparison: \{'\w+': [12]", r"^[\w ]+ \| \d \| \d \| \d \| \d$"]
