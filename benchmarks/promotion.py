@@ -306,7 +306,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.smoke:
         few = {"comparisons": 4, "sequences": 3, "planted": 3, "rows": 800, "repeated": 6, "texts": 240}
         options = argparse.Namespace(**vars(options) | few)
-        rows = [rf"^{what}.* \d+\.\d% " for what in ("equal", "worse", "better", "each once", "each five times")]
+        share = r" +\d+\.\d+% \([\d.]+%-[\d.]+%\)"
+        judged = [
+            "equal, 4 single",
+            "equal, 3 sequences",
+            "equal, accuracy",
+            "equal, erring",
+            "better, one slice loses",
+        ]
+        judged += [f"{name} .*, comparison {number}," for name, number in (("accuracy", 20), ("macro_f1", 1))]
+        judged += ["loss of 0.15", "  promoted"]
+        rows = [rf"^{what}.*?({share}){{{len(RULES)}}}$" for what in judged]
+        repeated = (
+            "240 texts once",
+            "240 texts five times",
+            "240 texts geometric",
+            "240 texts Zipf",
+            "60 texts five times",
+        )
+        rows += [rf"^{name}, {what}.*?({share}){{2}}$" for name in ("accuracy", "macro_f1") for what in repeated]
         return complete(lambda: measure(options), [*rows, r"^CPU seconds: \d+$", "^every bound holds$"])
     return measure(options)
 
