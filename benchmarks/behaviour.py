@@ -16,6 +16,7 @@ Exits 1 where a fault is missed by the paired change.
 
 import argparse
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import torch
 from sklearn.linear_model import LogisticRegression
+from smoke import complete, pulled
 from transformers import AutoTokenizer
 
 from kubetune.behaviour.cases import Row, cases_of
@@ -172,15 +174,33 @@ def read_rows(table: Path, labels: Sequence[str], most: int) -> list[Row]:
     return [Row((row["raw_text"],), labels[row["label"]]) for row in found]
 
 
-def main() -> int:
+def smoke() -> int:
+    """Plant the faults in a tiny model that learnt toy rows; whether they are caught says nothing there."""
+    with tempfile.TemporaryDirectory() as name:
+        artifacts = pulled(Path(name), "toy", ("dataset", "tokenizer", "model"), "training.epochs=1")
+        few = ["--seeds", "2", "--train", "60", "--rows", "10", "--most", "4"]
+        capabilities = chosen_suite("sentiment", {}).capabilities
+        sound = r" \| \d\.\d{3} \(\d\.\d{3} to \d\.\d{3}\) \| \d of 2"
+        alone = dict.fromkeys(capabilities, "") | dict.fromkeys(FAULTS, sound + r" \| \d of 2")
+        lines = [rf"^{name}{sound} \| \d of 2{rest}$" for name, rest in alone.items()]
+        assert set(FAULTS) <= set(capabilities)
+        return complete(lambda: main([str(artifacts), *few]), [*lines, r"^\d+ CPU-seconds$"])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("artifacts", type=Path, help="what `kubetune pull` left: dataset, tokenizer, model")
+    parser.add_argument("--smoke", action="store_true", help="a tiny model and few cases: shows that it runs")
+    parser.add_argument("artifacts", type=Path, nargs="?", help="what `kubetune pull` left: dataset, tokenizer, model")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--train", type=int, default=1000, help="training rows of the heads")
     parser.add_argument("--rows", type=int, default=80, help="test rows that tests may draw")
     parser.add_argument("--most", type=int, default=100, help="cases a test out of templates")
-    chosen = parser.parse_args()
+    chosen = parser.parse_args(arguments)
+    if chosen.smoke:
+        return smoke()
+    if chosen.artifacts is None:
+        parser.error("ARTIFACTS are needed")
     torch.set_num_threads(1)
     started = time.process_time()
     task, spec = load_task("text-classification"), load_spec(chosen.artifacts / "model")

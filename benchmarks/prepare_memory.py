@@ -14,10 +14,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+
+from smoke import complete, encoder
 
 LIMIT_MIB = 2048
 RECIPE = """
@@ -83,14 +87,22 @@ def run_stage(stage: str, folder: Path, model: Path) -> None:
     )
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Generate the rows, run both stages, print what they took."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", type=Path)
+    parser.add_argument("model", type=Path, nargs="?")
+    parser.add_argument("--smoke", action="store_true", help="a thousand rows and a tiny tokenizer: shows that it runs")
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--stage", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
-    asked = parser.parse_args()
+    asked = parser.parse_args(arguments)
+    if asked.smoke:
+        with tempfile.TemporaryDirectory() as name:
+            run = partial(main, [str(encoder(Path(name))), "--rows", "1000"])
+            stages = [rf'^{{"stage": "{stage}", "peak_mib": \d+, "cpu_seconds": ' for stage in ("ingest", "prepare")]
+            return complete(run, [*stages, r'"rows_train": [5-9]\d\d', r"^1,000 rows: peak \d+ MiB"])
+    if asked.model is None:
+        parser.error("MODEL_FOLDER is needed")
     if asked.stage:
         run_stage(asked.stage, asked.folder, asked.model)
         return 0

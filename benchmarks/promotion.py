@@ -21,11 +21,12 @@ import math
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from smoke import complete
 
 from kubetune.config.promotion import PromotionSection
 from kubetune.contract import Verdict
@@ -290,7 +291,7 @@ def found(options: argparse.Namespace, rules: PromotionSection, exact: Promotion
         print(f"{'  promoted':<52}{tally.line('promote')}", flush=True)
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run and judge."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--comparisons", type=int, default=1000)
@@ -301,10 +302,35 @@ def main() -> int:
     parser.add_argument("--repeated", type=int, default=1000, help="comparisons a way of repeating texts")
     parser.add_argument("--texts", type=int, default=1000, help="distinct ones where texts are repeated")
     parser.add_argument("--smoke", action="store_true", help="a few of each; shares are not held to their bounds")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if options.smoke:
         few = {"comparisons": 4, "sequences": 3, "planted": 3, "rows": 800, "repeated": 6, "texts": 240}
         options = argparse.Namespace(**vars(options) | few)
+        share = r" +\d+\.\d+% \([\d.]+%-[\d.]+%\)"
+        judged = [
+            "equal, 4 single",
+            "equal, 3 sequences",
+            "equal, accuracy",
+            "equal, erring",
+            "better, one slice loses",
+        ]
+        judged += [f"{name} .*, comparison {number}," for name, number in (("accuracy", 20), ("macro_f1", 1))]
+        judged += ["loss of 0.15", "  promoted"]
+        rows = [rf"^{what}.*?({share}){{{len(RULES)}}}$" for what in judged]
+        repeated = (
+            "240 texts once",
+            "240 texts five times",
+            "240 texts geometric",
+            "240 texts Zipf",
+            "60 texts five times",
+        )
+        rows += [rf"^{name}, {what}.*?({share}){{2}}$" for name in ("accuracy", "macro_f1") for what in repeated]
+        return complete(lambda: measure(options), [*rows, r"^CPU seconds: \d+$", "^every bound holds$"])
+    return measure(options)
+
+
+def measure(options: argparse.Namespace) -> int:
+    """Print every table; 0 if each bound holds."""
     rules = PromotionSection.model_validate({"resamples": options.resamples, "slices": [{"column": "part"}]})
     exact = rules.model_copy(update={"metric": "accuracy"})
     print(

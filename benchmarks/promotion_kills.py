@@ -9,7 +9,7 @@ line a command; exits 1 if a claim does not hold.
 A kill *hits* if the command was still running; it is *resumed* if the same command then came to its end. No call may
 take longer than three minutes, and one that cannot be repeated ends the benchmark.
 
-    python benchmarks/promotion_kills.py --kills 120 --deploy-kills 12
+    python benchmarks/promotion_kills.py --kills 120 --deploy-kills 12 | --smoke
 """
 
 import argparse
@@ -21,10 +21,12 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+
+from smoke import complete
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import toys
@@ -266,14 +268,19 @@ def show(tallies: dict[str, Tally]) -> None:
     print(f"{'all':10}" + "".join(f"{count:8}" for count in totals(tallies.values())))
 
 
-def main() -> None:
-    """Run the kills and print what became of them."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the kills and print what became of them; 0 if every claim held."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=120, help="Kills in all.")
     parser.add_argument("--deploy-kills", type=int, default=12, help="Of them, of `deploy` and `rollback`.")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="Write the figures here as well.")
-    given = parser.parse_args()
+    parser.add_argument("--smoke", action="store_true", help="a kill of each command: shows that it runs")
+    given = parser.parse_args(arguments)
+    if given.smoke:
+        lines = [rf"^{name} +\d+ +\d+ +\d+ +0 +\d+\.\d\d s$" for name in GUESSES]
+        few = partial(main, ["--kills", "6", "--deploy-kills", "2"])
+        return complete(few, [*lines, r"^all +[6-9]( +\d+){2} +0$", r"^versions \d+, changes of the record \d+$"])
     folder = Path(tempfile.mkdtemp(prefix="kubetune-benchmark-"))
     tallies, stopped = {name: Tally() for name in GUESSES}, False
     try:
@@ -292,8 +299,8 @@ def main() -> None:
     if given.json:
         figures = {name: tally.__dict__ for name, tally in tallies.items()}
         given.json.write_text(json.dumps(figures, indent=2) + "\n")
-    sys.exit(bool(broken or stopped))
+    return int(bool(broken or stopped))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

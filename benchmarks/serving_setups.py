@@ -4,6 +4,7 @@ import dataclasses
 import http.client
 import json
 import shutil
+import sys
 import tempfile
 import threading
 import time
@@ -34,6 +35,9 @@ from kubetune.tasks.base import ModelSpec
 from kubetune.tasks.inference import predict_logits
 from kubetune.tasks.spec import save_model
 from kubetune.text.cleaning import clean
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+import served_toys
 
 LABELS = ("sadness", "joy", "love", "anger", "fear", "surprise")
 CLEANING = ("unicode-nfc", "whitespace")
@@ -118,6 +122,10 @@ def untrained_archive(model: Path, texts: list[str], folder: Path, **serving: in
         for name in task.parameter_groups(module)["head"]:
             module.state_dict(keep_vars=True)[name].mul_(10)
     inputs = {name: folder / name for name in ("model", "tokenizer", "report")}
+    beside = {
+        "behaviour": served_toys.write_behaviour(folder / "behaviour"),
+        "decision": served_toys.write_decision(folder / "decision"),
+    }
     for path in (*inputs.values(), folder / "archive"):
         path.mkdir(parents=True)
     save_model(module, spec, inputs["model"])
@@ -139,7 +147,7 @@ def untrained_archive(model: Path, texts: list[str], folder: Path, **serving: in
     pq.write_table(pa.table(table), inputs["report"] / "predictions.parquet")
     metrics = {"metrics": {}, "rows": len(rows), "verdict": {"code": 0, "reasons": []}}
     (inputs["report"] / "metrics.json").write_text(json.dumps(metrics))
-    return packaged(inputs, folder / "archive", CLEANING, **serving)
+    return packaged(inputs | beside, folder / "archive", CLEANING, **serving)
 
 
 def packaged(inputs: dict[str, Path], out: Path, cleaning: tuple[str, ...], **serving: int) -> Path:

@@ -1,6 +1,6 @@
 """What one training sample costs, and what it teaches: a plain recipe, Hugging Face's `Trainer`, kubetune.
 
-    python benchmarks/training.py --data FOLDER [--model FOLDER] [--full] [--json FILE]
+    python benchmarks/training.py --data FOLDER [--model FOLDER] [--full] [--json FILE] | --smoke
 
 FOLDER holds `train.jsonl` and `validation.jsonl` with `text` and `label` (an integer). Every arm is a process of its
 own on one thread, and the arms run in turns of a few seconds (SIGSTOP, SIGCONT), so that a busy minute of the machine
@@ -9,16 +9,19 @@ hits all of them alike. CPU seconds are of the optimizer steps alone: no import,
 
 import argparse
 import json
+import re
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import distribution, version
 from pathlib import Path
 from typing import Any
 
+from smoke import complete, encoder, numbered_rows, write_rows
 from training_trainer import run_trainer
 
 MAX_LENGTH = 128
@@ -245,7 +248,23 @@ def show(title: str, results: dict[str, dict[str, Any]]) -> None:
         print(f"{name:56}  {cost:13.2f}  {first / cost:9.2f}{shown}")
 
 
-def main() -> int:
+def smoke() -> int:
+    """Run every arm on a few rows; figures of so little say nothing."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for number, (split, count) in enumerate({"train": 64, "validation": 20}.items()):
+            write_rows(folder / f"{split}.jsonl", numbered_rows(count, number))
+        asked = ["--data", name, "--model", str(encoder(folder / "model")), "--plain-steps", "2", "--ladder-rows", "32"]
+        asked += ["--json", str(folder / "figures.json")]
+        figures = r" +\d+\.\d\d +\d+\.\d\d"
+        scores = {arm: "" if arm.startswith("(a)") else r" +0?\.\d{4} +\d\.\d{4} +-?\d\.\d{4}$" for arm in COMPARED}
+        lines = [rf"^{re.escape(arm)}{figures}{scores.get(arm, '')}" for arm in MEASURES | COMPARED]
+        code = complete(lambda: main(asked), [*lines, r"x cheaper than \(a\), \d+\.\dx than \(b\), accuracy 0\.\d{4}"])
+        facts = json.loads((folder / "figures.json").read_text(encoding="utf-8"))
+        return code or int(set(facts["compared"]) != set(COMPARED) or set(facts["measures"]) != set(MEASURES))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the comparison and the ladder of measures; return 1 where a native-bf16 CPU misses the bars."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path)
@@ -255,10 +274,13 @@ def main() -> int:
     parser.add_argument("--ladder-rows", type=int, default=1600)
     parser.add_argument("--full", action="store_true", help="run (a) to the end of its epoch, for its accuracy")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--smoke", action="store_true", help="a tiny encoder and a few rows: shows that it runs")
     for hidden in ("--arm", "--dataset", "--result", "--steps"):
         kind = {"--arm": str, "--steps": int}.get(hidden, Path)
         parser.add_argument(hidden, type=kind, help=argparse.SUPPRESS)
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
+    if args.smoke:
+        return smoke()
     args.model = args.model or default_model()
     if args.arm:
         run_arm(args)

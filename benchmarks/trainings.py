@@ -15,6 +15,7 @@ anything; two trainings still are two models, whose true failure rates differ a 
 
 import argparse
 import json
+import re
 import sys
 import tempfile
 from collections import Counter
@@ -23,6 +24,8 @@ from itertools import permutations
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+
+from smoke import complete, pulled, recipe_text
 
 from kubetune.behaviour.chosen import chosen_suite
 from kubetune.behaviour.verdict import judge_behaviour
@@ -36,22 +39,44 @@ from pipelines import Silent
 CHAMPION = {"format": 1, "name": "benchmark", "version": 1, "run": "champion", "archive": "0" * 64, "earlier": 0}
 
 
-def main() -> None:
+def smoke() -> int:
+    """Compare two tiny trainings; figures of so little say nothing."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        bars = dict.fromkeys(chosen_suite("sentiment", {}).capabilities)
+        suite = ["behaviour.suite=sentiment", "behaviour.most=10", f"behaviour.bars={json.dumps(bars)}"]
+        for seed in (1, 2):
+            pulled(folder, f"seed-{seed}", ("report", "behaviour", "archive"), f"training.seed={seed}", *suite)
+        recipe = folder / "recipe.yaml"
+        recipe.write_text(
+            recipe_text(folder) + f"behaviour: {{suite: sentiment, most: 10, bars: {json.dumps(bars)}}}\n"
+        )
+        lines = [rf"^{re.escape(name)} \| \d+ \| \d\.\d{{3}} to \d\.\d{{3}} \| \d of 2$" for name in bars]
+        lines += [rf"^{score} of 2 trainings: \d\.\d{{3}}, \d\.\d{{3}}$" for score in ("accuracy", "macro_f1")]
+        lines += [r"^2 pairs, each as a first comparison: \{'\w+': [12]", r"^[\w ]+ \| \d \| \d \| \d \| \d$"]
+        return complete(lambda: main([str(recipe), *(str(folder / f"seed-{seed}") for seed in (1, 2))]), lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
     """Print both tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("recipe", help="that all runs were made with")
+    parser.add_argument("--smoke", action="store_true", help="two tiny trainings: shows that it runs")
+    parser.add_argument("recipe", nargs="?", help="that all runs were made with")
     parser.add_argument(
         "runs",
         type=Path,
-        nargs="+",
+        nargs="*",
         help="folders with report and behaviour of a run each, and its archive if it has one",
     )
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
+    if given.smoke:
+        return smoke()
     if len(given.runs) < 2:
-        parser.error("one run was given; at least two are compared.")
+        parser.error("RECIPE and at least two runs are needed, which are compared.")
     recipe = load_recipe(given.recipe)
     alone(recipe, given.runs)
     paired(recipe, [run for run in given.runs if (run / "archive").is_dir()])
+    return 0
 
 
 def alone(recipe: Recipe, runs: Sequence[Path]) -> None:
@@ -115,4 +140,4 @@ def read(path: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -13,8 +13,10 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 
 import torch
+from smoke import complete
 
 from kubetune.cpus import SPINS, cpu_quota_threads, thread_waiting
 from kubetune.tasks.hardware import native_bf16
@@ -27,25 +29,36 @@ LOOP = "while True: pass"
 OTHERS = {"nothing": None, "a niced process": f"import os; os.nice({NICE})\n{LOOP}", "a busy process": LOOP}
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Measure all arms in turns and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--steps", action="store_true", help="an arm: train for these seconds, print its two figures")
-    arguments = parser.parse_args()
-    if arguments.steps:
-        print(*steps(arguments.seconds))
-        return
-    print(f"{cpu_quota_threads()} threads; medians of {arguments.rounds} rounds of {arguments.seconds:g} s")
+    parser.add_argument("--smoke", action="store_true", help="a moment beside a busy process: shows that it runs")
+    options = parser.parse_args(arguments)
+    if options.steps:
+        print(*steps(options.seconds))
+        return 0
+    if options.smoke:
+        beside = "a busy process"
+        lines = [rf"^{beside} \| {name} \| \d+\.\d \| \d+\.\d$" for name in ("sleep", "spin", "kubetune")]
+        return complete(lambda: table({beside: OTHERS[beside]}, 1, 0.2), lines)
+    table(OTHERS, options.rounds, options.seconds)
+    return 0
+
+
+def table(beside_what: Mapping[str, str | None], rounds: int, seconds: float) -> None:
+    """Measure the arms beside each of some processes."""
+    print(f"{cpu_quota_threads()} threads; medians of {rounds} rounds of {seconds:g} s")
     print("beside | threads | samples/s | CPU-ms a sample")
-    for beside, body in OTHERS.items():
+    for beside, body in beside_what.items():
         found: dict[str, list[tuple[float, float]]] = {}
         others = [subprocess.Popen([sys.executable, "-c", body])] if body else []
         try:
-            for _ in range(arguments.rounds):
+            for _ in range(rounds):
                 for name, waiting in (("sleep", SLEEP), ("spin", SPIN), ("kubetune", thread_waiting())):
-                    found.setdefault(name, []).append(arm(waiting, arguments.seconds))
+                    found.setdefault(name, []).append(arm(waiting, seconds))
         finally:
             for process in others:
                 process.kill()
@@ -92,4 +105,4 @@ def steps(seconds: float) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

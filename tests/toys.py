@@ -29,7 +29,7 @@ def write_jsonl(path: Path, rows: list[dict[str, str]]) -> Path:
     return path
 
 
-def write_toy_model(folder: Path, seed: int = 0) -> Path:
+def write_toy_model(folder: Path, seed: int = 0, positions: int = 64) -> Path:
     """Write a 2-layer BERT encoder of 32 units and its word-piece tokenizer in the layout of `save_pretrained`."""
     import torch
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
@@ -56,7 +56,7 @@ def write_toy_model(folder: Path, seed: int = 0) -> Path:
         cls_token="[CLS]",
         sep_token="[SEP]",
         mask_token="[MASK]",
-        model_max_length=64,
+        model_max_length=positions,
     )
     fast.save_pretrained(folder)
     with torch.random.fork_rng():
@@ -67,7 +67,7 @@ def write_toy_model(folder: Path, seed: int = 0) -> Path:
             num_hidden_layers=2,
             num_attention_heads=2,
             intermediate_size=64,
-            max_position_embeddings=64,
+            max_position_embeddings=positions,
         )
         BertModel(config).save_pretrained(folder)
     return folder
