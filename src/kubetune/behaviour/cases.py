@@ -27,7 +27,7 @@ class Row:
     Attributes:
         texts: One text, or two; as a user would send them, before cleaning.
         label: Class name; None where there is none.
-        group: Equal for rows with the same text after cleaning; None: told by the texts themselves.
+        group: Equal for rows with the same text after cleaning; None: by the texts themselves.
     """
 
     texts: Item

@@ -56,11 +56,11 @@ def effective_cases(clusters: Collection[tuple[int, int]]) -> float:
     size = sum(cases**2 for cases, _ in clusters) / count
     if size == 1:
         return float(count)
-    rate, number, told = failures / count, len(clusters), min(failures, count - failures)
+    rate, number, evidence = failures / count, len(clusters), min(failures, count - failures)
     alike = 1.0
-    if told and number > 1:
+    if evidence and number > 1:
         spread = sum((failed - cases * rate) ** 2 for cases, failed in clusters) * number / (number - 1)
         excess = spread / (count * rate * (1 - rate)) - 1
         alike = min(1.0, max(0.0, excess / (size - 1)))
-    alike = (alike * told + number) / (told + number)
+    alike = (alike * evidence + number) / (evidence + number)
     return count / (1 + (size - 1) * alike)
