@@ -34,7 +34,7 @@ def test_the_one_that_has_shown_least_for_longest_is_evicted() -> None:
     found: Connections[str] = Connections(Bounds(total=4, per_source=4), Clock())
     for name in ("silent", "idle", "slow", "ours"):
         assert found.add(name, name) is None
-    for name, phase in (("idle", Phase.IDLE), ("slow", Phase.CLIENT), ("ours", Phase.OURS)):
+    for name, phase in (("idle", Phase.IDLE), ("slow", Phase.BODY), ("ours", Phase.OURS)):
         found.enter(name, phase)
     assert [found.add(f"new {number}", "n") for number in range(2)] == ["silent", "new 0"]
     found.enter("new 1", Phase.OURS)

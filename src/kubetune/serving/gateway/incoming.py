@@ -67,6 +67,8 @@ class Incoming:
         if request.headers.get("Expect", "").lower() == "100-continue":
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             request.writer.output_size = 0
+        if request.content.is_eof():
+            return whole(request)
         content, limit = bytearray(), asyncio.timeout(self._timeout_s)
         body = _Body(limit)
         self._bodies[body] = None
@@ -75,8 +77,7 @@ class Incoming:
                 async with limit:
                     async for chunk in request.content.iter_any():
                         content += chunk
-                        if len(content) > MAX_BODY:
-                            raise Refusal(413, f"the body has more than {MAX_BODY} bytes")
+                        bound(len(content))
                         self._grow(body, len(chunk))
         except TimeoutError:
             if body.given_up:
@@ -103,3 +104,19 @@ class Incoming:
         if body in self._bodies:
             del self._bodies[body]
             self.size -= body.size
+
+
+def bound(size: int) -> None:
+    """Refuse a body of more than `MAX_BODY` bytes."""
+    if size > MAX_BODY:
+        raise Refusal(413, f"the body has more than {MAX_BODY} bytes")
+
+
+def whole(request: web.BaseRequest) -> bytes:
+    """Return a body that came with its headers, as most do: nothing to wait for, so no timer."""
+    try:
+        content = request.content.read_nowait()
+    except (web.PayloadAccessError, web.RequestPayloadError) as error:
+        raise Refusal(400, "the body cannot be read") from error
+    bound(len(content))
+    return content
