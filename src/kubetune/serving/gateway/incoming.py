@@ -63,6 +63,7 @@ class Incoming:
 
         Raises:
             Refusal: 400, 408 or 413; 503 where memory is short and the others came later.
+            ConnectionError: The client has left.
         """
         if request.headers.get("Expect", "").lower() == "100-continue":
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -85,6 +86,10 @@ class Incoming:
             raise Refusal(408, f"the body did not come in {self._timeout_s:g} s") from None
         except (web.PayloadAccessError, web.RequestPayloadError) as error:
             raise Refusal(400, "the body cannot be read") from error
+        except RuntimeError as error:  # so says aiohttp where the client left before its body was asked for
+            if request.transport is not None:
+                raise
+            raise ConnectionResetError("the client has left") from error
         finally:
             self._forget(body)
         return bytes(content)
