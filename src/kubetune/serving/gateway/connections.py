@@ -18,9 +18,11 @@ class Phase(IntEnum):
     """The headers of a request are not complete."""
     IDLE = 1
     """Between two requests."""
-    CLIENT = 2
-    """The client has to send a body, or to read its answer."""
-    OURS = 3
+    BODY = 2
+    """The client has to send a body."""
+    ANSWER = 3
+    """The client has to read its answer."""
+    OURS = 4
     """A request is being answered: never evicted, and bounded by the requests in flight."""
 
 
@@ -104,13 +106,14 @@ class Connections(Generic[Connection]):
             del self._sources[entry.source]
 
     def late(self) -> list[Connection]:
-        """Connections whose headers did not come in time."""
-        before = self._clock() - self.bounds.headers_s
-        return [one for one, entry in self._entries.items() if entry.phase is Phase.HEADERS and entry.since <= before]
+        """Connections whose headers did not come in time, or whose answer was not read in time."""
+        now = self._clock()
+        least = {Phase.HEADERS: now - self.bounds.headers_s, Phase.ANSWER: now - self.bounds.write_s}
+        return [one for one, entry in self._entries.items() if entry.since <= least.get(entry.phase, float("-inf"))]
 
     def busy(self) -> list[Connection]:
         """Connections with a request that is not answered, or whose answer is not read."""
-        return [one for one, entry in self._entries.items() if entry.phase >= Phase.CLIENT]
+        return [one for one, entry in self._entries.items() if entry.phase >= Phase.BODY]
 
     def _evict(self, source: str | None, new: Connection) -> Connection:
         """Choose among all or one source's: the first phase, in it the one that has been there longest."""

@@ -77,15 +77,11 @@ class Connection(RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Write an answer; a client that does not read it in time loses the connection."""
+        """Write an answer; a client that does not read it in time is swept away."""
         resp.headers["Server"] = SERVER
-        self.enter(Phase.CLIENT)
+        self.enter(Phase.ANSWER)
         try:
-            async with asyncio.timeout(self._open.bounds.write_s):
-                return await super().finish_response(request, resp, start_time)
-        except TimeoutError:
-            self.abort()
-            return resp, True
+            return await super().finish_response(request, resp, start_time)
         finally:
             self.enter(Phase.IDLE)
 
@@ -132,7 +128,7 @@ class Server(web.Server):
 def clients_turn(request: web.BaseRequest) -> Iterator[None]:
     """For the length of a block, the client has to send something."""
     connection: Connection = request.protocol  # type: ignore[assignment]
-    connection.enter(Phase.CLIENT)
+    connection.enter(Phase.BODY)
     try:
         yield
     finally:
@@ -202,7 +198,7 @@ class Listener:
         await self._runner.cleanup()
 
     async def _sweep(self) -> None:
-        """End connections whose headers do not come; one timer for all costs less than one for each request."""
+        """End connections whose client is late; one timer for all costs less than one for each request."""
         while True:
             await asyncio.sleep(SWEEP_S)
             for connection in self.open.late():

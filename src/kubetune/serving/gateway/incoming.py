@@ -63,10 +63,13 @@ class Incoming:
 
         Raises:
             Refusal: 400, 408 or 413; 503 where memory is short and the others came later.
+            ConnectionError: The client has left.
         """
         if request.headers.get("Expect", "").lower() == "100-continue":
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             request.writer.output_size = 0
+        if request.content.is_eof():
+            return whole(request)
         content, limit = bytearray(), asyncio.timeout(self._timeout_s)
         body = _Body(limit)
         self._bodies[body] = None
@@ -75,8 +78,7 @@ class Incoming:
                 async with limit:
                     async for chunk in request.content.iter_any():
                         content += chunk
-                        if len(content) > MAX_BODY:
-                            raise Refusal(413, f"the body has more than {MAX_BODY} bytes")
+                        bound(len(content))
                         self._grow(body, len(chunk))
         except TimeoutError:
             if body.given_up:
@@ -84,6 +86,10 @@ class Incoming:
             raise Refusal(408, f"the body did not come in {self._timeout_s:g} s") from None
         except (web.PayloadAccessError, web.RequestPayloadError) as error:
             raise Refusal(400, "the body cannot be read") from error
+        except RuntimeError as error:  # so says aiohttp where the client left before its body was asked for
+            if request.transport is not None:
+                raise
+            raise ConnectionResetError("the client has left") from error
         finally:
             self._forget(body)
         return bytes(content)
@@ -103,3 +109,19 @@ class Incoming:
         if body in self._bodies:
             del self._bodies[body]
             self.size -= body.size
+
+
+def bound(size: int) -> None:
+    """Refuse a body of more than `MAX_BODY` bytes."""
+    if size > MAX_BODY:
+        raise Refusal(413, f"the body has more than {MAX_BODY} bytes")
+
+
+def whole(request: web.BaseRequest) -> bytes:
+    """Return a body that came with its headers, as most do: nothing to wait for, so no timer."""
+    try:
+        content = request.content.read_nowait()
+    except (web.PayloadAccessError, web.RequestPayloadError) as error:
+        raise Refusal(400, "the body cannot be read") from error
+    bound(len(content))
+    return content
