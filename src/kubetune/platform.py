@@ -9,9 +9,11 @@ from typing import Any
 
 from kubetune.config.environment import environment
 from kubetune.config.settings import Settings, stage_environment, state_folder
+from kubetune.data.bounds import WORDS, Bounds
 from kubetune.errors import ConfigError, StoreUnavailableError
 from kubetune.layout import PROBE
 from kubetune.plan import StageCall
+from kubetune.redaction import shown
 from kubetune.signing import trust_for
 from kubetune.storage.base import S3Settings, Store, open_store
 from kubetune.storage.uploads import fetch_upload
@@ -123,8 +125,25 @@ def outside(settings: Settings, store: Store | None = None) -> dict[str, Any]:
         "ca_bundle": str(settings.ca_bundle) if settings.ca_bundle else None,
         "sql_url": settings.sql_url.get_secret_value() if settings.sql_url else None,
         "s3": s3_settings(settings),
+        "allowed_sources": allowed_sources(settings),
+        "redirect_hosts": frozenset(host.strip().lower() for host in settings.redirect_hosts.split(",")) - {""},
+        "bounds": Bounds(settings.source_max_bytes, settings.source_max_ratio, settings.source_timeout_s),
         "resolve_upload": None if store is None else partial(fetch_upload, store),
     }
+
+
+def allowed_sources(settings: Settings) -> frozenset[str] | None:
+    """Return the kinds of sources that recipes may name; None: all.
+
+    Raises:
+        ConfigError: The setting names another one.
+    """
+    words = {word.strip() for word in (settings.allowed_sources or "all").split(",")} - {""}
+    if unknown := sorted(words - {"all", *WORDS}):
+        raise ConfigError(
+            f"KUBETUNE_ALLOWED_SOURCES names {shown(', '.join(unknown))}: allowed are all, {', '.join(WORDS)}."
+        )
+    return None if "all" in words else frozenset(words)
 
 
 def platform_for(call: StageCall, settings: Settings, store: Store) -> dict[str, Any]:

@@ -1,13 +1,17 @@
 """Section `data.source`: where rows come from. One class a registered source."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from kubetune.config.section import Section
 
 Format = Literal["auto", "csv", "tsv", "jsonl", "parquet"]
 Split = Literal["train", "validation", "test", "unsupervised"]
+
+
+def _in_order(value: dict[Any, Any]) -> dict[Any, Any]:
+    return {name: value[name] for name in (*get_args(Split), "all") if name in value}
 
 
 class HubData(Section):
@@ -23,6 +27,12 @@ class HubData(Section):
     splits: dict[Split, str] = Field(default_factory=dict)
     """Our split → the hub's split name; empty: the hub's own names."""
 
+    @field_validator("splits")
+    @classmethod
+    def in_order(cls, value: dict[Any, str]) -> dict[Any, str]:
+        """Train comes first, whatever was written first."""
+        return _in_order(value)
+
 
 class FilesData(Section):
     """Files: local paths, `s3://bucket/key`, `https://…` or `upload:<digest>/<name>`; globs for local paths."""
@@ -34,6 +44,12 @@ class FilesData(Section):
     """`auto` reads the suffix; `.gz` is understood after any of them."""
     quotes: bool = True
     """CSV and TSV: a field may be enclosed in `"`. False: a quote is a character like any other."""
+
+    @field_validator("paths")
+    @classmethod
+    def in_order(cls, value: dict[Any, Any]) -> dict[Any, Any]:
+        """Train comes first, whatever was written first."""
+        return _in_order(value)
 
     @model_validator(mode="after")
     def pool_or_splits(self) -> "FilesData":

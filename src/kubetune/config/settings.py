@@ -12,6 +12,8 @@ from kubetune.config.user_file import read_block
 from kubetune.errors import ConfigError
 
 SECRETS_FOLDER = Path("/run/secrets/kubetune")
+IN_POD = "package,upload,s3,http,https,hub,sql"
+"""What recipes may read in a pod, whose files and neighbours are not those of the person who wrote them."""
 
 
 class Settings(BaseSettings):
@@ -51,6 +53,17 @@ class Settings(BaseSettings):
     """Hosts that are reached without the proxy; None: `NO_PROXY`."""
     sql_url: SecretStr | None = None
     """SQLAlchemy URL for the `sql` source."""
+    allowed_sources: str | None = None
+    """What recipes may read, with commas: `path`, `package`, `upload`, `s3`, `http`, `https`, `hub`, `sql`, `loopback`
+    (addresses of this machine and its link), or `all`; None: all, in a pod all but `path` and `loopback`."""
+    redirect_hosts: str = ""
+    """Hosts, with commas, to which an `https://` source may redirect besides its own; `*`: any."""
+    source_max_bytes: int = Field(default=64 << 30, ge=1)
+    """Largest download of a source, and the most that is unpacked from one."""
+    source_max_ratio: float = Field(default=250.0, gt=1)
+    """Unpacked bytes a byte of a file beyond which it is refused as a bomb; real text has 3 to 30."""
+    source_timeout_s: float = Field(default=7200.0, gt=0)
+    """Seconds that one download may take."""
     state_dir: Path | None = None
     """Where servers on this machine keep archives, logs and records; None: below the user's state folder."""
     port: int | None = Field(default=None, ge=1, le=65535)
@@ -152,6 +165,8 @@ def load_settings() -> Settings:
         raise ConfigError("Settings are not usable: " + " | ".join(lines)) from None
     return settings.model_copy(
         update={
+            "allowed_sources": settings.allowed_sources
+            or (IN_POD if "KUBERNETES_SERVICE_HOST" in os.environ else None),
             "hub_endpoint": settings.hub_endpoint or os.environ.get("HF_ENDPOINT"),
             "hub_token": settings.hub_token or _secret("HF_TOKEN"),
             "offline": settings.offline or os.environ.get("HF_HUB_OFFLINE", "").lower() in {"1", "true", "yes", "on"},

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from kubetune.data.bounds import check_allowed
 from kubetune.errors import ConfigError, TemporaryError
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def hub_client(platform: Mapping[str, Any]) -> "HfApi":
     Raises:
         ConfigError: Settings forbid every outside address.
     """
+    check_allowed("hub", "A hub's repository", platform)
     if platform.get("offline"):
         raise ConfigError(
             "A hub was to be asked and settings say offline: unset KUBETUNE_OFFLINE and HF_HUB_OFFLINE, or give the "

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from kubetune.data.bounds import bounds_of, check_size
 from kubetune.data.hub import ANSWER_WITHIN_S, hub_client, hub_errors
 from kubetune.data.models.files import Checkpoint, needed_names, shard_names
 from kubetune.data.models.freeze import freeze
@@ -40,12 +41,15 @@ def locate(source: Any, platform: Mapping[str, Any], scratch: Path, *, weights: 
     client, info = _describe(source, platform)
     listed = {file.rfilename: file for file in info.siblings or ()}
     names = needed_names(listed, weights=weights)
+    bounds = bounds_of(platform)
+    check_size(sum(listed[name].size or 0 for name in names), f"Model {source.name}", bounds)
     checkpoint = Checkpoint(scratch / "hub", source.kind, str(info.sha), None)
     _download(client, source.name, checkpoint, {name: listed[name] for name in names})
     for index in (name for name in names if name.endswith(".index.json")):
         shards = shard_names(checkpoint.folder / index)
         if absent := [name for name in shards if name not in listed]:
             raise DataError("weights", f"{index} names {absent[0]}, which the repository lacks: use another revision")
+        check_size(sum(listed[name].size or 0 for name in shards), f"Model {source.name}", bounds)
         _download(client, source.name, checkpoint, {name: listed[name] for name in shards})
     return replace(checkpoint, licence=card_licence(checkpoint.folder))
 

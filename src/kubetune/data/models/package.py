@@ -5,10 +5,12 @@ from importlib import metadata
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from kubetune.data.bounds import check_allowed
 from kubetune.data.models.files import Checkpoint, checkpoint_digest
 from kubetune.data.models.freeze import freeze
 from kubetune.data.models.licence import card_licence, distribution_licence
 from kubetune.errors import ConfigError
+from kubetune.redaction import shown
 
 
 def identify(source: Any, platform: Mapping[str, Any]) -> str | None:
@@ -18,12 +20,12 @@ def identify(source: Any, platform: Mapping[str, Any]) -> str | None:
         ConfigError: The distribution is not installed, not in this version, or has no such folder.
         DataError: The folder holds no checkpoint.
     """
-    return checkpoint_digest(_folder(_distribution(source), source))
+    return checkpoint_digest(_folder(_distribution(source, platform), source))
 
 
 def locate(source: Any, platform: Mapping[str, Any], scratch: Path, *, weights: bool = True) -> Checkpoint:
     """Return the checkpoint; without `weights`, only its tokenizer need be there."""
-    distribution = _distribution(source)
+    distribution = _distribution(source, platform)
     folder = _folder(distribution, source)
     licence = card_licence(folder) or distribution_licence(distribution.metadata)  # type: ignore[arg-type]
     return Checkpoint(folder, source.kind, distribution.version, licence)
@@ -36,7 +38,8 @@ def fetch(
     return freeze(locate(source, platform, scratch), tokenizer_dir, weights_dir, scratch)
 
 
-def _distribution(source: Any) -> metadata.Distribution:
+def _distribution(source: Any, platform: Mapping[str, Any]) -> metadata.Distribution:
+    check_allowed("package", f"Distribution {shown(source.distribution)}", platform)
     try:
         found = metadata.distribution(source.distribution)
     except metadata.PackageNotFoundError as error:

@@ -11,13 +11,14 @@ import urllib3
 from minio import Minio
 from minio.error import InvalidResponseError, S3Error, ServerError
 
+from kubetune.data.bounds import Bounds, Download, bounds_of, check_allowed, check_size
 from kubetune.data.models.files import Checkpoint, is_read, needed_names, shard_names
 from kubetune.data.models.freeze import freeze
 from kubetune.data.models.licence import card_licence
 from kubetune.data.s3_client import s3_client
 from kubetune.errors import ConfigError, DataError, TemporaryError
+from kubetune.redaction import shown
 
-PIECE = 1 << 20
 REPEATABLE = frozenset({"InternalError", "RequestTimeout", "ServiceUnavailable", "SlowDown"})
 
 
@@ -29,6 +30,7 @@ class Place:
     url: str
     bucket: str
     prefix: str
+    bounds: Bounds
 
 
 @dataclass(frozen=True)
@@ -83,10 +85,11 @@ def fetch(
 
 
 def _place(source: Any, platform: Mapping[str, Any]) -> Place:
+    check_allowed("s3", f"model.source.url {shown(source.url, 200)}", platform)
     client = s3_client(platform.get("s3"), f"model.source.url {source.url!r:.200}")
     bucket, _, prefix = source.url.removeprefix("s3://").partition("/")
     prefix = prefix.strip("/")
-    return Place(client, source.url, bucket, f"{prefix}/" if prefix else "")
+    return Place(client, source.url, bucket, f"{prefix}/" if prefix else "", bounds_of(platform))
 
 
 def _objects(place: Place) -> dict[str, Object]:
@@ -111,14 +114,13 @@ def _digest(objects: Mapping[str, Object]) -> str:
 
 def _download(place: Place, item: Object, target: Path) -> None:
     """Write one object's bytes to `target`; exactly the version that was listed."""
+    check_size(item.size, f"{place.url}/{target.name}", place.bounds)
     with _s3_errors(place):
         response = place.client.get_object(
             place.bucket, item.key, version_id=item.version, request_headers={"If-Match": f'"{item.etag}"'}
         )
         try:
-            with target.open("wb") as file:
-                for piece in response.stream(PIECE):
-                    file.write(piece)
+            Download(f"{place.url}/{target.name}", place.bounds).write(response, target)
         finally:
             response.close()
             response.release_conn()

@@ -7,9 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from kubetune.errors import DataError
+from kubetune.redaction import shown
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
+LONGEST_NAME = 255
 CHUNK = 1 << 20
 """Bytes read at a time."""
 
@@ -80,6 +84,28 @@ class Source(Protocol):
             platform: Deployment settings.
             scratch: A private folder for what must lie on disk meanwhile.
         """
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file lies there; a path that no file system takes (a NUL in it, too long) names none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def check_file_name(name: str, what: str) -> None:
+    """Refuse a name under which a download could not be kept.
+
+    Raises:
+        DataError: It has control characters or is too long.
+    """
+    if len(name.encode("utf-8", "surrogatepass")) > LONGEST_NAME or not all(map(str.isprintable, name)):
+        raise DataError(
+            "file-name",
+            f"{shown(what, 120)} names no file that can be kept: its name has control characters or "
+            f"more than {LONGEST_NAME} bytes.",
+        )
 
 
 def file_digest(path: Path) -> str:

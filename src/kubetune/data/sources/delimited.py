@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from kubetune.data.bounds import STANDARD, Bounds
 from kubetune.data.sources.batches import check_columns, in_batches
 from kubetune.data.sources.text_lines import LONGEST_LINE, read_lines
 from kubetune.errors import DataError
@@ -14,7 +15,9 @@ from kubetune.errors import DataError
 DELIMITERS = {"csv": ",", "tsv": "\t"}
 
 
-def read_delimited(path: Path, name: str, encoding: str, layout: str, quotes: bool) -> Iterator[pa.RecordBatch]:
+def read_delimited(
+    path: Path, name: str, encoding: str, layout: str, quotes: bool, bounds: Bounds = STANDARD
+) -> Iterator[pa.RecordBatch]:
     """Stream the rows of a file with a header; every value is a string, an empty field an empty string.
 
     Args:
@@ -23,12 +26,13 @@ def read_delimited(path: Path, name: str, encoding: str, layout: str, quotes: bo
         encoding: Its encoding.
         layout: `csv` or `tsv`.
         quotes: Whether a field may be enclosed in `"`, inside which `""` is one quote.
+        bounds: How much it may become.
 
     Raises:
         DataError: A row has another number of fields than the header, a quote is not closed, a column is named
             twice, … Messages name the line; blank lines are no rows.
     """
-    rows = _rows(path, name, encoding, layout, quotes)
+    rows = _rows(read_lines(path, name, encoding, bounds), name, layout, quotes)
     header = next(rows, None)
     if header is None:
         raise DataError("empty-file", f"{name} has no header: the first line must name the columns.")
@@ -49,12 +53,12 @@ def _values(rows: Iterator[tuple[int, list[str]]], columns: list[str], name: str
         yield row
 
 
-def _rows(path: Path, name: str, encoding: str, layout: str, quotes: bool) -> Iterator[tuple[int, list[str]]]:
+def _rows(lines: Iterator[str], name: str, layout: str, quotes: bool) -> Iterator[tuple[int, list[str]]]:
     """Yield (line on which the row starts, fields)."""
     csv.field_size_limit(LONGEST_LINE)
     options: dict[str, Any] = {"delimiter": DELIMITERS[layout], "strict": True}
     options["quoting"] = csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
-    reader = csv.reader(read_lines(path, name, encoding), **options)
+    reader = csv.reader(lines, **options)
     while True:
         line = reader.line_num + 1
         try:

@@ -1,13 +1,16 @@
 """Source `files`: local paths and globs, `s3://bucket/key`, `http(s)://…` and `upload:<digest>/<name>`."""
 
 import glob
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kubetune.config.data_sources import FilesData
-from kubetune.data.sources.base import Facts, Reading, digest_of, file_digest
+from kubetune.data.bounds import bounds_of, check_allowed
+from kubetune.data.sources.base import Facts, Reading, digest_of, file_digest, is_file
 from kubetune.errors import ConfigError, DataError
+from kubetune.redaction import shown
 
 if TYPE_CHECKING:
     from kubetune.data.sources.tables import TableFile
@@ -22,7 +25,7 @@ def identify(source: FilesData, platform: Mapping[str, Any]) -> str | None:
         DataError: A file does not exist.
     """
     parts = []
-    for split, address in _addresses(source):
+    for split, address in _addresses(source, platform):
         known = _identity(address, platform)
         if known is None:
             return None
@@ -43,15 +46,18 @@ def read(source: FilesData, encoding: str, platform: Mapping[str, Any], scratch:
     facts = Facts(identity=identify(source, platform))
     files = [
         _bring(split, address, platform, scratch / f"{number}")
-        for number, (split, address) in enumerate(_addresses(source))
+        for number, (split, address) in enumerate(_addresses(source, platform))
     ]
-    return Reading(TableReader(source.format, encoding, source.quotes, scratch, facts).read(files), facts)
+    return Reading(
+        TableReader(source.format, encoding, source.quotes, scratch, facts, bounds_of(platform)).read(files), facts
+    )
 
 
-def _addresses(source: FilesData) -> Iterator[tuple[str, str]]:
+def _addresses(source: FilesData, platform: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield (split, address) in the recipe's order; what a glob finds is sorted."""
     for split, given in source.paths.items():
         for address in [given] if isinstance(given, str) else given:
+            check_allowed(_scheme(address) or "path", shown(address, 120), platform)
             if _scheme(address):
                 yield split, address
             else:
@@ -60,6 +66,7 @@ def _addresses(source: FilesData) -> Iterator[tuple[str, str]]:
 
 def _scheme(address: str) -> str:
     scheme, found, _ = address.partition("://")
+    scheme = scheme.lower()
     if found and scheme not in {"s3", "http", "https"}:
         raise ConfigError(
             f"Address {scheme}://… cannot be read: allowed are local paths, s3://bucket/key, http(s)://… and "
@@ -69,14 +76,16 @@ def _scheme(address: str) -> str:
 
 
 def _local(address: str) -> list[str]:
-    if Path(address).is_file():
+    if is_file(Path(address)):
         return [address]
     matches = glob.glob(address, recursive=True)  # noqa: PTH207  (Path.glob takes no absolute pattern)
-    found = sorted(path for path in matches if Path(path).is_file())
+    found = sorted(path for path in matches if is_file(Path(path)))
     if not found:
-        what = "is a folder" if Path(address).is_dir() else "does not exist"
+        pattern = shown(str(Path(address).parent / "*.csv"), 200)
+        what = "is a folder" if os.path.isdir(address) else "does not exist"  # noqa: PTH112  (no path either: False)
         raise DataError(
-            "missing-file", f"{address} {what}: name a file, or a pattern such as {Path(address).parent}/*.csv."
+            "missing-file",
+            f"{shown(address, 200)} {what}: name a file, or a pattern such as {pattern}.",
         )
     return found
 

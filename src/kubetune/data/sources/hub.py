@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from kubetune.config.data_sources import HubData
+from kubetune.data.bounds import Bounds, bounds_of, check_size
 from kubetune.data.hub import ANSWER_WITHIN_S, hub_client, hub_errors
 from kubetune.data.sources.base import Facts, FileFact, Reading, file_digest
 from kubetune.errors import ConfigError, DataError, TemporaryError
@@ -52,7 +53,8 @@ def read(source: HubData, encoding: str, platform: Mapping[str, Any], scratch: P
     client = hub_client(platform)
     info = _describe(client, source, files=True)
     facts = Facts(identity=info.sha, revision=info.sha, licence=_licence(info))
-    return Reading(_rows(_Repository(source, client, info, scratch / "repository"), scratch / "built", facts), facts)
+    repository = _Repository(source, client, info, scratch / "repository", bounds_of(platform))
+    return Reading(_rows(repository, scratch / "built", facts), facts)
 
 
 def _name(source: HubData) -> str:
@@ -81,6 +83,7 @@ class _Repository:
     client: "HfApi"
     info: "DatasetInfo"
     folder: Path
+    bounds: Bounds
 
     @property
     def name(self) -> str:
@@ -149,7 +152,10 @@ def _rows(repository: _Repository, built: Path, facts: Facts) -> "Iterator[tuple
     from datasets import ClassLabel
 
     repository.show()
-    facts.files += [repository.download(name) for name in repository.files(repository.builder(built))]
+    names = repository.files(repository.builder(built))
+    sizes = {item.rfilename: item.size or 0 for item in repository.info.siblings or []}
+    check_size(sum(sizes.get(name, 0) for name in names), repository.name, repository.bounds)
+    facts.files += [repository.download(name) for name in names]
     tables = _build(repository, built)
     for ours, theirs in _mapping(repository, sorted(tables)).items():
         table = tables[theirs]

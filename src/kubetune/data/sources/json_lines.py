@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from kubetune.data.bounds import STANDARD, Bounds
 from kubetune.data.sources.base import Facts
 from kubetune.data.sources.text_lines import MOST_COLUMNS, read_lines
 from kubetune.errors import DataError
@@ -61,7 +62,7 @@ def values(row: dict[str, Any], schema: pa.Schema) -> list[Any]:
 
 
 def read_objects(
-    path: Any, name: str, encoding: str, facts: Facts | None = None
+    path: Any, name: str, encoding: str, facts: Facts | None = None, bounds: Bounds = STANDARD
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Stream (line, object); blank lines are no rows.
 
@@ -70,11 +71,12 @@ def read_objects(
         name: Its name for messages; `.gz` at its end is unpacked.
         encoding: Its encoding.
         facts: Where replaced surrogates are counted.
+        bounds: How much it may become.
 
     Raises:
         DataError: A line is no JSON, no object, or holds a list or an object; names the line.
     """
-    for number, line in enumerate(read_lines(path, name, encoding), start=1):
+    for number, line in enumerate(read_lines(path, name, encoding, bounds), start=1):
         if not line.strip(" \t\r\n"):
             continue
         row = _object(line, name, number)

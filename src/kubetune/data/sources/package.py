@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from kubetune.config.data_sources import PackageData
+from kubetune.data.bounds import bounds_of, check_allowed
 from kubetune.data.sources.base import Facts, Reading, digest_of, file_digest
 from kubetune.errors import ConfigError, DataError
+from kubetune.redaction import shown
 
 
 def identify(source: PackageData, platform: Mapping[str, Any]) -> str | None:
     """Return the digest of version and content."""
-    installed, path = _find(source)
+    installed, path = _find(source, platform)
     return digest_of([installed.version, path.name, file_digest(path)])
 
 
@@ -25,17 +27,18 @@ def read(source: PackageData, encoding: str, platform: Mapping[str, Any], scratc
     """
     from kubetune.data.sources.tables import TableFile, TableReader
 
-    installed, path = _find(source)
+    installed, path = _find(source, platform)
     facts = Facts(
         identity=identify(source, platform),
         revision=f"{source.distribution}=={installed.version}",
         licence=_licence(installed),
     )
-    reader = TableReader(source.format, encoding, source.quotes, scratch, facts)
+    reader = TableReader(source.format, encoding, source.quotes, scratch, facts, bounds_of(platform))
     return Reading(reader.read([TableFile("all", path.name, path)]), facts)
 
 
-def _find(source: PackageData) -> tuple[metadata.Distribution, Path]:
+def _find(source: PackageData, platform: Mapping[str, Any]) -> tuple[metadata.Distribution, Path]:
+    check_allowed("package", f"Distribution {shown(source.distribution)}", platform)
     wanted = source.distribution + (f"=={source.version}" if source.version else "")
     try:
         installed = metadata.distribution(source.distribution)

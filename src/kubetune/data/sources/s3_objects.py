@@ -7,8 +7,9 @@ from typing import Any
 
 import urllib3
 
+from kubetune.data.bounds import Download, bounds_of, check_size
 from kubetune.data.s3_client import s3_client
-from kubetune.data.sources.base import CHUNK
+from kubetune.data.sources.base import check_file_name
 from kubetune.errors import ConfigError, DataError, TemporaryError
 
 ABSENT = {"NoSuchKey", "NoSuchBucket", "NoSuchVersion"}
@@ -33,16 +34,16 @@ def identity(address: str, platform: Mapping[str, Any]) -> list[str]:
 def download(address: str, platform: Mapping[str, Any], folder: Path) -> Path:
     """Write the object below a folder and return its path; raises as `identity` does."""
     bucket, key = _split(address)
-    path = folder / Path(key).name
+    path, bounds = folder / Path(key).name, bounds_of(platform)
     with _errors(address):
         client = s3_client(platform.get("s3"), "An s3:// source")
         found = client.stat_object(bucket, key)
+        check_size(int(found.size or 0), address, bounds)
         response = client.get_object(
             bucket, key, version_id=found.version_id, request_headers={"If-Match": f'"{found.etag}"'}
         )
         try:
-            with path.open("wb") as stream:
-                stream.writelines(response.stream(CHUNK))
+            Download(address, bounds).write(response, path)
         finally:
             response.close()
             response.release_conn()
@@ -55,6 +56,7 @@ def _split(address: str) -> tuple[str, str]:
     bucket, _, key = address.removeprefix("s3://").partition("/")
     if not bucket or not key or key.endswith("/"):
         raise ConfigError(f"{address:.200} names no object: allowed is s3://bucket/key, one object each.")
+    check_file_name(Path(key).name, address)
     return bucket, key
 
 

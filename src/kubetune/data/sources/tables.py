@@ -3,9 +3,11 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
+from kubetune.data.bounds import STANDARD, Bounds
 from kubetune.data.sources.base import Facts, FileFact, file_digest
 from kubetune.data.sources.batches import check_columns, in_batches
 from kubetune.data.sources.delimited import read_delimited
@@ -14,7 +16,6 @@ from kubetune.data.sources.text_lines import read_bytes
 from kubetune.errors import ConfigError, DataError, TemporaryError
 
 FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
-PARQUET_BATCH_ROWS = 8192
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class TableReader:
         quotes: Whether CSV and TSV fields may be enclosed in quotes.
         scratch: Folder for unpacked Parquet.
         facts: Filled with the files that were read.
+        bounds: How much a file may become when it is read.
     """
 
     layout: str
@@ -49,6 +51,7 @@ class TableReader:
     quotes: bool
     scratch: Path
     facts: Facts
+    bounds: Bounds = STANDARD
 
     def read(self, files: Sequence[TableFile]) -> "Iterator[tuple[str, pa.RecordBatch]]":
         """Stream the rows of files in their order.
@@ -63,7 +66,7 @@ class TableReader:
         types = Types()
         for file, layout in zip(files, layouts, strict=True):
             if layout == "jsonl":
-                types.learn(file.split, read_objects(file.path, file.name, self.encoding), file.name)
+                types.learn(file.split, self.objects(file), file.name)
         schemas: dict[str, tuple[str, pa.Schema]] = {}
         for file, layout, mark in zip(files, layouts, marks, strict=True):
             digest, rows = file_digest(file.path), 0
@@ -94,21 +97,21 @@ class TableReader:
         if layout == "jsonl":
             schema = types.schema(file.split)
             check_columns(schema.names, file.name)
-            rows = read_objects(file.path, file.name, self.encoding, self.facts)
+            rows = self.objects(file, self.facts)
             return in_batches((values(row, schema) for _, row in rows), schema)
-        return read_delimited(file.path, file.name, self.encoding, layout, self.quotes)
+        return read_delimited(file.path, file.name, self.encoding, layout, self.quotes, self.bounds)
+
+    def objects(self, file: TableFile, facts: Facts | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Stream the objects of a JSON lines file."""
+        return read_objects(file.path, file.name, self.encoding, facts, self.bounds)
 
     def parquet(self, file: TableFile) -> Iterator[pa.RecordBatch]:
         """Stream a Parquet file; dictionaries are resolved, strings are checked to be UTF-8."""
-        import pyarrow.parquet as pq
+        from kubetune.data.sources.parquet import read_parquet
 
         path = self.unpacked(file) if file.name.endswith(".gz") else file.path
         try:
-            with pq.ParquetFile(path) as table:
-                check_columns(table.schema_arrow.names, file.name)
-                for batch in table.iter_batches(PARQUET_BATCH_ROWS):
-                    batch.validate(full=True)
-                    yield _plain(batch)
+            yield from read_parquet(path, file.name, file.path.stat().st_size, self.bounds)
         except (pa.ArrowException, OSError) as error:
             reason = str(error).splitlines()[0][:200]
             raise DataError("parquet", f"{file.name} is no readable Parquet file ({reason}): write it again.") from None
@@ -120,18 +123,13 @@ class TableReader:
         """Unpack a gzip file into scratch, as Parquet is read from its end."""
         path = self.scratch / "unpacked.parquet"
         with path.open("wb") as stream:
-            stream.writelines(read_bytes(file.path, file.name))
+            stream.writelines(read_bytes(file.path, file.name, self.bounds))
         return path
 
 
 def _mark(path: Path) -> tuple[int, int]:
     found = path.stat()
     return found.st_size, found.st_mtime_ns
-
-
-def _plain(batch: pa.RecordBatch) -> pa.RecordBatch:
-    arrays = [column.dictionary_decode() if pa.types.is_dictionary(column.type) else column for column in batch]
-    return pa.RecordBatch.from_arrays(arrays, names=batch.schema.names)
 
 
 def _as(batch: pa.RecordBatch, schema: pa.Schema, name: str, first: str) -> pa.RecordBatch:

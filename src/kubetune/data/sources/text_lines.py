@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from kubetune.data.bounds import STANDARD, Bounds, check_expansion
 from kubetune.data.sources.base import CHUNK
 from kubetune.errors import ConfigError, DataError
 
@@ -39,15 +40,19 @@ def check_encoding(encoding: str) -> str:
     return name.removesuffix("-sig")  # the mark is removed anyway
 
 
-def read_bytes(path: Path, name: str) -> Iterator[bytes]:
+def read_bytes(path: Path, name: str, bounds: Bounds = STANDARD) -> Iterator[bytes]:
     """Stream a file in chunks, unpacked where the name ends in `.gz`.
 
     Raises:
-        DataError: It cannot be read, or is no whole gzip file.
+        DataError: It cannot be read, is no whole gzip file, or becomes far larger than it is.
     """
+    size = 0
     try:
+        packed = path.stat().st_size
         with gzip.open(path) if name.endswith(".gz") else path.open("rb") as stream:
             while chunk := stream.read(CHUNK):
+                size += len(chunk)
+                check_expansion(size, packed, name, bounds)
                 yield chunk
     except EOFError:
         raise DataError("gzip", f"{name} is truncated: the gzip stream has no end; copy the file again.") from None
@@ -57,7 +62,7 @@ def read_bytes(path: Path, name: str) -> Iterator[bytes]:
         raise DataError("unreadable-file", f"{name} cannot be read: {error.strerror or error}.") from None
 
 
-def read_lines(path: Path, name: str, encoding: str) -> Iterator[str]:
+def read_lines(path: Path, name: str, encoding: str, bounds: Bounds = STANDARD) -> Iterator[str]:
     r"""Stream the lines of a text file with their ends (`\n`, `\r\n` or `\r`), a UTF-8 byte order mark removed.
 
     Raises:
@@ -65,7 +70,7 @@ def read_lines(path: Path, name: str, encoding: str) -> Iterator[str]:
         ConfigError: There is no such encoding.
     """
     pending = ""
-    for text in _decode(path, name, check_encoding(encoding)):
+    for text in _decode(path, name, check_encoding(encoding), bounds):
         pending += text
         lines = io.StringIO(pending, newline="").readlines()
         # A \r at the end may be the first half of \r\n.
@@ -81,10 +86,10 @@ def read_lines(path: Path, name: str, encoding: str) -> Iterator[str]:
         yield pending
 
 
-def _decode(path: Path, name: str, encoding: str) -> Iterator[str]:
+def _decode(path: Path, name: str, encoding: str, bounds: Bounds) -> Iterator[str]:
     decoder = codecs.getincrementaldecoder(encoding)("strict")
     place = _Place(name, encoding)
-    for chunk in read_bytes(path, name):
+    for chunk in read_bytes(path, name, bounds):
         data = chunk
         if place.before == 0:
             _check_start(chunk, name)

@@ -1,42 +1,50 @@
 """Plain web addresses as files: downloaded whole or not at all, through the configured proxy and CA."""
 
+import socket
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # documented, not in typeshed
 
 import urllib3
 from urllib3.response import BaseHTTPResponse
 
-from kubetune.data.sources.base import CHUNK
-from kubetune.errors import ConfigError, DataError, TemporaryError
+from kubetune.data.bounds import Download, bounds_of, check_allowed, check_host, is_local
+from kubetune.data.sources.base import check_file_name
+from kubetune.errors import ConfigError, DataError, KubetuneError, TemporaryError
+from kubetune.redaction import shown as clipped
 
+MOST_REDIRECTS = 5
 TRANSIENT = [408, 429, 500, 502, 503, 504]
 
 
 def download(address: str, platform: Mapping[str, Any], folder: Path) -> Path:
     """Write what lies at an address below a folder and return its path.
 
+    Redirects are followed inside the host; to others only where the deployment names them, so that a server cannot
+    send the stage to its own neighbours.
+
     Raises:
-        DataError: Nothing lies there.
-        ConfigError: Settings say offline, or the server refuses.
-        TemporaryError: The server did not deliver all of it.
+        DataError: Nothing lies there, its name is none of a file, or it is larger than allowed.
+        ConfigError: Settings say offline, the server refuses, or what is named is not to be read here.
+        TemporaryError: The server did not deliver all of it in time.
     """
     parts = urlsplit(address)
     shown = f"{parts.scheme}://{parts.hostname}{parts.path}"  # a query may hold a signature
     name = unquote(parts.path.rpartition("/")[2])
     if not parts.hostname or not name or "/" in name or name in {".", ".."}:
         raise ConfigError(f"{shown} names no file: allowed is http(s)://host/…/name.csv or another known suffix.")
+    check_file_name(name, shown)
     if platform.get("offline"):
         raise ConfigError(f"{shown} was to be read and settings say offline: unset KUBETUNE_OFFLINE or name a file.")
-    pool = _pool(parts.scheme, parts.hostname, platform)
     try:
-        response = pool.request("GET", address, preload_content=False, headers={"Accept-Encoding": "identity"})
+        response = _opened(address, shown, platform)
         try:
-            _check(response.status, shown)
-            _write(response, folder / name)
+            # A server that packs a .gz file's bytes once more as content encoding means the file itself.
+            packed = response.headers.get("Content-Encoding", "identity") != "identity" and not name.endswith(".gz")
+            Download(shown, bounds_of(platform)).write(response, folder / name, decoded=packed)
         finally:
             response.close()
     except urllib3.exceptions.HTTPError as error:
@@ -44,23 +52,81 @@ def download(address: str, platform: Mapping[str, Any], folder: Path) -> Path:
     return folder / name
 
 
-def _write(response: BaseHTTPResponse, path: Path) -> None:
-    # A server that packs a .gz file's bytes once more as content encoding means the file itself.
-    packed = response.headers.get("Content-Encoding", "identity") != "identity" and path.suffix != ".gz"
-    with path.open("wb") as stream:
-        stream.writelines(response.stream(CHUNK, decode_content=packed))
+def _opened(address: str, shown: str, platform: Mapping[str, Any]) -> BaseHTTPResponse:
+    """Return the response that holds the file, after all redirects."""
+    first = urlsplit(address)
+    for _ in range(1 + MOST_REDIRECTS):
+        parts = urlsplit(address)
+        host = str(parts.hostname)
+        check_allowed(parts.scheme.lower(), shown, platform)
+        check_host(host, shown, platform)
+        pool = _pool(parts.scheme.lower(), host, shown, platform)
+        response = pool.request("GET", address, preload_content=False, headers={"Accept-Encoding": "identity"})
+        target = response.get_redirect_location()
+        if response.status == 200:
+            return response
+        response.close()
+        if not target:
+            raise _refused(response.status, shown)
+        address = urljoin(address, target)
+        _check_redirect(first, urlsplit(address), shown, platform)
+    raise ConfigError(f"{shown} redirects more than {MOST_REDIRECTS} times: give the address of the file itself.")
 
 
-def _pool(scheme: str, host: str, platform: Mapping[str, Any]) -> urllib3.PoolManager:
+def _check_redirect(first: SplitResult, target: SplitResult, shown: str, platform: Mapping[str, Any]) -> None:
+    hosts = platform.get("redirect_hosts") or frozenset()
+    if target.hostname != first.hostname and target.hostname not in hosts and "*" not in hosts:
+        raise ConfigError(
+            f"{shown} redirects to another host, {clipped(target.hostname, 120)}: give the address there, or let an "
+            "administrator add that host to KUBETUNE_REDIRECT_HOSTS."
+        )
+    if first.scheme.lower() == "https" and target.scheme.lower() != "https":
+        raise ConfigError(f"{shown} redirects to an address without TLS: give the https:// address of the file.")
+
+
+def _pool(scheme: str, host: str, shown: str, platform: Mapping[str, Any]) -> urllib3.PoolManager:
     options: dict[str, Any] = {
         "timeout": urllib3.Timeout(connect=10, read=60),
-        "retries": urllib3.Retry(total=4, redirect=5, backoff_factor=0.2, status_forcelist=TRANSIENT),
+        "retries": urllib3.Retry(total=4, redirect=False, backoff_factor=0.2, status_forcelist=TRANSIENT),
         "cert_reqs": "CERT_REQUIRED",
         "ca_certs": platform.get("ca_bundle"),  # None: the system's
     }
     proxy = (platform.get("proxies") or {}).get(scheme)
     bypassed = _is_loopback(host) or proxy_bypass_environment(host, {"no": platform.get("no_proxy") or ""})
-    return urllib3.PoolManager(**options) if not proxy or bypassed else urllib3.ProxyManager(proxy, **options)
+    if proxy and not bypassed:
+        return urllib3.ProxyManager(proxy, **options)
+    pool = urllib3.PoolManager(**options)
+    pool.pool_classes_by_scheme = _guarded(shown, platform)
+    return pool
+
+
+def _guarded(shown: str, platform: Mapping[str, Any]) -> dict[str, type[urllib3.HTTPConnectionPool]]:
+    """Return pools whose connections look at whom they have reached: a name may mean another address by then."""
+
+    class Guard:
+        def _new_conn(self) -> socket.socket:
+            reached: socket.socket = super()._new_conn()  # type: ignore[misc]
+            if is_local(ip_address(str(reached.getpeername()[0]).partition("%")[0])):
+                try:
+                    check_allowed("loopback", shown, platform)
+                except ConfigError:
+                    reached.close()
+                    raise
+            return reached
+
+    class Plain(Guard, urllib3.connection.HTTPConnection):  # type: ignore[misc]
+        pass
+
+    class Secure(Guard, urllib3.connection.HTTPSConnection):  # type: ignore[misc]
+        pass
+
+    class PlainPool(urllib3.HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class SecurePool(urllib3.HTTPSConnectionPool):
+        ConnectionCls = Secure
+
+    return {"http": PlainPool, "https": SecurePool}
 
 
 def _is_loopback(host: str) -> bool:
@@ -70,13 +136,12 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _check(status: int, shown: str) -> None:
+def _refused(status: int, shown: str) -> KubetuneError:
     if status in {404, 410}:
-        raise DataError("missing-file", f"{shown} does not exist (HTTP {status}): correct the address.")
+        return DataError("missing-file", f"{shown} does not exist (HTTP {status}): correct the address.")
     if status in TRANSIENT:
-        raise TemporaryError(f"{shown} answered HTTP {status}: run the same command again later.")
-    if status != 200:
-        raise ConfigError(f"{shown} answered HTTP {status}: allowed is an address that anybody may read.")
+        return TemporaryError(f"{shown} answered HTTP {status}: run the same command again later.")
+    return ConfigError(f"{shown} answered HTTP {status}: allowed is an address that anybody may read.")
 
 
 def _unreachable(shown: str, error: urllib3.exceptions.HTTPError) -> ConfigError | TemporaryError:
