@@ -10,6 +10,7 @@ from fault_proxy import proxy_to
 from kubetune import layout
 from kubetune.errors import ConfigError, StoreUnavailableError
 from kubetune.plan import Word
+from kubetune.provenance.keys import write_key_pair
 from kubetune.registration import known, promote, roll_back, withdraw
 from kubetune.storage.base import Store
 from kubetune.storage.local import LocalStore
@@ -123,6 +124,24 @@ def test_a_rollback_is_not_repeated_over_a_persons_promotion(world: World, lose_
     assert (world.serving, world.model.line) == (3, (1, 2, 3))
     assert not requests_in(tmp_path)
     assert "went from version 3 to version 2, which serves" in world.rollback("--by", "ada")
+
+
+def test_a_rollback_that_revokes_is_one_request(world: World, lose_answer, monkeypatch, tmp_path: Path) -> None:
+    """The signature of what is left ends once the other one serves; a lost answer makes neither twice."""
+    write_key_pair(tmp_path / "keys")
+    monkeypatch.setenv("KUBETUNE_SIGNING_KEY", str(tmp_path / "keys" / "signing.key"))
+    lose_answer()
+    with pytest.raises(StoreUnavailableError):
+        world.rollback("--revoke")
+    assert [version.withdrawn for version in world.model.versions] == ["", "", "person"], "nothing serves yet"
+    assert "toy@3 is revoked" in world.rollback("--revoke")
+    assert (world.serving, world.model.line) == (2, (1, 2))
+    assert [version.withdrawn for version in world.model.versions] == ["", "", "revoked"]
+    before = world.store.get(layout.REVOCATIONS).data
+    monkeypatch.delenv("KUBETUNE_SIGNING_KEY")
+    with pytest.raises(ConfigError, match="names no key: run this where"):
+        world.rollback("--revoke")
+    assert (world.serving, world.model.line, world.store.get(layout.REVOCATIONS).data) == (2, (1, 2), before)
 
 
 def test_other_words_and_refusals_are_no_repetitions(world: World, lose_answer, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from kubetune.cli.app import app
 from kubetune.config.load import canonical
 from kubetune.config.policy import parse_policies
 from kubetune.config.recipe import Recipe
-from kubetune.errors import ConfigError, KubetuneError, RefusedError
+from kubetune.errors import ConfigError, KubetuneError, NothingToDoError, RefusedError
 from kubetune.local import walk
 from kubetune.plan import StageCall, Word, call_of
 from kubetune.policies import asks_for_approval, policies_of, put_policies, stored_policies
@@ -22,7 +22,7 @@ from kubetune.runner import run_stage
 from kubetune.storage import commits
 from kubetune.storage.blobs import put_tree, tree_digest
 from kubetune.storage.local import LocalStore
-from kubetune.storage.registry import read_model
+from kubetune.storage.registry import Event, Model, Version, change_model, crowned, read_model, with_version
 from kubetune.storage.runs import create_run
 from pipelines import Silent, settings_of, toy_recipe
 
@@ -196,3 +196,25 @@ def test_the_policy_is_shown_and_set_by_a_command(tmp_path: Path) -> None:
     assert stored_policies(LocalStore(tmp_path / "store")).of("tickets").approvers is None
     with pytest.raises(ConfigError, match="cannot be read as text"):
         say(str(tmp_path / "nothing.yaml"))
+
+
+def test_the_decision_of_a_run_is_carried_out_once_and_that_of_another_run_anew(tmp_path: Path) -> None:
+    """Whatever the gate: a task that is tried again would else move the champion over what a person chose since."""
+    desk = Desk(tmp_path, "promotion.gate=thresholds")
+    assert desk.register() == 1
+
+    def another_is_chosen(model: Model) -> tuple[Model, Event]:
+        model, version = with_version(model, Version(0, "other-1", "e" * 64, "f" * 64, "d" * 64, "promote", ""))
+        return crowned(model, version.number), Event("promoted", "", "bob", "this one")
+
+    change_model(desk.store, "toy", another_is_chosen)
+    with pytest.raises(
+        NothingToDoError, match="Version 1 of toy was promoted by this run before, and another"
+    ):
+        desk.register()
+    assert known(desk.store, "toy").champion.number == 2
+    create_run(desk.store, "toy-2", canonical(desk.recipe))
+    for commit in commits.committed(desk.store, "toy-1", list(chain_toys.INPUTS)).values():
+        commits.commit(desk.store, replace(commit, run="toy-2"))
+    run_stage(call_of("register", desk.recipe, "toy-2", "toy"), desk.store, desk.settings, progress=Silent())
+    assert known(desk.store, "toy").champion.number == 1, "another run of the same model decides for itself"

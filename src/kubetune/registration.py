@@ -73,7 +73,7 @@ def register(call: StageCall, store: Store, at: str) -> tuple[Model, Version]:
         if word is not None and _made(standing, word):
             return standing, None  # somebody may have gone back since
         by_person = word is not None and bool(word.why)
-        if reason := "" if by_person else _not_promoted(model, version, against, relative=relative):
+        if reason := "" if by_person else _not_promoted(model, version, call.run, against, relative=relative):
             refused.append(reason)
             return model, Event("registered", at, call.run, reason) if known is None else None
         if standing.champion is not None and standing.champion.archive == fresh.archive:
@@ -94,15 +94,15 @@ def _told(compare: Commit) -> str:
     return str(reasons[0]) if reasons else ""
 
 
-def _not_promoted(model: Model, version: Version, against: Mapping[str, Any], *, relative: bool) -> str:
-    """Return why a decision does not make this version the champion; empty: it does."""
+def _not_promoted(model: Model, version: Version, run: str, against: Mapping[str, Any], *, relative: bool) -> str:
+    """Return why the decision of a run does not make this version the champion; empty: it does."""
     champion = model.champion
     if champion is not None and champion.number == version.number:
         return ""  # a revoked one too: who serves it refuses
     if champion is not None and champion.model == version.model and version.outcome == "promote":
         return ""  # the same weights under other serving settings or with another card
     name = f"Version {version.number} of {model.name}"
-    if said := _said_since(model, version):
+    if said := _said_since(model, version, run):
         return f"{name} {said}"
     if version.outcome != "promote":
         return f"{name} is registered and not promoted, its comparison said {version.outcome}."
@@ -115,15 +115,15 @@ def _not_promoted(model: Model, version: Version, against: Mapping[str, Any], *,
     return ""
 
 
-def _said_since(model: Model, version: Version) -> str:
-    """Return what stands above this version's own decision since it was carried out; empty: nothing."""
+def _said_since(model: Model, version: Version, run: str) -> str:
+    """Return what stands above the decision of a run since it was carried out; empty: nothing."""
     again = "so it is not promoted again by itself: `kubetune"
     if model.is_revoked(version.model):
         return f"was revoked, {again} revoke --undo` and then `kubetune promote` do that, with --why."
     if model.is_rolled_back(version.model):
         return f"was rolled back, {again} promote` does that, with --why."
     promoted = [line for line in model.history if line["event"] == "promoted" and line["version"] == version.number]
-    if not version.withdrawn and any(line["by"] == version.run for line in promoted):
+    if not version.withdrawn and any(line["by"] == run for line in promoted):
         return f"was promoted by this run before, and another was made the champion since, {again} promote` does that."
     return ""
 

@@ -86,11 +86,8 @@ def sign_revocations(
         DataError: The standing list is by a stranger, or older than the registry: to sign it would forget revocations.
     """
     if settings.signing_key is None:
-        if change(Revocations()) != Revocations() and read_revocations(store) is not None:
-            raise ConfigError(
-                "The store's list of revoked versions is signed, and KUBETUNE_SIGNING_KEY names no key: run this where "
-                "`register` runs, in a cluster by DAG `revoke`."
-            )
+        if change(Revocations()) != Revocations():
+            require_signer(store, settings)
         return None
     key = load_signing_key(settings.signing_key)
     trusted = {key_id(key.public_key()): key.public_key()}
@@ -109,6 +106,19 @@ def sign_revocations(
         return Revocations(standing.epoch + 1, wanted.entries).signed(key)
 
     return verify_revocations(update_revocations(store, step) or {}, trusted)
+
+
+def require_signer(store: Store, settings: Settings) -> None:
+    """Refuse a revocation where it could not be signed.
+
+    Raises:
+        ConfigError: A list is there and no key.
+    """
+    if settings.signing_key is None and read_revocations(store) is not None:
+        raise ConfigError(
+            "The store's list of revoked versions is signed, and KUBETUNE_SIGNING_KEY names no key: run this where "
+            "`register` runs, in a cluster by DAG `revoke`."
+        )
 
 
 def has_keys(path: Path) -> bool:

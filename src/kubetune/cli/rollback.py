@@ -16,6 +16,9 @@ def command(
     name: Annotated[str, typer.Argument(help="A model, as listed by `kubetune models`.")],
     why: Annotated[str, typer.Option("--why", help="The reason, in one sentence; it is recorded.")],
     by: Annotated[str | None, typer.Option("--by", help="Who says so; default: the user of this machine.")] = None,
+    revoke: Annotated[
+        bool, typer.Option("--revoke", help="End the signature of the version that is left, once the other one serves.")
+    ] = False,
     store: StoreUrl = None,
     request: Request = "",
 ) -> None:
@@ -28,6 +31,8 @@ def command(
     from kubetune.pending import remembered
     from kubetune.policies import permit_word, policies_of
     from kubetune.registration import known, roll_back, told_of
+    from kubetune.revocation import revoke as revoke_version
+    from kubetune.signing import require_signer
     from kubetune.stopping import stop_requests
 
     word = word_of(by, why, request)
@@ -36,6 +41,8 @@ def command(
     settings, opened_store = opened(store)
     before = known(opened_store, name)
     permit_word(policies_of(settings, opened_store, name), name, word.by)
+    if revoke:
+        require_signer(opened_store, settings)
     # The last move and not the last event: runs may have registered their versions since.
     move = before.last_move
     unfinished = move is not None and move["event"] == "rolled-back" and is_pending(opened_store, name)
@@ -48,6 +55,8 @@ def command(
             result = serve_champion(opened_store, settings, name, progress, stop)
         finally:
             progress.close()
+        if revoke:
+            revoke_version(opened_store, settings, f"{name}@{made['former']}", clock(), word)
     answer = told_of(name, made)
     tell_people(settings, answer)
     leave_answer(settings, answer)
@@ -57,6 +66,11 @@ def command(
     # Somebody may have moved the champion since.
     which = "which serves" if serves == made["version"] else f"and version {serves}, the champion since then, serves"
     say(f"{verb}: {name} went from version {made['former']} to version {made['version']}, {which} (archive {archive}).")
+    left = f"{name}@{made['former']}"
+    if revoke:
+        say(f"{left} is revoked: no start serves its weights, and nobody promotes them.")
+    elif settings.signing_key or settings.trusted_keys:
+        say(f"its signature counts on, so that it may serve again: `kubetune revoke {left} --why …` ends it.")
 
 
 def rollback_of(model: "Model", request: str) -> "Mapping[str, Any]":
