@@ -11,7 +11,6 @@ from typing import Any
 
 from kubetune import layout, stages
 from kubetune.stages import PRODUCER, STAGES, Stage
-from kubetune.storage.users import ACCESS_KEY, SECRET_KEY, Keys
 
 VERSION = "2012-10-17"  # of the policy language; there is no newer one
 ANY = "*"
@@ -198,22 +197,3 @@ def policy(access: Access, bucket: str, prefix: str = "") -> dict[str, Any]:
             }
         )
     return {"Version": VERSION, "Statement": statements}
-
-
-def secrets_of(keys: Mapping[str, Keys], release: str) -> list[dict[str, Any]]:
-    """Return the keys of users as the Kubernetes Secrets that the chart's `objectStore.users` names.
-
-    Args:
-        keys: Keys by user.
-        release: Name of the Helm release.
-    """
-    return [
-        {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": f"{release}-store-{user}"},
-            "type": "Opaque",
-            "stringData": {ACCESS_KEY: pair.access_key, SECRET_KEY: pair.secret_key},
-        }
-        for user, pair in keys.items()
-    ]

@@ -2,7 +2,6 @@
 
 import sys
 import traceback
-from importlib import metadata
 from typing import Annotated, NoReturn
 
 import typer
@@ -46,6 +45,7 @@ from kubetune.cli import (
     why,
 )
 from kubetune.errors import KubetuneError, NothingToDoError
+from kubetune.version import installed
 
 app = typer.Typer(
     name="kubetune",
@@ -73,7 +73,7 @@ app.add_typer(tracking.app, name="tracking")
 def version(value: bool) -> None:
     """Print the version and leave."""
     if value:
-        print(metadata.version("kubetune"))  # noqa: T201
+        print(installed())  # noqa: T201
         raise typer.Exit
 
 

@@ -78,8 +78,7 @@ def write_secrets(where: str, keys: "Mapping[str, Keys]") -> None:
     """Write keys as the Secrets that the chart names."""
     from yaml import safe_dump_all
 
-    from kubetune.access import secrets_of
-    from kubetune.storage.users import write_private
+    from kubetune.storage.users import secrets_of, write_private
 
     release, _, path = where.rpartition("=")
     write_private(Path(path), safe_dump_all(secrets_of(keys, release or "kubetune")))

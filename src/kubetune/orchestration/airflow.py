@@ -20,6 +20,7 @@ from kubetune.orchestration.promotion_pods import PROMOTED, named, promotion_pod
 from kubetune.orchestration.requests import PromoteRequest, RevokeRequest, RollbackRequest, RunRequest, SweepRequest
 from kubetune.orchestration.sweep_pods import TRIALS, WINNERS, sweep_pods
 from kubetune.stages import STAGES, Stage, before
+from kubetune.version import tag
 
 __all__ = [
     "STAGES",
@@ -57,7 +58,7 @@ def dag(name: str, doc: str, request: type[Any] | None = None, **settings: Any) 
         params=params_of(request) if request is not None else None,
         start_date=datetime(2026, 1, 1, tzinfo=UTC),
         catchup=False,
-        tags=["kubetune"],
+        tags=["kubetune", tag()],
         is_paused_upon_creation=False,
         # A scheduler that is killed takes its Python tasks with it; pods state their own retries.
         default_args={
