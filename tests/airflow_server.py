@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from kubetune.version import tag
 from loopback import QuietHandler, serving
 
 
@@ -40,6 +41,7 @@ class FakeAirflow:
         self.logs: dict[tuple[str, str, int], list[str]] = {}
         self.has_dag, self.paused, self.away = True, False, 0
         self.forbidden = False
+        self.tags = ["kubetune", tag()]
         self.requests: list[tuple[str, str]] = []
         self.looks: list[Any] = []
         """Called one a look at a run, so that a test can move it on."""
@@ -79,7 +81,8 @@ class FakeAirflow:
     def inside(self, method: str, path: str, query: dict[str, list[str]], body: Any) -> tuple[int, Any]:
         match method, [unquote(part) for part in path.split("/") if part]:
             case "GET", []:
-                return 200, {"dag_id": "finetune", "is_paused": self.paused}
+                tags = [{"name": name, "dag_id": "finetune"} for name in self.tags]
+                return 200, {"dag_id": "finetune", "is_paused": self.paused, "tags": tags}
             case "POST", ["dagRuns"]:
                 assert body["logical_date"] is None
                 if body["dag_run_id"] in self.runs:

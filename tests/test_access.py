@@ -12,11 +12,10 @@ import yaml
 
 from kubetune import layout
 from kubetune.access import USERS, Access, policies, policy, stage_access
-from kubetune.cli.store import secrets_of
 from kubetune.errors import ConfigError, StoreUnavailableError
 from kubetune.stages import BY_NAME, STAGES
 from kubetune.storage.base import S3Settings
-from kubetune.storage.users import Keys, bootstrap, bucket_of, make_keys, read_keys
+from kubetune.storage.users import Keys, bootstrap, bucket_of, make_keys, read_keys, secrets_of
 from s3_server import running_moto
 
 

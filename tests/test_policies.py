@@ -208,9 +208,7 @@ def test_the_decision_of_a_run_is_carried_out_once_and_that_of_another_run_anew(
         return crowned(model, version.number), Event("promoted", "", "bob", "this one")
 
     change_model(desk.store, "toy", another_is_chosen)
-    with pytest.raises(
-        NothingToDoError, match="Version 1 of toy was promoted by this run before, and another"
-    ):
+    with pytest.raises(NothingToDoError, match="Version 1 of toy was promoted by this run before, and another"):
         desk.register()
     assert known(desk.store, "toy").champion.number == 2
     create_run(desk.store, "toy-2", canonical(desk.recipe))

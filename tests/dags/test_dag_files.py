@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ def test_every_file_loads_into_one_dag(dagbag) -> None:
         dag.validate()
         assert dag.doc_md
         assert not dag.is_paused_upon_creation
-        assert "kubetune" in dag.tags
+        assert dag.tags == {"kubetune", f"kubetune-{metadata.version('kubetune')}"}, "the version is asked from outside"
 
 
 def test_importing_the_dags_imports_nothing_heavy_and_no_store() -> None:

@@ -15,6 +15,7 @@ from kubetune.config.settings import load_settings, user_file
 from kubetune.errors import ConfigError
 from kubetune.remote.endpoint import url_of
 from kubetune.remote.http import Way, request
+from kubetune.version import tag
 from loopback import QuietHandler, serving
 from s3_server import S3Server, make_bucket, running_moto
 
@@ -196,3 +197,32 @@ def test_a_private_authority_is_needed_and_honoured(tmp_path: Path) -> None:
         assert request(Way(ca_bundle=tmp_path / "cert.pem"), "GET", url).status == 200
         with pytest.raises(ConfigError, match="no PEM file"):
             request(Way(ca_bundle=tmp_path / "nothing.pem"), "GET", url)
+
+
+@pytest.mark.parametrize(
+    ("tags", "sentence"),
+    [
+        (["kubetune", "kubetune-9.9.9"], "the cluster's is 9.9.9"),
+        (["kubetune"], "the cluster's is older"),
+        (["kubetune", tag()], None),
+    ],
+)
+def test_another_version_in_the_cluster_is_said(
+    airflow: FakeAirflow, kubetune: Kubetune, own_file: Path, recipe: Path, tags: list[str], sentence: str | None
+) -> None:
+    airflow.tags = tags
+    done = kubetune("login")
+    assert done.code == 0, done.err
+    assert (sentence or "This kubetune is") in done.out or sentence is None
+    assert ("This kubetune is" in done.out) == (sentence is not None)
+    done = kubetune("submit", str(recipe))
+    assert done.code == 0, done.err
+    assert (sentence is None and "This kubetune is" not in done.err) or (sentence or "?") in done.err
+
+
+def test_a_cluster_without_the_dag_is_no_other_version(
+    airflow: FakeAirflow, kubetune: Kubetune, own_file: Path
+) -> None:
+    airflow.has_dag = False
+    done = kubetune("login")
+    assert done.code == 0 and "no DAG yet" in done.out and "This kubetune is" not in done.out

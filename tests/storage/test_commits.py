@@ -50,7 +50,7 @@ GARBAGE = {
     "a list": b"[]",
     "no digest": json.dumps(contract.a_commit().to_json()).encode(),
     "edited": encode(contract.a_commit().to_json()).replace(b"0.5", b"0.9"),
-    "other format": encode({**contract.a_commit().to_json(), "format": 2}),
+    "other format": encode({**contract.a_commit().to_json(), "format": 0}),
     "of another stage": encode(contract.a_commit(stage="evaluate").to_json()),
     "of another run": encode(contract.a_commit(run="run-2").to_json()),
     "lacking a field": encode({"format": 1, "run": "run-1", "stage": "train"}),

@@ -2,7 +2,6 @@
 
 import sys
 import traceback
-from importlib import metadata
 from typing import Annotated, NoReturn
 
 import typer
@@ -47,6 +46,7 @@ from kubetune.cli import (
 )
 from kubetune.errors import KubetuneError, NothingToDoError
 from kubetune.redaction import redact
+from kubetune.version import installed
 
 app = typer.Typer(
     name="kubetune",
@@ -74,7 +74,7 @@ app.add_typer(tracking.app, name="tracking")
 def version(value: bool) -> None:
     """Print the version and leave."""
     if value:
-        print(metadata.version("kubetune"))  # noqa: T201
+        print(installed())  # noqa: T201
         raise typer.Exit
 
 

@@ -97,10 +97,15 @@ def checked(settings: "Settings") -> list[str]:
     from kubetune.cli.submit import bucket
     from kubetune.errors import ConfigError
     from kubetune.remote.endpoint import check_endpoints
+    from kubetune.version import skew
 
     airflow = airflow_of(settings)
     airflow.log_in()
-    lines = [f"airflow   {settings.airflow_url}: {settings.airflow_user} may enter"]
+    version = airflow.version()
+    holds = "no DAG yet" if version is None else f"kubetune {version or 'of an older version'}"
+    lines = [f"airflow   {settings.airflow_url}: {settings.airflow_user} may enter; {holds}"]
+    if differ := skew(version):
+        lines.append(f"version   {differ}")
     store = bucket(settings)
     if store is not None:
         list(zip(range(1), store.list("endpoints/"), strict=False))

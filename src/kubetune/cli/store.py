@@ -1,7 +1,7 @@
 """`kubetune store`: the bucket of a MinIO and its users, each with as few rights as possible; backup and restore."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -122,32 +122,11 @@ def write_secrets(where: str, keys: "Mapping[str, Keys]") -> None:
     """Write keys as the Secrets that the chart names."""
     from yaml import safe_dump_all
 
-    from kubetune.storage.users import write_private
+    from kubetune.storage.users import secrets_of, write_private
 
     release, _, path = where.rpartition("=")
     write_private(Path(path), safe_dump_all(secrets_of(keys, release or "kubetune")))
     say(f"Secrets are in {path}: kubectl --namespace NAMESPACE apply --filename {path}, then remove it")
-
-
-def secrets_of(keys: "Mapping[str, Keys]", release: str) -> list[dict[str, Any]]:
-    """Return the keys of users as the Kubernetes Secrets that the chart's `objectStore.users` names.
-
-    Args:
-        keys: Keys by user.
-        release: Name of the Helm release.
-    """
-    from kubetune.storage.users import ACCESS_KEY, SECRET_KEY
-
-    return [
-        {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": f"{release}-store-{user}"},
-            "type": "Opaque",
-            "stringData": {ACCESS_KEY: pair.access_key, SECRET_KEY: pair.secret_key},
-        }
-        for user, pair in keys.items()
-    ]
 
 
 @app.command("policies")

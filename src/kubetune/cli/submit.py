@@ -29,10 +29,14 @@ def command(
 ) -> None:
     """Check a recipe here and run it in the cluster; the same submission again changes nothing."""
     from kubetune.remote.submission import Wish, submit
+    from kubetune.version import skew
 
     settings = settings_for(None)
     wish = Wish(recipe, (*(overrides or []), *(changes or [])), data, run, endpoint, settings.recipes_dir)
-    done = submit(airflow_of(settings), lambda: bucket(settings), wish)
+    airflow = airflow_of(settings)
+    done = submit(airflow, lambda: bucket(settings), wish)
+    if differ := skew(airflow.version()):
+        tell(differ)
     if done.upload is not None:
         say(f"uploaded {done.upload}")
     before = "was submitted before, with the same recipe"

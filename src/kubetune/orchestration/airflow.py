@@ -24,6 +24,7 @@ from kubetune.orchestration.requests import PromoteRequest, RevokeRequest, Rollb
 from kubetune.orchestration.sweep_pods import TRIALS, WINNERS, sweep_pods
 from kubetune.plan import plan
 from kubetune.stages import STAGES, Stage, before
+from kubetune.version import tag
 
 __all__ = [
     "STAGES",
@@ -61,7 +62,7 @@ def dag(name: str, doc: str, request: type[Any] | None = None, **settings: Any) 
         params=params_of(request) if request is not None else None,
         start_date=datetime(2026, 1, 1, tzinfo=UTC),
         catchup=False,
-        tags=["kubetune"],
+        tags=["kubetune", tag()],
         is_paused_upon_creation=False,
         # A scheduler that is killed takes its Python tasks with it; pods state their own retries.
         default_args={

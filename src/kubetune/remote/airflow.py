@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode
 from kubetune.errors import ConfigError, KubetuneError, TemporaryError
 from kubetune.remote.http import Way, request
 from kubetune.serving.client import Reply
+from kubetune.version import tagged
 
 DAG = "finetune"
 AWAY = frozenset({429, 500, 502, 503, 504})
@@ -132,6 +133,11 @@ class Airflow:
         """Whether the DAG is paused, so that its runs stay queued."""
         reply = self._ask("GET", f"/dags/{DAG}", known=(200, 404))
         return bool(reply.value.get("is_paused")) if reply.status == 200 else False
+
+    def version(self) -> str | None:
+        """Return the cluster's version of kubetune, as its DAG states it; empty: too old to say, None: no DAG yet."""
+        reply = self._ask("GET", f"/dags/{DAG}", known=(200, 404))
+        return tagged(str(item.get("name")) for item in reply.value.get("tags") or ()) if reply.status == 200 else None
 
     def dags(self) -> list[str]:
         """Return the ids of the DAGs that this user sees."""

@@ -12,13 +12,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from kubetune.errors import KubetuneError, StoreUnavailableError
+from kubetune.errors import ConfigError, KubetuneError, StoreUnavailableError
 from kubetune.storage.base import Store
 
 T = TypeVar("T")
 Parse = Callable[[Mapping[str, Any]], T]
 """Builds a value from a record; a KeyError, TypeError or ValueError says that the record is garbage."""
 ROUNDS = 100
+NEWEST_FORMAT = 1
+"""The newest `format` of any record that this version reads."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,26 @@ def decode(data: bytes) -> dict[str, Any] | None:
         return None
 
 
+def refuse_newer(store: Store, key: str, record: Mapping[str, Any]) -> None:
+    """Refuse a whole record of a later version: taken for garbage, it would be written over.
+
+    Raises:
+        ConfigError: It has a later format.
+    """
+    stated = record.get("format")
+    if isinstance(stated, int) and stated > NEWEST_FORMAT:
+        raise ConfigError(
+            f"Record {key} of {store.url} was written by a newer kubetune (format {stated}, this one reads "
+            f"{NEWEST_FORMAT}): use that version; nothing was changed."
+        )
+
+
 def find(store: Store, key: str, parse: Parse[T]) -> Found[T]:
-    """Read a record. Garbage is read twice, so that a byte flipped on the way does not make a good record absent."""
+    """Read a record. Garbage is read twice, so that a byte flipped on the way does not make a good record absent.
+
+    Raises:
+        ConfigError: A newer kubetune wrote it.
+    """
     for _ in range(2):
         stored = store.get(key)
         if stored is None:
@@ -77,6 +97,7 @@ def find(store: Store, key: str, parse: Parse[T]) -> Found[T]:
         record = decode(stored.data)
         if record is None:
             continue
+        refuse_newer(store, key, record)
         try:
             return Found(parse(record), stored.etag)
         except (KeyError, TypeError, ValueError, AttributeError):
@@ -88,13 +109,13 @@ def find_whole(store: Store, key: str, parse: Parse[T]) -> Found[T]:
     """Read a record that nothing can make again.
 
     Raises:
-        KubetuneError: Garbage lies there, or a format of a newer version: to go on without it would forget it for good.
+        KubetuneError: Garbage lies there: to go on without it would forget it for good.
+        ConfigError: A newer kubetune wrote it.
     """
     found = find(store, key, parse)
     if found.value is None and found.etag is not None:
         raise KubetuneError(
-            f"Record {key} of {store.url} is broken or of a newer version: restore it from a backup, or use that "
-            "version; who removes it forgets what it holds."
+            f"Record {key} of {store.url} is broken: restore it from a backup; who removes it forgets what it holds."
         )
     return found
 

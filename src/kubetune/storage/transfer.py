@@ -15,7 +15,7 @@ from kubetune.errors import CorruptArtifactError
 from kubetune.storage.base import GRACE_S, Store
 from kubetune.storage.blobs import READS, File, fetch_file, in_parallel, is_intact
 from kubetune.storage.commit_record import parse_commit
-from kubetune.storage.records import ROUNDS, Parse, contended, decode, pause
+from kubetune.storage.records import ROUNDS, Parse, contended, decode, pause, refuse_newer
 from kubetune.storage.runs import recipe_of
 
 T = TypeVar("T")
@@ -210,6 +210,7 @@ def read_whole(store: Store, key: str, parse: Parse[T]) -> tuple[bytes | None, T
         data, record = stored.data, decode(stored.data)
         if record is None:
             continue
+        refuse_newer(store, key, record)
         try:
             return data, parse(record)
         except (KeyError, TypeError, ValueError, AttributeError):

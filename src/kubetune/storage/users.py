@@ -108,6 +108,25 @@ def make_keys(folder: Path, users: Iterable[str], prefix: str) -> list[str]:
     return list(dict.fromkeys(drawn))
 
 
+def secrets_of(keys: Mapping[str, Keys], release: str) -> list[dict[str, Any]]:
+    """Return the keys of users as the Kubernetes Secrets that the chart's `objectStore.users` names.
+
+    Args:
+        keys: Keys by user.
+        release: Name of the Helm release.
+    """
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": f"{release}-store-{user}"},
+            "type": "Opaque",
+            "stringData": {ACCESS_KEY: pair.access_key, SECRET_KEY: pair.secret_key},
+        }
+        for user, pair in keys.items()
+    ]
+
+
 def write_private(path: Path, text: str) -> None:
     """Write a file that its owner alone can read, in place of a former one.
 
