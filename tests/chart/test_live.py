@@ -1,4 +1,4 @@
-"""What a render learns from the cluster: what Kubernetes never changes, and what is named and not there."""
+"""What a render learns from the cluster: immutable fields, and what is named and not there."""
 
 import re
 from collections.abc import Iterator, Mapping
