@@ -1,12 +1,16 @@
-"""What a render learns from the cluster: what Kubernetes never changes, and what is named and not there."""
+"""What a render learns from the cluster: immutable fields, and what is named and not there."""
 
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from chart_helm import NAMESPACE, HelmError, template
 
 from chart_cluster import Object, cluster, config_map, namespace, secret
-from chart_world import secrets_of_site, values_of
+from chart_stages import stage_pods
+from chart_world import pods_of, rendered, secrets_of_site, values_of
 from kubetune.stages import STAGES
 
 KEYS = (
@@ -54,6 +58,25 @@ def test_nothing_is_said_where_no_cluster_can_be_asked(tmp_path: Path) -> None:
     """A namespace without its account is one that does not exist yet, or a render without a cluster."""
     assert refusal(tmp_path, []) == ""
     assert template(values_of("prod"))
+
+
+def test_every_secret_that_a_pod_mounts_is_looked_for(tmp_path: Path) -> None:
+    """All that pods mount, and no more: what nobody mounts need not be there."""
+    found = rendered("prod")
+    mounted = {name for pod in [*pods_of(found), *stage_pods(found)] for name in _secrets(pod.spec)}
+    assert len(mounted) >= 18
+    said = refusal(tmp_path, [namespace()])
+    assert {name for name in mounted if f"Secret {name} (" not in said} == set()
+    assert set(re.findall(r"Secret ([a-z-]+) \(", said)) == mounted
+
+
+def _secrets(spec: Mapping[str, Any]) -> Iterator[str]:
+    """Names of the Secrets that a pod needs to start."""
+    yield from (item["name"] for item in spec.get("imagePullSecrets", []))
+    for volume in spec.get("volumes", []):
+        for source in [volume, *volume.get("projected", {}).get("sources", [])]:
+            if "secret" in source:
+                yield source["secret"].get("secretName") or source["secret"]["name"]
 
 
 def test_what_something_makes_later_may_be_missing(tmp_path: Path) -> None:

@@ -61,8 +61,10 @@ what makes it often waits for the ingress.
 {{- if eq $id "tracking-admin" }}{{ $keys = list "password" }}{{ end -}}
 {{- if hasPrefix "store-" $id -}}
 {{- /* The bootstrap Job mounts them all; people's own is mounted nowhere else. */ -}}
-{{- $namespaces = ternary $own list (or $bundled (and (eq $user "serve") (ne (len $.Values.serving.endpoints) 0)) (has $user (list "mirror" "tracking"))) -}}
-{{- if has $user (include "kubetune.pipelineUsers" $ | fromJsonArray) }}{{ $namespaces = concat $namespaces $pipelines | uniq }}{{ end -}}
+{{- $stage := has $user (include "kubetune.pipelineUsers" $ | fromJsonArray) -}}
+{{- $idle := or (eq $user "client") (and (eq $user "serve") (not $.Values.serving.endpoints)) -}}
+{{- $namespaces = ternary $own list (or $bundled (not (or $stage $idle))) -}}
+{{- if $stage }}{{ $namespaces = concat $namespaces $pipelines | uniq }}{{ end -}}
 {{- end -}}
 {{- range $namespaces }}{{ $found = append $found (dict "kind" "Secret" "name" $spec.existing "namespace" . "keys" $keys "path" (printf "%s.existingSecret" $spec.path) "url" $url) }}{{ end -}}
 {{- end -}}

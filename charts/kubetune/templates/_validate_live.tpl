@@ -1,6 +1,6 @@
 {{/*
-What the cluster itself knows, where a render can ask it (install, upgrade, --dry-run=server): what Kubernetes changes in no
-living object, and Secrets and ConfigMaps that are named and not there.
+What the cluster itself knows, where a render can ask it (install, upgrade, --dry-run=server): immutable fields of existing
+objects, and Secrets and ConfigMaps that are named and not there.
 */}}
 
 {{/* kubetune.live: "true" where a namespace exists and the cluster can be asked: Kubernetes gives each namespace this
@@ -34,17 +34,17 @@ living object, and Secrets and ConfigMaps that are named and not there.
 {{- with lookup "apps/v1" "StatefulSet" $namespace $name -}}
 {{- $again := printf "kubectl --namespace %s delete statefulset %s --cascade=orphan (its pod and its volume stay), then upgrade again" $namespace $name -}}
 {{- if ne (.spec.podManagementPolicy | default "OrderedReady") "Parallel" }}
-StatefulSet {{ $name }} was made with podManagementPolicy {{ .spec.podManagementPolicy | default "OrderedReady" }}, under which no rollback replaces a pod that cannot start, and Kubernetes changes it in no living object: {{ $again }}.
+StatefulSet {{ $name }} was made with podManagementPolicy {{ .spec.podManagementPolicy | default "OrderedReady" }}, under which no rollback replaces a pod that cannot start, and the field is immutable: {{ $again }}.
 {{- end }}
 {{- range $claim := .spec.volumeClaimTemplates }}
 {{- $size := $claim.spec.resources.requests.storage }}
 {{- if include "kubetune.exceeds" (dict "this" $.values.size "that" $size) }}
-{{ $.path }}.size is {{ $.values.size }} and the volume of StatefulSet {{ $name }} was made with {{ $size }}, which Kubernetes changes in no living object: set it back, or to grow, where the storage class allows it, kubectl --namespace {{ $namespace }} patch persistentvolumeclaim {{ $claim.metadata.name }}-{{ $name }}-0 --patch '{"spec":{"resources":{"requests":{"storage":"{{ $.values.size }}"}}}}' and {{ $again }}.
+{{ $.path }}.size is {{ $.values.size }} and the volume of StatefulSet {{ $name }} was made with {{ $size }}, which is immutable: set it back, or to grow, where the storage class allows it, kubectl --namespace {{ $namespace }} patch persistentvolumeclaim {{ $claim.metadata.name }}-{{ $name }}-0 --patch '{"spec":{"resources":{"requests":{"storage":"{{ $.values.size }}"}}}}' and {{ $again }}.
 {{- else if include "kubetune.exceeds" (dict "this" $size "that" $.values.size) }}
 {{ $.path }}.size is {{ $.values.size }} and the volume of StatefulSet {{ $name }} was made with {{ $size }}: a volume does not shrink, set it back.
 {{- end }}
 {{- if ne ($claim.spec.storageClassName | default "") $.values.storageClass }}
-{{ $.path }}.storageClass is {{ $.values.storageClass | default "empty" }} and the volume of StatefulSet {{ $name }} was made with {{ $claim.spec.storageClassName | default "none" }}, which Kubernetes changes in no living object: set it back, or restore a backup into a new release.
+{{ $.path }}.storageClass is {{ $.values.storageClass | default "empty" }} and the volume of StatefulSet {{ $name }} was made with {{ $claim.spec.storageClassName | default "none" }}, which is immutable: set it back, or restore a backup into a new release.
 {{- end }}
 {{- end }}
 {{- end -}}
@@ -56,7 +56,7 @@ StatefulSet {{ $name }} was made with podManagementPolicy {{ .spec.podManagement
 {{- $class.name | default (ternary (include "kubetune.name" (dict "root" . "part" "stage")) "" $class.create) -}}
 {{- end -}}
 
-{{/* kubetune.live.priorityClass: a class belongs to the cluster, and its number never changes. Who makes one may read
+{{/* kubetune.live.priorityClass: a class belongs to the cluster, and its value is immutable. Who makes one may read
      them; `create: false` asks for no right beyond the namespace. Argument: $. */}}
 {{- define "kubetune.live.priorityClass" -}}
 {{- $class := .Values.pipelines.priorityClass -}}
@@ -67,7 +67,7 @@ StatefulSet {{ $name }} was made with podManagementPolicy {{ .spec.podManagement
 {{- if or (ne (get $owner "meta.helm.sh/release-name") $.Release.Name) (ne (get $owner "meta.helm.sh/release-namespace") $.Release.Namespace) }}
 PriorityClass {{ $name }} (value {{ $value }}) is there and is not of this release: set pipelines.priorityClass.create=false and name={{ $name }} to use it, or give another name.
 {{- else if or (ne $value (int $class.value)) (ne (.preemptionPolicy | default "PreemptLowerPriority") $class.preemptionPolicy) }}
-pipelines.priorityClass is {{ int $class.value }}, {{ $class.preemptionPolicy }} and PriorityClass {{ $name }} was made with {{ $value }}, {{ .preemptionPolicy | default "PreemptLowerPriority" }}, which Kubernetes changes in no living object: set it back, or give another name; pods of runs under way keep the former class, which stays.
+pipelines.priorityClass is {{ int $class.value }}, {{ $class.preemptionPolicy }} and PriorityClass {{ $name }} was made with {{ $value }}, {{ .preemptionPolicy | default "PreemptLowerPriority" }}, which is immutable: set it back, or give another name; pods of runs under way keep the former class, which stays.
 {{- end }}
 {{- end -}}
 {{- end -}}
