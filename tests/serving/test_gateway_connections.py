@@ -217,9 +217,7 @@ def test_a_shutdown_waits_for_requests_but_not_beyond_its_time() -> None:
         await asyncio.sleep(0.2)
         loop = asyncio.get_running_loop()
         loop.call_later(0.3, answers.release.set)
-        await listener.finish(
-            loop.time() + 1.0
-        )  # not the 60 seconds of the write deadline, which would be too long here
+        await listener.finish(loop.time() + 1.0)  # and not the 60 seconds of the write deadline
         assert await status(waiting) == 200
         deaf[1].transport.resume_reading()
         assert await ended(idle) and await ended(deaf)
