@@ -70,13 +70,13 @@ class SqlData(Section):
 
     kind: Literal["sql"] = "sql"
     query: str
-    """One SELECT. Its rows are one pool unless a column named `split_column` says otherwise."""
+    """One SELECT, without INTO, `;` at its end only. Its rows are one pool unless `split_column` says otherwise."""
     url: str | None = None
     """SQLAlchemy URL without a password; None: the deployment setting `sql_url` (where passwords belong)."""
     split_column: str | None = None
     """Column that holds train, validation or test."""
     chunk_rows: int = Field(default=10_000, ge=1, le=1_000_000)
-    """Rows read at a time."""
+    """Rows fetched at a time, fewer where they are large."""
 
 
 class PackageData(Section):

@@ -55,13 +55,18 @@ def read(source: FilesData, encoding: str, platform: Mapping[str, Any], scratch:
 
 def _addresses(source: FilesData, platform: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield (split, address) in the recipe's order; what a glob finds is sorted."""
-    for split, given in source.paths.items():
-        for address in [given] if isinstance(given, str) else given:
-            check_allowed(_scheme(address) or "path", shown(address, 120), platform)
-            if _scheme(address):
-                yield split, address
-            else:
-                yield from ((split, path) for path in _local(address))
+    given = [
+        (split, address)
+        for split, found in source.paths.items()
+        for address in ([found] if isinstance(found, str) else found)
+    ]
+    for _, address in given:  # all of them before any is looked at
+        check_allowed(_scheme(address) or "path", shown(address, 120), platform)
+    for split, address in given:
+        if _scheme(address):
+            yield split, address
+        else:
+            yield from ((split, path) for path in _local(address))
 
 
 def _scheme(address: str) -> str:
@@ -78,14 +83,16 @@ def _scheme(address: str) -> str:
 def _local(address: str) -> list[str]:
     if is_file(Path(address)):
         return [address]
-    matches = glob.glob(address, recursive=True)  # noqa: PTH207  (Path.glob takes no absolute pattern)
+    try:
+        matches = glob.glob(address, recursive=True)  # noqa: PTH207  (Path.glob takes no absolute pattern)
+    except (OSError, ValueError):
+        matches = []  # no file system takes such a path
     found = sorted(path for path in matches if is_file(Path(path)))
     if not found:
-        pattern = shown(str(Path(address).parent / "*.csv"), 200)
         what = "is a folder" if os.path.isdir(address) else "does not exist"  # noqa: PTH112  (no path either: False)
         raise DataError(
             "missing-file",
-            f"{shown(address, 200)} {what}: name a file, or a pattern such as {pattern}.",
+            f"{address:.300} {what}: name a file, or a pattern such as {Path(address).parent / '*.csv'}.",
         )
     return found
 

@@ -6,7 +6,6 @@ scratch meanwhile and get their types by the same rules as a JSON lines file.
 
 import json
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import date, datetime, time
@@ -16,22 +15,29 @@ from typing import TYPE_CHECKING, Any, TextIO
 from uuid import UUID
 
 from kubetune.config.data_sources import SqlData
-from kubetune.data.sources.base import Facts, Reading
+from kubetune.data.bounds import Bounds, bounds_of, check_allowed, check_host, check_size
+from kubetune.data.sources.base import Facts, Reading, is_file
+from kubetune.data.sources.sql_text import check_query
 from kubetune.errors import ConfigError, DataError, TemporaryError
+from kubetune.redaction import redact, shown
 
 if TYPE_CHECKING:
-    from sqlalchemy import URL, Engine
+    from sqlalchemy import URL, CursorResult, Engine, Row
 
 SPLITS = ("train", "validation", "test", "unsupervised")
-SELECT = re.compile(r"\s*(--[^\n]*\n\s*|/\*.*?\*/\s*)*(select\b|with\b|\()", re.IGNORECASE | re.DOTALL)
-
+CHUNK_BYTES = 32 << 20
+"""Bytes of the rows that are fetched at a time, as far as the rows before them tell."""
+FIRST_ROWS = 16
 READ_ONLY = {
-    "sqlite": "PRAGMA query_only = ON",
-    "postgresql": "SET TRANSACTION READ ONLY",
-    "mysql": "SET SESSION TRANSACTION READ ONLY",
-    "mariadb": "SET SESSION TRANSACTION READ ONLY",
+    "sqlite": ("PRAGMA query_only = ON",),
+    # The session too: what ended the transaction would begin another one.
+    "postgresql": ("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", "SET TRANSACTION READ ONLY"),
+    "mysql": ("SET SESSION TRANSACTION READ ONLY",),
+    "mariadb": ("SET SESSION TRANSACTION READ ONLY",),
 }
-"""What makes a connection refuse to write: a WITH may hold a DELETE."""
+"""What makes a connection refuse to write: a WITH may hold a DELETE. Whatever it does is never committed either."""
+ELSEWHERE = frozenset({"host", "hostaddr", "service", "unix_socket", "odbc_connect", "dsn", "uri", "read_default_file"})
+"""Parameters of a URL that say where the database is, past its host."""
 
 
 def identify(source: SqlData, platform: Mapping[str, Any]) -> str | None:
@@ -51,16 +57,16 @@ def read(source: SqlData, encoding: str, platform: Mapping[str, Any], scratch: P
 
     if encoding != "utf-8":
         raise ConfigError(f"data.encoding {encoding!r:.60} cannot be used with a query: leave it utf-8.")
-    if not SELECT.match(source.query):
-        raise ConfigError("data.source.query is no SELECT: allowed is one query that only reads.")
+    check_allowed("sql", "A database", platform)
+    check_query(source.query)
     engine = _engine(_url(source, platform))
     try:
-        splits = _spool(engine, source, scratch)
+        splits = _spool(engine, source, scratch, bounds_of(platform))
     finally:
         engine.dispose()
     files = [TableFile(split, f"{split}.jsonl", scratch / f"{split}.jsonl") for split in splits]
     facts = Facts()
-    return Reading(TableReader("jsonl", "utf-8", True, scratch, facts).read(files), facts)
+    return Reading(TableReader("jsonl", "utf-8", True, scratch, facts, bounds_of(platform)).read(files), facts)
 
 
 def _url(source: SqlData, platform: Mapping[str, Any]) -> "URL":
@@ -76,10 +82,24 @@ def _url(source: SqlData, platform: Mapping[str, Any]) -> "URL":
         raise ConfigError(
             "The address of the sql source is no SQLAlchemy URL: allowed is dialect[+driver]://user@host:port/database."
         ) from None
+    if source.url:
+        _check_place(url, platform)
     in_file = url.get_backend_name() == "sqlite" and url.database not in {None, "", ":memory:"}
-    if in_file and not str(url.database).startswith("file:") and not Path(str(url.database)).is_file():
-        raise DataError("missing-file", f"Database {url.database} does not exist: name an existing file.")
+    if in_file and not str(url.database).startswith("file:") and not is_file(Path(str(url.database))):
+        raise DataError("missing-file", f"Database {url.database:.300} does not exist: name an existing file.")
     return url
+
+
+def _check_place(url: "URL", platform: Mapping[str, Any]) -> None:
+    """Refuse a recipe's database that is a file or process of this machine, where recipes may not read those.
+
+    Raises:
+        ConfigError: It is one, or where it is cannot be told from its host.
+    """
+    if not url.host or ELSEWHERE & {name.lower() for name in url.query}:
+        check_allowed("path", f"A database of {url.drivername} that no host names", platform)
+    else:
+        check_host(url.host, f"The database at {shown(url.host)}", platform)
 
 
 def _engine(url: "URL") -> "Engine":
@@ -95,27 +115,37 @@ def _engine(url: "URL") -> "Engine":
         ) from None
 
 
-def _spool(engine: "Engine", source: SqlData, scratch: Path) -> list[str]:
+def _spool(engine: "Engine", source: SqlData, scratch: Path, bounds: Bounds) -> list[str]:
     """Write the rows of each split as JSON lines; returns the splits."""
     from kubetune.data.sources.batches import check_columns
 
     opened: dict[str, TextIO] = {}
     with _errors(), ExitStack() as files, engine.connect() as connection:
-        if engine.dialect.name in READ_ONLY:
-            connection.exec_driver_sql(READ_ONLY[engine.dialect.name])
-        chunked = {"stream_results": True, "yield_per": source.chunk_rows}
+        for statement in READ_ONLY.get(engine.dialect.name, ()):
+            connection.exec_driver_sql(statement)
+        chunked = {"stream_results": True, "max_row_buffer": FIRST_ROWS}
         result = connection.exec_driver_sql(source.query, execution_options=chunked)
         columns = list(result.keys())
         check_columns(columns, "The query's result")
         place = _place_of(source.split_column, columns)
-        for rows in result.partitions():
-            for row in rows:
-                split = "all" if place is None else _split(row[place])
-                if split not in opened:
-                    stream = (scratch / f"{split}.jsonl").open("w", encoding="ascii")
-                    opened[split] = files.enter_context(stream)
-                opened[split].write(_line(columns, row, place))
+        size = 0
+        for row in _fetched(result, source.chunk_rows):
+            split = "all" if place is None else _split(row[place])
+            if split not in opened:
+                stream = (scratch / f"{split}.jsonl").open("w", encoding="ascii")
+                opened[split] = files.enter_context(stream)
+            size += opened[split].write(_line(columns, row, place))
+            check_size(size, "The query's result", bounds)
     return [name for name in ("all", *SPLITS) if name in opened]
+
+
+def _fetched(result: "CursorResult[Any]", most: int) -> "Iterator[Row[Any]]":
+    """Yield rows, fetched at most `most` at a time and fewer where they are large."""
+    wanted = min(FIRST_ROWS, most)
+    while rows := result.fetchmany(wanted):
+        yield from rows
+        largest = max(sum(len(value) for value in row if isinstance(value, str | bytes)) for row in rows)
+        wanted = max(1, min(4 * wanted, most, CHUNK_BYTES // max(largest, 1)))
 
 
 def _place_of(column: str | None, columns: Sequence[str]) -> int | None:
@@ -165,7 +195,8 @@ def _errors() -> Iterator[None]:
     try:
         yield
     except exc.DBAPIError as error:
-        reason = str(error.orig).strip().splitlines()[0][:200] if str(error.orig).strip() else type(error).__name__
+        said = redact(str(error.orig)).strip()
+        reason = said.splitlines()[0][:200] if said else type(error).__name__
         # Before a statement was sent, the failure is of the connection.
         if error.connection_invalidated or error.statement is None:
             raise TemporaryError(
