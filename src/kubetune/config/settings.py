@@ -86,7 +86,7 @@ class Settings(BaseSettings):
     signed."""
     policies: str | None = None
     """JSON: endpoint (`*` for all others) → what may become its champion, and by whom, beside what the store holds."""
-    revocation_epoch: int = Field(default=0, ge=0)
+    revocation_epoch: int = Field(default=0, ge=0, le=1_000_000)
     """Least epoch of the list of revoked versions that is believed, as `kubetune revoke` prints it."""
     signing_key: Path | None = None
     """Private key (PEM, Ed25519) that signs the statement of a registered archive; None: nothing is signed."""
