@@ -31,7 +31,7 @@ class Settings(BaseSettings):
     s3_region: str = "us-east-1"
     store_deadline_s: float = Field(default=60.0, gt=0, le=86_400)
     """Seconds of back-off after which a store that does not answer ends the stage with 75."""
-    store_answer_s: float = Field(default=8.0, gt=0)
+    store_answer_s: float = Field(default=8.0, gt=0, le=3600)
     """Seconds within which a store must answer the first request of a command that a person waits for; a stage, and
     whatever runs in a pod, waits as long as `store_deadline_s` says."""
     backup_s3_endpoint: str | None = None
