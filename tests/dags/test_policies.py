@@ -21,6 +21,7 @@ from kubetune.orchestration.requests import (
     sweep_calls,
 )
 from kubetune.plan import plan
+from kubetune.remote.watch import code_of
 from kubetune.stages import BY_NAME
 
 STRICT = {"recipes": ["tickets"], "overrides": ["training"], "users": ["ada"], "approvers": ["ada"], "approval": True}
@@ -145,4 +146,5 @@ def test_resolve_refuses_before_a_pod_starts(metadata_database: None, monkeypatc
             reasons = {row.task_id: XComModel.deserialize_value(row) for row in rows if row.key == "reason"}
         assert states.pop("resolve") == "failed" and set(states.values()) == {"upstream_failed"}
         verb = "start runs for" if name == "finetune" else "decide who serves"
-        assert reasons["resolve"].startswith(f"dag_test may not {verb} endpoint live: its policy allows ada")
+        said = f"refused by a gate: dag_test may not {verb} endpoint live: its policy allows ada"
+        assert reasons["resolve"].startswith(said) and code_of(reasons["resolve"], "resolve") == 77

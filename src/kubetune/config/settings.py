@@ -31,7 +31,7 @@ class Settings(BaseSettings):
     s3_region: str = "us-east-1"
     store_deadline_s: float = Field(default=60.0, gt=0, le=86_400)
     """Seconds of back-off after which a store that does not answer ends the stage with 75."""
-    store_answer_s: float = Field(default=8.0, gt=0)
+    store_answer_s: float = Field(default=8.0, gt=0, le=3600)
     """Seconds within which a store must answer the first request of a command that a person waits for; a stage, and
     whatever runs in a pod, waits as long as `store_deadline_s` says."""
     backup_s3_endpoint: str | None = None
@@ -86,7 +86,7 @@ class Settings(BaseSettings):
     signed."""
     policies: str | None = None
     """JSON: endpoint (`*` for all others) → what may become its champion, and by whom, beside what the store holds."""
-    revocation_epoch: int = Field(default=0, ge=0)
+    revocation_epoch: int = Field(default=0, ge=0, le=1_000_000)
     """Least epoch of the list of revoked versions that is believed, as `kubetune revoke` prints it."""
     signing_key: Path | None = None
     """Private key (PEM, Ed25519) that signs the statement of a registered archive; None: nothing is signed."""

@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from kubetune.config.cluster import ClusterSettings, load_cluster
 from kubetune.config.settings import Settings, load_settings
-from kubetune.errors import KubetuneError
+from kubetune.errors import KubetuneError, RefusedError
 from kubetune.orchestration import requests
 from kubetune.orchestration.approval import approval_name
 from kubetune.orchestration.bounds import check_runs, check_word, endpoint_of, with_recipes
@@ -21,6 +21,7 @@ from kubetune.orchestration.operators import ShowAnswer, approved_task, pod_task
 from kubetune.orchestration.pods import Work, run_pods, task_pod
 from kubetune.orchestration.promotion_pods import PROMOTED, named, promotion_pods, revocation_pod, rollback_pod
 from kubetune.orchestration.requests import PromoteRequest, RevokeRequest, RollbackRequest, RunRequest, SweepRequest
+from kubetune.orchestration.retries import FINAL
 from kubetune.orchestration.sweep_pods import TRIALS, WINNERS, sweep_pods
 from kubetune.plan import plan
 from kubetune.stages import STAGES, Stage, before
@@ -207,7 +208,9 @@ class refusals:  # noqa: N801 (reads as a statement)
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         """Fail without another try: the same request would be refused again."""
         if isinstance(error, KubetuneError):
-            self.context["ti"].xcom_push(key="reason", value=str(error))
+            # As a stage's pod says it, so that `kubetune follow` ends with the same code: 77 by a policy, else 78.
+            words = f"{FINAL[error.exit_code]}: " if isinstance(error, RefusedError) else ""
+            self.context["ti"].xcom_push(key="reason", value=f"{words}{error}")
             raise AirflowFailException(str(error)) from None  # the sentence says it; its trace is of no use
 
 
