@@ -4,7 +4,7 @@ import pytest
 
 import chart_checks as checks
 from chart_stages import cluster_of, stage_pods
-from chart_world import PROFILES, Object, named, of_kind, pods_of, rendered, secrets_of_site
+from chart_world import PROFILES, Object, matches, named, of_kind, pods_of, rendered, secrets_of_site
 
 every_profile = pytest.mark.parametrize("profile", PROFILES)
 
@@ -180,3 +180,40 @@ def test_archives_are_checked_in_both_containers_where_keys_are_trusted() -> Non
     assert {"name": "trusted-keys", "secret": {"secretName": "keys", "defaultMode": 0o440}} in spec["volumes"]
     assert cluster_of(found).signing_secret == "s"
     assert not any("signing" in str(pod.spec) for pod in pods_of(found)), "the private key is for one stage alone"
+
+
+def test_what_runs_more_than_once_runs_on_different_nodes_and_leaves_one() -> None:
+    """Two pods on one node, or a drain that takes both, are no better than one."""
+    replicas = ("scheduler", "dagProcessor", "apiServer", "triggerer")
+    found = rendered("prod", settings=tuple(f"airflow.{name}.replicas=2" for name in replicas))
+    pods, seen = pods_of(found), []
+    budgets = {item["metadata"]["name"]: item["spec"] for item in of_kind(found, "PodDisruptionBudget")}
+    for item in of_kind(found, "Deployment", "StatefulSet"):
+        if item["spec"].get("replicas", 1) < 2:
+            continue
+        (spread,) = item["spec"]["template"]["spec"]["topologySpreadConstraints"]
+        assert (spread["topologyKey"], spread["whenUnsatisfiable"]) == ("kubernetes.io/hostname", "ScheduleAnyway")
+        assert [pod.name for pod in pods if matches(spread["labelSelector"], pod.labels)] == [item["metadata"]["name"]]
+        seen.append(item["metadata"]["name"])
+    assert len(seen) == 5
+    assert set(budgets) >= {"kubetune-api-server", "kubetune-triggerer", "kubetune-serve-tweets"}
+    assert all(budget["minAvailable"] == 1 for budget in budgets.values())
+
+
+def test_one_pod_alone_spreads_over_nothing_and_a_sites_own_spread_wins() -> None:
+    def spread(*settings: str) -> object:
+        deployment = named(rendered("prod", settings=settings), "Deployment", "kubetune-scheduler")
+        return deployment["spec"]["template"]["spec"].get("topologySpreadConstraints")
+
+    own = '[{"maxSkew":1,"topologyKey":"zone","whenUnsatisfiable":"DoNotSchedule"}]'
+    assert spread() is None
+    given = spread("airflow.scheduler.replicas=2", f"airflow.scheduler.topologySpreadConstraints={own}")
+    assert [item["topologyKey"] for item in given] == ["zone"]  # type: ignore[union-attr]
+
+
+def test_a_user_for_backups_is_made_where_it_is_asked_for() -> None:
+    assert "kubetune-store-backup" not in str(rendered("kind"))
+    found = rendered("kind", settings=("objectStore.users.backup={}",))
+    assert named(found, "Secret", "kubetune-store-backup")["data"]["kubetune_s3_secret_key"]
+    (job,) = [item for item in of_kind(found, "Job") if "-bootstrap-" in item["metadata"]["name"]]
+    assert "backup/kubetune_s3_access_key" in str(job)

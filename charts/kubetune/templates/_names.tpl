@@ -36,6 +36,7 @@ Nothing has a fixed name, so several releases share a namespace; all is cut to t
 {{- define "kubetune.storeUsers" -}}
 {{- $users := list "ingest" "fetch" "prepare" "train" "evaluate" "behave" "compare" "package" "register" "deploy" "serve" "housekeeping" "client" -}}
 {{- if include "kubetune.airflow.remoteLogs" . }}{{ $users = append $users "logs" }}{{ end -}}
+{{- if hasKey .Values.objectStore.users "backup" }}{{ $users = append $users "backup" }}{{ end -}}
 {{- concat $users (include "kubetune.trackingUsers" . | fromJsonArray) | toJson -}}
 {{- end -}}
 

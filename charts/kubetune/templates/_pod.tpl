@@ -32,7 +32,8 @@ securityContext:
 {{/* kubetune.pod.common: the head of a pod spec: account, token, links, pull secrets, security, placement.
      Arguments: dict "root" $ "account" "scheduler" (part of the account's name) "token" true|false (default false)
      "uid" 10001 (optional) "values" <the component's values: nodeSelector tolerations affinity
-     topologySpreadConstraints priorityClassName; each optional>. */}}
+     topologySpreadConstraints priorityClassName; each optional> "component" <its name, where replicas are to go to
+     different nodes if they can; optional>. */}}
 {{- define "kubetune.pod.common" -}}
 serviceAccountName: {{ include "kubetune.serviceAccountName" (dict "root" .root "part" .account) }}
 automountServiceAccountToken: {{ .token | default false }}
@@ -49,8 +50,13 @@ enableServiceLinks: false
 {{- define "kubetune.pod.placement" -}}
 {{- $values := .values | default dict -}}
 {{- $global := .root.Values.global -}}
+{{- $spread := list -}}
+{{- if and .component (gt (int $values.replicas) 1) -}}
+{{- $selector := include "kubetune.selectorLabels" (dict "root" .root "component" .component) | fromYaml -}}
+{{- $spread = list (dict "maxSkew" 1 "topologyKey" "kubernetes.io/hostname" "whenUnsatisfiable" "ScheduleAnyway" "labelSelector" (dict "matchLabels" $selector)) -}}
+{{- end -}}
 {{- range $key := list "nodeSelector" "tolerations" "affinity" "topologySpreadConstraints" "priorityClassName" }}
-{{- with get $values $key | default (get $global $key) }}
+{{- with get $values $key | default (get $global $key) | default (ternary $spread list (eq $key "topologySpreadConstraints")) }}
 {{ $key }}:
   {{- toYaml . | nindent 2 }}
 {{- end }}
