@@ -152,10 +152,10 @@ def _rows(repository: _Repository, built: Path, facts: Facts) -> "Iterator[tuple
     from datasets import ClassLabel
 
     repository.show()
-    names = repository.files(repository.builder(built))
+    files = repository.files(repository.builder(built))
     sizes = {item.rfilename: item.size or 0 for item in repository.info.siblings or []}
-    check_size(sum(sizes.get(name, 0) for name in names), repository.name, repository.bounds)
-    facts.files += [repository.download(name) for name in names]
+    check_size(sum(sizes.get(name, 0) for name in files), repository.name, repository.bounds)
+    facts.files += [repository.download(name) for name in files]
     tables = _build(repository, built)
     for ours, theirs in _mapping(repository, sorted(tables)).items():
         table = tables[theirs]

@@ -114,10 +114,10 @@ def _guarded(shown: str, platform: Mapping[str, Any]) -> dict[str, type[urllib3.
                     raise
             return reached
 
-    class Plain(Guard, urllib3.connection.HTTPConnection):  # type: ignore[misc]
+    class Plain(Guard, urllib3.connection.HTTPConnection):
         pass
 
-    class Secure(Guard, urllib3.connection.HTTPSConnection):  # type: ignore[misc]
+    class Secure(Guard, urllib3.connection.HTTPSConnection):
         pass
 
     class PlainPool(urllib3.HTTPConnectionPool):
