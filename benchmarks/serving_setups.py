@@ -132,7 +132,7 @@ def untrained_archive(model: Path, texts: list[str], folder: Path, **serving: in
     tokenizer = AutoTokenizer.from_pretrained(model)
     tokenizer.save_pretrained(inputs["tokenizer"])
     cleaned = [clean(text, CLEANING) for text in texts[:300]]
-    rows, _ = task.encode(tokenizer, [(text,) for text in cleaned], MAX_LENGTH)
+    rows, truncated = task.encode(tokenizer, [(text,) for text in cleaned], MAX_LENGTH)
     logits = predict_logits(module, rows, task, tokenizer.pad_token_id, 8)
     probabilities = task.probabilities(logits)
     table = {
@@ -145,7 +145,8 @@ def untrained_archive(model: Path, texts: list[str], folder: Path, **serving: in
         "probabilities": list(probabilities),
     }
     pq.write_table(pa.table(table), inputs["report"] / "predictions.parquet")
-    metrics = {"metrics": {}, "rows": len(rows), "verdict": {"code": 0, "reasons": []}}
+    metrics = {"metrics": {}, "rows": len(rows), "truncated": sum(truncated), "per_class": [], "slices": {}}
+    metrics |= {"labels": list(LABELS), "verdict": {"code": 0, "reasons": []}}
     (inputs["report"] / "metrics.json").write_text(json.dumps(metrics))
     return packaged(inputs | beside, folder / "archive", CLEANING, **serving)
 
