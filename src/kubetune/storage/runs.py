@@ -9,7 +9,7 @@ from kubetune import layout
 from kubetune.errors import ConfigError
 from kubetune.storage.base import Store
 from kubetune.storage.blobs import in_parallel, tree_paths
-from kubetune.storage.records import decode, encode, find, settle
+from kubetune.storage.records import decode, encode, find_whole, settle
 
 FORMAT = 1
 
@@ -34,8 +34,9 @@ def create_run(store: Store, run: str, recipe: Mapping[str, Any]) -> None:
 
     Raises:
         ConfigError: The run was begun with another recipe; names what differs.
+        KubetuneError: Its record is broken: a run of that name stands, and its commits are no other recipe's.
     """
-    standing = settle(store, layout.run_record(run), {"format": FORMAT, "recipe": recipe}, recipe_of)
+    standing = settle(store, layout.run_record(run), {"format": FORMAT, "recipe": recipe}, recipe_of, precious=True)
     differ = sorted(changed_paths(standing, recipe_of({"recipe": recipe})))
     if differ:
         raise ConfigError(
@@ -45,8 +46,12 @@ def create_run(store: Store, run: str, recipe: Mapping[str, Any]) -> None:
 
 
 def read_run(store: Store, run: str) -> dict[str, Any] | None:
-    """Return the recorded recipe of a run; None if there is no such run."""
-    return find(store, layout.run_record(layout.check_run(run)), recipe_of).value
+    """Return the recorded recipe of a run; None if there is no such run.
+
+    Raises:
+        KubetuneError: Its record is broken.
+    """
+    return find_whole(store, layout.run_record(layout.check_run(run)), recipe_of).value
 
 
 def recipe_of(record: Mapping[str, Any]) -> dict[str, Any]:
