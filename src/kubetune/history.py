@@ -8,7 +8,7 @@ from typing import Any
 
 from kubetune.config.load import load_recipe, recipe_of
 from kubetune.config.recipe import Recipe
-from kubetune.errors import ConfigError, NothingToDoError, TemporaryError
+from kubetune.errors import ConfigError, KubetuneError, NothingToDoError, TemporaryError
 from kubetune.stages import BY_NAME, PRODUCER, STAGES
 from kubetune.storage.base import Store
 from kubetune.storage.blobs import fetch_tree
@@ -75,7 +75,7 @@ class RunLine:
         run: Run id.
         recipe: Recipe name.
         state: `complete`, `open, next STAGE`, or what happened `at STAGE`: `refused`, `kept back`, `undecided`,
-            `failed`, `interrupted`.
+            `failed`, `interrupted`; or `its record is broken`.
         metrics: Metrics of `evaluate`, if it is committed.
         modified: Seconds since the epoch.
     """
@@ -91,7 +91,13 @@ def run_lines(store: Store) -> list[RunLine]:
     """Return all runs, the newest first."""
     lines = []
     for item in list_runs(store):
-        recipe = read_run(store, item.run)
+        try:
+            recipe = read_run(store, item.run)
+        except (TemporaryError, ConfigError):
+            raise
+        except KubetuneError:  # one that is broken must not hide the others
+            lines.append(RunLine(item.run, "-", "its record is broken", {}, item.modified))
+            continue
         if recipe is None:
             continue
         commits = committed(store, item.run, item.stages)

@@ -10,6 +10,7 @@ import storage_contract as contract
 from kubetune import layout
 from kubetune.contract import Verdict
 from kubetune.errors import ConfigError, ConflictingCommitError, KubetuneError
+from kubetune.history import run_lines
 from kubetune.storage.base import Store
 from kubetune.storage.blobs import put_blob
 from kubetune.storage.commits import (
@@ -290,11 +291,27 @@ def test_a_run_remembers_where_its_logs_are_read_from_its_first_stage_on(store: 
     assert (read_log(store, "run-none"), read_log(store, "run-absent")) == ("", "")
 
 
-def test_a_garbage_recipe_record_is_replaced(local: Store) -> None:
-    local.put(layout.run_record("run-1"), b'{"recipe": ')
-    assert read_run(local, "run-1") is None
+@pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "other"])
+def test_a_broken_recipe_record_is_refused_and_stays(local: Store, damage: str) -> None:
+    """Taken for none, another recipe took the run's name, beside commits of the first."""
     create_run(local, "run-1", {"name": "a"})
-    assert read_run(local, "run-1") == {"name": "a"}
+    key = layout.run_record("run-1")
+    whole = local.get(key).data
+    broken = {"cut": whole[:-20], "flipped": whole.replace(b'"a"', b'"b"'), "empty": b"", "other": b'{"sha256": "x"}'}
+    local.put(key, broken[damage])
+    for ask in (
+        lambda: create_run(local, "run-1", {"name": "a"}),
+        lambda: create_run(local, "run-1", {"name": "b"}),
+        lambda: read_run(local, "run-1"),
+    ):
+        with pytest.raises(KubetuneError, match=r"run-1/run\.json .* is broken") as caught:
+            ask()
+        assert caught.value.exit_code == 70
+    assert local.get(key).data == broken[damage]
+    create_run(local, "run-2", {"name": "b"})
+    assert {line.run: line.state for line in run_lines(local)}["run-1"] == "its record is broken"
+    assert delete_run(local, "run-1") == 1
+    create_run(local, "run-1", {"name": "b"})
 
 
 def test_runs_are_listed_and_deleted_commits_first(store: Store, tmp_path: Path) -> None:

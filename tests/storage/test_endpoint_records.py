@@ -76,10 +76,27 @@ def test_history_is_bounded(local: Store) -> None:
     assert found is not None and len(found.history) == HISTORY and found.history[-1]["epoch"] == HISTORY + 5
 
 
-def test_a_garbage_endpoint_record_is_absent(local: Store) -> None:
-    local.put(layout.endpoint("tweets"), b"{")
-    assert read_endpoint(local, "tweets") is None and list_endpoints(local) == []
-    assert desire(local, FIRST).epoch == 1
+@pytest.mark.parametrize("damage", ["cut", "flipped", "empty"])
+def test_a_broken_endpoint_record_is_refused_and_stays(local: Store, damage: str) -> None:
+    """Taken for none, its epoch began at 1 again and its history was gone."""
+    for _ in range(3):
+        desire(local, FIRST)
+    key = layout.endpoint("tweets")
+    whole = local.get(key).data
+    broken = {"cut": whole[:-20], "flipped": whole.replace(b'"epoch": 3', b'"epoch": 4'), "empty": b""}[damage]
+    local.put(key, broken)
+    for ask in (
+        lambda: read_endpoint(local, "tweets"),
+        lambda: list_endpoints(local),
+        lambda: desire(local, FIRST),
+        lambda: desire(local, FIRST, epoch=0),
+    ):
+        with pytest.raises(KubetuneError, match=r"endpoints/tweets\.json .* is broken") as caught:
+            ask()
+        assert caught.value.exit_code == 70
+    assert local.get(key).data == broken
+    local.put(key, whole)
+    assert desire(local, FIRST).epoch == 4
     with pytest.raises(ConfigError):
         read_endpoint(local, "../run")
 

@@ -8,7 +8,7 @@ from kubetune import layout
 from kubetune.errors import KubetuneError
 from kubetune.storage.base import Store
 from kubetune.storage.blobs import File, parse_files, tree_digest
-from kubetune.storage.records import find, update
+from kubetune.storage.records import find_whole, update
 
 FORMAT = 1
 HISTORY = 50
@@ -89,8 +89,12 @@ def parse_target(value: Mapping[str, Any] | None) -> Target | None:
 
 
 def read_endpoint(store: Store, name: str) -> Endpoint | None:
-    """Return an endpoint's record; None if there is none."""
-    return find(store, layout.endpoint(layout.check_run(name)), parse_endpoint).value
+    """Return an endpoint's record; None if there is none.
+
+    Raises:
+        KubetuneError: It is broken: taken for none, its epoch and history would begin anew.
+    """
+    return find_whole(store, layout.endpoint(layout.check_run(name)), parse_endpoint).value
 
 
 def list_endpoints(store: Store) -> list[Endpoint]:
@@ -117,7 +121,7 @@ def change_endpoint(
         The record that stands now.
 
     Raises:
-        KubetuneError: Another writer changed the endpoint since `epoch`.
+        KubetuneError: Another writer changed the endpoint since `epoch`, or its record is broken.
     """
 
     def step(standing: Endpoint | None) -> dict[str, Any]:
@@ -139,7 +143,7 @@ def change_endpoint(
         history = (*former.history, line)[-HISTORY:]
         return replace(wanted, name=name, epoch=former.epoch + 1, history=history).to_json()
 
-    changed = update(store, layout.endpoint(layout.check_run(name)), parse_endpoint, step)
+    changed = update(store, layout.endpoint(layout.check_run(name)), parse_endpoint, step, precious=True)
     if changed is None:
         raise KubetuneError(f"Endpoint {name!r} was not written: this is a bug.")
     return changed

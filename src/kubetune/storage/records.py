@@ -1,7 +1,7 @@
 """Small JSON records that carry their own digest: a record is whole or it is nothing.
 
 A half-written, edited or misplaced record reads as absent, and whoever writes it next may replace it; but one that
-nothing can make again (`precious`) is refused.
+nothing can make again (`precious`: a run's recipe, an endpoint, a model, its comparisons) is refused.
 """
 
 import hashlib
@@ -120,17 +120,18 @@ def find_whole(store: Store, key: str, parse: Parse[T]) -> Found[T]:
     return found
 
 
-def settle(store: Store, key: str, value: Mapping[str, Any], parse: Parse[T]) -> T:
-    """Create a record, or return the one that already stands there; garbage is replaced.
+def settle(store: Store, key: str, value: Mapping[str, Any], parse: Parse[T], *, precious: bool = False) -> T:
+    """Create a record, or return the one that already stands there; garbage is replaced, or refused where `precious`.
 
     Raises:
         StoreUnavailableError: Others keep writing and removing it.
+        KubetuneError: Garbage lies there and is refused, see `find_whole`.
     """
     data = encode(value)
     for round_number in range(ROUNDS):
         if store.create(key, data):
             return parse(value)
-        found = find(store, key, parse)
+        found = find_whole(store, key, parse) if precious else find(store, key, parse)
         if found.value is not None:
             return found.value
         if found.etag is not None and store.swap(key, data, found.etag) is not None:

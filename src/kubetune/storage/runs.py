@@ -9,7 +9,7 @@ from kubetune import layout
 from kubetune.errors import ConfigError
 from kubetune.storage.base import Store
 from kubetune.storage.blobs import in_parallel, tree_paths
-from kubetune.storage.records import decode, encode, find, settle
+from kubetune.storage.records import decode, encode, find_whole, settle
 
 FORMAT = 1
 
@@ -40,9 +40,10 @@ def create_run(store: Store, run: str, recipe: Mapping[str, Any], log: str = "")
 
     Raises:
         ConfigError: The run was begun with another recipe; names what differs.
+        KubetuneError: Its record is broken: a run of that name stands, and its commits are no other recipe's.
     """
     record = {"format": FORMAT, "recipe": recipe} | ({"log": log} if log else {})
-    standing = settle(store, layout.run_record(run), record, recipe_of)
+    standing = settle(store, layout.run_record(run), record, recipe_of, precious=True)
     differ = sorted(changed_paths(standing, recipe_of({"recipe": recipe})))
     if differ:
         raise ConfigError(
@@ -52,8 +53,12 @@ def create_run(store: Store, run: str, recipe: Mapping[str, Any], log: str = "")
 
 
 def read_run(store: Store, run: str) -> dict[str, Any] | None:
-    """Return the recorded recipe of a run; None if there is no such run."""
-    return find(store, layout.run_record(layout.check_run(run)), recipe_of).value
+    """Return the recorded recipe of a run; None if there is no such run.
+
+    Raises:
+        KubetuneError: Its record is broken.
+    """
+    return find_whole(store, layout.run_record(layout.check_run(run)), recipe_of).value
 
 
 def read_log(store: Store, run: str) -> str:

@@ -123,7 +123,8 @@ def _spool(engine: "Engine", source: SqlData, scratch: Path, bounds: Bounds) -> 
     with _errors(), ExitStack() as files, engine.connect() as connection:
         for statement in READ_ONLY.get(engine.dialect.name, ()):
             connection.exec_driver_sql(statement)
-        chunked = {"stream_results": True, "max_row_buffer": FIRST_ROWS}
+        # Without parameters no driver reads a `%` of the query as one.
+        chunked = {"stream_results": True, "max_row_buffer": FIRST_ROWS, "no_parameters": True}
         result = connection.exec_driver_sql(source.query, execution_options=chunked)
         columns = list(result.keys())
         check_columns(columns, "The query's result")
