@@ -261,3 +261,11 @@ def test_a_process_without_a_cluster_is_told(monkeypatch, tmp_path: Path) -> Non
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     with pytest.raises(ConfigError, match="no account of a cluster"):
         ClusterTarget("models", "kubetune", "toy")
+
+
+def test_what_the_api_does_not_accept_is_its_sentence_and_not_its_dump() -> None:
+    body = b'{"kind":"Status","status":"Failure","message":"json: cannot unmarshal string into field","code":400}'
+    with pytest.raises(ConfigError, match=r"\(400\): json: cannot unmarshal string into field$"):
+        object.__new__(Deployments)._raise_if_final("its pods", 400, body)
+    with pytest.raises(ConfigError, match=r"\(400\): a proxy's own page$"):
+        object.__new__(Deployments)._raise_if_final("its pods", 400, b"a proxy's own page")

@@ -99,7 +99,8 @@ def line_of(view: StageView) -> str:
 def state_of(view: StageView) -> str:
     """Return the state of a stage in a few words."""
     words = {"success": "done", "up_for_retry": "waits for another try", "upstream_failed": "not run"} | {
-        WAITS: "waits for approval"
+        WAITS: "waits for approval",
+        "up_for_reschedule": "put off by Airflow",  # which found no DAG yet, for example on a busy node
     }
     state = words.get(view.state, view.state)
     if view.reason and view.state in {"running", "queued"}:

@@ -89,7 +89,7 @@ class Deployments:
 
     def _raise_if_final(self, what: str, status: int, body: Any) -> None:
         if status in (400, 405, 415) or (status == 422 and b"causes" in _bytes(body)):
-            told = " ".join(_bytes(body).decode(errors="replace").split())[:300]
+            told = " ".join(_message(body).split())[:300]
             raise ConfigError(
                 f"The Kubernetes API does not accept our request for {what} ({status}): {told or 'no reason given'}"
             )
@@ -105,6 +105,16 @@ class Deployments:
                 f"The Kubernetes API refuses us {what} in namespace {self.namespace} ({status}): stage deploy needs "
                 "the account `<release>-deploy`, to which the chart gives `get` and `patch` of the endpoints it has."
             )
+
+
+def _message(body: Any) -> str:
+    """The sentence in an answer of the API; all of it where it is none of the API's own."""
+    text = _bytes(body).decode(errors="replace")
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return text
+    return str(found.get("message") or text) if isinstance(found, dict) else text
 
 
 def _bytes(body: Any) -> bytes:
