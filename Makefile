@@ -11,7 +11,7 @@ DEMO := tweets
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev lock demo stop install-airflow test test-slow test-dags test-s3 test-tracking test-mlflow manifests scan lint fmt types clean \
-  images images-push images-report kind-up kind-demo kind-test kind-test-full kind-down
+  images images-list images-push images-report kind-up kind-demo kind-test kind-test-full kind-down
 
 help: ## show this list
 	@grep -hE '^[a-z][a-z0-9-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -116,6 +116,9 @@ images: ## build all images; BUILD_FLAGS, DOCKER, PYTHON_IMAGE … say how (imag
 
 images-push: ## push them: REGISTRY=registry.example.com/team, or REGISTRY_PUSH='command that takes names'
 	$(PYTHON) images/build.py push --registry "$(REGISTRY)"
+
+images-list: ## what a site without the internet mirrors and builds
+	@$(PYTHON) images/build.py list
 
 images-report: ## their sizes, and what is stored once
 	@$(PYTHON) images/build.py report

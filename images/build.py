@@ -1,4 +1,4 @@
-"""Builds, pushes and weighs the images: `make images`, `make images-push` and `make images-report`.
+"""Builds, pushes, weighs and lists the images: `make images`, `images-push`, `images-report` and `images-list`.
 
 There is no list of images: each folder with a Dockerfile is one, `shared/` holds those that the others stand on, and
 the ARGs before its first FROM say on which. Python 3.11 and a Docker engine with BuildKit are all that it needs.
@@ -237,10 +237,40 @@ def report(images: Mapping[str, Image]) -> None:
     print(f"shipped, added up: {shipped / 1e6:.0f} MB; stored once: {stored / 1e6:.0f} MB")
 
 
+def needed(environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield (how it comes, what) of all that a site without the internet mirrors, builds or brings along."""
+    images, bases = find_images(), base_images(environment)
+    used = {argument for image in images.values() for argument in image.bases}
+    for argument in sorted(used - {"MINIO_BINARY"}):
+        yield "pull to build", bases[argument]
+    if bases["MINIO_BINARY"] != "build":
+        yield "pull to build", bases["MINIO_BINARY"]
+    locks = {lock for image in images.values() for lock in locks_of(image)}
+    for lock in sorted(locks):
+        yield "Python packages", lock
+    yield "Go modules", "images/minio/Dockerfile"
+    for image in images.values():
+        if not image.shared:
+            yield "build and push", image.tag(version())
+    for foreign in foreign_images():
+        yield "pull to run", foreign
+
+
+def locks_of(image: Image) -> list[str]:
+    """Return the hashed locks that an image is installed from."""
+    return re.findall(r"source=(requirements/\S+?\.txt),", image.dockerfile.read_text("utf-8"))
+
+
+def foreign_images() -> list[str]:
+    """Return the images that the chart runs and that are not ours: those which its values name in full."""
+    values = (ROOT / "charts" / "kubetune" / "values.yaml").read_text("utf-8")
+    return sorted(set(re.findall(r"^ +image: ([a-z0-9][^\s#]*[:@]\S+)$", values, flags=re.MULTILINE)))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("command", choices=("build", "push", "report", "names"))
+    parser.add_argument("command", choices=("build", "push", "report", "names", "list"))
     parser.add_argument("images", nargs="*", help="names; all for none")
     parser.add_argument("--registry", default="", help="for push: where to, for instance registry.example.com/team")
     given = parser.parse_args(arguments)
@@ -253,6 +283,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             push(chosen, given.registry)
         elif given.command == "names":
             print("\n".join(image.tag(version()) for image in chosen if not image.shared))
+        elif given.command == "list":
+            print("\n".join(f"{how}\t{what}" for how, what in needed(os.environ)))
         else:
             report(images)
     except ImageError as error:

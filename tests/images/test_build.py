@@ -1,6 +1,7 @@
 """The build script: order, arguments, the disk it asks for, and where it pushes to."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from chart_stages import stage_pods
+from chart_world import PROFILES, pods_of, rendered
 from images.builder import ROOT, build
 
 NAMES = list(build.find_images())
@@ -193,3 +196,43 @@ def node_ports(value: object) -> list[int]:
         here = [value["nodePort"]] if value.get("nodePort") else []
         return here + [port for inner in value.values() for port in node_ports(inner)]
     return []
+
+
+def listed() -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for how, what in build.needed({}):
+        found.setdefault(how, set()).add(what)
+    return found
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_site_without_the_internet_is_told_of_every_image_that_runs(profile: str) -> None:
+    """What the chart renders, and what Airflow makes of its settings: nothing else is pulled."""
+    found = rendered(profile)
+    pods = [*pods_of(found), *stage_pods(found)]
+    runs = {container["image"] for pod in pods for container in pod.containers}
+    # Of a registry of the site, and by a digest that only it knows.
+    names = {image.removeprefix("registry.example.com/").partition("@")[0].rpartition(":")[0] or image.partition("@")[0]
+             .removeprefix("registry.example.com/") for image in runs}  # fmt: skip
+    known = {image.rpartition(":")[0] for image in listed()["build and push"] | listed()["pull to run"]}
+    assert names - {"example/first", "example/beside"} <= known
+
+
+def test_the_list_has_nothing_that_no_profile_runs_and_all_that_a_build_takes() -> None:
+    runs: set[str] = set()
+    for profile in PROFILES:
+        found = rendered(profile)
+        runs |= {
+            container["image"].partition("@")[0]
+            for pod in [*pods_of(found), *stage_pods(found)]
+            for container in pod.containers
+        }
+    for image in listed()["build and push"] | listed()["pull to run"]:
+        assert any(image in run or run.endswith(image.rpartition(":")[0]) for run in runs), image
+    files = [image.dockerfile.read_text() for image in build.find_images().values()]
+    assert listed()["Python packages"] == {
+        lock for text in files for lock in re.findall(r"requirements/\S+?\.txt", text)
+    }
+    assert all((ROOT / lock).is_file() for lock in listed()["Python packages"])
+    assert listed()["pull to build"] == {"python:3.11-slim-bookworm", "golang:1.26-bookworm"}
+    assert "mirror/minio" in {what for _, what in build.needed({"MINIO_BINARY": "mirror/minio"})}
