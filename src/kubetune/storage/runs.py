@@ -63,7 +63,7 @@ def read_run(store: Store, run: str) -> dict[str, Any] | None:
 
 def read_log(store: Store, run: str) -> str:
     """Return the address of the logs of a run's stages; empty if none is recorded."""
-    return find(store, layout.run_record(run), lambda record: str(record.get("log") or "")).value or ""
+    return find_whole(store, layout.run_record(run), lambda record: str(record.get("log") or "")).value or ""
 
 
 def recipe_of(record: Mapping[str, Any]) -> dict[str, Any]:
