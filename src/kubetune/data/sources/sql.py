@@ -22,7 +22,7 @@ from kubetune.errors import ConfigError, DataError, TemporaryError
 from kubetune.redaction import redact, shown
 
 if TYPE_CHECKING:
-    from sqlalchemy import URL, CursorResult, Engine, Row
+    from sqlalchemy import URL, Engine
 
 SPLITS = ("train", "validation", "test", "unsupervised")
 CHUNK_BYTES = 32 << 20
@@ -140,7 +140,7 @@ def _spool(engine: "Engine", source: SqlData, scratch: Path, bounds: Bounds) -> 
     return [name for name in ("all", *SPLITS) if name in opened]
 
 
-def _fetched(result: "CursorResult[Any]", most: int) -> "Iterator[Row[Any]]":
+def _fetched(result: Any, most: int) -> Iterator[Any]:
     """Yield rows, fetched at most `most` at a time and fewer where they are large."""
     wanted = min(FIRST_ROWS, most)
     while rows := result.fetchmany(wanted):

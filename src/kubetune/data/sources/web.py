@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # documented, not in typeshed
 
 import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.response import BaseHTTPResponse
 
 from kubetune.data.bounds import Download, bounds_of, check_allowed, check_host, is_local
@@ -114,10 +115,10 @@ def _guarded(shown: str, platform: Mapping[str, Any]) -> dict[str, type[urllib3.
                     raise
             return reached
 
-    class Plain(Guard, urllib3.connection.HTTPConnection):
+    class Plain(Guard, HTTPConnection):
         pass
 
-    class Secure(Guard, urllib3.connection.HTTPSConnection):
+    class Secure(Guard, HTTPSConnection):
         pass
 
     class PlainPool(urllib3.HTTPConnectionPool):
