@@ -269,6 +269,10 @@ def test_a_statement_that_somebody_else_put_there_first_gives_way(store, setting
     write_key_pair(tmp_path / "stranger")
     stranger = settings.model_copy(update={"signing_key": tmp_path / "stranger" / "signing.key"})
     sign_and_store(store, stranger, statement_of_run(store, "tweets-1", "toy", {"outcome": "forged"}))
+    # A list of revoked versions does not: it may be ours by a former key, and made anew it would forget them.
+    with pytest.raises(DataError, match="list of revoked versions is not valid: it is signed by"):
+        sign_and_store(store, settings, statement_of_run(store, "tweets-1", "toy", {"outcome": "promote"}))
+    store.delete(layout.REVOCATIONS)
     sign_and_store(store, settings, statement_of_run(store, "tweets-1", "toy", {"outcome": "promote"}))
     found = verify_run(store, "tweets-1", "toy", settings.trusted_keys)
     assert found["predicate"]["decision"] == {"outcome": "promote"}
