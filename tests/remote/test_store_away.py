@@ -14,7 +14,7 @@ Kubetune = Callable[..., Done]
 SILENT = {"STORE": "s3://kubetune", "S3_ACCESS_KEY": "key", "S3_SECRET_KEY": "secret-secret"}
 COMMANDS = (
     ["runs"], ["show", "toy-1"], ["why", "toy-1", "train"], ["lineage", "toy-1"], ["compare", "toy-1", "toy-2"],
-    ["pull", "toy-1"], ["export", "toy-1"], ["models"], ["gc", "--dry-run"],
+    ["pull", "toy-1"], ["export", "toy-1", "--mar", "toy.mar"], ["models"], ["gc", "--dry-run"],
     ["delete", "toy-1"], ["promote", "toy-1", "--why", "x"], ["rollback", "toy", "--why", "x"],
     ["tracking", "status"], ["run", "tweets"],
 )  # fmt: skip

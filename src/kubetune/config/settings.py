@@ -58,11 +58,11 @@ class Settings(BaseSettings):
     (addresses of this machine and its link), or `all`; None: all, in a pod all but `path` and `loopback`."""
     redirect_hosts: str = ""
     """Hosts, with commas, to which an `https://` source may redirect besides its own; `*`: any."""
-    source_max_bytes: int = Field(default=64 << 30, ge=1)
+    source_max_bytes: int = Field(default=64 << 30, ge=1, le=1 << 50)
     """Largest download of a source, and the most that is unpacked from one."""
-    source_max_ratio: float = Field(default=250.0, gt=1)
+    source_max_ratio: float = Field(default=250.0, gt=1, le=1e9)
     """Unpacked bytes a byte of a file beyond which it is refused as a bomb; real text has 3 to 30."""
-    source_timeout_s: float = Field(default=7200.0, gt=0)
+    source_timeout_s: float = Field(default=7200.0, gt=0, le=2_592_000)
     """Seconds that one download may take."""
     state_dir: Path | None = None
     """Where servers on this machine keep archives, logs and records; None: below the user's state folder."""

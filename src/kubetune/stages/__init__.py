@@ -60,7 +60,7 @@ STAGES: tuple[Stage, ...] = (
         inputs=(),
         outputs=("raw",),
         chosen=(("kubetune.data.sources", "data.source.kind"),),
-        packages=("pyarrow", "datasets"),
+        packages=("pyarrow", "numpy", "datasets"),
         image="ingest",
         reaches_outside=True,
     ),
