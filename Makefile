@@ -10,7 +10,7 @@ INSTALL := $(BIN)/uv pip install --python $(BIN)/python --quiet --require-hashes
 DEMO := tweets
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev lock demo stop install-airflow test test-slow test-dags test-s3 test-tracking test-mlflow manifests scan lint fmt types clean \
+.PHONY: help audit install install-dev lock demo stop install-airflow test test-slow test-dags test-s3 test-tracking test-mlflow manifests scan lint fmt types clean \
   images images-list images-push images-report kind-up kind-demo kind-test kind-test-full kind-down
 
 help: ## show this list
@@ -98,6 +98,9 @@ $(SCAN_VENV)/.scan: requirements/scan.txt | $(BIN)/uv
 
 scan: install-dev $(SCAN_VENV)/.scan ## checkov on the chart's rendered profile prod
 	$(BIN)/python charts/tools/chart_scan.py $(SCAN_VENV)/bin/checkov
+
+audit: install-dev ## the locks against ADVISORIES=FOLDER, a clone of pypa/advisory-database
+	$(BIN)/python requirements/audit.py "$(ADVISORIES)"
 
 lint: install-dev ## style and layers
 	$(BIN)/ruff check .
