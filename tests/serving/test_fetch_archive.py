@@ -1,5 +1,6 @@
 """The init container's command: by digest, every byte checked, whole or not there, with nothing but reads of blobs."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -13,10 +14,12 @@ import chain_toys
 from kubetune import layout
 from kubetune.delivery import fetch_archive
 from kubetune.errors import ConfigError, DataError, TemporaryError
+from kubetune.provenance.trust import revocations_file
 from kubetune.serving.archive import archive_digest, read_archive
 from kubetune.storage.base import AbsentError
 from kubetune.storage.blobs import list_tree, put_tree
 from kubetune.storage.local import LocalStore
+from kubetune.storage.statements import update_revocations
 
 
 class BlobsOnly:
@@ -139,6 +142,8 @@ def test_the_command_takes_no_archive_that_was_signed_as_another_model(
     done = command(tmp_path / "store", into, digest)
     assert done.returncode == 65 and "has no statement as model toy" in done.stderr and not (into / digest).exists()
     chain_toys.vouch(tmp_path / "more", archive, into, "toy")
+    listed = json.loads(revocations_file(into).read_text())
+    update_revocations(store, lambda standing: listed)  # whoever can ask the store believes no list beside the archive
     monkeypatch.setenv("KUBETUNE_TRUSTED_KEYS", str(tmp_path / "more" / "signing.pub"))
     assert command(tmp_path / "store", into, digest).returncode == 0
 
