@@ -12,10 +12,6 @@ from chart_helm import CHART, template
 VALUES = ("prod", CHART / "examples" / "existing-secrets.yaml", CHART / "examples" / "production.yaml")
 TESTS = ("kubetune-test-store", "kubetune-test-recipes", "kubetune-test-airflow", "kubetune-test-tweets")
 ACCEPTED: dict[str, tuple[str, frozenset[str] | None]] = {
-    "CKV_K8S_15": (
-        "Images carry a version or a digest, neither of which is ever moved.",
-        None,
-    ),
     "CKV_K8S_38": (
         "These three start, watch and read the pods of stages; their Roles are those of the tests.",
         frozenset({"kubetune-api-server", "kubetune-scheduler", "kubetune-triggerer"}),
