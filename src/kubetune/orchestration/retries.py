@@ -26,7 +26,7 @@ NO_IMAGE = re.compile(
     r"(InvalidImageName|ErrImageNeverPull|not found|denied|unauthorized|no basic auth)", re.IGNORECASE
 )
 NO_PLACE = "took too long to be scheduled"
-UNPULLED = re.compile(r"Image cannot be pulled((?:, unable to start)?: .*?)(?:\n\S*Traceback|\n\n|\Z)", re.DOTALL)
+UNPULLED = re.compile(r"Image cannot be pulled(.*?)(?:\n\S*Traceback|\n\n|\Z)", re.DOTALL)
 SHARED_MEMORY = '"shared-memory"'
 """As the kubelet names the volume of ranks that exchange tensors."""
 RETRY_AT = "retry_at"
