@@ -65,8 +65,8 @@ test: install-dev install-airflow ## the default tier: no network, no Docker, no
 	wait $$airflow || code=$$?; cat "$$log"; rm -f "$$log"; exit $$code
 
 test-slow: install-dev install-airflow ## what waits for servers, kills and races; run before every push
-	$(BIN)/pytest -m "slow and not s3 and not cluster" --numprocesses 2 --dist loadfile
-	timeout -k 10 1500 $(AIRFLOW_VENV)/bin/python -m pytest -W default -m slow tests/dags
+	$(BIN)/pytest -m "slow and not full and not s3 and not cluster" --numprocesses 2 --dist loadfile
+	timeout -k 10 1500 $(AIRFLOW_VENV)/bin/python -m pytest -W default -m "slow and not full" tests/dags
 
 test-dags: install-airflow ## the DAGs in Airflow's environment, a whole run with local processes for pods
 	timeout -k 10 1500 $(AIRFLOW_VENV)/bin/python -m pytest -W default -m "not slow" tests/dags

@@ -23,8 +23,19 @@ def imported(path: Path) -> set[str]:
     return names | {name.removesuffix(".py") for name in files}
 
 
+MINUTES = {"resume", "serving", "training", "trainings", "waiting"}
+"""Whose smoke form takes minutes of two cores: run by `pytest -m "slow and full"`."""
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [path.stem for path in FILES if is_run(path)])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(path.stem, marks=[pytest.mark.full] if path.stem in MINUTES else [])
+        for path in FILES
+        if is_run(path)
+    ],
+)
 def test_a_benchmark_runs(name: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(BENCHMARKS / f"{name}.py"), "--smoke"],

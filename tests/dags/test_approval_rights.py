@@ -17,7 +17,7 @@ from airflow_toys import path_first
 from kubetune.remote.airflow import Access, Airflow
 from kubetune.remote.http import Way, request
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.full]
 
 ROOT = Path(__file__).parents[2]
 STARTED_IN_S = 600.0

@@ -165,6 +165,7 @@ def test_a_full_quota_is_waited_for_in_the_first_try(processes: Cluster) -> None
 
 
 @pytest.mark.slow
+@pytest.mark.full
 def test_a_pod_that_the_cluster_refuses_fails_with_the_apis_sentence(processes: Cluster) -> None:
     sentence = 'pods "x" is forbidden: maximum cpu usage per Container is 1, but limit is 2'
     processes.kubelet.refusals += [(403, sentence)] * 2  # `ingest` and `fetch`, which wait for nobody
