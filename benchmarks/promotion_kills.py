@@ -38,6 +38,7 @@ from kubetune.registration import known, promote, roll_back
 from kubetune.runner import open_configured_store, run_stage
 from kubetune.serving.archive import archive_digest  # noqa: F401 (imported before forking, as all that deploy needs)
 from kubetune.serving.local_target import LocalTarget
+from kubetune.serving.torchserve_config import free_ports
 from kubetune.stages import compare, deploy, package, register  # noqa: F401 (the same)
 from kubetune.storage.commits import read_commit
 from kubetune.storage.endpoints import read_endpoint
@@ -93,7 +94,8 @@ class World:
     """A store, an endpoint, and two recipes whose models differ."""
 
     def __init__(self, folder: Path) -> None:
-        self.settings = settings_of(folder)
+        # A port of its own: what else deploys on this machine meanwhile takes the first free one.
+        self.settings = settings_of(folder).model_copy(update={"port": free_ports(1)[0]})
         self.store = open_configured_store(self.settings)
         data = toys.write_jsonl(folder / "rows.jsonl", toys.toy_rows(240))
         model = toys.write_toy_model(folder / "model")

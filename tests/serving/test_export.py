@@ -98,7 +98,8 @@ def test_serving_in_the_foreground_with_the_carried_java(archive: Path, tmp_path
     def ready(url: str) -> None:
         seen.extend([url, client.predict(url, [{"text": "good food"}, {"text": "bad film"}], top_k=1)])
 
-    endpoints.serve_foreground(archive, configuration.Listening(), ready, lambda: len(seen) == 2, 180)
+    (port,) = configuration.free_ports(1)
+    endpoints.serve_foreground(archive, configuration.Listening(port), ready, lambda: len(seen) == 2, 180)
     url, found = seen
     assert [result["predictions"][0]["label"] for result in found] == ["positive", "negative"]
     with pytest.raises(OSError, match=r"refused"):

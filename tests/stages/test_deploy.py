@@ -14,7 +14,7 @@ import pytest
 
 import served_toys
 from kubetune.errors import ConfigError, InterruptedRunError, NotReadyError, TemporaryError
-from kubetune.serving import client, endpoints, processes
+from kubetune.serving import client, endpoints, local_target, processes
 from kubetune.serving.archive import archive_digest, write_manifest
 from kubetune.serving.local_target import LocalTarget, read_record
 from kubetune.serving.server import Server
@@ -266,6 +266,26 @@ def test_another_archive_takes_over_the_address(served: dict, state: Path, archi
         [former.digest, facts["archive"]]
     )
     assert len(list((state / NAME).glob("server-*"))) == 1
+
+
+def test_an_address_that_is_taken_while_nobody_listens_costs_the_address_alone(
+    served: dict, state: Path, archives: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another endpoint of this machine may find the port free between the former server's end and the new one."""
+    former, stop, taken = running(state), local_target.server.stop, socket.socket()
+
+    def stop_and_lose(server: Server) -> None:
+        stop(server)
+        if server.port == former.port:
+            taken.bind(("127.0.0.1", former.port))
+            taken.listen()
+
+    monkeypatch.setattr(local_target.server, "stop", stop_and_lose)
+    monkeypatch.setattr(local_target, "PORT_RELEASE_S", 0.5)
+    with taken:
+        facts = put(state, archives["first"])
+        assert facts["url"] != former.url
+        assert client.call(facts["url"], "POST", "good").headers["x-archive-digest"] == facts["archive"]
 
 
 def test_an_endpoint_can_be_moved_to_another_port(served: dict, state: Path, archives: dict[str, Path]) -> None:

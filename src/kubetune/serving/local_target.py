@@ -141,8 +141,7 @@ class LocalTarget:
         record = self.record()
         if record is None or record.server is None or processes.alive(record.server.process):
             return
-        port = record.server.port if self._released(record.server.port) else None
-        started = self._start(self.archive(record.digest), port, timeout_s, lambda: False)
+        started = self._start(self.archive(record.digest), record.server.port, timeout_s, lambda: False)
         self._write(record.digest, started)
         self._tidy({record.digest}, Path(started.folder))
 
@@ -168,8 +167,7 @@ class LocalTarget:
         if self.port is not None or former is not None:
             return self.port or (former.port if former else None)
         record = self.record()
-        last = record.server.port if record is not None and record.server is not None else None
-        return last if last is not None and self._released(last) else None
+        return record.server.port if record is not None and record.server is not None else None
 
     def _start(self, source: Path, port: int | None, timeout_s: float, should_stop: Callable[[], bool]) -> Server:
         """Start and wait. Java binds its ports seconds after they were found free: who lost one to another tries again.
@@ -183,8 +181,9 @@ class LocalTarget:
 
     def _start_once(self, source: Path, port: int | None, timeout_s: float, should_stop: Callable[[], bool]) -> Server:
         record = self.record()
-        if record is not None and record.server is not None and record.server.port == port:
-            self._released(port)
+        kept = record is not None and record.server is not None and record.server.port == port
+        if kept and not self._released(record.server.port) and self.port is None:
+            port = None  # somebody took the address while nobody listened, and nobody had asked for this one
         folder = self.folder / f"server-{secrets.token_hex(4)}"
         started = server.start(self.name, source, folder, Listening(port, self.hosts), self.trust)
         try:
