@@ -83,8 +83,8 @@ def test_planted_faults_are_caught_and_sound_seeds_are_not(
     assert benchmark.examine(suite(), rows(60, 1), seeds, toys.LABELS, FAULTS)
     table = cells_of(capsys.readouterr().out)
     assert [cells[0] for cells in table] == list(FAULTS)
-    assert [cells[3] for cells in table] == ["0 of 6"] * 3
-    assert [cells[6] for cells in table] == ["3 of 3"] * 3
+    assert [cells[3].partition(" and ")[0] for cells in table] == ["0"] * 3
+    assert [cells[6].partition(" and ")[2] for cells in table] == ["3 of 3"] * 3
 
 
 def test_a_fault_that_does_nothing_is_not_caught(
@@ -92,7 +92,9 @@ def test_a_fault_that_does_nothing_is_not_caught(
 ) -> None:
     monkeypatch.setattr(benchmark, "faulty", lambda fault, score, seed, vocabulary: score)
     assert not benchmark.examine(suite(), rows(60, 1), seeds, toys.LABELS, FAULTS)
-    assert [cells[6] for cells in cells_of(capsys.readouterr().out)] == ["0 of 3"] * 3
+    found = [cells[6] for cells in cells_of(capsys.readouterr().out)]
+    assert [each.partition(" and ")[0] for each in found] == ["0"] * 3
+    assert found[0] == "0 and 0 of 3"  # the other two have too few cases to rule a loss out, whoever answers
 
 
 def cells_of(printed: str) -> list[list[str]]:
