@@ -15,6 +15,8 @@ from kubetune.runner import open_configured_store
 from kubetune.storage.commits import read_commit
 from pipelines import ran, run_plan, settings_of, toy_recipe
 
+pytestmark = pytest.mark.slow
+
 ALL = {"ingest", "fetch", "prepare", "train", "evaluate", "behave", "compare", "package"}
 AFTER_TRAIN = {"evaluate", "behave", "compare", "package"}
 CODE = "\n\nANSWER = 42\n"

@@ -13,6 +13,8 @@ from chart_stages import stage_pods
 from chart_world import pods_of, rendered, secrets_of_site, values_of
 from kubetune.stages import STAGES
 
+pytestmark = pytest.mark.slow
+
 KEYS = (
     "fernet_key", "api_secret_key", "jwt_secret", "username", "password", "kubetune_airflow_user",
     "kubetune_airflow_password", "kubetune_s3_access_key", "kubetune_s3_secret_key", "signing.key", "keys",

@@ -124,6 +124,7 @@ def test_whose_answer_is_an_agreement(
     assert found.startswith(said) and bool(found) is bool(said)
 
 
+@pytest.mark.slow
 def test_resolve_refuses_before_a_pod_starts(metadata_database: None, monkeypatch, tmp_path: Path) -> None:
     """The real task in the real DAG; who triggers it is called `dag_test` here."""
     from airflow.dag_processing.dagbag import DagBag

@@ -102,6 +102,7 @@ def test_a_run_goes_from_rows_to_a_served_model(processes: Cluster) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_missed_threshold_ends_the_run_with_its_sentence(processes: Cluster) -> None:
     bar = "evaluation.thresholds=[{metric: accuracy, at_least: 1.1}]"
     done = processes.run("finetune", recipe=processes.recipe, overrides=[bar], run="second")

@@ -217,6 +217,7 @@ def run_command(tmp_path: Path) -> Callable[..., tuple[int, float, str]]:
     return run
 
 
+@pytest.mark.slow
 def test_the_command_tells_of_its_beginning_and_its_failure(
     office: PostOffice, run_command: Callable[..., tuple[int, float, str]], tmp_path: Path
 ) -> None:
@@ -228,6 +229,7 @@ def test_the_command_tells_of_its_beginning_and_its_failure(
     assert not list((tmp_path / "state" / "notices" / "todo").iterdir())
 
 
+@pytest.mark.slow
 def test_a_dead_sink_changes_neither_code_nor_last_line(
     run_command: Callable[..., tuple[int, float, str]], tmp_path: Path
 ) -> None:

@@ -65,6 +65,7 @@ def test_a_decision_that_a_person_overruled_is_no_end(bucket: Store, run: str, k
     assert "complete" in state(kubetune, run)
 
 
+@pytest.mark.slow
 def test_a_try_that_another_one_follows_has_not_failed(
     bucket: Store, run: str, kubetune: Kubetune, airflow: FakeAirflow
 ) -> None:

@@ -130,11 +130,13 @@ def model_in_a_folder(folder: Path, settings: Settings) -> Iterator[tuple[Settin
     yield settings, wanted % "model", wanted % "missing"
 
 
-QUICK = (local_files, uploaded, page_behind_a_proxy, database, packaged)
-SLOW = (bucket, gated_data, model_in_a_folder, model_in_a_bucket, gated_model)
-SOURCES = [*QUICK, *(pytest.param(source, marks=pytest.mark.slow) for source in SLOW)]
+SOURCES = (
+    local_files, uploaded, page_behind_a_proxy, database, packaged, bucket, gated_data, model_in_a_folder,
+    model_in_a_bucket, gated_model,
+)  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.__name__)
 def test_no_secret_of_the_settings_is_left_anywhere(
     source: Any, settings: Settings, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture

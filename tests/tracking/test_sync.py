@@ -16,7 +16,10 @@ from kubetune.registration import withdraw
 from kubetune.storage.runs import delete_run, record_attempt
 from kubetune.tracking.facts import BEGUN, RUN, STORE
 
-pytestmark = pytest.mark.filterwarnings("default")  # MLflow uses what its own libraries call deprecated
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("default"),  # MLflow uses what its own libraries call deprecated
+]
 
 
 class KilledError(BaseException):
@@ -121,7 +124,7 @@ def test_a_growing_run_is_followed(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("calls", [*(pytest.param(n, marks=pytest.mark.slow) for n in (0, 1, 2)), 6, 30])
+@pytest.mark.parametrize("calls", [0, 1, 2, 6, 30])
 def test_a_killed_sync_is_finished_by_the_next(filled: Settings, calls: int, late: bool) -> None:
     with pytest.raises(KilledError):
         toys.sync(filled, lambda client: Dying(client, calls, late=late))
@@ -227,7 +230,6 @@ def test_rows_of_data_are_in_no_table(filled: Settings) -> None:
         assert "SECRETROW" not in "\n".join(database.iterdump())
 
 
-@pytest.mark.slow
 def test_two_syncs_at_once_make_each_run_once(filled: Settings) -> None:
     command = [sys.executable, "-m", "kubetune", "tracking", "sync", "--store", filled.store]
     environment = {**os.environ, "KUBETUNE_TRACKING": "local"}

@@ -21,6 +21,7 @@ SILENCE = 15.0
 SIX = {"steps": 6, "checkpoints": {"every_steps": 2}}
 
 
+@pytest.mark.slow
 def test_two_runs_are_bit_equal_also_after_a_stop(run_toy: Any) -> None:
     first, second = run_toy("a", ranks=2, **SIX), run_toy("b", ranks=2, **SIX)
     assert first.sha == second.sha
@@ -33,6 +34,7 @@ def test_two_runs_are_bit_equal_also_after_a_stop(run_toy: Any) -> None:
     assert (third.job.output / "training.json").read_bytes() == (first.job.output / "training.json").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_killed_rank_stops_all_and_the_run_goes_on(run_toy: Any) -> None:
     undisturbed = run_toy("a", ranks=2, **SIX)
     victims: list[int] = []

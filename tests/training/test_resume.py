@@ -162,6 +162,7 @@ def test_nothing_pickled_lies_in_a_checkpoint(run_toy: Any) -> None:
     assert set(manifest["files"]) == files - {"manifest.json"}
 
 
+@pytest.mark.slow
 def test_sigkill_of_a_process(tmp_path: Path, toy_model: Path, text_dataset: Path, undisturbed: Path) -> None:
     """A process of its own, killed at a random moment after its first checkpoint, then taken up here."""
     folder = tmp_path / "victim"
