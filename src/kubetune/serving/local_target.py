@@ -181,8 +181,8 @@ class LocalTarget:
 
     def _start_once(self, source: Path, port: int | None, timeout_s: float, should_stop: Callable[[], bool]) -> Server:
         record = self.record()
-        kept = record is not None and record.server is not None and record.server.port == port
-        if kept and not self._released(record.server.port) and self.port is None:
+        former = None if record is None or record.server is None else record.server.port
+        if port is not None and port == former and not self._released(port) and self.port is None:
             port = None  # somebody took the address while nobody listened, and nobody had asked for this one
         folder = self.folder / f"server-{secrets.token_hex(4)}"
         started = server.start(self.name, source, folder, Listening(port, self.hosts), self.trust)
