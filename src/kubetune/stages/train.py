@@ -9,6 +9,7 @@ from kubetune.contract import Context, Result
 from kubetune.cpus import cpu_quota_threads
 from kubetune.errors import ConfigError, DataError
 from kubetune.tasks.base import ModelSpec
+from kubetune.tasks.trained_heads import keeps_head, trained_head
 from kubetune.training.job import Device, Job
 from kubetune.training.launch import launch
 
@@ -73,8 +74,6 @@ def _object(path: Path) -> dict[str, Any]:
 
 def _say_head(spec: ModelSpec, weights: Path, context: Context) -> None:
     """Say what becomes of a classifier that the checkpoint was saved with."""
-    from kubetune.tasks.encoder import keeps_head, trained_head
-
     labels = trained_head(weights)
     if spec.architecture == "stock" and labels is not None:
         shown = ", ".join(labels)[:80]

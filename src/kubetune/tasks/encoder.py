@@ -24,6 +24,8 @@ from transformers.utils import logging as transformers_logging
 
 from kubetune.errors import ConfigError, DataError
 from kubetune.tasks.base import ModelSpec
+from kubetune.tasks.trained_heads import keeps_head, trained_head
+from kubetune.tasks.trial import check_positions
 from kubetune.tasks.weights import check_finite, load_weights
 
 ENCODER_DROPOUT = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout")
@@ -150,47 +152,6 @@ def build_own(spec: ModelSpec, folder: Path, *, pretrained: bool) -> OwnHeadClas
     check_positions(encoder, spec.max_length)
     module = OwnHeadClassifier(encoder, spec)
     return _loaded(module, folder, pretrained)
-
-
-def trained_head(folder: Path) -> tuple[str, ...] | None:
-    """Return the labels of the classifier that a checkpoint was saved with; None: it has none."""
-    try:
-        values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        if not any(str(name).endswith("ForSequenceClassification") for name in values.get("architectures") or ()):
-            return None
-        names = values.get("id2label") or {}
-        return tuple(str(names[key]) for key in sorted(names, key=int)) or ("LABEL_0", "LABEL_1")
-    except (OSError, ValueError, TypeError, AttributeError):
-        return None  # `_configuration` says what is wrong with the file
-
-
-def keeps_head(folder: Path, labels: tuple[str, ...]) -> bool:
-    """Whether a checkpoint's own classifier goes on: it has the recipe's labels, in this order."""
-    return trained_head(folder) == labels
-
-
-def check_positions(network: PreTrainedModel, max_length: int) -> None:
-    """Refuse more tokens than the network has positions for.
-
-    RoBERTa and its kin count positions from behind the padding token's id, so that 514 of them hold 512 tokens.
-
-    Raises:
-        ConfigError: Says how many tokens it takes.
-    """
-    stated = getattr(network.config, "max_position_embeddings", None)
-    if not stated or stated < 1:  # relative positions, as T5 has
-        return
-    reserved = 0
-    for name, part in network.named_modules():
-        padding = getattr(part, "padding_idx", None) if "position" in name.rpartition(".")[2] else None
-        if padding is not None:
-            reserved = int(padding) + 1
-    if max_length > stated - reserved:
-        behind = f", of which {reserved} are reserved" if reserved else ""
-        raise ConfigError(
-            f"model.max_length is {max_length}: this encoder has {stated} positions{behind}; allowed are at most "
-            f"{stated - reserved}."
-        )
 
 
 def use_plain_attention(module: nn.Module) -> None:

@@ -68,6 +68,30 @@ def try_model(
         )
 
 
+def check_positions(network: PreTrainedModel, max_length: int) -> None:
+    """Refuse more tokens than the network has positions for.
+
+    RoBERTa and its kin count positions from behind the padding token's id, so that 514 of them hold 512 tokens.
+
+    Raises:
+        ConfigError: Says how many tokens it takes.
+    """
+    stated = getattr(network.config, "max_position_embeddings", None)
+    if not stated or stated < 1:  # relative positions, as T5 has
+        return
+    reserved = 0
+    for name, part in network.named_modules():
+        padding = getattr(part, "padding_idx", None) if "position" in name.rpartition(".")[2] else None
+        if padding is not None:
+            reserved = int(padding) + 1
+    if max_length > stated - reserved:
+        behind = f", of which {reserved} are reserved" if reserved else ""
+        raise ConfigError(
+            f"model.max_length is {max_length}: this encoder has {stated} positions{behind}; allowed are at most "
+            f"{stated - reserved}."
+        )
+
+
 def _out_of_memory(error: Exception) -> bool:
     """Whether the machine is too small, not the model unfit: PyTorch's CPU allocator says so in words alone."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
