@@ -255,7 +255,7 @@ def _encoder_part(network: PreTrainedModel) -> str:
 def _draw_head(network: PreTrainedModel) -> None:
     """Put a new head in the place of one that was trained for other labels, drawn from torch's generator."""
     with _quiet():
-        fresh = AutoModelForSequenceClassification.from_config(network.config)
+        fresh = AutoModelForSequenceClassification.from_config(network.config)  # type: ignore[no-untyped-call]
     for name, part in fresh.named_children():
         if name != network.base_model_prefix:
             setattr(network, name, part)

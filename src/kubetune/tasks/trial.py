@@ -39,7 +39,7 @@ def try_model(
     module.eval()
     try:
         logits = _logits(task, module, [_stretched(row, spec.max_length, highest)], pad_token_id)
-        task.losses(logits, torch.zeros(1, dtype=torch.int64)).sum().backward()
+        task.losses(logits, torch.zeros(1, dtype=torch.int64)).sum().backward()  # type: ignore[no-untyped-call]
         with torch.inference_mode():
             alone = _logits(task, module, [row], pad_token_id)
             padded = _logits(task, module, [row], pad_token_id, pad_to=min(spec.max_length, len(row["input_ids"]) + 8))
