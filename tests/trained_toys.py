@@ -55,7 +55,13 @@ def write_dataset(folder: Path, kind: str = "text-classification", rows: int = 1
             columns["token_type_ids"] = pa.array(types, pa.list_(pa.int8()))
         pq.write_table(pa.table(columns), folder / f"{split}.parquet")
         splits[split] = count
-    facts = {"labels": list(toys.LABELS), "max_length": MAX_LENGTH, "pad_token_id": PAD, "splits": splits}
+    facts = {
+        "labels": list(toys.LABELS),
+        "max_length": MAX_LENGTH,
+        "pad_token_id": PAD,
+        "splits": splits,
+        "vocabulary": 5 + len(WORDS),
+    }
     (folder / "dataset.json").write_text(json.dumps(facts), encoding="utf-8")
     return folder
 

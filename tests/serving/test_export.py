@@ -1,6 +1,7 @@
 """Exports work where they claim to: in a plain TorchServe, and in transformers.pipeline."""
 
 import json
+import shutil
 import time
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import served_toys
 from kubetune.errors import ConfigError
 from kubetune.serving import client, endpoints, processes
 from kubetune.serving import torchserve_config as configuration
+from kubetune.serving.archive import read_archive, write_manifest
 from kubetune.serving.export import export_hf, export_mar
 from kubetune.serving.golden import read_golden
 from kubetune.serving.java import CARRIED, find_java
@@ -26,8 +28,24 @@ def test_pipeline_gives_the_same_predictions(archive: Path, tmp_path: Path) -> N
         assert {entry["label"]: entry["score"] for entry in found} == pytest.approx(dict(vector.scores), abs=1e-5)
     readme = (tmp_path / "hf" / "README.md").read_text()
     assert "unicode-nfc, urls, mentions, whitespace" in readme
+    assert readme.startswith("---\nbase_model: toys/bert\n")
+    assert readme.count("---\n") == 2
+    for part in ("# Exported", "- Base model: `toys/bert`", "- Data: `toy.jsonl`", "Licence: ", "## Limits"):
+        assert part in readme
+    assert classify.tokenizer("[SEP] good")["input_ids"].count(classify.tokenizer.sep_token_id) == 1
     with pytest.raises(ConfigError, match="not an empty folder"):
         export_hf(archive, tmp_path / "hf")
+
+
+def test_an_older_archive_is_exported_with_the_class_that_it_is(archive: Path, tmp_path: Path) -> None:
+    older = Path(shutil.copytree(archive, tmp_path / "older"))
+    manifest, config = read_archive(older), json.loads((older / "config.json").read_text())
+    assert config["architectures"] == ["BertForSequenceClassification"]
+    (older / "config.json").write_text(json.dumps(config | {"architectures": ["BertModel"]}))
+    write_manifest(older, manifest)
+    export_hf(older, tmp_path / "hf")
+    exported = json.loads((tmp_path / "hf/config.json").read_text())
+    assert exported["architectures"] == ["BertForSequenceClassification"]
 
 
 def test_own_heads_are_refused_with_the_reason(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ BAD_ITEMS = {
     "NUL": (("a \0 b",), 422, "nul-character"),
     "empty": (("",), 422, "empty after cleaning"),
     "white space": ((" \n\t ",), 422, "empty after cleaning"),
+    "zero width": (("\u200b\ufeff\u2060",), 422, "empty after cleaning, or of blanks and invisible characters"),
     "one over the cap": (("a" * 2001,), 413, "2001 characters: at most 2000"),
     "ten megabytes": (("a " * (LONG // 2),), 413, f"{LONG} characters: at most 2000"),
 }
@@ -47,7 +48,7 @@ def test_the_cap_comes_before_the_tokenizer(predictor: Predictor, monkeypatch: p
     def never(*_: object) -> None:
         raise AssertionError("a refused text reached cleaning or the tokenizer")
 
-    monkeypatch.setattr("kubetune.serving.predictor.clean", never)
+    monkeypatch.setattr("kubetune.serving.predictor.readable_text", never)
     assert isinstance(predictor.predict([("a" * 2001,)])[0], Refusal)
 
 

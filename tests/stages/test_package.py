@@ -4,11 +4,16 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 import served_toys
+from kubetune.config.data_sources import FilesData, HubData, PackageData, SqlData
+from kubetune.config.model_sources import HubModel, PackageModel, PathModel, S3Model, ScratchModel
 from kubetune.errors import DataError, KubetuneError, RefusedError
+from kubetune.serving import origins
 from kubetune.serving.archive import read_archive
 from kubetune.serving.golden import read_golden
 from kubetune.stages import package
@@ -94,6 +99,54 @@ def test_pairs_and_own_heads(tmp_path: Path) -> None:
     archive = served_toys.toy_archive(tmp_path, pair=True, head="own")
     assert all(set(vector.item) == {"text", "text_pair"} for vector in read_golden(archive).vectors)
     assert "pair-classification" in (archive / "MODEL_CARD.md").read_text()
+
+
+def test_the_card_names_base_model_data_and_licences(inputs: dict[str, Path], tmp_path: Path) -> None:
+    model = Path(shutil.copytree(inputs["model"], tmp_path / "model"))
+    facts = {"base_model": {"revision": "abc123", "licence": "apache-2.0"}, "data": {"revision": None, "licence": None}}
+    (model / "origin.json").write_text(json.dumps(facts))
+    card = card_of(inputs | {"model": model}, tmp_path)
+    _, head, body = card.split("---\n", 2)
+    assert yaml.safe_load(head) == {
+        "library_name": "transformers",
+        "pipeline_tag": "text-classification",
+        "base_model": "toys/bert",
+    }
+    assert body.startswith("# Model card\n")
+    assert "- Base model: `toys/bert` of a model hub. Revision `abc123`. Licence: apache-2.0.\n" in body
+    assert "- Data: `toy.jsonl`, of its owner. Licence: not stated by its owner.\n" in body
+    assert "/srv/rows" not in card
+
+
+SOURCES: dict[str, tuple[Any, Any, str]] = {
+    "S3 and SQL": (
+        S3Model(url="s3://secret-bucket/a/minilm/"),
+        SqlData(query="select * from secrets", url="sqlite:///secret.db"),
+        "`minilm`, a folder of its owner|the rows of a database query",
+    ),
+    "path and addresses": (
+        PathModel(path="/home/secret/bert"),
+        FilesData(paths={"train": ["https://h/a.csv?page=secret", "s3://b/b.csv", "c.csv", "d.csv"]}),
+        "`bert`, a folder of its owner|`a.csv`, `b.csv`, `c.csv` and 1 more, of its owner",
+    ),
+    "scratch and hub": (
+        ScratchModel(kind="scratch", tokenizer=HubModel(name="a/b")),
+        HubData(name="c/d"),
+        "None: trained from scratch on the tokenizer of `a/b` of a model hub|`c/d` of a data hub",
+    ),
+    "packages": (
+        PackageModel(kind="package", distribution="dist", path="dist/model"),
+        PackageData(kind="package", distribution="rows", path="rows/train.csv"),
+        "`model` of Python package `dist`|`train.csv` of Python package `rows`",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_card_says_nothing_that_is_its_owners_alone(name: str) -> None:
+    model, rows, expected = SOURCES[name]
+    found = [origins.base_model(model, {}), origins.data(rows, {})]
+    assert found == [f"{said}. Licence: not stated by its owner." for said in expected.split("|")]
 
 
 def card_of(inputs: dict[str, Path], folder: Path) -> str:

@@ -326,13 +326,15 @@ def test_rejects_are_named_with_their_places(prepare: Any) -> None:
     rows[11] = {"text": "x" * 501, "label": "positive"}
     rows[13] = {"text": "no label", "label": None}
     rows[15] = {"text": "odd label", "label": "<b>mixed</b>"}
-    overrides = ("data.max_characters=500", "data.max_reject_share=0.07", "data.labels=[negative, positive]")
+    rows[17] = {"text": "\u200b\ufeff\u2060", "label": "positive"}
+    overrides = ("data.max_characters=500", "data.max_reject_share=0.08", "data.labels=[negative, positive]")
     made = prepare({"all": rows}, *overrides, source={"surrogates": 1})
     reasons = {
         3: "nul-character",
         5: "lone-surrogate",
         7: "missing-text",
-        9: "too-short",
+        9: "blank-text",
+        17: "blank-text",
         11: "too-long",
         13: "missing-label",
         15: "unknown-label",
@@ -341,10 +343,10 @@ def test_rejects_are_named_with_their_places(prepare: Any) -> None:
     assert rejected == reasons
     assert made.report["rejects"]["too-long"] == {"rows": 1, "first": ["all:11"]}
     assert made.report["unknown_labels"] == {"<b>mixed</b>": 1}
-    assert made.report["rows"]["rejected"] == 7
-    assert sum(map(len, made.rows.values())) == 93
-    with pytest.raises(DataError, match="7 of 100 rows were rejected") as error:
-        prepare({"all": rows}, *overrides, "data.max_reject_share=0.06", source={"surrogates": 1})
+    assert made.report["rows"]["rejected"] == 8
+    assert sum(map(len, made.rows.values())) == 92
+    with pytest.raises(DataError, match="8 of 100 rows were rejected") as error:
+        prepare({"all": rows}, *overrides, "data.max_reject_share=0.07", source={"surrogates": 1})
     message = str(error.value)
     assert "nul-character 1" in message
     assert "row 3 of all" in message

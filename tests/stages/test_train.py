@@ -1,6 +1,7 @@
 """Stage `train` as the runner calls it."""
 
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -44,10 +45,17 @@ def context(tmp_path: Path) -> toys.ToyContext:
     return toys.ToyContext(tmp_path / "scratch", tmp_path / "kept")
 
 
-def test_it_writes_the_artifact(inputs: Any, outputs: Any, context: Any) -> None:
+def test_it_writes_the_artifact(inputs: Any, outputs: Any, context: Any, tmp_path: Path) -> None:
+    inputs["weights"] = Path(shutil.copytree(inputs["weights"], tmp_path / "weights"))
+    (inputs["weights"] / "source.json").write_text(json.dumps({"kind": "hub", "revision": "abc", "licence": "mit"}))
+    facts = json.loads((inputs["dataset"] / "dataset.json").read_text()) | {"source": {"licence": "cc0-1.0"}}
+    (inputs["dataset"] / "dataset.json").write_text(json.dumps(facts))
     result = train.run(configuration(), inputs, outputs, context)
+    origin = json.loads((outputs["model"] / "origin.json").read_text())
+    assert origin["base_model"] == {"revision": "abc", "licence": "mit"}
+    assert origin["data"] == {"revision": None, "licence": "cc0-1.0"}
     files = {path.name for path in outputs["model"].iterdir()}
-    assert files == {"config.json", "kubetune.json", "model.safetensors", "training.json"}
+    assert files == {"config.json", "kubetune.json", "model.safetensors", "origin.json", "training.json"}
     spec = json.loads((outputs["model"] / "kubetune.json").read_text())
     assert spec["labels"] == list(toys.toys.LABELS)
     assert (spec["architecture"], spec["max_length"], spec["format"]) == ("stock", toys.MAX_LENGTH, 1)

@@ -2,7 +2,7 @@
 
 import re
 
-from kubetune.text.cleaning import MENTION, URL
+from kubetune.text.cleaning import mention_pattern, url_pattern
 
 WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 MARKED = re.compile(r"[@#]|://|www\.", re.IGNORECASE)
@@ -66,7 +66,7 @@ def protected(text: str) -> list[tuple[int, int]]:
     """Return the spans of URLs, mentions and hashtags: a slip in them is not one of language."""
     if not MARKED.search(text):
         return []
-    return [found.span() for pattern in (URL, MENTION, HASHTAG) for found in pattern.finditer(text)]
+    return [found.span() for pattern in (url_pattern(), mention_pattern(), HASHTAG) for found in pattern.finditer(text)]
 
 
 def put(text: str, span: tuple[int, int], new: str) -> str:

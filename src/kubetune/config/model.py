@@ -20,8 +20,8 @@ class Head(Section):
     """`own` only: the first token, or the mean over the real tokens."""
     hidden_size: int | None = Field(default=None, ge=1, le=65_536)
     """`own` only: units of a tanh layer before the output; None: no such layer."""
-    dropout: float = Field(default=0.1, ge=0, lt=1)
-    """Before the output layer; for `stock` it replaces the architecture's classifier dropout."""
+    dropout: float | None = Field(default=None, ge=0, lt=1)
+    """Before the output layer. None: as the checkpoint's configuration says (`stock`), 0.1 (`own`, scratch)."""
 
 
 class ModelSection(Section):

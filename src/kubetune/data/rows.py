@@ -17,8 +17,9 @@ import pyarrow.parquet as pq
 
 from kubetune.data.labels import LabelBook
 from kubetune.errors import DataError
-from kubetune.text.checks import LONE_SURROGATE, text_problem
+from kubetune.text.checks import LONE_SURROGATE
 from kubetune.text.cleaning import clean
+from kubetune.text.gate import readable_text
 from kubetune.text.unicode_forms import normal_form
 from kubetune.text.weak_labels import TONE_TAKEN, polarity
 
@@ -28,6 +29,7 @@ REASONS = (
     "missing-text",
     "nul-character",
     "lone-surrogate",
+    "blank-text",
     "too-short",
     "too-long",
     "missing-label",
@@ -171,10 +173,9 @@ def _to_list(column: pa.Array) -> list[Any]:
 def _judge(named: Mapping[str, Any], rules: RowRules, book: LabelBook, replaced: bool) -> tuple[Accepted, int] | str:
     """Return the accepted row with its label's number, or the rule that it breaks."""
     raw = tuple(_cell(named[name]) for name in rules.texts if named[name] is not None)
-    problem = "missing-text" if len(raw) < len(rules.texts) else _problem(raw, replaced)
-    if problem is not None:
-        return problem
-    texts = tuple(clean(text, rules.cleaning) for text in raw)
+    texts = "missing-text" if len(raw) < len(rules.texts) else _readable(raw, rules, replaced)
+    if isinstance(texts, str):
+        return texts
     fewest, most = rules.characters
     if min(map(len, texts)) < fewest:
         return "too-short"
@@ -191,10 +192,12 @@ def _judge(named: Mapping[str, Any], rules: RowRules, book: LabelBook, replaced:
     return "unknown-label" if number is None else (Accepted(raw, texts, kept), number)
 
 
-def _problem(texts: Sequence[str], replaced: bool) -> str | None:
-    if replaced and any(REPLACEMENT in text for text in texts):
+def _readable(raw: Sequence[str], rules: RowRules, replaced: bool) -> tuple[str, ...] | str:
+    """Return the cleaned texts, or the rule that one of them breaks: the gate that requests pass, too."""
+    if replaced and any(REPLACEMENT in text for text in raw):
         return LONE_SURROGATE
-    return next((problem for text in texts if (problem := text_problem(text))), None)
+    read = [readable_text(text, rules.cleaning) for text in raw]
+    return next((problem for _, problem in read if problem), tuple(text for text, _ in read))
 
 
 def _cell(value: Any) -> str:

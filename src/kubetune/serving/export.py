@@ -8,6 +8,7 @@ import tempfile
 from importlib.resources import files
 from os import defpath
 from pathlib import Path
+from typing import Any
 
 from kubetune.errors import ConfigError, KubetuneError
 from kubetune.serving.archive import MODEL_CONFIG, read_archive
@@ -55,6 +56,8 @@ def export_hf(archive_dir: Path, out: Path) -> None:
     Raises:
         ConfigError: `out` is not empty, or the model has no architecture of transformers.
     """
+    from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
+
     archive = read_archive(archive_dir)
     spec = json.loads((archive_dir / "kubetune.json").read_text(encoding="utf-8"))
     if spec["architecture"] != "stock":
@@ -66,16 +69,39 @@ def export_hf(archive_dir: Path, out: Path) -> None:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out} exists and is not an empty folder: remove it or export elsewhere.")
     out.mkdir(parents=True, exist_ok=True)
-    for source in (
-        archive_dir / "model.safetensors",
-        archive_dir / "config.json",
-        *(archive_dir / "tokenizer").iterdir(),
-    ):
+    for source in (archive_dir / "model.safetensors", *(archive_dir / "tokenizer").iterdir()):
         shutil.copyfile(source, out / source.name)
-    settings = out / "tokenizer_config.json"
-    values = json.loads(settings.read_text(encoding="utf-8")) | {"model_max_length": archive.max_length}
-    settings.write_text(json.dumps(values, sort_keys=True, indent=2) + "\n", encoding="utf-8")
-    (out / "README.md").write_text(render("EXPORT.md.j2", archive=archive), encoding="utf-8")
+    # Special tokens in a text are text, as in training and in serving.
+    changes = {"model_max_length": archive.max_length, "split_special_tokens": True}
+    values = _read_object(out / "tokenizer_config.json") | changes
+    if values.get("pad_token") is None and values.get("eos_token") is not None:
+        values["pad_token"] = values["eos_token"]  # as in training, where the end token pads for want of another
+    _write_object(out / "tokenizer_config.json", values)
+    config = _read_object(archive_dir / "config.json")
+    # Servers choose the class by this; archives of older versions name the encoder that the weights came from.
+    config["architectures"] = [MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES[config["model_type"]]]
+    _write_object(out / "config.json", config)
+    card = (archive_dir / "MODEL_CARD.md").read_text(encoding="utf-8")
+    head, card = _front_matter(card)
+    text = head + render("EXPORT.md.j2", archive=archive) + "\n" + card
+    (out / "README.md").write_text(text, encoding="utf-8")
+
+
+def _front_matter(card: str) -> tuple[str, str]:
+    """Split a card into its YAML head, which a hub looks for at the beginning, and the rest."""
+    if not card.startswith("---\n"):
+        return "", card
+    end = card.index("---\n", 4) + 4
+    return card[:end], card[end:]
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return values
+
+
+def _write_object(path: Path, values: dict[str, Any]) -> None:
+    path.write_text(json.dumps(values, sort_keys=True, indent=2) + "\n", encoding="utf-8")
 
 
 def _archiver(archive_dir: Path, name: str, scratch: Path) -> None:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from kubetune.errors import DataError
 from kubetune.serving.golden import Vector
+from kubetune.text.checks import is_blank
 
 MAX_LABELS = 32
 """Label vectors; more would slow every readiness check without catching another kind of fault."""
@@ -65,7 +66,7 @@ def _facts(predictions: Path, limits: Limits) -> pa.Table:
     parts, start = [], 0
     for batch in pq.ParquetFile(predictions).iter_batches(columns=[*facts, *raw, *limits.columns]):
         short = _all(pc.less_equal(pc.utf8_length(batch[name]), limits.max_characters) for name in raw)
-        filled = _all(pc.greater(pc.utf8_length(pc.utf8_trim_whitespace(batch[name])), 0) for name in limits.columns)
+        filled = _all(pa.array([not is_blank(text) for text in batch[name].to_pylist()]) for name in limits.columns)
         table = pa.table(
             {
                 "row": pa.array(range(start, start + batch.num_rows), pa.int64()),

@@ -16,8 +16,7 @@ from kubetune.tasks import load_task
 from kubetune.tasks.hardware import native_bf16
 from kubetune.tasks.inference import Precision, predict_logits
 from kubetune.tasks.spec import load_spec
-from kubetune.text.checks import text_problem
-from kubetune.text.cleaning import clean
+from kubetune.text.gate import BLANK, readable_text
 
 log = logging.getLogger(__name__)
 
@@ -75,8 +74,11 @@ class Predictor:
         self.precision: Precision = auto if precision == "auto" else precision
         self.task = load_task(self.archive.task)
         self._tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
-        self._pad = self._tokenizer.pad_token_id or 0
-        self._module = self.task.build_model(load_spec(folder), folder, pretrained=False).to(device).eval()
+        spec = load_spec(folder)
+        # What it was trained with: a tokenizer without a padding token says nothing, and decoders look for this one.
+        pad = self._tokenizer.pad_token_id if spec.pad_token_id is None else spec.pad_token_id
+        self._pad = pad or 0
+        self._module = self.task.build_model(spec, folder, pretrained=False).to(device).eval()
         if self.precision == "bf16":
             _cast_linears(self._module)
 
@@ -127,12 +129,10 @@ class Predictor:
             return Refusal(400, f"{name} must be a string, not {type(text).__name__}")
         if len(text) > limit:
             return Refusal(413, f"{name} has {len(text)} characters: at most {limit} are allowed")
-        if problem := text_problem(text):
-            return Refusal(422, f"{name} holds a {problem}")
-        cleaned = clean(text, self.archive.cleaning)
-        if not cleaned.strip():
-            return Refusal(422, f"{name} is empty after cleaning")
-        return cleaned
+        cleaned, problem = readable_text(text, self.archive.cleaning)
+        if problem == BLANK:
+            return Refusal(422, f"{name} is empty after cleaning, or of blanks and invisible characters alone")
+        return Refusal(422, f"{name} holds a {problem}") if problem else cleaned
 
     def _answer(self, items: Sequence[tuple[str, ...]]) -> list[Outcome]:
         try:

@@ -26,6 +26,7 @@ from kubetune.serving.archive import (
 from kubetune.serving.cards import decided, limits, render
 from kubetune.serving.golden import Answers, Golden, check, write_golden
 from kubetune.serving.golden_rows import Limits, pick
+from kubetune.serving.origins import base_model, data, front_matter
 from kubetune.serving.predictor import Answer, Predictor
 from kubetune.tasks import load_task
 from kubetune.tasks.spec import load_spec
@@ -65,7 +66,7 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
         files={},
     )
     (out / MODEL_CONFIG).write_text(_model_config(serving), encoding="utf-8")
-    (out / "MODEL_CARD.md").write_text(_card(archive, metrics, inputs), encoding="utf-8")
+    (out / "MODEL_CARD.md").write_text(_card(config, archive, metrics, inputs), encoding="utf-8")
     write_manifest(out, archive)
     context.progress.note(f"asking the packaged model its {len(vectors)} golden vectors")
     _prove(out, golden, context)
@@ -81,12 +82,18 @@ def _read_metrics(report: Path) -> dict[str, Any]:
     return metrics
 
 
-def _card(archive: Archive, metrics: Mapping[str, Any], inputs: Mapping[str, Path]) -> str:
+def _card(config: Any, archive: Archive, metrics: Mapping[str, Any], inputs: Mapping[str, Path]) -> str:
+    origin = inputs["model"] / "origin.json"
+    facts: dict[str, Any] = json.loads(origin.read_text(encoding="utf-8")) if origin.is_file() else {}
+    base, rows = facts.get("base_model", {}), facts.get("data", {})
     behaviour, decision = (
         json.loads((inputs[name] / f"{name}.json").read_text(encoding="utf-8")) for name in ("behaviour", "decision")
     )
     return render(
         "MODEL_CARD.md.j2",
+        front_matter=front_matter(config.model.source, config.data.source),
+        base_model=base_model(config.model.source, base),
+        data=data(config.data.source, rows),
         archive=archive,
         metrics=metrics,
         behaviour=behaviour,

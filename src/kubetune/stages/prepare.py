@@ -41,7 +41,7 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
     """
     task, data = load_task(config.task.kind), config.data
     rules = _row_rules(data)
-    encoder = Encoder(task, _tokenizer(inputs["tokenizer"]), config.model.max_length)
+    encoder = Encoder(task, _tokenizer(inputs["tokenizer"], context), config.model.max_length)
     raw = _raw_splits(inputs["raw"])
     for name in raw:
         check_columns(inputs["raw"] / f"{name}.parquet", rules)
@@ -69,6 +69,8 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
         "max_length": config.model.max_length,
         "cleaning": list(data.cleaning),
         "pad_token_id": encoder.tokenizer.pad_token_id,
+        "source": {name: source.get(name) for name in ("revision", "licence")},
+        "vocabulary": 1 + max(encoder.tokenizer.get_vocab().values()),
     }
     _write_json(outputs["dataset"] / "dataset.json", document)
     return Result(metrics=_metrics(report))
@@ -97,7 +99,7 @@ def _selection_rules(data: Any) -> SelectionRules:
     )
 
 
-def _tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
+def _tokenizer(folder: Path, context: Context) -> "PreTrainedTokenizerBase":
     from transformers import AutoTokenizer
 
     try:
@@ -107,8 +109,11 @@ def _tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
             f"The tokenizer cannot be loaded ({type(error).__name__}): use a model whose tokenizer is in the layout "
             "of save_pretrained and needs no code of its own."
         ) from error
+    if tokenizer.pad_token_id is None and tokenizer.eos_token is not None:
+        context.progress.note(f"the tokenizer has no padding token: {tokenizer.eos_token} pads, behind the mask")
+        tokenizer.pad_token = tokenizer.eos_token
     if tokenizer.pad_token_id is None:
-        raise ConfigError("The tokenizer has no padding token: use an encoder whose tokenizer has one.")
+        raise ConfigError("The tokenizer has no padding token and no end token: use a model whose tokenizer has one.")
     return tokenizer
 
 

@@ -9,6 +9,7 @@ from kubetune.contract import Context, Result
 from kubetune.cpus import cpu_quota_threads
 from kubetune.errors import ConfigError, DataError
 from kubetune.tasks.base import ModelSpec
+from kubetune.tasks.trained_heads import keeps_head, trained_head
 from kubetune.training.job import Device, Job
 from kubetune.training.launch import launch
 
@@ -33,7 +34,9 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
         head=head,
         encoder_dropout=config.model.encoder_dropout,
         max_length=facts["max_length"],
+        pad_token_id=facts["pad_token_id"],
     )
+    _say_head(spec, weights, context)
     job = Job(
         spec=spec,
         settings=config.training,
@@ -42,13 +45,44 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
         output=outputs["model"],
         spool=context.scratch / "checkpoints",
         pad_token_id=facts["pad_token_id"],
+        vocabulary=facts["vocabulary"],
         ranks=ranks,
         device=device,
         threads=max(1, threads_allowed() // ranks),
         restore=tuple(context.checkpoints.restore()),
     )
     outcome = launch(job, context)
+    _write_origin(inputs, outputs["model"])
     return Result(metrics=outcome.metrics, facts=outcome.facts)
+
+
+def _write_origin(inputs: Mapping[str, Path], model: Path) -> None:
+    """Write `origin.json`: revision and licence of base model and data, for the card of what came of them."""
+    found = {
+        "base_model": _object(inputs["weights"] / "source.json"),
+        "data": _object(inputs["dataset"] / "dataset.json").get("source", {}),
+    }
+    facts = {part: {name: values.get(name) for name in ("revision", "licence")} for part, values in found.items()}
+    (model / "origin.json").write_text(json.dumps(facts, sort_keys=True, indent=2) + "\n", encoding="utf-8")
+
+
+def _object(path: Path) -> dict[str, Any]:
+    """Read a JSON object; empty where the artifact, of an older version, lacks the file."""
+    values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return values
+
+
+def _say_head(spec: ModelSpec, weights: Path, context: Context) -> None:
+    """Say what becomes of a classifier that the checkpoint was saved with."""
+    labels = trained_head(weights)
+    if spec.architecture == "stock" and labels is not None:
+        shown = ", ".join(labels)[:80]
+        kept = keeps_head(weights, spec.labels)
+        context.progress.note(
+            f"the checkpoint's classifier ({shown}) goes on: it has these labels"
+            if kept
+            else f"the checkpoint's classifier ({shown}) is replaced: the data has other labels"
+        )
 
 
 def threads_allowed() -> int:
@@ -62,7 +96,7 @@ def _dataset_facts(dataset: Path) -> dict[str, Any]:
     """Read `dataset.json`."""
     try:
         facts: dict[str, Any] = json.loads((dataset / "dataset.json").read_text(encoding="utf-8"))
-        return {name: facts[name] for name in ("labels", "max_length", "pad_token_id")}
+        return {name: facts[name] for name in ("labels", "max_length", "pad_token_id", "vocabulary")}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError("dataset", f"dataset.json cannot be read ({type(error).__name__}): prepare again") from error
 

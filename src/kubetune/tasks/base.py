@@ -25,6 +25,7 @@ class ModelSpec:
         head: Values of recipe section `model.head`.
         encoder_dropout: Dropout inside the encoder; None: as the checkpoint's configuration says.
         max_length: Tokens an item.
+        pad_token_id: What items are padded with, for architectures whose configuration does not say it.
     """
 
     task: str
@@ -33,6 +34,7 @@ class ModelSpec:
     head: Mapping[str, Any] = field(default_factory=dict)
     encoder_dropout: float | None = None
     max_length: int = 128
+    pad_token_id: int | None = None
 
 
 class Task(Protocol):

@@ -21,6 +21,8 @@ class BiLstmClassifier(nn.Module):
     never reaches a real token and results do not depend on the neighbours in a batch.
     """
 
+    encoder_parts = ("embeddings.", "forward_lstm.", "backward_lstm.")
+
     def __init__(self, architecture: dict[str, Any], classes: int, dropout: float) -> None:
         super().__init__()
         self.architecture = architecture
@@ -76,7 +78,8 @@ def build_bilstm(spec: ModelSpec, folder: Path, *, pretrained: bool) -> BiLstmCl
         architecture = {name: int(values[name]) for name in FIELDS}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError("architecture", f"{path.name} does not state {', '.join(FIELDS)} as numbers") from error
-    module = BiLstmClassifier(architecture, len(spec.labels), float(spec.head.get("dropout", 0.1)))
+    dropout = spec.head.get("dropout")
+    module = BiLstmClassifier(architecture, len(spec.labels), 0.1 if dropout is None else float(dropout))
     if not pretrained:
         load_weights(module, folder)
     return module

@@ -1,7 +1,7 @@
 """Single-label classification of one text or of a pair; the two task modules differ in their columns only."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,15 +11,20 @@ import torch
 
 from kubetune.errors import ConfigError
 from kubetune.tasks.base import Encoded, ModelSpec
+from kubetune.tasks.encoding import tokenize
 from kubetune.tasks.metrics import classification_metrics, softmax
 from kubetune.tasks.weights import own_storage
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-LAYER = re.compile(r"(?:^|\.)(?:layer|layers|albert_layer_groups|block|h)\.(\d+)\.")
-EMBEDDINGS = re.compile(r"(?:^|\.)(?:embeddings|embed_tokens|word_embedding|wte|wpe)\.")
-HEAD = re.compile(r"^hidden\.|(?:^|\.)(?:classifier|pre_classifier|pooler|score|classification_head|summary)\.")
+LAYER = re.compile(
+    r"(?:^|\.)(?:layer|layers|albert_layer_groups|block|blocks|h|attentions|ffns|layer_norm[12])\.(\d+)\."
+)
+DECODER = re.compile(r"(?:^|\.)decoder\.")
+EMBEDDINGS = re.compile(r"(?:^|\.)embeddings\.")
+"""Their norms and projections; the tables themselves are known by their class."""
+POOLER = re.compile(r"(?:^|\.)pooler\.")
 
 
 @dataclass(frozen=True)
@@ -46,8 +51,7 @@ class Classification:
             raise ConfigError("The tokenizer has no tokenizer.json: use a checkpoint with a fast tokenizer.")
         if not items:
             return [], []
-        columns = [list(column) for column in zip(*items, strict=True)]
-        batch = tokenizer(*columns, truncation="longest_first", max_length=max_length)
+        batch = tokenize(tokenizer, items, max_length)
         names = [name for name in ("input_ids", "token_type_ids") if name in batch]
         rows: list[Encoded] = [{name: batch[name][row] for name in names} for row in range(len(items))]
         return rows, [bool(encoding.overflowing) for encoding in batch.encodings]
@@ -75,18 +79,22 @@ class Classification:
     def parameter_groups(self, module: torch.nn.Module) -> dict[str, list[str]]:
         """See `Task.parameter_groups`; names as in the module's state.
 
-        A pooler is part of the head, since it serves nothing else.
+        A pooler is part of the head, since it serves nothing else; a decoder's layers come behind the encoder's.
         """
         groups: dict[str, list[str]] = {}
-        for name, tensor in module.state_dict(keep_vars=True).items():
+        state = module.state_dict(keep_vars=True)
+        before_decoder = _encoder_layers(state)
+        tables = {id(part.weight) for part in module.modules() if isinstance(part, torch.nn.Embedding)}
+        encoder: tuple[str, ...] = module.encoder_parts  # type: ignore[assignment]
+        for name, tensor in state.items():
             if not isinstance(tensor, torch.nn.Parameter):
                 continue
-            if layer := LAYER.search(name):
-                part = f"layer.{layer[1]}"
-            elif EMBEDDINGS.search(name):
-                part = "embeddings"
+            if not name.startswith(encoder) or POOLER.search(name):
+                part = "head"
+            elif layer := LAYER.search(name):
+                part = f"layer.{int(layer[1]) + (before_decoder if DECODER.search(name) else 0)}"
             else:
-                part = "head" if HEAD.search(name) else "rest"
+                part = "embeddings" if id(tensor) in tables or EMBEDDINGS.search(name) else "rest"
             groups.setdefault(part, []).append(name)
         return groups
 
@@ -119,6 +127,12 @@ class Classification:
         """See `Task.decode`; equal scores keep the order of the labels."""
         order = sorted(range(len(labels)), key=lambda number: (-probabilities[number], number))
         return [{"label": labels[number], "score": float(probabilities[number])} for number in order[:top_k]]
+
+
+def _encoder_layers(state: Iterable[str]) -> int:
+    """Return the layers in front of a decoder's first one: 0 where there is a decoder alone, or none."""
+    layers = [LAYER.search(name) for name in state if not DECODER.search(name)]
+    return 1 + max((int(layer[1]) for layer in layers if layer), default=-1)
 
 
 def _built(spec: ModelSpec, folder: Path, pretrained: bool) -> torch.nn.Module:

@@ -12,17 +12,29 @@ from typing import Any, TypeVar
 import torch
 from safetensors import SafetensorError
 from torch import nn
-from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForSequenceClassification,
+    AutoModelForTextEncoding,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
 from transformers.utils import logging as transformers_logging
 
 from kubetune.errors import ConfigError, DataError
 from kubetune.tasks.base import ModelSpec
+from kubetune.tasks.trained_heads import keeps_head, trained_head
+from kubetune.tasks.trial import check_positions
 from kubetune.tasks.weights import check_finite, load_weights
 
 ENCODER_DROPOUT = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout")
 HEAD_DROPOUT = ("seq_classif_dropout", "classifier_dropout", "classifier_dropout_prob", "cls_dropout")
 Classifier = TypeVar("Classifier", bound=nn.Module)
-HEAD_PARTS = re.compile(r"(^|\.)(classifier|pre_classifier|pooler|score|classification_head|head)\.")
+POOLER = re.compile(r"(^|\.)pooler\.")
+OWN_HEAD_DROPOUT = 0.1
+ENCODERS_OF_TWO = ("t5", "mt5", "umt5")
+"""Published with and without their decoder, under one name."""
 
 
 class StockClassifier(nn.Module):
@@ -31,6 +43,7 @@ class StockClassifier(nn.Module):
     def __init__(self, network: PreTrainedModel) -> None:
         super().__init__()
         self.network = network
+        self.encoder_parts = (_encoder_part(network),)
 
     def configuration(self) -> dict[str, Any]:
         """What `config.json` of the model says."""
@@ -53,19 +66,29 @@ class StockClassifier(nn.Module):
 class OwnHeadClassifier(nn.Module):
     """Encoder → pooling → optional tanh layer → dropout → classes."""
 
+    encoder_parts = ("encoder.",)
+
     def __init__(self, encoder: PreTrainedModel, spec: ModelSpec) -> None:
         super().__init__()
         self.encoder = encoder
         self.pooling = spec.head.get("pooling", "cls")
-        width = encoder.config.hidden_size
+        width = getattr(encoder.config, "hidden_size", None)
+        if width is None:
+            raise ConfigError(
+                f"Architecture {encoder.config.model_type} states no hidden_size, which model.head.kind=own builds on: "
+                "use model.head.kind=stock, or another model."
+            )
         hidden = spec.head.get("hidden_size")
         self.hidden = nn.Linear(width, hidden) if hidden else None
-        self.dropout = nn.Dropout(float(spec.head.get("dropout", 0.1)))
+        dropout = spec.head.get("dropout")
+        self.dropout = nn.Dropout(OWN_HEAD_DROPOUT if dropout is None else float(dropout))
         self.classifier = nn.Linear(hidden or width, len(spec.labels))
 
     def configuration(self) -> dict[str, Any]:
-        """What `config.json` of the model says."""
-        return _portable(self.encoder.config)
+        """What `config.json` of the model says; it names no class, since none of transformers has this head."""
+        values = _portable(self.encoder.config)
+        values.pop("architectures", None)
+        return values
 
     def forward(self, **inputs: torch.Tensor) -> torch.Tensor:
         """Return logits (rows, classes)."""
@@ -84,22 +107,49 @@ class OwnHeadClassifier(nn.Module):
 def build_stock(spec: ModelSpec, folder: Path, *, pretrained: bool) -> StockClassifier:
     """Build the architecture's own classifier. See `Task.build_model`."""
     config = _configuration(spec, folder, pretrained)
+    if type(config) not in AutoModelForSequenceClassification._model_mapping:
+        raise ConfigError(
+            f"Architecture {config.model_type} has no text classifier of its own in transformers: use "
+            "model.head.kind=own, or another model."
+        )
+    replaced = pretrained and trained_head(folder) is not None and not keeps_head(folder, spec.labels)
     config.num_labels = len(spec.labels)
     config.id2label = dict(enumerate(spec.labels))
     config.label2id = {label: number for number, label in enumerate(spec.labels)}
     config.problem_type = "single_label_classification"
-    if pretrained:
-        _set_dropout(config, HEAD_DROPOUT, float(spec.head.get("dropout", 0.1)), first_only=True)
+    if getattr(config, "pad_token_id", None) is None:  # decoders look for the last token before the padding
+        config.pad_token_id = spec.pad_token_id
+    if pretrained and spec.head.get("dropout") is not None:
+        _set_dropout(config, HEAD_DROPOUT, float(spec.head["dropout"]), first_only=True)
     network = _network(AutoModelForSequenceClassification, config, folder if pretrained else None)
-    config.architectures = [type(network).__name__]
+    if replaced:
+        _draw_head(network)
+    check_positions(network, spec.max_length)
+    network.config.architectures = [type(network).__name__]
     module = StockClassifier(network)
     return _loaded(module, folder, pretrained)
 
 
 def build_own(spec: ModelSpec, folder: Path, *, pretrained: bool) -> OwnHeadClassifier:
-    """Build the encoder with our head; an unused pooler is left out where the architecture allows it."""
+    """Build the encoder with our head; an unused pooler is left out where the architecture allows it.
+
+    Raises:
+        ConfigError: The architecture is an encoder with a decoder, and cannot be had without the decoder.
+    """
     config = _configuration(spec, folder, pretrained)
-    encoder = _network(AutoModel, config, folder if pretrained else None)
+    auto: Any = AutoModel
+    if type(config) not in auto._model_mapping:
+        raise ConfigError(f"Architecture {config.model_type} cannot be built alone: use another model.")
+    if getattr(config, "is_encoder_decoder", False) or config.model_type in ENCODERS_OF_TWO:
+        auto = AutoModelForTextEncoding
+        if type(config) not in auto._model_mapping:
+            stock = type(config) in AutoModelForSequenceClassification._model_mapping
+            raise ConfigError(
+                f"Architecture {config.model_type} is an encoder with a decoder, whose states model.head.kind=own "
+                f"cannot pool: use {'model.head.kind=stock, or ' if stock else ''}an encoder."
+            )
+    encoder = _network(auto, config, folder if pretrained else None)
+    check_positions(encoder, spec.max_length)
     module = OwnHeadClassifier(encoder, spec)
     return _loaded(module, folder, pretrained)
 
@@ -134,9 +184,11 @@ def _configuration(spec: ModelSpec, folder: Path, pretrained: bool) -> Any:
             config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, TypeError) as error:
         raise DataError("model-config", f"config.json is not a known architecture's: {str(error)[:200]}") from error
-    positions = getattr(config, "max_position_embeddings", spec.max_length)
-    if spec.max_length > positions:
-        raise ConfigError(f"model.max_length is {spec.max_length}: this encoder has {positions} positions; lower it.")
+    if config.model_type == "xlnet":
+        raise ConfigError("Architecture xlnet pads on the left and puts its class token last: use another encoder.")
+    if getattr(config, "attention_type", None) == "block_sparse":
+        # BigBird falls back to this for good at the first short text: answers would depend on what came before.
+        config.attention_type = "original_full"
     if pretrained and spec.encoder_dropout is not None:
         _set_dropout(config, ENCODER_DROPOUT, spec.encoder_dropout, first_only=False)
     return config
@@ -174,22 +226,47 @@ def _network(auto: Any, config: PreTrainedConfig, folder: Path | None) -> PreTra
                 use_safetensors=True,
                 dtype=torch.float32,
                 output_loading_info=True,
+                ignore_mismatched_sizes=True,  # reported, and allowed for a head only
                 **options,
             )
         except (SafetensorError, OSError, RuntimeError, ValueError) as error:
             sentence = " ".join(str(error).split())[:200]
             raise DataError("weights", f"The pretrained weights cannot be loaded ({sentence}); fetch again") from error
-    missing = sorted(name for name in report["missing_keys"] if not HEAD_PARTS.search(name))
-    if missing or report["mismatched_keys"]:
-        faults = [*missing, *sorted(str(key) for key in report["mismatched_keys"])]
+    misfits = [str(key if isinstance(key, str) else key[0]) for key in report["mismatched_keys"]]
+    encoder = _encoder_part(network) if auto is AutoModelForSequenceClassification else ""
+    lacking = {*report["missing_keys"], *misfits}
+    faults = sorted(name for name in lacking if name.startswith(encoder) and not POOLER.search(name))
+    if faults and not misfits and all("decoder." in name for name in faults):
+        raise ConfigError(
+            f"This {config.model_type} checkpoint is an encoder without its decoder, which the architecture's own "
+            "classifier reads: use model.head.kind=own with model.head.pooling=mean."
+        )
+    if faults:
         raise DataError("weights", f"The weights do not fit {config.model_type}: {', '.join(faults)[:300]}")
     return network  # type: ignore[no-any-return]
+
+
+def _encoder_part(network: PreTrainedModel) -> str:
+    """Return what names of the encoder begin with inside of a classifier; what is beside it is the head."""
+    prefix = network.base_model_prefix
+    return f"{prefix}." if prefix and hasattr(network, prefix) else ""
+
+
+def _draw_head(network: PreTrainedModel) -> None:
+    """Put a new head in the place of one that was trained for other labels, drawn from torch's generator."""
+    with _quiet():
+        fresh = AutoModelForSequenceClassification.from_config(network.config)  # type: ignore[no-untyped-call]
+    for name, part in fresh.named_children():
+        if name != network.base_model_prefix:
+            setattr(network, name, part)
 
 
 def _without_pooler(config: PreTrainedConfig) -> dict[str, bool]:
     """Arguments that leave the pooler out: our head pools itself, and unused tensors would be dead weight."""
     kind: Any = AutoModel._model_mapping[type(config)]
-    return {"add_pooling_layer": False} if "add_pooling_layer" in inspect.signature(kind).parameters else {}
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    optional = all("add_pooling_layer" in inspect.signature(kind).parameters for kind in kinds)
+    return {"add_pooling_layer": False} if optional else {}
 
 
 @contextmanager

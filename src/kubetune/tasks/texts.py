@@ -10,8 +10,7 @@ import torch
 
 from kubetune.tasks.base import Task
 from kubetune.tasks.inference import predict_logits
-from kubetune.text.checks import text_problem
-from kubetune.text.cleaning import clean
+from kubetune.text.gate import readable_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -44,7 +43,7 @@ class TextModel:
     _cleaned: dict[Item, Item | None] = field(default_factory=dict, repr=False)
 
     def answers(self, item: Item) -> bool:
-        """Whether a server would answer `item`: no text holds what text may not hold or is empty after cleaning."""
+        """Whether a server would answer `item`: each of its texts passes the gate of requests and rows."""
         return self._clean(item) is not None
 
     def logits(self, items: Sequence[Item], on_chunk: Callable[[int], None] = lambda items: None) -> np.ndarray:
@@ -77,7 +76,6 @@ class TextModel:
 
     def _clean(self, item: Item) -> Item | None:
         if item not in self._cleaned:
-            cleaned = tuple(clean(text, self.cleaning) for text in item if text_problem(text) is None)
-            whole = len(cleaned) == len(item) and all(text.strip() for text in cleaned)
-            self._cleaned[item] = cleaned if whole else None
+            read = [readable_text(text, self.cleaning) for text in item]
+            self._cleaned[item] = None if any(problem for _, problem in read) else tuple(text for text, _ in read)
         return self._cleaned[item]

@@ -12,11 +12,11 @@ from types import MappingProxyType
 
 from kubetune.errors import ConfigError
 from kubetune.text.markup import strip_html
+from kubetune.text.scripts import BLANKLESS, spaced_word
 from kubetune.text.unicode_forms import normalize
 
-URL = re.compile(r"\b(?:https?://|www\.)[^\s<>\"]+", re.IGNORECASE)
-MENTION = re.compile(r"(?<![\w@])@\w+")
-HASHES = re.compile(r"(?<![\w#])#+(?=\w)")
+LONGEST_NAME, LONGEST_OPEN_NAME = 30, 8
+"""Characters of a name in a script without blanks: before a colon, which ends it for certain, and before a blank."""
 
 
 def clean(text: str, steps: Sequence[str]) -> str:
@@ -43,18 +43,46 @@ def compose(text: str) -> str:
 
 
 def replace_urls(text: str) -> str:
-    """`https://…` and `www.…`, up to the next white space, quote or angle bracket, become `http`."""
-    return URL.sub("http", text)
+    """`https://…` and `www.…`, up to the first character that no URL has, become `http`.
+
+    Letters of scripts that part words by blanks may stand in a path (`/wiki/Käse`); in a script without blanks nothing
+    else tells where the URL ends and the text goes on.
+    """
+    return url_pattern().sub("http", text) if "://" in text or "." in text else text
 
 
 def replace_mentions(text: str) -> str:
-    """`@name` becomes `@user`; the `@` of a mail address is none."""
-    return MENTION.sub("@user", text)
+    """`@name` becomes `@user`; the `@` of a mail address is none.
+
+    A name ends where a script without blanks begins. A name *in* such a script is replaced only where a colon (at
+    most 30 characters on) or white space (at most 8) ends it: elsewhere the rest of the sentence would go with it.
+    """
+    return mention_pattern().sub("@user", text) if "@" in text else text
 
 
 def unmark_hashtags(text: str) -> str:
     """`#word` becomes `word`: the word often carries the label, the mark only splits it off."""
-    return HASHES.sub("", text)
+    return _hashes().sub("", text) if "#" in text else text
+
+
+@cache
+def url_pattern() -> re.Pattern[str]:
+    """Return what `urls` replaces."""
+    ascii_part = r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]"
+    return re.compile(f"(?<![A-Za-z0-9_])(?:https?://|www\\.)(?:{ascii_part}|{spaced_word()})+", re.IGNORECASE)
+
+
+@cache
+def mention_pattern() -> re.Pattern[str]:
+    """Return what `mentions` replaces."""
+    name = f"[{BLANKLESS}\\w]"
+    bounded = f"{name}{{1,{LONGEST_NAME}}}(?=[:\uff1a])|{name}{{1,{LONGEST_OPEN_NAME}}}(?=\\s)"
+    return re.compile(f"@(?<!{spaced_word()}@)(?<!@@)(?:{spaced_word()}+|(?=[{BLANKLESS}])(?:{bounded}))")
+
+
+@cache
+def _hashes() -> re.Pattern[str]:
+    return re.compile(f"#(?<!{spaced_word()}#)(?<!##)#*(?=\\w)")
 
 
 def collapse_whitespace(text: str) -> str:

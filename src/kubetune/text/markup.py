@@ -11,7 +11,20 @@ from html.entities import html5
 
 LONGEST_ENTITY = max(map(len, html5)) + 1
 ENTITY = re.compile(r"&(#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{0,40});\Z")
-TAG = re.compile(r"</?[A-Za-z]|<![A-Za-z]|<\?")
+TAG = re.compile(r"</?([A-Za-z][A-Za-z0-9]*)(?=[\s/>])|<!doctype(?=[\s>])|<\?", re.IGNORECASE)
+NAMES = frozenset(
+    """
+    a abbr acronym address applet area article aside audio b base basefont bdi bdo bgsound big blink blockquote body
+    br button canvas caption center cite code col colgroup data datalist dd del details dfn dialog dir div dl dt em
+    embed fieldset figcaption figure font footer form frame frameset h1 h2 h3 h4 h5 h6 head header hgroup hr html i
+    iframe image img input ins kbd keygen label legend li link listing main map mark marquee math menu meta meter
+    nav nobr noembed noframes noscript object ol optgroup option output p param picture plaintext pre progress q rb
+    rp rt rtc ruby s samp script search section select slot small source span strike strong style sub summary sup
+    svg table tbody td template textarea tfoot th thead time title tr track tt u ul var video wbr xmp
+    """.split()  # noqa: SIM905 – a word list
+)
+"""Elements of the HTML standard, obsolete ones included: `<user>`, `<unk>` and `List<String>` are text."""
+LONGEST_HEAD = max(map(len, NAMES)) + len("</>")
 PLAIN = re.compile(r"[^&<>;]+")
 
 
@@ -19,7 +32,8 @@ def strip_html(text: str) -> str:
     """Return `text` without HTML: entities are decoded, each tag and comment becomes one space.
 
     Only entities that end in `;` are decoded, so that `?a=1&copy=2` stays. A `<` that opens no tag (`<3`, `a < b`)
-    stays, and so does the text between tags, that of `script` and `style` included. Idempotent and linear.
+    stays, also one before a name that HTML does not have (`<user>`), and so does the text between tags, that of
+    `script` and `style` included. Idempotent and linear.
     """
     if "&" not in text and "<" not in text:
         return text
@@ -83,13 +97,19 @@ class _Reducer:
         if not self.opened:
             return
         first = self.opened[-1]
-        head = "".join(piece[:4] for piece in self.pieces[first : first + 4])
+        head = "".join(piece[:LONGEST_HEAD] for piece in self.pieces[first : first + LONGEST_HEAD])
         if head.startswith("<!--"):
             if not "".join(piece[-3:] for piece in self.pieces[-3:]).endswith("-->"):
                 return  # a `>` inside a comment
-        elif TAG.match(head) is None:
+        elif not _opens_tag(head):
             self.opened.clear()
             return
         del self.pieces[first:]
         self.opened.pop()
         self.pieces.append(" ")
+
+
+def _opens_tag(head: str) -> bool:
+    """Whether a `<` and what follows it are a tag, a document type or a processing instruction."""
+    found = TAG.match(head)
+    return found is not None and (found[1] is None or found[1].lower() in NAMES)

@@ -24,6 +24,7 @@ class Job:
         output: Empty folder for artifact `model`.
         spool: Scratch folder for checkpoints.
         pad_token_id: What to pad with.
+        vocabulary: The tokenizer's highest id, and one; 0: not known, so not compared with the embeddings.
         ranks: Processes of the loop.
         device: Where the module runs.
         threads: CPU threads of a rank.
@@ -37,6 +38,7 @@ class Job:
     output: Path
     spool: Path
     pad_token_id: int
+    vocabulary: int = 0
     ranks: int = 1
     device: Device = "cpu"
     threads: int = 1

@@ -11,6 +11,7 @@ from kubetune.errors import ConfigError, InterruptedRunError, KubetuneError
 from kubetune.tasks import load_task
 from kubetune.tasks.encoder import use_plain_attention
 from kubetune.tasks.inference import predict_logits
+from kubetune.tasks.trial import try_model
 from kubetune.tasks.weights import not_finite
 from kubetune.training.batches import MicroBatch, Timeline, micro_batch_size, micro_batches, tokens_of
 from kubetune.training.determinism import choose_precision, deterministic, fingerprint, seed_everything
@@ -70,6 +71,8 @@ def prepare(job: Job, host: Host) -> Run:
         timeline = build_timeline(job, rows["train"], len(rows["validation"]))
         seed_everything(settings.seed)
         module = task.build_model(job.spec, job.weights, pretrained=True)
+        if len(rows["train"]):
+            try_model(task, module, job.spec, rows["train"].pick([0])[0], job.pad_token_id, job.vocabulary)
         groups = task.parameter_groups(module)
         freeze(module, groups, settings.freeze.encoder, settings.freeze.first_layers)
         before = snapshot(module)

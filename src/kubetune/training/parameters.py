@@ -40,7 +40,7 @@ def freeze(module: torch.nn.Module, groups: Mapping[str, list[str]], encoder: bo
     still = {part for part in groups if encoder and part != "head"}
     if first_layers:
         still |= {"embeddings", *(f"layer.{number}" for number in range(first_layers))}
-    parameters = named_parameters(module)
+    parameters = module.state_dict(keep_vars=True)  # under each of its names where one is shared
     for part in still & set(groups):
         for name in groups[part]:
             parameters[name].requires_grad_(False)

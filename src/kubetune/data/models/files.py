@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from kubetune.errors import DataError
+from kubetune.errors import ConfigError, DataError
 
 VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "bpe.codes", "*.model")
 """One of these is needed; the others only adjust it."""
@@ -22,6 +22,7 @@ TOKENIZER_FILES = (
 )
 CONFIG_FILE = "config.json"
 CARD = "README.md"
+ADAPTER = "adapter_config.json"
 WEIGHT_FILES = (
     "model.safetensors",
     "model.safetensors.index.json",
@@ -95,8 +96,15 @@ def needed_names(names: Iterable[str], *, weights: bool = True) -> list[str]:
 
     Raises:
         DataError: Something needed is missing.
+        ConfigError: It is an adapter without its base model.
     """
     present = set(names)
+    if weights and ADAPTER in present and not present.intersection(WEIGHT_FILES):
+        raise ConfigError(
+            f"The model is an adapter ({ADAPTER}) without the model that it was trained on: merge the two with PEFT "
+            "(`PeftModel.from_pretrained(base, adapter).merge_and_unload().save_pretrained(folder)`) and name that "
+            "folder."
+        )
     if weights and CONFIG_FILE not in present:
         raise DataError(
             "model-config", f"The model has no {CONFIG_FILE}: it says which architecture the weights are for"

@@ -1,0 +1,73 @@
+"""What a model was made of, as its card says it: base model and data, their revisions and licences."""
+
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+
+from kubetune.serving.cards import plain
+
+FILES_NAMED = 3
+
+
+def base_model(source: Any, facts: Mapping[str, Any]) -> str:
+    """Return one sentence about the pretrained model.
+
+    Args:
+        source: Recipe section `model.source`.
+        facts: `revision` and `licence`, each None where nobody stated it.
+    """
+    if source.kind == "scratch":
+        return f"None: trained from scratch on the tokenizer of {_model(source.tokenizer)}. {_terms(facts)}"
+    return f"{_model(source)}. {_terms(facts)}"
+
+
+def data(source: Any, facts: Mapping[str, Any]) -> str:
+    """Return one sentence about the rows; arguments as of `base_model`, of section `data.source`.
+
+    Folders, hosts, queries and addresses stay out: a card is shown to people who should not know them.
+    """
+    return f"{_data(source)}. {_terms(facts)}"
+
+
+def front_matter(base: Any, rows: Any) -> str:
+    """Return the YAML head that a hub reads from a card; under which licence the model goes out is its owner's word."""
+    values: dict[str, Any] = {"library_name": "transformers", "pipeline_tag": "text-classification"}
+    if base.kind == "hub":
+        values["base_model"] = base.name
+    if rows.kind == "hub":
+        values["datasets"] = [rows.name]
+    return f"---\n{yaml.safe_dump(values, sort_keys=True, allow_unicode=False)}---\n"
+
+
+def _model(source: Any) -> str:
+    if source.kind == "hub":
+        return f"`{plain(source.name, 120)}` of a model hub"
+    if source.kind == "package":
+        return f"`{plain(_last(source.path))}` of Python package `{plain(source.distribution, 120)}`"
+    return f"`{plain(_last(source.url if source.kind == 's3' else source.path))}`, a folder of its owner"
+
+
+def _data(source: Any) -> str:
+    if source.kind == "hub":
+        return f"`{plain(source.name, 120)}` of a data hub"
+    if source.kind == "package":
+        return f"`{plain(_last(source.path))}` of Python package `{plain(source.distribution, 120)}`"
+    if source.kind == "sql":
+        return "the rows of a database query"
+    listed = [path for paths in source.paths.values() for path in ([paths] if isinstance(paths, str) else paths)]
+    more = f" and {len(listed) - FILES_NAMED} more" if len(listed) > FILES_NAMED else ""
+    return f"{', '.join(f'`{plain(_last(path))}`' for path in listed[:FILES_NAMED])}{more}, of its owner"
+
+
+def _terms(facts: Mapping[str, Any]) -> str:
+    revision, licence = facts.get("revision"), facts.get("licence")
+    dated = f"Revision `{plain(str(revision), 80)}`. " if revision else ""
+    return f"{dated}Licence: {plain(str(licence), 200) if licence else 'not stated by its owner'}."
+
+
+def _last(path: str) -> str:
+    """Return the last part of a path or address, without what a query in it may carry."""
+    return PurePosixPath(urlsplit(path).path if "://" in path else path.replace("\\", "/")).name or "its root"

@@ -1,0 +1,74 @@
+"""Texts → tokens, where a special token that somebody wrote is text like any other."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+ROUNDS = 2
+"""A second one, for what a tokenizer joins again out of what was parted."""
+
+Item = tuple[str, ...]
+
+
+def tokenize(tokenizer: "PreTrainedTokenizerBase", items: Sequence[Item], max_length: int) -> Any:
+    """Tokenise items of one or two texts, cut from the longer one first.
+
+    As a token, `</s>` or `[SEP]` in a text would end the sequence, and some heads refuse such a row. The tokenizer is
+    told to split them; one whose vocabulary is searched for whole pieces (Unigram: T5, XLM-R) finds them all the same,
+    also where its normalisation made them (`＜/s＞`). There the characters that it took are parted by blanks.
+
+    Args:
+        tokenizer: A fast one.
+        items: At least one.
+        max_length: Tokens an item, special tokens included.
+
+    Returns:
+        `BatchEncoding` of all items; of special tokens it has those alone that the tokenizer's template puts in.
+    """
+    special = special_ids(tokenizer)
+    texts = [list(item) for item in items]
+    for _ in range(ROUNDS):
+        batch = _encode(tokenizer, texts, max_length)
+        written = [_written(encoding, texts[row], special, tokenizer) for row, encoding in enumerate(batch.encodings)]
+        if not any(written):
+            return batch
+        texts = [_parted(text, spans) for text, spans in zip(texts, written, strict=True)]
+    return _encode(tokenizer, texts, max_length)
+
+
+def special_ids(tokenizer: "PreTrainedTokenizerBase") -> frozenset[int]:
+    """Return the ids of all special tokens, of those too that have no name (`<extra_id_0>`)."""
+    added = (number for number, token in tokenizer.added_tokens_decoder.items() if token.special)
+    return frozenset((*tokenizer.all_special_ids, *added))
+
+
+def _encode(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[Sequence[str]], max_length: int) -> Any:
+    columns = [list(column) for column in zip(*texts, strict=True)]
+    return tokenizer(*columns, truncation="longest_first", max_length=max_length, split_special_tokens=True)
+
+
+def _written(
+    encoding: Any, texts: Sequence[str], special: frozenset[int], tokenizer: "PreTrainedTokenizerBase"
+) -> list[tuple[int, int, int]]:
+    """Return (text, start, end) of each special token that stands in a text.
+
+    What the tokenizer does not know is the unknown token in its own right; written out, it is text.
+    """
+    found = []
+    mask = encoding.special_tokens_mask
+    for place, number in enumerate(encoding.ids):
+        if number in special and not mask[place]:
+            text, (start, end) = encoding.sequence_ids[place], encoding.offsets[place]
+            if number != tokenizer.unk_token_id or tokenizer.unk_token in texts[text][start:end]:
+                found.append((text, start, end))
+    return found
+
+
+def _parted(texts: Sequence[str], spans: Sequence[tuple[int, int, int]]) -> list[str]:
+    """Return `texts` with a blank between the characters of each span."""
+    parted = list(texts)
+    for text, start, end in sorted(spans, reverse=True):
+        parted[text] = f"{parted[text][:start]}{' '.join(parted[text][start:end])}{parted[text][end:]}"
+    return parted
