@@ -67,7 +67,7 @@ def test_quotas_add_up_and_leave_nobody_out(size: list[int], limit: int) -> None
 
 
 def test_shares_count_as_they_are_written() -> None:
-    """Each share in hundredths of each number of rows, against whole numbers; half a row rounds up."""
+    """Each share in hundredths of each number of rows, against whole numbers; half a row rounds up, one stays."""
     for rows in (10, 100, 200, 350, 1000):
         digests = np.random.default_rng(rows).integers(0, 2**63, size=(rows, 2), dtype=np.uint64)
         group, label, order = np.arange(rows), np.zeros(rows, dtype=np.int32), seeded_order(digests, 0)
@@ -75,7 +75,8 @@ def test_shares_count_as_they_are_written() -> None:
             shares = {VALIDATION: hundredths / 100, TEST: hundredths / 100}
             split = carve(np.arange(rows), group, label, order, shares)
             wanted = (2 * rows * hundredths + 100) // 200
-            assert [(split == number).sum() for number in (VALIDATION, TEST)] == [wanted, min(wanted, rows - wanted)]
+            left = min(wanted, rows - 1 - wanted)
+            assert [(split == number).sum() for number in (TEST, VALIDATION)] == [wanted, left]
 
 
 def test_the_largest_group_that_may_leave_train_is_counted_as_written() -> None:

@@ -14,6 +14,7 @@ from kubetune.data.rows import Scan
 from kubetune.data.selection import Selection
 from kubetune.data.shown import one_line
 from kubetune.data.splits import SPLITS
+from kubetune.data.summary import class_findings, data_line
 from kubetune.data.tokens import Lengths, grouped_order, padding_ratio, random_order
 
 BATCH = 32
@@ -32,32 +33,51 @@ class Gathered(NamedTuple):
         selection: Between the passes.
         raw_splits: Names of the raw splits.
         book: Labels met.
-        lengths: Tokens of the written rows.
-        max_length: Most tokens a row.
         unused: Rows by raw split that no step reads.
+        said: What was decided about the cells, a sentence each.
+        rare: A class with fewer rows of train is rare.
     """
 
     scan: Scan
     selection: Selection
     raw_splits: Sequence[str]
     book: LabelBook
-    lengths: Lengths
-    max_length: int
     unused: Mapping[str, int]
+    said: Sequence[str]
+    rare: int
 
 
-def data_report(folder: Path, gathered: Gathered) -> dict[str, Any]:
+def data_report(folder: Path, gathered: Gathered, lengths: Lengths, max_length: int) -> dict[str, Any]:
     """Return the report as JSON-able data.
 
     Args:
         folder: Where the written splits are; examples are read from train.
-        gathered: What is known.
+        gathered: What is known of the rows.
+        lengths: Tokens of the written rows.
+        max_length: Most tokens a row.
+    """
+    report = rows_report(gathered) | {
+        "lengths": {name: _lengths(lengths.of(name)) for name in SPLITS},
+        "truncation": {name: _truncation(lengths, name) for name in SPLITS},
+        "unknown_tokens": {name: _unknown(lengths, name) for name in SPLITS},
+        "padding": _padding(lengths.of("train"), max_length),
+        "examples": _examples(folder / "train.parquet", gathered.selection.labels),
+    }
+    return report | {"line": data_line(report)}
+
+
+def rows_report(gathered: Gathered) -> dict[str, Any]:
+    """Return the part of the report for which no tokenizer is needed, with its line.
+
+    Args:
+        gathered: What is known of the rows.
     """
     scan, selection = gathered.scan, gathered.selection
     counts = selection.counts()
     unknown = gathered.book.unknown.most_common(WANTED)
-    return {
+    report: dict[str, Any] = {
         "format": 1,
+        "said": list(gathered.said),
         "rows": {
             "raw": dict(zip(gathered.raw_splits, scan.raw_rows, strict=True)),
             "total": sum(scan.raw_rows),
@@ -77,12 +97,11 @@ def data_report(folder: Path, gathered: Gathered) -> dict[str, Any]:
             for reason, count in reject_counts(scan).items()
         },
         "unknown_labels": {one_line(name, 60): count for name, count in unknown},
+        "missing_labels": {one_line(mark, 60): count for mark, count in gathered.book.missing.most_common(WANTED)},
         "left": {name: selection.facts[name] for name in ("duplicates_left", "conflicts_left", "shared_texts_left")},
-        "lengths": {name: _lengths(gathered.lengths.of(name)) for name in SPLITS},
-        "truncation": {name: _truncation(gathered.lengths, name) for name in SPLITS},
-        "padding": _padding(gathered.lengths.of("train"), gathered.max_length),
-        "examples": _examples(folder / "train.parquet", selection.labels),
     }
+    report["classes"] = class_findings(report, gathered.rare)
+    return report | {"line": data_line(report)}
 
 
 def render(report: Mapping[str, Any]) -> str:
@@ -104,6 +123,11 @@ def _lengths(tokens: np.ndarray) -> dict[str, float]:
 def _truncation(lengths: Lengths, split: str) -> dict[str, float]:
     rows = lengths.truncated[split]
     return {"rows": rows, "share": round(rows / max(1, len(lengths.of(split))), 6)}
+
+
+def _unknown(lengths: Lengths, split: str) -> dict[str, float]:
+    tokens, unknown = lengths.words[split], lengths.unknown[split]
+    return {"tokens": tokens, "unknown": unknown, "share": round(unknown / max(1, tokens), 6)}
 
 
 def _padding(tokens: np.ndarray, max_length: int) -> dict[str, float]:

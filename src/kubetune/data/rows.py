@@ -4,7 +4,6 @@ A row costs 45 bytes of memory, whatever its length, so that millions of rows fi
 """
 
 import hashlib
-import json
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from kubetune.data.cells import cell_text
+from kubetune.data.label_column import label_text
 from kubetune.data.labels import LabelBook
 from kubetune.errors import DataError
 from kubetune.text.checks import LONE_SURROGATE, text_problem
@@ -47,6 +48,7 @@ class RowRules:
         cleaning: Names of cleaning steps.
         characters: Fewest and most characters of a cleaned text.
         polarity: `positive_from` and `negative_to` of weak labels.
+        marks: Label cells, case-folded, that mean that a row has no label.
     """
 
     texts: tuple[str, ...]
@@ -55,6 +57,7 @@ class RowRules:
     cleaning: tuple[str, ...]
     characters: tuple[int, int]
     polarity: tuple[float, float] | None = None
+    marks: frozenset[str] = frozenset()
 
     @property
     def labelling(self) -> tuple[str, ...]:
@@ -170,7 +173,7 @@ def _to_list(column: pa.Array) -> list[Any]:
 
 def _judge(named: Mapping[str, Any], rules: RowRules, book: LabelBook, replaced: bool) -> tuple[Accepted, int] | str:
     """Return the accepted row with its label's number, or the rule that it breaks."""
-    raw = tuple(_cell(named[name]) for name in rules.texts if named[name] is not None)
+    raw = tuple(_cell(named, name) for name in rules.texts if named[name] is not None)
     problem = "missing-text" if len(raw) < len(rules.texts) else _problem(raw, replaced)
     if problem is not None:
         return problem
@@ -180,15 +183,19 @@ def _judge(named: Mapping[str, Any], rules: RowRules, book: LabelBook, replaced:
         return "too-short"
     if max(map(len, texts)) > most:
         return "too-long"
-    if rules.polarity is None:
-        value = named[rules.label or ""]
-    else:
-        value = polarity(clean(raw[0], rules.labelling), *rules.polarity)
-    if value is None or str(value).strip() == "":
+    label = _label(named, raw, rules)
+    if label is None:
         return "missing-label"
-    number = book.number(value)
-    kept = tuple(None if named[name] is None else _cell(named[name]) for name in rules.keep)
+    number = book.number(label)
+    kept = tuple(None if named[name] is None else _cell(named, name) for name in rules.keep)
     return "unknown-label" if number is None else (Accepted(raw, texts, kept), number)
+
+
+def _label(named: Mapping[str, Any], raw: Sequence[str], rules: RowRules) -> str | None:
+    if rules.polarity is not None:
+        return polarity(clean(raw[0], rules.labelling), *rules.polarity)
+    column = rules.label or ""
+    return label_text(named[column], column, rules.marks)
 
 
 def _problem(texts: Sequence[str], replaced: bool) -> str | None:
@@ -197,14 +204,20 @@ def _problem(texts: Sequence[str], replaced: bool) -> str | None:
     return next((problem for text in texts if (problem := text_problem(text))), None)
 
 
-def _cell(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
+def _cell(named: Mapping[str, Any], column: str) -> str:
+    return cell_text(named[column], column)
 
 
 def _content_digest(named: Mapping[str, Any], rules: RowRules) -> bytes:
-    return _digest(*("\x00" if named[name] is None else _cell(named[name]) for name in rules.columns))
+    return _digest(*("\x00" if named[name] is None else _content(named, name, rules) for name in rules.columns))
+
+
+def _content(named: Mapping[str, Any], column: str, rules: RowRules) -> str:
+    """Return a cell as it counts for the row's identity; a list of one label is that label."""
+    value = named[column]
+    if column == rules.label and isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    return "\x00" if value is None else cell_text(value, column)
 
 
 def _digest(*texts: str) -> bytes:
