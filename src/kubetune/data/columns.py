@@ -1,13 +1,12 @@
 """Whether the raw rows have the columns that the recipe names, and values of which a text or a label can be made."""
 
-import difflib
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kubetune.data.cells import nested
+from kubetune.data.column_names import check_names, named_columns
 from kubetune.data.label_column import is_binary, is_list
 from kubetune.data.rows import RowRules
 from kubetune.data.shown import one_line
@@ -33,38 +32,9 @@ def check_columns(path: Path, rules: RowRules) -> list[str]:
         kind = schema.field(name).type
         if pa.types.is_nested(kind) and not (name == rules.label and is_list(kind)):
             raise nested([] if is_list(kind) else {}, name)
-    return [
-        f"Column {one_line(name, 80)!r} holds bytes, read as UTF-8."
-        for name in rules.columns
-        if is_binary(schema.field(name).type)
-    ]
+    return [bytes_sentence(name) for name in rules.columns if is_binary(schema.field(name).type)]
 
 
-def named_columns(texts: Sequence[str], label: str | None, keep: Sequence[str]) -> dict[str, str]:
-    """Return column → the recipe's key that names it."""
-    where = dict.fromkeys(texts, "data.columns.text")
-    where |= {name: "data.columns.keep" for name in keep if name not in where}
-    return where | ({label: "data.columns.label"} if label is not None else {})
-
-
-def check_names(split: str, found: Sequence[str], wanted: Mapping[str, str]) -> None:
-    """Refuse a split without a column.
-
-    Args:
-        split: Its name.
-        found: The columns that it has.
-        wanted: Of `named_columns`.
-
-    Raises:
-        DataError: Names the missing one, and the nearest that is there.
-    """
-    for name, where in wanted.items():
-        if name not in found:
-            shown = [one_line(column, 60) for column in found]
-            near = difflib.get_close_matches(name, shown, n=1, cutoff=0.65)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            listed = ", ".join(shown[:20]) + (", …" if len(shown) > 20 else "")
-            raise DataError(
-                "missing-column",
-                f"Split {split} has no column {name!r:.80}, which {where} names: {hint}it has {listed}.",
-            )
+def bytes_sentence(column: str) -> str:
+    """Say that a column's bytes were read as text."""
+    return f"Column {one_line(column, 80)!r} holds bytes, read as UTF-8."

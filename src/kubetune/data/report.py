@@ -1,5 +1,6 @@
 """The data report: what went in, what came out, what left and why, as JSON and as one page for a person."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -13,7 +14,7 @@ from kubetune.data.rejects import reject_counts, reject_rows
 from kubetune.data.rows import Scan
 from kubetune.data.selection import Selection
 from kubetune.data.shown import one_line
-from kubetune.data.splits import SPLITS
+from kubetune.data.splits import SPLITS, TRAIN
 from kubetune.data.summary import class_findings, data_line
 from kubetune.data.tokens import Lengths, grouped_order, padding_ratio, random_order
 
@@ -112,6 +113,37 @@ def render(report: Mapping[str, Any]) -> str:
     environment.filters |= {"count": lambda value: f"{value:,}", "pct": lambda value: f"{value:.1%}"}
     template = resources.files("kubetune.data").joinpath("report.html.j2").read_text(encoding="utf-8")
     return environment.from_string(template).render(report=report, splits=SPLITS, labels=report["label_order"])
+
+
+def first_rows(accepted: Path, selection: Selection, a_class: int = 2, most: int = 12) -> list[dict[str, str]]:
+    """Return the first train rows of each class, fit to be shown: `label`, `text`, and `cleaned` where it differs.
+
+    Args:
+        accepted: Parquet file of the accepted rows, in the order of the selection.
+        selection: Which of them are in train.
+        a_class: Rows of each class.
+        most: Rows of all classes.
+    """
+    found: list[dict[str, str]] = []
+    shown: Counter[int] = Counter()
+    first = 0
+    with pq.ParquetFile(accepted) as file:
+        ends = [end for end in ("", "_pair") if f"text{end}" in file.schema_arrow.names]
+        for batch in file.iter_batches(batch_size=1024):
+            for row in np.flatnonzero(selection.split[first : first + len(batch)] == TRAIN).tolist():
+                label = int(selection.label[first + row])
+                if shown[label] < a_class and len(found) < most:
+                    shown[label] += 1
+                    given, cleaned = (
+                        " ⁄ ".join(one_line(batch.column(f"{kind}{end}")[row].as_py(), 100) for end in ends)
+                        for kind in ("raw_text", "text")
+                    )
+                    item = {"label": one_line(selection.labels[label], 60), "text": given}
+                    found.append(item | ({"cleaned": cleaned} if cleaned != given else {}))
+            first += len(batch)
+            if len(found) >= min(most, a_class * len(selection.labels)):
+                break
+    return found
 
 
 def _lengths(tokens: np.ndarray) -> dict[str, float]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pyarrow.parquet as pq
 
 from kubetune.contract import Context, Result
-from kubetune.data.columns import check_columns
+from kubetune.data.columns import bytes_sentence, check_columns
 from kubetune.data.label_column import UNLABELLED, check_labelled, marks_of, said_of, survey
 from kubetune.data.labels import LabelBook
 from kubetune.data.numbering import open_book
@@ -101,6 +101,8 @@ def examine(data: Any, raw: Path, context: Context) -> Examined:
     rules = _row_rules(data)
     said = list(dict.fromkeys(sentence for path in files.values() for sentence in check_columns(path, rules)))
     source = json.loads((raw / "source.json").read_text(encoding="utf-8"))
+    decoded = [name for name in source.get("decoded", ()) if name in rules.columns]
+    said += [bytes_sentence(name) for name in decoded]
     rules, book, decided = _labelling(data, rules, files, source)
     said += decided
     unused = _unused_splits(raw)

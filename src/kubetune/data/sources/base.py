@@ -46,6 +46,7 @@ class Facts:
         files: What was read, in order.
         surrogates: Characters U+FFFD that stand for lone surrogates, which no UTF-8 file can hold.
         class_names: Column of class numbers → names by number.
+        decoded: Columns whose values were bytes and have been read as UTF-8.
     """
 
     identity: str | None = None
@@ -54,6 +55,7 @@ class Facts:
     files: list[FileFact] = field(default_factory=list)
     surrogates: int = 0
     class_names: dict[str, list[str]] = field(default_factory=dict)
+    decoded: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
