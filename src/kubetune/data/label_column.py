@@ -1,7 +1,7 @@
 """Before the rows are judged: what the label column holds as a whole, and so what an integer in it means.
 
-An integer is the name of a class or its number. Cell by cell both can be true (`1` among the names 1 to 5 counted
-from 0), so it is decided once for the column, from all its values, and said.
+An integer is the name of a class or its number. Cell by cell both can be true (`1` among the names 1 to 5, counted from
+zero), so it is decided once for the column, from all its values, and said.
 """
 
 import math
