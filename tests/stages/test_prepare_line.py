@@ -2,10 +2,18 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 import toys
+from kubetune.adoption import StageResult
+from kubetune.cli.run import tell
+from kubetune.config.load import parse_recipe
 from kubetune.errors import DataError
+from kubetune.evaluation.facts import data_facts
+from kubetune.plan import call_of
+from kubetune.storage.commit_record import Commit
+from prepared_toys import RECIPE
 
 
 def of_class(label: str, count: int, seed: int) -> list[dict[str, str]]:
@@ -72,3 +80,22 @@ def test_tokens_that_the_tokenizer_does_not_know_are_counted_and_refused(prepare
         prepare({"all": foreign})
     assert (caught.value.exit_code, caught.value.rule) == (65, "unknown-tokens")
     assert prepare({"all": foreign}, "data.max_unknown_share=1").report["unknown_tokens"]["train"]["share"] > 0.2
+
+
+def test_the_evaluation_report_repeats_it() -> None:
+    dataset = {
+        "splits": {"train": 2}, "labels": ["a", "b"], "label_counts": {"train": [1, 1]}, "cleaning": [],
+        "max_length": 8, "line": "2 rows read", "said": ["Column 'label' holds bytes, read as UTF-8."],
+    }  # fmt: skip
+    facts = data_facts(dataset, np.array([3, 4]), {"truncated": 0})["facts"]
+    assert facts["Rows"] == "2 rows read"
+    assert facts["Cells"] == "Column 'label' holds bytes, read as UTF-8."
+
+
+def test_an_adopted_preparation_tells_it_again(capsys: pytest.CaptureFixture[str]) -> None:
+    commit = Commit(run="toy-1", stage="prepare", key="k", facts={"data": "2 rows read"})
+    call = call_of("prepare", parse_recipe(RECIPE), "toy-2", None)
+    tell(call, StageResult("adopted", commit, source="toy-1"))
+    assert capsys.readouterr().out.splitlines()[1] == "  data: 2 rows read"
+    tell(call, StageResult("ran", commit))
+    assert "2 rows read" not in capsys.readouterr().out

@@ -85,7 +85,8 @@ def read_objects(
                 raise DataError(
                     "nested-value",
                     f"{name} line {number}: {column!r:.80} holds a {'list' if isinstance(value, list) else 'object'}; "
-                    "allowed are strings, numbers, true, false and null: flatten or remove it.",
+                    "allowed are strings, numbers, true, false and null: flatten or remove it (a list of labels is "
+                    "multi-label, and a row has one label here).",
                 )
         if "\\u" in line:  # the only way in which a lone surrogate can stand in decoded text
             row, replaced = _without_surrogates(row)
