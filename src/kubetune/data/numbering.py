@@ -142,7 +142,7 @@ def _of_source(column: str, declared: Sequence[str] | None, names: Sequence[str]
         spelling = {str(number): name for number, name in enumerate(names) if name in set(chosen)}
         listed = ", ".join(f"{number} is {_quoted(name)}" for number, name in list(enumerate(names))[:3])
         more = ", …" if len(names) > 3 else ""
-        return LabelBook(chosen, spelling, numeric=True, said=f"{subject}: {listed}{more}.")
+        return LabelBook(chosen, spelling, numeric=True, said=f"{subject}: {listed}{more or '.'}")
     pairs = list(zip(declared, names, strict=False))
     if len(declared) == len(names) and all(
         ours == theirs or (ours not in names and theirs not in declared) for ours, theirs in pairs
