@@ -76,10 +76,10 @@ def read_objects(
     Raises:
         DataError: A line is no JSON, no object, or holds a list or an object; names the line.
     """
-    for number, line in enumerate(read_lines(path, name, encoding, bounds), start=1):
+    for number, line in enumerate(read_lines(path, name, encoding, bounds, facts), start=1):
         if not line.strip(" \t\r\n"):
             continue
-        row = _object(line, name, number)
+        row = _object(line.lstrip("\ufeff"), name, number)  # a mark inside: files joined one after another
         for column, value in row.items():
             if isinstance(value, list | dict):
                 raise DataError(

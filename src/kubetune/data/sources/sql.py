@@ -53,6 +53,7 @@ def read(source: SqlData, encoding: str, platform: Mapping[str, Any], scratch: P
         DataError: A value is binary, a column is named twice, or the split column holds something else.
         TemporaryError: The database does not answer.
     """
+    from kubetune.data.sources.dialect import Dialect
     from kubetune.data.sources.tables import TableFile, TableReader
 
     if encoding != "utf-8":
@@ -66,7 +67,7 @@ def read(source: SqlData, encoding: str, platform: Mapping[str, Any], scratch: P
         engine.dispose()
     files = [TableFile(split, f"{split}.jsonl", scratch / f"{split}.jsonl") for split in splits]
     facts = Facts()
-    return Reading(TableReader("jsonl", "utf-8", True, scratch, facts, bounds_of(platform)).read(files), facts)
+    return Reading(TableReader(Dialect("jsonl"), scratch, facts, bounds_of(platform)).read(files), facts)
 
 
 def _url(source: SqlData, platform: Mapping[str, Any]) -> "URL":
