@@ -6,7 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from kubetune.config.section import Section
 
-Format = Literal["auto", "csv", "tsv", "jsonl", "parquet"]
+Format = Literal["auto", "csv", "tsv", "jsonl", "json", "parquet"]
 Split = Literal["train", "validation", "test", "unsupervised"]
 
 
@@ -25,7 +25,7 @@ class Tables(Section):
     quotes: bool | None = None
     """CSV and TSV: a field may be enclosed in `"`. False: a quote is a character like any other. None: true, and false
     where tabs separate the fields."""
-    quoted_lines: int | None = Field(default=None, ge=1)
+    quoted_lines: int | None = Field(default=None, ge=1, le=1_000_000)
     """Most lines of one quoted field; more is a quote that was not meant (65). None: 100, and fewer where each of the
     lines inside has the fields of a row."""
 
