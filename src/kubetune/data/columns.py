@@ -21,7 +21,7 @@ def check_columns(path: Path, rules: RowRules) -> None:
         schema = pq.read_schema(path)
     except pa.ArrowInvalid as error:
         raise DataError("malformed-parquet", f"{path.name} is not a complete Parquet file; ingest it again.") from error
-    where = dict.fromkeys(rules.texts, "data.columns.text")
+    where = dict.fromkeys(rules.text_columns, "data.columns.text")
     where |= {name: "data.columns.keep" for name in rules.keep if name not in where}
     if rules.label is not None:
         where[rules.label] = "data.columns.label"

@@ -22,6 +22,7 @@ from kubetune.data.splits import SPLITS, TEST, VALIDATION
 from kubetune.data.tokens import Encoder, Lengths, write_splits
 from kubetune.errors import ConfigError, DataError, InterruptedRunError
 from kubetune.tasks import load_task
+from kubetune.text.joining import joined_texts
 from kubetune.text.weak_labels import POLARITIES
 
 if TYPE_CHECKING:
@@ -75,12 +76,14 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
 
 
 def _row_rules(data: Any) -> RowRules:
-    texts = (data.columns.text,) if data.columns.text_pair is None else (data.columns.text, data.columns.text_pair)
+    columns = data.columns
+    given = {"text": columns.text} | ({} if columns.text_pair is None else {"text_pair": columns.text_pair})
+    joined = joined_texts(columns.text, columns.text_pair, columns.separator)
     weak = data.weak_labels
     return RowRules(
-        texts=texts,
-        label=data.columns.label,
-        keep=tuple(data.columns.keep),
+        texts=tuple(joined.get(name, column) for name, column in given.items()),
+        label=columns.label,
+        keep=tuple(columns.keep),
         cleaning=tuple(data.cleaning),
         characters=(data.min_characters, data.max_characters),
         polarity=None if weak is None else (weak.positive_from, weak.negative_to),
