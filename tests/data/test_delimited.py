@@ -7,6 +7,9 @@ import pytest
 from pydantic import ValidationError
 
 from data.reading import files_of, read
+from kubetune.data.sources.delimited import MOST_QUOTED_LINES
+from kubetune.data.sources.dialect import SAMPLE_LINES
+from kubetune.data.sources.tables import FORMATS
 from kubetune.errors import DataError
 
 AB = [{"text": "eins", "label": "a"}, {"text": "zwei", "label": "b"}]
@@ -38,6 +41,15 @@ def test_the_delimiter_is_found_and_said(tmp_path: Path, delimiter: str, word: s
     )
 
 
+def test_the_page_about_data_names_every_format_and_bound() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
+    for suffix, layout in FORMATS.items():
+        assert f"`{suffix}`" in page, suffix
+        assert f"`{layout}`" in page, layout
+    assert f"more than {MOST_QUOTED_LINES} lines" in page
+    assert f"first {SAMPLE_LINES:,} rows" in page
+
+
 def test_one_sentence_for_all_files_that_are_alike(tmp_path: Path) -> None:
     paths = [made(tmp_path, f"{n}.csv", "text;label\na;b\n") for n in range(3)]
     _, facts = read(files_of(*paths), tmp_path)
@@ -65,6 +77,11 @@ def test_a_row_that_does_not_fit_stays_an_error_of_its_line(tmp_path: Path) -> N
     with pytest.raises(DataError, match="line 3 has 3 fields and the header has 2") as caught:
         read_text(tmp_path, "text,label\na,b\na;c,b;d,e\n")
     assert caught.value.rule == "ragged-row"
+
+
+def test_a_header_alone_says_the_delimiter_where_no_row_fits(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="line 2 has 1 fields and the header has 2"):
+        read_text(tmp_path, "text;label\na,b\nc,d\n")
 
 
 @pytest.mark.parametrize("line", ["sep=;", '"sep=;"', "SEP=;"])

@@ -89,8 +89,12 @@ class _Rows:
         self.guesses_quotes = dialect.quotes is None
         self.most_lines = dialect.quoted_lines or MOST_QUOTED_LINES
         self.guesses_lines = dialect.quoted_lines is None
-        quoting = csv.QUOTE_MINIMAL if self.quotes else csv.QUOTE_NONE
-        self.reader = csv.reader(self._given(), delimiter=self.delimiter, quoting=quoting, strict=True)
+        self.reader = csv.reader(
+            self._given(),
+            delimiter=self.delimiter,
+            quoting=csv.QUOTE_MINIMAL if self.quotes else csv.QUOTE_NONE,
+            strict=True,
+        )
         self.line = self.begin = self.delimiters = self.marks = self.spanning = self.enclosed = 0
         self.inside = self.like_rows = 0  # lines inside the row that are neither its first nor its last
         self.last = ""

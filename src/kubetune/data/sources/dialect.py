@@ -80,8 +80,8 @@ def delimiter_of(sample: Sequence[str], dialect: Dialect, layout: str, *, whole:
     if marked is not None and marked[1] not in '"\r\n':
         return Delimiter(marked[1], "as its first line sep= says", sep_line=True)
     usual = DELIMITERS[layout]
-    best, reason = (), ""
-    chosen = usual
+    chosen, reason = usual, ""
+    best = (False, -1, 0.0, False)
     for candidate in CANDIDATES:
         rows = _rows(sample, candidate, quotes=dialect.quoted(candidate))
         columns = len(next(rows, []))
@@ -105,8 +105,8 @@ def _fits(row: Sequence[str], columns: int) -> bool:
 
 def _rows(sample: Sequence[str], delimiter: str, *, quotes: bool) -> Iterator[list[str]]:
     """Yield the rows of a sample that are not blank, leniently: what is malformed is refused when it is read."""
-    quoting = csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
     try:
-        yield from (row for row in csv.reader(sample, delimiter=delimiter, quoting=quoting) if row)
+        rows = csv.reader(sample, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE)
+        yield from (row for row in rows if row)
     except csv.Error:
         return
