@@ -232,3 +232,13 @@ def test_a_file_that_is_not_utf_8_is_told_what_to_set(tmp_path: Path) -> None:
     assert read_text(tmp_path, content, encoding="cp1252")[0] == [{"text": "Ein schönes Café’s", "label": "a"}]
     with pytest.raises(DataError, match=r"what stands before it is UTF-8 .* repair that line"):
         read_text(tmp_path, "text\ncafé\n".encode() + "café\n".encode("latin-1"))
+
+
+def test_text_in_another_encoding_than_the_recipe_s_is_doubted(tmp_path: Path) -> None:
+    content = "text,label\ncafé’s,a\n"
+    doubt = "a.csv: read as cp1252, and each of its bytes fits utf-8: is it that? then set data.encoding=utf-8"
+    assert doubt in read_text(tmp_path, content, encoding="cp1252")[1].splitlines()
+    doubt = "a.csv: 1 control characters, as of a file in cp1252: is it that? then set data.encoding=cp1252"
+    assert doubt in read_text(tmp_path, content.encode("cp1252"), encoding="latin-1")[1].splitlines()
+    for encoding, plain in (("cp1252", content), ("latin-1", "text,label\ncafé,a\n"), ("latin-1", "text,label\na,a\n")):
+        assert "is it that" not in read_text(tmp_path, plain.encode(encoding), encoding=encoding)[1]

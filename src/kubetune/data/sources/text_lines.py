@@ -18,6 +18,7 @@ LONGEST_LINE = 64 << 20
 MOST_COLUMNS = 10_000
 MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 WIDE = frozenset({"utf-16", "utf-16-le", "utf-16-be"})
+CONTROLS = re.compile("[\x80-\x9f]")
 WIDEST_MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 GZIP_MARK, PARQUET_MARK = b"\x1f\x8b", b"PAR1"
 
@@ -115,6 +116,7 @@ def decoded(
         facts.decided(name, f"read as {found}, as its byte order mark says, and not as {wanted}")
     decoder = codecs.getincrementaldecoder(found)("strict")
     place = _Place(name, found, before=len(mark))
+    doubt = _Doubt(found)
     for data in itertools.chain([first[len(mark) :]], chunks):
         pending = len(decoder.getstate()[0])
         try:
@@ -122,11 +124,46 @@ def decoded(
         except UnicodeDecodeError as error:
             raise place.error(error, pending) from None
         place.passed(data, text)
+        doubt.look(data, text)
         yield text
     try:
         yield decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:
         raise place.error(error, len(error.object)) from None
+    if facts is not None and (sentence := doubt.sentence()):
+        facts.decided(name, sentence)
+
+
+class _Doubt:
+    """Whether text in an encoding that takes any byte was written in another one."""
+
+    def __init__(self, encoding: str) -> None:
+        self.encoding = encoding
+        self.ascii = True
+        self.controls = 0  # U+0080 to U+009F, which no text has and cp1252 has quotes, dashes and the euro for
+        plain = encoding.startswith("utf")
+        self.as_utf_8 = None if plain else codecs.getincrementaldecoder("utf-8")("strict")
+
+    def look(self, data: bytes, text: str) -> None:
+        if self.encoding == "iso8859-1":
+            self.controls += len(CONTROLS.findall(text))
+        if self.as_utf_8 is not None:
+            self.ascii = self.ascii and data.isascii()
+            try:
+                self.as_utf_8.decode(data)
+            except UnicodeDecodeError:
+                self.as_utf_8 = None
+
+    def sentence(self) -> str:
+        """Say what to try; nothing where there is no doubt."""
+        if self.as_utf_8 is not None and not self.ascii and not self.as_utf_8.getstate()[0]:
+            return (
+                f"read as {self.encoding}, and each of its bytes fits utf-8: is it that? then set data.encoding=utf-8"
+            )
+        if self.controls:
+            found = f"{self.controls:,} control characters, as of a file in cp1252"
+            return f"{found}: is it that? then set data.encoding=cp1252"
+        return ""
 
 
 class _Place:
