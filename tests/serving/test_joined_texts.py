@@ -105,7 +105,7 @@ def test_keys_of_other_models_stay_unknown() -> None:
         ({"text": ["a", "inputs"]}, "column inputs cannot be joined"),
         ({"text": ["a", "b"], "text_pair": ["b", "c"]}, "column b is part of both texts"),
         ({"text": ["a", "label"]}, "label names label, which is a text as well"),
-        ({"text": "label"}, "label names label, which is a text as well"),
+        ({"text": "a", "text_pair": ["label"]}, "label names label, which is a text as well"),
         ({"text": ["a", "text_pair"], "text_pair": "c"}, "column text_pair is part of both texts"),
     ],
 )

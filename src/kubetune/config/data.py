@@ -48,8 +48,7 @@ class Columns(Section):
         second = set(self.text_pair) if isinstance(self.text_pair, list) else {"text_pair"}
         if both := sorted((first | {"text"}) & (second | {"text_pair"})):
             raise ValueError(f"column {both[0]} is part of both texts: a request could not tell them apart")
-        texts = [name for of in (self.text, self.text_pair) for name in ([of] if isinstance(of, str) else of or [])]
-        if self.label in texts:
+        if self.label in {name for of in (self.text, self.text_pair) if isinstance(of, list) for name in of}:
             raise ValueError(f"label names {self.label}, which is a text as well: the model would read its own answer")
         return self
 
