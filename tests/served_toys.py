@@ -12,6 +12,7 @@ import torch
 from transformers import AutoTokenizer
 
 import toys
+from kubetune.config.data import Columns
 from kubetune.config.serving import ServingSection
 from kubetune.evaluation.same_texts import same_words
 from kubetune.stages import package
@@ -139,7 +140,7 @@ def recipe_view(kind: str = "text-classification", **serving: object) -> SimpleN
     """What `package` may read of a recipe."""
     return SimpleNamespace(
         task=SimpleNamespace(kind=kind),
-        data=SimpleNamespace(cleaning=list(CLEANING)),
+        data=SimpleNamespace(columns=Columns(), cleaning=list(CLEANING)),
         model=SimpleNamespace(max_length=MAX_LENGTH),
         serving=ServingSection(**{"max_characters": 2000, **serving}),
     )

@@ -12,25 +12,52 @@ from kubetune.text.label_names import label_name
 CleaningStep = Literal[
     "unicode-nfc", "html", "urls", "mentions", "hashtags", "whitespace", "lower-case", "emoji-keep", "emoji-spell"
 ]
+REQUEST_KEYS = frozenset({"inputs", "parameters", "top_k", "all_scores"})
+"""Keys of a request that are no text."""
 
 
 class Columns(Section):
     """Names of the source's columns."""
 
-    text: str = "text"
-    """The text."""
-    text_pair: str | None = None
-    """Second text; required by task `pair-classification`."""
+    text: str | list[str] = "text"
+    """The text; several columns are joined to one text, in training and by the server alike."""
+    text_pair: str | list[str] | None = None
+    """Second text, or the columns of it; required by task `pair-classification`."""
+    separator: str = Field(default="\n", max_length=20)
+    """Between joined columns; a column that is missing or blank in a row is left out with its separator. Cleaning step
+    `whitespace` makes one blank of a line end."""
     label: str | None = "label"
     """None only with `weak_labels`."""
     keep: list[str] = Field(default_factory=list)
     """Further columns carried along, for slices."""
 
+    @field_validator("text", "text_pair")
+    @classmethod
+    def can_be_asked(cls, value: str | list[str] | None) -> str | list[str] | None:
+        """A request to the server may name joined columns, beside the keys that it has anyway."""
+        if isinstance(value, list):
+            if not value or len(set(value)) < len(value):
+                raise ValueError("a list of columns to join must name at least one, each once")
+            if taken := sorted(set(value) & REQUEST_KEYS):
+                raise ValueError(f"column {taken[0]} cannot be joined, as requests have a key of that name: rename it")
+        return value
+
+    @model_validator(mode="after")
+    def told_apart(self) -> "Columns":
+        """A key of a request must belong to one text."""
+        first = set(self.text) if isinstance(self.text, list) else {"text"}
+        second = set(self.text_pair) if isinstance(self.text_pair, list) else {"text_pair"}
+        if both := sorted((first | {"text"}) & (second | {"text_pair"})):
+            raise ValueError(f"column {both[0]} is part of both texts: a request could not tell them apart")
+        if self.label in {name for of in (self.text, self.text_pair) if isinstance(of, list) for name in of}:
+            raise ValueError(f"label names {self.label}, which is a text as well: the model would read its own answer")
+        return self
+
     @model_validator(mode="after")
     def distinct(self) -> "Columns":
         """A model that reads its own label learns nothing else."""
         roles = {"text": self.text, "text_pair": self.text_pair, "label": self.label}
-        given = [(role, name) for role, name in roles.items() if name is not None]
+        given = [(role, name) for role, of in roles.items() for name in ([of] if isinstance(of, str) else of or [])]
         for place, (role, name) in enumerate(given):
             for earlier, other in given[:place]:
                 if name == other:

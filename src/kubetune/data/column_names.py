@@ -13,7 +13,8 @@ LABELLED = frozenset({"train", "validation", "test", "all"})
 
 def wanted_columns(columns: Columns) -> dict[str, str]:
     """Return column → the recipe's key that names it."""
-    texts = [columns.text] if columns.text_pair is None else [columns.text, columns.text_pair]
+    given = (columns.text, columns.text_pair)
+    texts = [name for text in given for name in ([text] if isinstance(text, str) else text or [])]
     return named_columns(texts, columns.label, columns.keep)
 
 

@@ -27,7 +27,7 @@ def check_columns(path: Path, rules: RowRules) -> list[str]:
         schema = pq.read_schema(path)
     except pa.ArrowInvalid as error:
         raise DataError("malformed-parquet", f"{path.name} is not a complete Parquet file; ingest it again.") from error
-    check_names(path.stem, schema.names, named_columns(rules.texts, rules.label, rules.keep))
+    check_names(path.stem, schema.names, named_columns(rules.text_columns, rules.label, rules.keep))
     for name in rules.columns:
         kind = schema.field(name).type
         if pa.types.is_nested(kind) and not (name == rules.label and is_list(kind)):

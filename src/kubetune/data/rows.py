@@ -20,6 +20,7 @@ from kubetune.data.labels import LabelBook
 from kubetune.errors import DataError
 from kubetune.text.checks import LONE_SURROGATE, text_problem
 from kubetune.text.cleaning import clean
+from kubetune.text.joining import Joined
 from kubetune.text.unicode_forms import normal_form
 from kubetune.text.weak_labels import TONE_TAKEN, polarity
 
@@ -42,7 +43,7 @@ class RowRules:
     """What `prepare` asks of a row.
 
     Attributes:
-        texts: Names of the text columns: one, or two for pairs.
+        texts: The text columns: one, or two for pairs; each a name, or names that are joined.
         label: Name of the label column; None: weak labels.
         keep: Further columns.
         cleaning: Names of cleaning steps.
@@ -51,7 +52,7 @@ class RowRules:
         marks: Label cells, case-folded, that mean that a row has no label.
     """
 
-    texts: tuple[str, ...]
+    texts: tuple[str | Joined, ...]
     label: str | None
     keep: tuple[str, ...]
     cleaning: tuple[str, ...]
@@ -65,10 +66,15 @@ class RowRules:
         return tuple(name for name in self.cleaning if name not in TONE_TAKEN)
 
     @property
+    def text_columns(self) -> list[str]:
+        """Columns that texts are made of, in order."""
+        return [name for text in self.texts for name in _columns_of(text)]
+
+    @property
     def columns(self) -> list[str]:
         """All columns that are read, each once."""
         label = (self.label,) if self.label is not None else ()
-        return list(dict.fromkeys((*self.texts, *label, *self.keep)))
+        return list(dict.fromkeys((*self.text_columns, *label, *self.keep)))
 
 
 @dataclass
@@ -173,7 +179,7 @@ def _to_list(column: pa.Array) -> list[Any]:
 
 def _judge(named: Mapping[str, Any], rules: RowRules, book: LabelBook, replaced: bool) -> tuple[Accepted, int] | str:
     """Return the accepted row with its label's number, or the rule that it breaks."""
-    raw = tuple(_cell(named, name) for name in rules.texts if named[name] is not None)
+    raw = tuple(cell for text in rules.texts if (cell := _text(named, text)) is not None)
     problem = "missing-text" if len(raw) < len(rules.texts) else _problem(raw, replaced)
     if problem is not None:
         return problem
@@ -206,6 +212,16 @@ def _problem(texts: Sequence[str], replaced: bool) -> str | None:
 
 def _cell(named: Mapping[str, Any], column: str) -> str:
     return cell_text(named[column], column)
+
+
+def _columns_of(text: str | Joined) -> tuple[str, ...]:
+    return (text,) if isinstance(text, str) else text.columns
+
+
+def _text(named: Mapping[str, Any], text: str | Joined) -> str | None:
+    """Return a raw text, or None where none of its columns has one."""
+    parts = [None if named[name] is None else _cell(named, name) for name in _columns_of(text)]
+    return parts[0] if isinstance(text, str) else text.join(parts)
 
 
 def _content_digest(named: Mapping[str, Any], rules: RowRules) -> bytes:

@@ -49,6 +49,8 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
     for fact in reading.facts.files:
         context.telemetry.record("read", name=fact.name, rows=fact.rows, bytes=fact.size)
     context.telemetry.record("ingested", rows=sum(rows.values()), seconds=time.monotonic() - started)
+    for sentence in reading.facts.sentences():
+        context.progress.note(sentence)
     described = _describe(source.kind, reading.facts, rows)
     (out / "source.json").write_text(json.dumps(described, sort_keys=True, indent=2) + "\n", encoding="utf-8")
     return Result(
@@ -88,5 +90,5 @@ def _describe(kind: str, facts: Facts, rows: Mapping[str, int]) -> dict[str, Any
         "splits": dict(rows),
         "surrogates": facts.surrogates,
     }
-    described |= {"class_names": facts.class_names} if facts.class_names else {}
-    return described | ({"decoded": sorted(facts.decoded)} if facts.decoded else {})
+    further = {"class_names": facts.class_names, "decisions": facts.sentences(), "decoded": sorted(facts.decoded)}
+    return described | {name: value for name, value in further.items() if value}

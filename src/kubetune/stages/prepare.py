@@ -26,6 +26,7 @@ from kubetune.data.splits import SPLITS, TEST, VALIDATION
 from kubetune.data.tokens import Encoder, Lengths, check_known, write_splits
 from kubetune.errors import ConfigError, DataError, InterruptedRunError
 from kubetune.tasks import load_task
+from kubetune.text.joining import joined_texts
 from kubetune.text.weak_labels import POLARITIES
 
 if TYPE_CHECKING:
@@ -113,6 +114,7 @@ def examine(data: Any, raw: Path, context: Context) -> Examined:
     check_reject_share(scan, splits, book, data.max_reject_share)
     check_given_splits(scan, splits)
     selection = select(scan, splits, book, _selection_rules(data))
+    said = [*source.get("decisions", ()), *said]  # `ingest` has said the first ones
     gathered = Gathered(scan, selection, splits, book, unused, said, data.rare_class_rows)
     return Examined(rules, gathered, context.scratch / ACCEPTED)
 
@@ -138,12 +140,14 @@ def _labelling(
 
 
 def _row_rules(data: Any) -> RowRules:
-    texts = (data.columns.text,) if data.columns.text_pair is None else (data.columns.text, data.columns.text_pair)
+    columns = data.columns
+    given = {"text": columns.text} | ({} if columns.text_pair is None else {"text_pair": columns.text_pair})
+    joined = joined_texts(columns.text, columns.text_pair, columns.separator)
     weak = data.weak_labels
     return RowRules(
-        texts=texts,
-        label=data.columns.label,
-        keep=tuple(data.columns.keep),
+        texts=tuple(joined.get(name, column) for name, column in given.items()),
+        label=columns.label,
+        keep=tuple(columns.keep),
         cleaning=tuple(data.cleaning),
         characters=(data.min_characters, data.max_characters),
         polarity=None if weak is None else (weak.positive_from, weak.negative_to),

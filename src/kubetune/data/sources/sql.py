@@ -51,6 +51,7 @@ def read(source: SqlData, encoding: str, platform: Mapping[str, Any], scratch: P
         DataError: A value is no text (bytes, lists), a column is named twice, or the split column holds something else.
         TemporaryError: The database does not answer.
     """
+    from kubetune.data.sources.dialect import Dialect
     from kubetune.data.sources.tables import TableFile, TableReader
 
     if encoding != "utf-8":
@@ -63,7 +64,7 @@ def read(source: SqlData, encoding: str, platform: Mapping[str, Any], scratch: P
     finally:
         engine.dispose()
     files = [TableFile(split, f"{split}.jsonl", scratch / f"{split}.jsonl") for split in splits]
-    return Reading(TableReader("jsonl", "utf-8", True, scratch, facts, bounds_of(platform)).read(files), facts)
+    return Reading(TableReader(Dialect("jsonl"), scratch, facts, bounds_of(platform)).read(files), facts)
 
 
 def _url(source: SqlData, platform: Mapping[str, Any]) -> "URL":
