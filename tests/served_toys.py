@@ -12,6 +12,7 @@ import torch
 from transformers import AutoTokenizer
 
 import toys
+from kubetune.config.data import Columns
 from kubetune.config.data_sources import FilesData
 from kubetune.config.model_sources import HubModel
 from kubetune.config.serving import ServingSection
@@ -141,7 +142,9 @@ def recipe_view(kind: str = "text-classification", **serving: object) -> SimpleN
     """What `package` may read of a recipe."""
     return SimpleNamespace(
         task=SimpleNamespace(kind=kind),
-        data=SimpleNamespace(cleaning=list(CLEANING), source=FilesData(paths={"all": "/srv/rows/toy.jsonl"})),
+        data=SimpleNamespace(
+            columns=Columns(), cleaning=list(CLEANING), source=FilesData(paths={"all": "/srv/rows/toy.jsonl"})
+        ),
         model=SimpleNamespace(max_length=MAX_LENGTH, source=HubModel(name="toys/bert")),
         serving=ServingSection(**{"max_characters": 2000, **serving}),
     )

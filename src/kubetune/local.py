@@ -17,9 +17,11 @@ from kubetune.config.load import canonical
 from kubetune.config.recipe import Recipe
 from kubetune.config.settings import Settings
 from kubetune.contract import Progress
+from kubetune.data.column_names import LABELLED, check_names, wanted_columns
+from kubetune.errors import DataError
 from kubetune.plan import StageCall, Word
 from kubetune.policies import asks_for_approval, policies_of
-from kubetune.runner import StageResult, adopt_stage, raise_for_verdict, run_stage
+from kubetune.runner import StageResult, adopt_stage, new_attempt, raise_for_verdict, record_failure, run_stage
 from kubetune.storage.base import Store
 from kubetune.storage.commits import lookup, read_commit
 from kubetune.storage.records import encode
@@ -99,6 +101,7 @@ def walk(
     Raises:
         NothingToDoError, ConfigError: A person refused, or nobody is there to ask.
         RefusedError: A verdict was not good (also an adopted one).
+        DataError: The recipe names a column that the data does not have.
         StageFailedError: A stage's process failed; it has said why.
     """
     results: list[StageResult] = []
@@ -127,7 +130,25 @@ def walk(
         person.tell(call, result)
         raise_for_verdict(result)
         position += 1
+        if position < len(calls):
+            check_ahead(calls[position], result, store, settings)
     return results
+
+
+def check_ahead(following: StageCall, result: StageResult, store: Store, settings: Settings) -> None:
+    """Stop before the next stage, which may download a model, where the columns that were read lack a named one.
+
+    Raises:
+        DataError: The recipe names a column that is not there; kept as the next stage's reason.
+    """
+    read = result.commit.facts.get("columns", {})
+    wanted = wanted_columns(following.recipe.data.columns)
+    try:
+        for split in sorted(read.keys() & LABELLED):
+            check_names(split, read[split], wanted)
+    except DataError as error:
+        record_failure(store, following, new_attempt(settings), error.exit_code, error)
+        raise
 
 
 def agreement(call: StageCall, store: Store) -> Word | None:

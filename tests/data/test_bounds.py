@@ -116,7 +116,7 @@ def test_what_unpacks_to_far_more_is_refused(name: str, tmp_path: Path, small: N
         pq.write_table(pa.table({"text": ["x" * 3_000_000] * 2}), raw, compression="none", use_dictionary=False)
         path.write_bytes(gzip.compress(raw.getvalue()))
     else:
-        path.write_bytes(gzip.compress(line * (400_000 // len(line))))
+        path.write_bytes(gzip.compress(line.replace(b"b", b"c") + line * (400_000 // len(line))))
     with pytest.raises(DataError, match="KUBETUNE_SOURCE_MAX_RATIO") as caught:
         read(files_of(path), tmp_path)
     assert caught.value.rule == "expansion"

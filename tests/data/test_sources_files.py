@@ -67,8 +67,8 @@ def test_csv_values_are_strings_and_quoted_line_ends_stay(tmp_path: Path) -> Non
 
 
 def test_a_quote_is_a_character_where_the_recipe_says_so(tmp_path: Path) -> None:
-    path = made(tmp_path, "a.tsv", 'text\tlabel\n"Good" film\t1\n"open\t0\n')
-    with pytest.raises(DataError, match=r"line 2 is malformed .* quotes=false") as caught:
+    path = made(tmp_path, "a.csv", 'text,label\n"Good" film,1\n"open,0\n')
+    with pytest.raises(DataError, match=r"line 2 is malformed .* data\.source\.quotes=false") as caught:
         read(files_of(path), tmp_path)
     assert caught.value.rule == "malformed-row"
     rows, _ = read(files_of(path, quotes=False), tmp_path)
@@ -122,7 +122,8 @@ BAD = [
     ("returns.csv", b"text\ra\r\xff\r", "encoding", r"offset 7, line 3"),
     ("late.csv", b"text\n" + b"x" * 1023 * 1024 + b"\n" * 1025 + b"\xff\n", "encoding", r"offset 1048582, line 1027"),
     ("split.csv", b"a\n" + b"x" * ((1 << 20) - 3) + b"\xc3\x28\n", "encoding", r"offset 1048575, line 2"),
-    ("wide.csv", "text,label\na,b\n".encode("utf-16"), "encoding", "looks like UTF-16"),
+    ("wide.csv", "text,label\na,b\n".encode("utf-16-be"), "encoding", "looks like UTF-16"),
+    ("wider.csv", "text,label\na,b\n".encode("utf-32"), "encoding", "looks like UTF-16 or UTF-32"),
     ("wide.jsonl", '{"text": "a"}\n'.encode("utf-16-le"), "encoding", "looks like UTF-16"),
     ("packed.csv", gzip.compress(b"text\na\n"), "encoding", r"gzip data without \.gz"),
     ("table.csv", b"PAR1 and so on", "encoding", "format=parquet"),
@@ -190,7 +191,7 @@ def test_the_encoding_of_the_recipe_counts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "encoding", ["utf-16", "utf-7", "base64", "utf9", "unicode_escape", "raw_unicode_escape", "a\0b", "cp037"]
+    "encoding", ["utf-32", "utf-7", "base64", "utf9", "unicode_escape", "raw_unicode_escape", "a\0b", "cp037"]
 )
 def test_an_encoding_that_cannot_be_cut_into_lines_is_refused(tmp_path: Path, encoding: str) -> None:
     path = made(tmp_path, "a.csv", "text\na\n")

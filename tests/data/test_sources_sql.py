@@ -62,7 +62,7 @@ def test_the_address_may_come_from_settings(tmp_path: Path, database: Path) -> N
         ("delete from rows", ConfigError, "no SELECT"),
         ("with x as (select 1) delete from rows", ConfigError, "attempt to write"),
         ("select body, stars as body from rows", DataError, "two columns named 'body'"),
-        ("select x'00ff' as body", DataError, "holds bytes values"),
+        ("select x'00ff' as body", DataError, "holds bytes that are no UTF-8 text"),
     ],
 )
 def test_bad_queries_are_refused_and_change_nothing(
@@ -72,6 +72,12 @@ def test_bad_queries_are_refused_and_change_nothing(
         read(sql(database, query), tmp_path)
     with closing(sqlite3.connect(database)) as connection:
         assert connection.execute("select count(*) from rows").fetchone() == (51,)
+
+
+def test_bytes_that_are_text_are_read_and_noted(tmp_path: Path, database: Path) -> None:
+    rows, facts = read(sql(database, "select cast('café' as blob) as body, 1 as stars"), tmp_path)
+    assert rows == {"all": [{"body": "café", "stars": 1}]}
+    assert facts.decoded == {"body"}
 
 
 def test_comments_may_precede_the_query(tmp_path: Path, database: Path) -> None:

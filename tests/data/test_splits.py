@@ -67,7 +67,7 @@ def test_quotas_add_up_and_leave_nobody_out(size: list[int], limit: int) -> None
 
 
 def test_shares_count_as_they_are_written() -> None:
-    """Each share in hundredths of each number of rows, against whole numbers; half a row rounds up."""
+    """Each share in hundredths of each number of rows, against whole numbers; half a row rounds up, one stays."""
     for rows in (10, 100, 200, 350, 1000):
         digests = np.random.default_rng(rows).integers(0, 2**63, size=(rows, 2), dtype=np.uint64)
         group, label, order = np.arange(rows), np.zeros(rows, dtype=np.int32), seeded_order(digests, 0)
@@ -75,7 +75,8 @@ def test_shares_count_as_they_are_written() -> None:
             shares = {VALIDATION: hundredths / 100, TEST: hundredths / 100}
             split = carve(np.arange(rows), group, label, order, shares)
             wanted = (2 * rows * hundredths + 100) // 200
-            assert [(split == number).sum() for number in (VALIDATION, TEST)] == [wanted, min(wanted, rows - wanted)]
+            left = min(wanted, rows - 1 - wanted)
+            assert [(split == number).sum() for number in (TEST, VALIDATION)] == [wanted, left]
 
 
 def test_the_largest_group_that_may_leave_train_is_counted_as_written() -> None:
@@ -139,3 +140,31 @@ def test_as_many_rows_may_be_rejected_as_the_share_says(rows: int) -> None:
         scan.rejects.extend([0, 0, 0])
         with pytest.raises(DataError, match=f"{allowed + 1} of {rows} rows were rejected"):
             check_reject_share(scan, ["all"], LabelBook(), hundredths / 100)
+
+
+@pytest.mark.parametrize("rows_a_label", [1, 2, 3, 4, 7])
+@pytest.mark.parametrize("labels", [2, 77, 150])
+def test_the_shares_hold_over_many_labels_of_few_rows(labels: int, rows_a_label: int) -> None:
+    rows = labels * rows_a_label
+    digests = np.random.default_rng(rows).integers(0, 2**63, size=(rows, 2), dtype=np.uint64)
+    label = np.arange(rows, dtype=np.int32) % labels
+    order = seeded_order(digests, 0)
+    split = carve(np.arange(rows), np.arange(rows), label, order, {VALIDATION: 0.1, TEST: 0.1})
+    if rows_a_label > 1:
+        for number in (VALIDATION, TEST):
+            assert abs((split == number).sum() - rows / 10) <= 1
+            taken = np.bincount(label[split == number], minlength=labels)
+            assert taken.max() <= np.ceil(rows_a_label / 10)
+    assert (np.bincount(label[split == TRAIN], minlength=labels) >= 1).all()
+    turned = np.random.default_rng(1).permutation(rows)
+    renamed = np.random.default_rng(2).permutation(labels).astype(np.int32)[label]
+    again = carve(np.arange(rows), np.arange(rows), renamed[turned], order[turned], {VALIDATION: 0.1, TEST: 0.1})
+    assert (again == split[turned]).all()
+
+
+def test_repeated_texts_do_not_push_the_shares_away() -> None:
+    digests, group, label = pool(7, rows=4000, texts=1200)
+    label = (group % 40).astype(np.int32)
+    split = carve(np.arange(len(group)), group, label, seeded_order(digests, 0), SHARES)
+    assert abs((split == TEST).sum() - 800) <= 10
+    assert abs((split == VALIDATION).sum() - 400) <= 10

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 import served_toys
 from compared_toys import World
+from prepared_toys import preparer
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +31,9 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def world(tmp_path: Path, archive: Path, one_thread: None) -> World:
     """The inputs of a comparison, to be filled."""
     return World(tmp_path, archive)
+
+
+@pytest.fixture
+def prepare(tmp_path: Path, toy_model: Path) -> Any:
+    """Call the body on raw rows by split: `prepare({"all": rows}, "section.key=value", …)`."""
+    return preparer(tmp_path, toy_model)

@@ -11,6 +11,7 @@ from kubetune.cli import (
     check,
     choose,
     compare,
+    data,
     delete,
     endpoint_key,
     endpoints,
@@ -58,7 +59,7 @@ app = typer.Typer(
 )
 
 for module in (
-    recipes, validate, plan, run, stage, runs, show, why, lineage, verify, compare, choose, pull, export, serve,
+    recipes, validate, data, plan, run, stage, runs, show, why, lineage, verify, compare, choose, pull, export, serve,
     endpoints, predict, stop, models, promote, rollback, revoke, delete, gc, login, submit, follow, logs, cancel,
 ):  # fmt: skip
     app.command(module.__name__.rpartition(".")[2])(module.command)

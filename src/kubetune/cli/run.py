@@ -73,6 +73,8 @@ def tell(call: "StageCall", result: "StageResult") -> None:
     words = {"adopted": f"adopted from {result.source}", "kept": "adopted, this run's own", "effect": "done"}
     status = words.get(result.status, result.status)
     say(f"{call.stage.name:<10}{status:<28}{result.seconds:7.1f} s  {result.note}".rstrip())
+    if result.status in {"adopted", "kept"} and "data" in result.commit.facts:
+        say(f"  data: {result.commit.facts['data']}")  # a stage that ran has said it itself
 
 
 def mirror(settings: "Settings", run: str) -> None:

@@ -1,29 +1,68 @@
 """Section `data`: the rows, how they are read, cleaned, labelled and split."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from kubetune.config.data_sources import DataSource
 from kubetune.config.numbers import as_written
 from kubetune.config.section import Section
+from kubetune.text.label_names import label_name
 
 CleaningStep = Literal[
     "unicode-nfc", "html", "urls", "mentions", "hashtags", "whitespace", "lower-case", "emoji-keep", "emoji-spell"
 ]
+REQUEST_KEYS = frozenset({"inputs", "parameters", "top_k", "all_scores"})
+"""Keys of a request that are no text."""
 
 
 class Columns(Section):
     """Names of the source's columns."""
 
-    text: str = "text"
-    """The text."""
-    text_pair: str | None = None
-    """Second text; required by task `pair-classification`."""
+    text: str | list[str] = "text"
+    """The text; several columns are joined to one text, in training and by the server alike."""
+    text_pair: str | list[str] | None = None
+    """Second text, or the columns of it; required by task `pair-classification`."""
+    separator: str = Field(default="\n", max_length=20)
+    """Between joined columns; a column that is missing or blank in a row is left out with its separator. Cleaning step
+    `whitespace` makes one blank of a line end."""
     label: str | None = "label"
     """None only with `weak_labels`."""
     keep: list[str] = Field(default_factory=list)
     """Further columns carried along, for slices."""
+
+    @field_validator("text", "text_pair")
+    @classmethod
+    def can_be_asked(cls, value: str | list[str] | None) -> str | list[str] | None:
+        """A request to the server may name joined columns, beside the keys that it has anyway."""
+        if isinstance(value, list):
+            if not value or len(set(value)) < len(value):
+                raise ValueError("a list of columns to join must name at least one, each once")
+            if taken := sorted(set(value) & REQUEST_KEYS):
+                raise ValueError(f"column {taken[0]} cannot be joined, as requests have a key of that name: rename it")
+        return value
+
+    @model_validator(mode="after")
+    def told_apart(self) -> "Columns":
+        """A key of a request must belong to one text."""
+        first = set(self.text) if isinstance(self.text, list) else {"text"}
+        second = set(self.text_pair) if isinstance(self.text_pair, list) else {"text_pair"}
+        if both := sorted((first | {"text"}) & (second | {"text_pair"})):
+            raise ValueError(f"column {both[0]} is part of both texts: a request could not tell them apart")
+        if self.label in {name for of in (self.text, self.text_pair) if isinstance(of, list) for name in of}:
+            raise ValueError(f"label names {self.label}, which is a text as well: the model would read its own answer")
+        return self
+
+    @model_validator(mode="after")
+    def distinct(self) -> "Columns":
+        """A model that reads its own label learns nothing else."""
+        roles = {"text": self.text, "text_pair": self.text_pair, "label": self.label}
+        given = [(role, name) for role, of in roles.items() for name in ([of] if isinstance(of, str) else of or [])]
+        for place, (role, name) in enumerate(given):
+            for earlier, other in given[:place]:
+                if name == other:
+                    raise ValueError(f"{earlier} and {role} name the same column {name!r:.80}: name two")
+        return self
 
 
 class WeakLabels(Section):
@@ -77,6 +116,13 @@ class DataSection(Section):
     """Longer cleaned text is rejected."""
     labels: list[str] | None = None
     """Allowed labels in the order of their numbers; None: taken from train, sorted."""
+    label_numbers: Literal["auto", "names"] | Annotated[int, Field(ge=-1, le=1)] = "auto"
+    """What integers in the label column are: `names` of classes, or numbers of `labels` whose first is this one.
+    `auto` decides it once for the column and says so; refused (65) where it would be a guess."""
+    missing_labels: list[str] = Field(default=["null", "none", "nan", "na", "n/a", "<na>", "#n/a", "#na", "-nan"])
+    """Label cells that mean that there is no label, in any case, as an empty cell does; what `labels` lists is none."""
+    rare_class_rows: int = Field(default=10, ge=0, le=1_000_000)
+    """A class with fewer rows of train is named as rare."""
     weak_labels: WeakLabels | None = None
     """Drawn from the cleaned text with its case and emoji, which the rules read, whatever `cleaning` makes of them."""
     duplicates: Literal["remove-from-train", "keep"] = "remove-from-train"
@@ -88,6 +134,27 @@ class DataSection(Section):
     """Stratified number of rows over all splits, in proportion; None: all."""
     max_reject_share: float = Field(default=0.05, ge=0, le=1)
     """More rejected rows than this share of all stop the run (65)."""
+    max_unknown_share: float = Field(default=0.2, ge=0, le=1)
+    """A larger share of train's tokens that the tokenizer does not know stops the run (65)."""
+
+    @field_validator("labels")
+    @classmethod
+    def classes(cls, value: list[str] | None) -> list[str] | None:
+        """Names as they are read from cells: at least two, none blank, no two alike."""
+        if value is None:
+            return value
+        names = [label_name(name) for name in value]
+        for given, name in zip(value, names, strict=True):
+            if not name:
+                raise ValueError("a name is empty: give every class a name")
+            if given != given.strip():
+                raise ValueError(f"{given!r:.80} has white space at an end, which label cells lose: write {name!r:.80}")
+        alike = sorted({name for name in names if names.count(name) > 1})
+        if alike:
+            raise ValueError(f"{alike[0]!r:.80} is there twice (Unicode forms do not count): give each class once")
+        if len(names) < 2:
+            raise ValueError("a classifier needs at least two classes: list them, or null to take those of train")
+        return names
 
     @model_validator(mode="after")
     def labelled_once(self) -> "DataSection":
@@ -96,6 +163,8 @@ class DataSection(Section):
             raise ValueError("columns.label is null and weak_labels is absent: give one of them")
         if self.columns.label is not None and self.weak_labels is not None:
             raise ValueError("weak_labels needs columns.label=null: labels are given or weak, never both")
+        if isinstance(self.label_numbers, int) and self.labels is None:
+            raise ValueError("label_numbers counts the names of labels, which are not given: list them")
         if self.min_characters > self.max_characters:
             raise ValueError("min_characters is greater than max_characters")
         return self

@@ -6,12 +6,37 @@ from pydantic import Field, field_validator, model_validator
 
 from kubetune.config.section import Section
 
-Format = Literal["auto", "csv", "tsv", "jsonl", "parquet"]
+Format = Literal["auto", "csv", "tsv", "jsonl", "json", "parquet"]
 Split = Literal["train", "validation", "test", "unsupervised"]
 
 
 def _in_order(value: dict[Any, Any]) -> dict[Any, Any]:
     return {name: value[name] for name in (*get_args(Split), "all") if name in value}
+
+
+class Tables(Section):
+    """How files of rows are read."""
+
+    format: Format = "auto"
+    """`auto` reads the suffix; `.gz` is understood after any of them."""
+    delimiter: str | None = None
+    """CSV and TSV: the character between fields, or `tab`. None: a line `sep=;` decides, else comma, semicolon, tab or
+    `|`, whichever the header and the first rows agree on; `ingest` says which."""
+    quotes: bool | None = None
+    """CSV and TSV: a field may be enclosed in `"`. False: a quote is a character like any other. None: true, and false
+    where tabs separate the fields."""
+    quoted_lines: int | None = Field(default=None, ge=1, le=1_000_000)
+    """Most lines of one quoted field; more is a quote that was not meant (65). None: 100, and fewer where each of the
+    lines inside has the fields of a row."""
+
+    @field_validator("delimiter")
+    @classmethod
+    def one_character(cls, value: str | None) -> str | None:
+        """A delimiter is one character that neither quotes nor ends a line."""
+        value = "\t" if value in {"tab", "\\t"} else value
+        if value is not None and (len(value) != 1 or value in '"\r\n\0\ufeff'):
+            raise ValueError('delimiter must be one character and no quote or line end, such as "," ";" "|" or tab')
+        return value
 
 
 class HubData(Section):
@@ -34,16 +59,12 @@ class HubData(Section):
         return _in_order(value)
 
 
-class FilesData(Section):
+class FilesData(Tables):
     """Files: local paths, `s3://bucket/key`, `https://…` or `upload:<digest>/<name>`; globs for local paths."""
 
     kind: Literal["files"] = "files"
     paths: dict[Split | Literal["all"], str | list[str]]
     """Split → file or files. `all`: one pool that `prepare` splits."""
-    format: Format = "auto"
-    """`auto` reads the suffix; `.gz` is understood after any of them."""
-    quotes: bool = True
-    """CSV and TSV: a field may be enclosed in `"`. False: a quote is a character like any other."""
 
     @field_validator("paths")
     @classmethod
@@ -79,7 +100,7 @@ class SqlData(Section):
     """Rows fetched at a time, fewer where they are large."""
 
 
-class PackageData(Section):
+class PackageData(Tables):
     """A file inside an installed Python distribution; the distribution is never imported."""
 
     kind: Literal["package"] = "package"
@@ -89,10 +110,6 @@ class PackageData(Section):
     """Exact version that must be installed; None: any."""
     path: str
     """File below the distribution's root, as listed in its RECORD."""
-    format: Format = "auto"
-    """`auto` reads the suffix; `.gz` is understood after any of them."""
-    quotes: bool = True
-    """CSV and TSV: a field may be enclosed in `"`. False: a quote is a character like any other."""
 
 
 DataSource = Annotated[HubData | FilesData | SqlData | PackageData, Field(discriminator="kind")]

@@ -59,6 +59,11 @@ class Recipe(Section):
                 f"behaviour.suite needs labels {', '.join(lacking)} and data.labels has "
                 f"{', '.join(self.data.labels or ())}: set behaviour={{}}, or name the labels alike"
             )
+        weights, labels = self.training.class_weights, self.data.labels
+        if isinstance(weights, list) and labels is not None and len(weights) != len(labels):
+            problems.append(
+                f"training.class_weights has {len(weights)} values and data.labels {len(labels)}: give one a class"
+            )
         frozen = self.training.freeze
         if self.model.source.kind == "scratch" and (frozen.encoder or frozen.first_layers):
             problems.append("training.freeze with model.source.kind=scratch would freeze random weights")

@@ -1,9 +1,9 @@
-"""From a cell of the label column to a class number."""
+"""From the name or number in a label cell to a class number."""
 
 import re
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from kubetune.data.shown import one_line
 from kubetune.errors import DataError
@@ -13,43 +13,54 @@ MOST_LABELS = 1000
 
 
 class LabelBook:
-    """Numbers labels in the order of their first occurrence; `order` gives the final numbers.
+    """Numbers classes; `order` gives the final numbers. How cells are spelt is decided before, for a whole column.
 
     Args:
-        allowed: Class names in their final order; None: every label found is one.
-        class_names: Names that the source itself gives to integer labels.
+        classes: Class names in their final order; None: every label found is one, in the order of first occurrence.
+        spelling: Cell → class name; None: cells are the names themselves.
+        numeric: Whether all cells are integers, so that `1.0` is `1`.
+        said: How the cells are read, one sentence; empty where nothing had to be decided.
+
+    Attributes:
+        numbers: Class → number in the order of first occurrence.
+        unknown: Cells that name no class → rows.
+        missing: Cells that mean that there is no label → rows.
     """
 
-    def __init__(self, allowed: Sequence[str] | None = None, class_names: Sequence[str] | None = None) -> None:
-        self.allowed = tuple(allowed) if allowed is not None else None
-        self.class_names = tuple(class_names) if class_names is not None else None
-        self.numbers: dict[str, int] = {name: number for number, name in enumerate(self.allowed or class_names or ())}
+    def __init__(
+        self,
+        classes: Sequence[str] | None = None,
+        spelling: Mapping[str, str] | None = None,
+        *,
+        numeric: bool = False,
+        said: str = "",
+    ) -> None:
+        self.classes = tuple(classes) if classes is not None else None
+        self.numbers: dict[str, int] = {name: number for number, name in enumerate(self.classes or ())}
+        self.numeric, self.said = numeric, said
         self.unknown: Counter[str] = Counter()
+        self.missing: Counter[str] = Counter()
+        named = {plain_number(name) if numeric else name: name for name in self.numbers}
+        self._spelling = MappingProxyType(dict(spelling if spelling is not None else named))
 
-    def number(self, value: Any) -> int | None:
-        """Return the number of a cell, or None for a label that is not allowed (it is counted in `unknown`).
+    def number(self, name: str) -> int | None:
+        """Return the number of a cell's label, or None for one that is not allowed (it is counted in `unknown`).
 
         Args:
-            value: A name, or a number as an int, float or string. A number counts classes from 0 in the order of
-                `allowed`, unless `allowed` has the same names as the source in another order: then names decide.
+            name: As `label_column.label_text` returns it.
 
         Raises:
             DataError: There are more labels than any classifier has.
         """
-        name = _as_text(value)
-        if self.allowed is None and self.class_names is None:
+        name = plain_number(name) if self.numeric else name
+        if self.classes is None:
             return self._learn(name)
-        if name in self.numbers:
-            return self.numbers[name]
-        found = None
-        if INTEGER.fullmatch(name):
-            index = int(float(name))
-            names = self.class_names if self._same_names() else (self.allowed or self.class_names or ())
-            if names is not None and 0 <= index < len(names):
-                found = self.numbers[names[index]]
-        if found is None and (name in self.unknown or len(self.unknown) < MOST_LABELS):
+        found = self._spelling.get(name)
+        if found is not None:
+            return self.numbers[found]
+        if name in self.unknown or len(self.unknown) < MOST_LABELS:
             self.unknown[name] += 1
-        return found
+        return None
 
     def order(self, in_train: Sequence[bool]) -> list[str]:
         """Return the class names in their final order.
@@ -57,7 +68,7 @@ class LabelBook:
         Args:
             in_train: By first number: whether train has rows of that label.
         """
-        if self.allowed is not None or self.class_names is not None:
+        if self.classes is not None:
             return list(self.numbers)
         names = [name for name, number in self.numbers.items() if in_train[number]]
         if all(INTEGER.fullmatch(name) for name in names):
@@ -67,18 +78,25 @@ class LabelBook:
     def _learn(self, name: str) -> int:
         number = self.numbers.setdefault(name, len(self.numbers))
         if number >= MOST_LABELS:
-            raise DataError(
-                "too-many-labels",
-                f"The label column holds more than {MOST_LABELS} different values: name the right column in "
-                "data.columns.label, or list the classes in data.labels.",
-            )
+            raise too_many_labels()
         return number
 
-    def _same_names(self) -> bool:
-        return self.allowed is not None and set(self.allowed) == set(self.class_names or ())
+
+def plain_number(name: str) -> str:
+    """Return an integer without the zeros after its point; any other name as it is."""
+    return name.partition(".")[0] if INTEGER.fullmatch(name) else name
 
 
-def check_labels(names: Sequence[str], counts: dict[str, list[int]]) -> None:
+def too_many_labels() -> DataError:
+    """Return the refusal of a label column that holds anything but labels."""
+    return DataError(
+        "too-many-labels",
+        f"The label column holds more than {MOST_LABELS} different values: name the right column in "
+        "data.columns.label, or list the classes in data.labels.",
+    )
+
+
+def check_labels(names: Sequence[str], counts: Mapping[str, Sequence[int]]) -> None:
     """Refuse rows that no classifier can be trained or measured on.
 
     Args:
@@ -88,10 +106,7 @@ def check_labels(names: Sequence[str], counts: dict[str, list[int]]) -> None:
     Raises:
         DataError: Train has one class only, or another split has a label that train lacks.
     """
-    present = [name for name, count in zip(names, counts["train"], strict=True) if count]
-    if len(present) < 2:
-        found = f"only the class {one_line(present[0], 40)!r}" if present else "no class"
-        raise DataError("one-class", f"Train holds {found}: a classifier needs rows of at least two.")
+    check_two_classes(names, counts["train"])
     for split in ("validation", "test"):
         for number, name in enumerate(names):
             if counts[split][number] and not counts["train"][number]:
@@ -102,9 +117,17 @@ def check_labels(names: Sequence[str], counts: dict[str, list[int]]) -> None:
                 )
 
 
-def _as_text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value).strip()
+def check_two_classes(names: Sequence[str], train: Sequence[int]) -> None:
+    """Refuse a train split of fewer than two classes.
+
+    Args:
+        names: Class names.
+        train: Rows by class number.
+
+    Raises:
+        DataError: Names the only class.
+    """
+    present = [name for name, count in zip(names, train, strict=True) if count]
+    if len(present) < 2:
+        found = f"only the class {one_line(present[0], 40)!r}" if present else "no class"
+        raise DataError("one-class", f"Train holds {found}: a classifier needs rows of at least two.")

@@ -53,12 +53,37 @@ def check_reject_share(scan: Scan, raw_splits: Sequence[str], book: LabelBook, m
     unknown = ", ".join(repr(one_line(name, 40)) for name, _ in book.unknown.most_common(3))
     allowed = ", ".join(one_line(name, 40) for name in list(book.numbers)[:20])
     labels = f" Unknown labels: {unknown}; allowed are {allowed}." if unknown else ""
+    marks = ", ".join(f"{one_line(mark, 40)!r} {count}" for mark, count in book.missing.most_common(3) if mark)
+    labels += f" Taken as no label: {marks}; list it in data.labels if it is a class." if marks else ""
     split, row, reason = (int(value) for value in _rejects(scan)[0])
     raise DataError(
         max(counts, key=lambda name: counts[name]),
         f"{rejected} of {rows} rows were rejected ({what}), more than data.max_reject_share={most:g} allows; the "
         f"first is row {row} of {raw_splits[split]} ({REASONS[reason]}).{labels} Correct the source or the recipe.",
     )
+
+
+def check_given_splits(scan: Scan, raw_splits: Sequence[str]) -> None:
+    """Refuse a split that the source gives and of which no row is left: rows of train never take its place.
+
+    Args:
+        scan: What the first pass found.
+        raw_splits: Names of the raw splits.
+
+    Raises:
+        DataError: Names the split and why its rows were rejected.
+    """
+    accepted = np.bincount(np.frombuffer(scan.split, dtype=np.int8), minlength=len(raw_splits))
+    for number, name in enumerate(raw_splits):
+        rows = scan.raw_rows[number]
+        if accepted[number] or not sum(scan.raw_rows):
+            continue
+        mine = _rejects(scan)[:, 2][_rejects(scan)[:, 0] == number]
+        counts = np.bincount(mine, minlength=len(REASONS))
+        why = ", ".join(f"{reason} {count}" for reason, count in zip(REASONS, counts, strict=True) if count)
+        lost = f"lost all of its {rows:,} rows ({why})" if rows else "has no rows"
+        cut = "" if name in {"train", "all"} else f", or leave it out, so that data.splits.{name} of train is cut off"
+        raise DataError("lost-split", f"Split {name} of the source {lost}: correct them or the recipe{cut}.")
 
 
 def write_rejects(path: Path, scan: Scan, selection: Selection, raw_splits: Sequence[str]) -> None:

@@ -4,7 +4,6 @@ A row costs 45 bytes of memory, whatever its length, so that millions of rows fi
 """
 
 import hashlib
-import json
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,11 +14,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from kubetune.data.cells import cell_text
+from kubetune.data.label_column import label_text
 from kubetune.data.labels import LabelBook
 from kubetune.errors import DataError
 from kubetune.text.checks import LONE_SURROGATE
 from kubetune.text.cleaning import clean
 from kubetune.text.gate import readable_text
+from kubetune.text.joining import Joined
 from kubetune.text.unicode_forms import normal_form
 from kubetune.text.weak_labels import TONE_TAKEN, polarity
 
@@ -43,20 +45,22 @@ class RowRules:
     """What `prepare` asks of a row.
 
     Attributes:
-        texts: Names of the text columns: one, or two for pairs.
+        texts: The text columns: one, or two for pairs; each a name, or names that are joined.
         label: Name of the label column; None: weak labels.
         keep: Further columns.
         cleaning: Names of cleaning steps.
         characters: Fewest and most characters of a cleaned text.
         polarity: `positive_from` and `negative_to` of weak labels.
+        marks: Label cells, case-folded, that mean that a row has no label.
     """
 
-    texts: tuple[str, ...]
+    texts: tuple[str | Joined, ...]
     label: str | None
     keep: tuple[str, ...]
     cleaning: tuple[str, ...]
     characters: tuple[int, int]
     polarity: tuple[float, float] | None = None
+    marks: frozenset[str] = frozenset()
 
     @property
     def labelling(self) -> tuple[str, ...]:
@@ -64,10 +68,15 @@ class RowRules:
         return tuple(name for name in self.cleaning if name not in TONE_TAKEN)
 
     @property
+    def text_columns(self) -> list[str]:
+        """Columns that texts are made of, in order."""
+        return [name for text in self.texts for name in _columns_of(text)]
+
+    @property
     def columns(self) -> list[str]:
         """All columns that are read, each once."""
         label = (self.label,) if self.label is not None else ()
-        return list(dict.fromkeys((*self.texts, *label, *self.keep)))
+        return list(dict.fromkeys((*self.text_columns, *label, *self.keep)))
 
 
 @dataclass
@@ -172,7 +181,7 @@ def _to_list(column: pa.Array) -> list[Any]:
 
 def _judge(named: Mapping[str, Any], rules: RowRules, book: LabelBook, replaced: bool) -> tuple[Accepted, int] | str:
     """Return the accepted row with its label's number, or the rule that it breaks."""
-    raw = tuple(_cell(named[name]) for name in rules.texts if named[name] is not None)
+    raw = tuple(cell for text in rules.texts if (cell := _text(named, text)) is not None)
     texts = "missing-text" if len(raw) < len(rules.texts) else _readable(raw, rules, replaced)
     if isinstance(texts, str):
         return texts
@@ -181,15 +190,19 @@ def _judge(named: Mapping[str, Any], rules: RowRules, book: LabelBook, replaced:
         return "too-short"
     if max(map(len, texts)) > most:
         return "too-long"
-    if rules.polarity is None:
-        value = named[rules.label or ""]
-    else:
-        value = polarity(clean(raw[0], rules.labelling), *rules.polarity)
-    if value is None or str(value).strip() == "":
+    label = _label(named, raw, rules)
+    if label is None:
         return "missing-label"
-    number = book.number(value)
-    kept = tuple(None if named[name] is None else _cell(named[name]) for name in rules.keep)
+    number = book.number(label)
+    kept = tuple(None if named[name] is None else _cell(named, name) for name in rules.keep)
     return "unknown-label" if number is None else (Accepted(raw, texts, kept), number)
+
+
+def _label(named: Mapping[str, Any], raw: Sequence[str], rules: RowRules) -> str | None:
+    if rules.polarity is not None:
+        return polarity(clean(raw[0], rules.labelling), *rules.polarity)
+    column = rules.label or ""
+    return label_text(named[column], column, rules.marks)
 
 
 def _readable(raw: Sequence[str], rules: RowRules, replaced: bool) -> tuple[str, ...] | str:
@@ -200,14 +213,30 @@ def _readable(raw: Sequence[str], rules: RowRules, replaced: bool) -> tuple[str,
     return next((problem for _, problem in read if problem), tuple(text for text, _ in read))
 
 
-def _cell(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
+def _cell(named: Mapping[str, Any], column: str) -> str:
+    return cell_text(named[column], column)
+
+
+def _columns_of(text: str | Joined) -> tuple[str, ...]:
+    return (text,) if isinstance(text, str) else text.columns
+
+
+def _text(named: Mapping[str, Any], text: str | Joined) -> str | None:
+    """Return a raw text, or None where none of its columns has one."""
+    parts = [None if named[name] is None else _cell(named, name) for name in _columns_of(text)]
+    return parts[0] if isinstance(text, str) else text.join(parts)
 
 
 def _content_digest(named: Mapping[str, Any], rules: RowRules) -> bytes:
-    return _digest(*("\x00" if named[name] is None else _cell(named[name]) for name in rules.columns))
+    return _digest(*("\x00" if named[name] is None else _content(named, name, rules) for name in rules.columns))
+
+
+def _content(named: Mapping[str, Any], column: str, rules: RowRules) -> str:
+    """Return a cell as it counts for the row's identity; a list of one label is that label."""
+    value = named[column]
+    if column == rules.label and isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    return "\x00" if value is None else cell_text(value, column)
 
 
 def _digest(*texts: str) -> bytes:

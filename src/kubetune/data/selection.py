@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from kubetune.data import duplicates as dup
-from kubetune.data.labels import LabelBook, check_labels
+from kubetune.data.labels import LabelBook, check_labels, check_two_classes
 from kubetune.data.rows import Scan
 from kubetune.data.splits import NEITHER, POOL, SPLITS, TEST, TRAIN, VALIDATION, carve, group_of, limit_rows
 from kubetune.data.splits import seeded_order as seeded
@@ -91,23 +91,46 @@ def select(scan: Scan, raw_splits: Sequence[str], book: LabelBook, rules: Select
         "shared_texts_left": _shared(split, group),
         "left_out_by_limit": int(left_out.sum()),
     }
-    check_not_empty(split)
     label, labels = _final_labels(book, split, found)
     selection = Selection(split, label, labels, removed, occurrence, facts)
+    if (split == TRAIN).any():
+        check_two_classes(labels, selection.counts()["train"])  # first: too few classes leave other splits empty
+    check_not_empty(split, group, rules.shares, removed)
     check_labels(labels, selection.counts())
     return selection
 
 
-def check_not_empty(split: np.ndarray) -> None:
+def check_not_empty(
+    split: np.ndarray, group: np.ndarray, shares: Mapping[int, float], removed: Mapping[str, np.ndarray]
+) -> None:
     """Refuse a data set of which a split has no rows.
 
+    Args:
+        split: Split of each row.
+        group: Number of each row's text.
+        shares: See `SelectionRules`.
+        removed: Reason → rows that left train.
+
     Raises:
-        DataError: Names the split and the setting that fills it.
+        DataError: Names the split, why it is empty and what fills it.
     """
     for number, name in enumerate(SPLITS):
-        if not (split == number).any():
-            hint = "give more rows" if name == "train" else f"give rows for it, or a larger data.splits.{name}"
-            raise DataError("empty-split", f"Split {name} has no rows: {hint}.")
+        if (split == number).any():
+            continue
+        if number == TRAIN:
+            left = ", ".join(f"{reason} {int(rows.sum())}" for reason, rows in removed.items() if rows.any())
+            raise DataError(
+                "empty-split", f"Split train has no rows{f' left ({left})' if left else ''}: give more rows."
+            )
+        why, more = "", ""
+        if share := shares.get(number, 0.0):
+            rows = np.flatnonzero((split == TRAIN) | (split == NEITHER))
+            texts = len(np.unique(group[rows]))
+            why = f" (a share of {share:g} of {len(rows)} rows with {texts} different texts is none)"
+            more = " more different texts,"
+        raise DataError(
+            "empty-split", f"Split {name} has no rows{why}: give rows for it,{more} or a larger data.splits.{name}."
+        )
 
 
 def _clean_train(

@@ -10,10 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from kubetune.config.numbers import as_written
 from kubetune.data.rows import BATCH, RowRules, Scan
 from kubetune.data.selection import Selection
 from kubetune.data.splits import SPLITS
-from kubetune.errors import KubetuneError
+from kubetune.errors import DataError, KubetuneError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -31,10 +32,14 @@ class Lengths:
     Attributes:
         tokens: Split name → token counts.
         truncated: Split name → rows that were cut.
+        words: Split name → tokens without special ones.
+        unknown: Split name → those of `words` that the tokenizer does not know.
     """
 
     tokens: dict[str, list[np.ndarray]] = field(default_factory=lambda: {name: [] for name in SPLITS})
     truncated: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPLITS, 0))
+    words: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPLITS, 0))
+    unknown: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPLITS, 0))
 
     def of(self, split: str) -> np.ndarray:
         """Return the token counts of a split, (rows,), int32."""
@@ -54,6 +59,21 @@ class Encoder:
         self.task, self.tokenizer, self.max_length = task, tokenizer, max_length
         probe, _ = task.encode(tokenizer, [("a",) * len(task.columns)], max_length)
         self.has_types = any(probe[0].get("token_type_ids", ()))
+
+        # A byte-level vocabulary knows every text; what such a tokenizer calls unknown is its end of text.
+        others = {getattr(tokenizer, f"{name}_token_id") for name in ("pad", "bos", "eos", "cls", "sep", "mask")}
+        self.unknown = None if tokenizer.unk_token_id in others else tokenizer.unk_token_id
+        self.special = np.array(sorted(set(tokenizer.all_special_ids) - {self.unknown}), dtype=np.int32)
+
+    def count(self, tokens: pa.Array) -> tuple[int, int]:
+        """Return how many of the tokens are not special, and how many of these are unknown.
+
+        Args:
+            tokens: Column `input_ids`.
+        """
+        numbers = tokens.flatten().to_numpy(zero_copy_only=False)
+        words = len(numbers) - int(np.isin(numbers, self.special).sum())
+        return words, 0 if self.unknown is None else int(np.count_nonzero(numbers == self.unknown))
 
     def columns(self, batch: pa.RecordBatch) -> dict[str, pa.Array]:
         """Return the token columns of a batch with the cleaned texts."""
@@ -101,6 +121,9 @@ def write_splits(
                     table = _table(batch.take(pa.array(here)), first + here, (scan, selection), encoder, schema)
                     lengths.tokens[name].append(table.column("length").to_numpy())
                     lengths.truncated[name] += int(np.count_nonzero(table.column("truncated").to_numpy()))
+                    words, unknown = encoder.count(table.column("input_ids").combine_chunks())
+                    lengths.words[name] += words
+                    lengths.unknown[name] += unknown
                     pending[number].add(table)
             first += len(batch)
             yield len(batch), lengths
@@ -144,6 +167,26 @@ def _table(
 def row_id(scan: Scan, selection: Selection, row: int) -> str:
     """Return the stable identity of an accepted row: digest of its raw content, and which occurrence it is."""
     return f"{bytes(scan.content[16 * row : 16 * row + 16]).hex()}-{selection.occurrence[row]}"
+
+
+def check_known(lengths: Lengths, most: float) -> None:
+    """Refuse rows that the tokenizer cannot read: the model would learn from gaps.
+
+    Args:
+        lengths: Of the written rows.
+        most: Largest share of train's tokens that may be unknown.
+
+    Raises:
+        DataError: It is larger.
+    """
+    words, unknown = lengths.words["train"], lengths.unknown["train"]
+    if unknown > as_written(most) * words:
+        raise DataError(
+            "unknown-tokens",
+            f"{unknown:,} of train's {words:,} tokens ({unknown / words:.1%}) are unknown to the tokenizer, more than "
+            f"data.max_unknown_share={most:g} allows: choose a model of the texts' language and script, or clean what "
+            "it has no word for.",
+        )
 
 
 def padding_ratio(lengths: np.ndarray, batch: int, order: Callable[[np.ndarray], np.ndarray]) -> float:

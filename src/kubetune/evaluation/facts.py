@@ -34,6 +34,8 @@ def data_facts(dataset: Mapping[str, Any], lengths: Ints, document: Mapping[str,
     ]
     middle, high, longest = (int(value) for value in np.quantile(lengths, (0.5, 0.95, 1.0), method="higher"))
     facts = {
+        **({"Rows": dataset["line"]} if "line" in dataset else {}),
+        **({"Cells": " ".join(dataset["said"])} if dataset.get("said") else {}),
         "Cleaning": ", ".join(dataset["cleaning"]) or "none",
         "Length of test rows": f"median {middle} tokens, 95 % up to {high}, longest {longest}",
         "Maximum length": f"{dataset['max_length']} tokens; test rows cut: {document['truncated']:,}",

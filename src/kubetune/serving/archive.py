@@ -9,11 +9,12 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
 from kubetune.errors import ConfigError, CorruptArtifactError
+from kubetune.text.joining import Joined, as_mapping, from_mapping
 
 FORMAT = 1
 MANIFEST = "archive.json"
@@ -53,6 +54,7 @@ class Archive:
         serving: Handler settings.
         files: SHA-256 (hex) and size in bytes by relative path, without `archive.json` itself.
         precision: `auto`: bf16 autocast where the hardware has it natively, else fp32.
+        texts: Text column of the task → the columns that it was joined of in training; requests may name those.
     """
 
     task: str
@@ -62,6 +64,7 @@ class Archive:
     serving: ServingSettings
     files: Mapping[str, tuple[str, int]]
     precision: Literal["auto"] = "auto"
+    texts: Mapping[str, Joined] = field(default_factory=dict)
 
 
 def write_manifest(folder: Path, archive: Archive) -> None:
@@ -71,7 +74,9 @@ def write_manifest(folder: Path, archive: Archive) -> None:
         for name in _names(folder)
         if name != MANIFEST
     ]
-    values = {**asdict(archive), "format": FORMAT, "files": listed}
+    values = {**asdict(archive), "format": FORMAT, "files": listed, "texts": as_mapping(archive.texts)}
+    if not archive.texts:
+        del values["texts"]  # as in archives from before texts could be joined
     (folder / MANIFEST).write_text(json.dumps(values, sort_keys=True, indent=2) + "\n", encoding="utf-8")
 
 
@@ -138,9 +143,9 @@ def _parse(folder: Path) -> Archive:
             "kubetune that wrote it."
         )
     try:
-        wanted = {field.name for field in fields(Archive)} | {"format"}
-        if set(values) != wanted:
-            raise KeyError(*sorted(set(values) ^ wanted))
+        wanted = {entry.name for entry in fields(Archive)} | {"format"}
+        if set(values) | {"texts"} != wanted:
+            raise KeyError(*sorted((set(values) | {"texts"}) ^ wanted))
         return Archive(
             task=str(values["task"]),
             labels=tuple(values["labels"]),
@@ -149,6 +154,7 @@ def _parse(folder: Path) -> Archive:
             serving=ServingSettings(**values["serving"]),
             files={entry["path"]: (entry["sha256"], entry["size"]) for entry in values["files"]},
             precision=values["precision"],
+            texts=from_mapping(values.get("texts", {})),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"{MANIFEST} is not of format {FORMAT} ({error}): package the run again.") from error

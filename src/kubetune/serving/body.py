@@ -1,18 +1,23 @@
 """Bytes of a request into items, answers into JSON. One schema for every server.
 
 A request is text/plain (the body is the text) or JSON: `"a text"`, `{"text": …}`, `{"text": …, "text_pair": …}`, or
-`{"inputs": [any of these, …]}`; objects also take `top_k` (1, 2, …) or `all_scores` (true).
+`{"inputs": [any of these, …]}`; objects also take `top_k` (1, 2, …) or `all_scores` (true). Where training joined a
+text of columns, an object may give those instead: `{"subject": …, "body": …}`; one that is missing or null is left out.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from kubetune.serving.predictor import Outcome, Refusal
 from kubetune.tasks.base import Task
+from kubetune.text.joining import Joined
 
-KEYS = ("text", "text_pair", "inputs", "top_k", "all_scores")
+TEXTS = ("text", "text_pair")
+KEYS = (*TEXTS, "inputs", "top_k", "all_scores")
+NONE: Mapping[str, Joined] = {}
+MISSING = object()
 ALL = 0
 PHRASES = {
     200: "OK",
@@ -48,28 +53,29 @@ class _BodyError(Exception):
         self.refusal = Refusal(status, reason)
 
 
-def parse(body: bytes, content_type: str, max_items: int) -> Request | Refusal:
+def parse(body: bytes, content_type: str, max_items: int, texts: Mapping[str, Joined] = NONE) -> Request | Refusal:
     """Read a request's bytes; never raises, whatever the bytes.
 
     Args:
         body: As received.
         content_type: The header's value; empty counts as JSON.
         max_items: Items that one request may hold.
+        texts: How texts were joined of columns, as the archive says.
     """
     kind = content_type.partition(";")[0].strip().lower()
     try:
         if kind not in ("", "application/json", "text/plain"):
             raise _BodyError(415, "send application/json or text/plain")
         text = _decode(body)
-        return Request(((text,),)) if kind == "text/plain" else _request(_load(text), max_items)
+        return Request(((text,),)) if kind == "text/plain" else _request(_load(text), max_items, texts)
     except _BodyError as error:
         return error.refusal
 
 
-def from_json(value: Any, max_items: int) -> Request | Refusal:
+def from_json(value: Any, max_items: int, texts: Mapping[str, Joined] = NONE) -> Request | Refusal:
     """Check a body that was decoded already; never raises."""
     try:
-        return _request(value, max_items)
+        return _request(value, max_items, texts)
     except _BodyError as error:
         return error.refusal
 
@@ -126,33 +132,70 @@ def _load(text: str) -> Any:
         raise _BodyError(400, f"the body is not JSON that can be read{where}") from error
 
 
-def _request(value: Any, max_items: int) -> Request:
+def _request(value: Any, max_items: int, texts: Mapping[str, Joined]) -> Request:
     if isinstance(value, str):
         return Request(((value,),))
     if not isinstance(value, dict):
         raise _BodyError(400, "the body must be a string or an object with `text` or `inputs`")
-    if not set(value) <= set(KEYS):
-        raise _BodyError(400, f"the body has an unknown key: allowed are {', '.join(KEYS)}")
+    keys = _text_keys(texts)
+    if not set(value) <= {*keys, *KEYS}:
+        raise _BodyError(400, f"the body has an unknown key: allowed are {', '.join(dict.fromkeys((*KEYS, *keys)))}")
     top_k = _top_k(value)
     if "inputs" not in value:
-        item = _item({key: value[key] for key in ("text", "text_pair") if key in value})
+        item = _item({key: value[key] for key in keys if key in value}, texts)
         return Request((item,), top_k=top_k)
     inputs = value["inputs"]
-    if "text" in value or "text_pair" in value:
-        raise _BodyError(400, "give `text` or `inputs`, not both")
+    if given := [key for key in keys if key in value]:
+        raise _BodyError(400, f"give `{given[0]}` or `inputs`, not both")
     if not isinstance(inputs, list) or not inputs:
         raise _BodyError(400, "`inputs` must be a list with at least one item")
     if len(inputs) > max_items:
         raise _BodyError(413, f"`inputs` has {len(inputs)} items: at most {max_items} are allowed")
-    return Request(tuple(_item(entry) for entry in inputs), batched=True, top_k=top_k)
+    return Request(tuple(_item(entry, texts) for entry in inputs), batched=True, top_k=top_k)
 
 
-def _item(entry: Any) -> tuple[object, ...] | Refusal:
+def _text_keys(texts: Mapping[str, Joined]) -> tuple[str, ...]:
+    """Keys of an item, each once."""
+    return tuple(dict.fromkeys([*TEXTS, *(name for of in texts.values() for name in of.columns)]))
+
+
+def _item(entry: Any, texts: Mapping[str, Joined]) -> tuple[object, ...] | Refusal:
     if isinstance(entry, str):
         return (entry,)
-    if not isinstance(entry, dict) or "text" not in entry or not set(entry) <= {"text", "text_pair"}:
-        return Refusal(400, "an item must be a string or an object with `text` and, for pairs, `text_pair`")
-    return (entry["text"], entry["text_pair"]) if "text_pair" in entry else (entry["text"],)
+    keys = _text_keys(texts)
+    if not isinstance(entry, dict) or not entry or not set(entry) <= set(keys):
+        columns = _listed(keys[len(TEXTS) :])
+        also = f", or with the columns {columns}" if columns else ""
+        return Refusal(400, f"an item must be a string or an object with `text` and, for pairs, `text_pair`{also}")
+    found = [_text(entry, name, texts.get(name)) for name in TEXTS]
+    refused = next((text for text in found if isinstance(text, Refusal)), None)
+    if refused is not None:
+        return refused
+    if found[0] is MISSING:
+        return Refusal(400, f"an item must have `text`{_instead(texts.get('text'))}")
+    return tuple(text for text in found if text is not MISSING)
+
+
+def _text(entry: Mapping[str, Any], name: str, joined: Joined | None) -> object:
+    """Return one text of an item, `MISSING` where it has none, or why it cannot be joined."""
+    given = [] if joined is None else [column for column in joined.columns if column in entry]
+    if joined is None or not given:
+        return entry.get(name, MISSING)
+    if name in entry and name not in joined.columns:
+        return Refusal(400, f"give `{name}` or the columns {_listed(joined.columns)}, not both")
+    parts = [entry.get(column) for column in joined.columns]
+    for column, part in zip(joined.columns, parts, strict=True):
+        if part is not None and not isinstance(part, str):
+            return Refusal(400, f"{column} must be a string or null, not {type(part).__name__}")
+    return joined.join(parts) or ""
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name:.60}`" for name in names)
+
+
+def _instead(joined: Joined | None) -> str:
+    return "" if joined is None else f" or one of the columns {_listed(joined.columns)}"
 
 
 def _top_k(value: dict[str, Any]) -> int | None:

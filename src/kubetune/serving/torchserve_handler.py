@@ -67,12 +67,13 @@ class TextHandler:
         if "body" not in fields:
             return Refusal(415, "send the text as the request's body, application/json or text/plain")
         value = fields["body"]
-        max_items = self.predictor.archive.serving.max_items
+        archive = self.predictor.archive
+        max_items = archive.serving.max_items
         if not isinstance(value, bytes | bytearray):  # a server that decodes bodies itself (decode_input_request=true)
-            return body.from_json(value, max_items)
+            return body.from_json(value, max_items, archive.texts)
         part = headers.get("body")  # of the body as TorchServe has it, unless a header of that name hides it
         kind = part.get("content-type", "") if isinstance(part, dict) else ""
-        request = body.parse(bytes(value), kind, max_items)
+        request = body.parse(bytes(value), kind, max_items, archive.texts)
         if isinstance(request, Refusal):
             log.warning(
                 "refused %d bytes, sha256 %s: %s", len(value), hashlib.sha256(value).hexdigest()[:12], request.reason

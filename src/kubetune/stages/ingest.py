@@ -41,7 +41,7 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
     started = time.monotonic()
     context.progress.start("reading rows")
     reading = load_source(source.kind).read(source, config.data.encoding, context.platform, context.scratch)
-    rows = _write(reading.batches, out, context)
+    rows, columns = _write(reading.batches, out, context)
     empty = [split for split in getattr(source, "paths", {}) if split not in rows]
     if empty or not rows:
         where = f", split {empty[0]} of it," if empty and rows else ""
@@ -49,16 +49,20 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
     for fact in reading.facts.files:
         context.telemetry.record("read", name=fact.name, rows=fact.rows, bytes=fact.size)
     context.telemetry.record("ingested", rows=sum(rows.values()), seconds=time.monotonic() - started)
+    for sentence in reading.facts.sentences():
+        context.progress.note(sentence)
     described = _describe(source.kind, reading.facts, rows)
     (out / "source.json").write_text(json.dumps(described, sort_keys=True, indent=2) + "\n", encoding="utf-8")
     return Result(
         metrics={"rows": float(sum(rows.values()))},
-        facts={name: described[name] for name in ("identity", "revision", "licence")},
+        facts={name: described[name] for name in ("identity", "revision", "licence")} | {"columns": columns},
     )
 
 
-def _write(batches: Iterator[tuple[str, pa.RecordBatch]], out: Path, context: Context) -> dict[str, int]:
-    """Write each split's batches as row groups; returns split → rows."""
+def _write(
+    batches: Iterator[tuple[str, pa.RecordBatch]], out: Path, context: Context
+) -> tuple[dict[str, int], dict[str, list[str]]]:
+    """Write each split's batches as row groups; returns split → rows and split → names of columns."""
     rows: dict[str, int] = {}
     writers: dict[str, pq.ParquetWriter] = {}
     with ExitStack() as open_files:
@@ -72,7 +76,7 @@ def _write(batches: Iterator[tuple[str, pa.RecordBatch]], out: Path, context: Co
             writers[split].write_batch(bare)
             rows[split] = rows.get(split, 0) + batch.num_rows
             context.progress.advance(batch.num_rows)
-    return rows
+    return rows, {split: list(writer.schema.names) for split, writer in writers.items()}
 
 
 def _describe(kind: str, facts: Facts, rows: Mapping[str, int]) -> dict[str, Any]:
@@ -86,4 +90,5 @@ def _describe(kind: str, facts: Facts, rows: Mapping[str, int]) -> dict[str, Any
         "splits": dict(rows),
         "surrogates": facts.surrogates,
     }
-    return described | ({"class_names": facts.class_names} if facts.class_names else {})
+    further = {"class_names": facts.class_names, "decisions": facts.sentences(), "decoded": sorted(facts.decoded)}
+    return described | {name: value for name, value in further.items() if value}

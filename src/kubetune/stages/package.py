@@ -30,6 +30,7 @@ from kubetune.serving.origins import base_model, data, front_matter
 from kubetune.serving.predictor import Answer, Predictor
 from kubetune.tasks import load_task
 from kubetune.tasks.spec import load_spec
+from kubetune.text.joining import joined_texts
 
 ACCEPTABLE_WAIT_S = 5
 """Requests may queue as long as this; more are turned away at once."""
@@ -57,6 +58,7 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
     )
     golden = Golden(vectors, serving.golden_tolerance)
     write_golden(out, golden)
+    columns = config.data.columns
     archive = Archive(
         task=config.task.kind,
         labels=spec.labels,
@@ -64,6 +66,7 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
         max_length=config.model.max_length,
         serving=serving,
         files={},
+        texts=joined_texts(columns.text, columns.text_pair, columns.separator),
     )
     (out / MODEL_CONFIG).write_text(_model_config(serving), encoding="utf-8")
     (out / "MODEL_CARD.md").write_text(_card(config, archive, metrics, inputs), encoding="utf-8")

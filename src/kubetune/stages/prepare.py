@@ -5,23 +5,28 @@ decisions fall on arrays, the second tokenises what was chosen.
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow.parquet as pq
 
 from kubetune.contract import Context, Result
-from kubetune.data.columns import check_columns
+from kubetune.data.columns import bytes_sentence, check_columns
+from kubetune.data.label_column import UNLABELLED, check_labelled, marks_of, said_of, survey
 from kubetune.data.labels import LabelBook
-from kubetune.data.rejects import check_reject_share, write_rejects
+from kubetune.data.numbering import open_book
+from kubetune.data.rejects import check_given_splits, check_reject_share, write_rejects
 from kubetune.data.report import Gathered, data_report, render
 from kubetune.data.rows import RawSplit, RowRules, Scan, accepted_schema, scan_split
-from kubetune.data.selection import Selection, SelectionRules, select
+from kubetune.data.selection import SelectionRules, select
 from kubetune.data.splits import SPLITS, TEST, VALIDATION
-from kubetune.data.tokens import Encoder, Lengths, write_splits
+from kubetune.data.tokens import Encoder, Lengths, check_known, write_splits
 from kubetune.errors import ConfigError, DataError, InterruptedRunError
 from kubetune.tasks import load_task
+from kubetune.text.joining import joined_texts
 from kubetune.text.weak_labels import POLARITIES
 
 if TYPE_CHECKING:
@@ -40,26 +45,17 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
         InterruptedRunError: The stage was asked to stop.
     """
     task, data = load_task(config.task.kind), config.data
-    rules = _row_rules(data)
     encoder = Encoder(task, _tokenizer(inputs["tokenizer"], context), config.model.max_length)
-    raw = _raw_splits(inputs["raw"])
-    for name in raw:
-        check_columns(inputs["raw"] / f"{name}.parquet", rules)
+    examined = examine(data, inputs["raw"], context)
     source = json.loads((inputs["raw"] / "source.json").read_text(encoding="utf-8"))
-    allowed = data.labels if data.labels is not None else (POLARITIES if rules.label is None else None)
-    book = LabelBook(allowed, source.get("class_names", {}).get(rules.label))
-    scan = _scan([inputs["raw"] / f"{name}.parquet" for name in raw], source, (rules, book), context)
-    check_reject_share(scan, raw, book, data.max_reject_share)
-    selection = select(scan, raw, book, _selection_rules(data))
-    unused = _unused_splits(inputs["raw"])
-    for name, rows in unused.items():
-        context.progress.note(f"split {name} of the source is not used: {rows:,} rows without labels")
-    lengths = _write(outputs["dataset"], (scan, selection), rules, encoder, context)
-    write_rejects(outputs["dataset"] / "rejects.parquet", scan, selection, raw)
-    gathered = Gathered(scan, selection, raw, book, lengths, config.model.max_length, unused)
-    report = data_report(outputs["dataset"], gathered)
+    lengths = _write(outputs["dataset"], examined, encoder, context)
+    check_known(lengths, data.max_unknown_share)
+    gathered, selection = examined.gathered, examined.gathered.selection
+    write_rejects(outputs["dataset"] / "rejects.parquet", gathered.scan, selection, gathered.raw_splits)
+    report = data_report(outputs["dataset"], gathered, lengths, config.model.max_length)
     _write_json(outputs["dataset"] / "data_report.json", report)
     (outputs["dataset"] / "data_report.html").write_text(render(report), encoding="utf-8")
+    context.progress.note(f"data: {report['line']}")
     document = {
         "format": 1,
         "task": config.task.kind,
@@ -71,18 +67,90 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
         "pad_token_id": encoder.tokenizer.pad_token_id,
         "source": {name: source.get(name) for name in ("revision", "licence")},
         "vocabulary": 1 + max(encoder.tokenizer.get_vocab().values()),
+        "line": report["line"],
+        "said": report["said"],
     }
     _write_json(outputs["dataset"] / "dataset.json", document)
-    return Result(metrics=_metrics(report))
+    return Result(metrics=_metrics(report), facts={"data": report["line"]})
+
+
+class Examined(NamedTuple):
+    """What is known of the rows before they are tokenised.
+
+    Attributes:
+        rules: What was asked of them.
+        gathered: What was found.
+        accepted: Parquet file of the accepted ones, in source order.
+    """
+
+    rules: RowRules
+    gathered: Gathered
+    accepted: Path
+
+
+def examine(data: Any, raw: Path, context: Context) -> Examined:
+    """Judge, label and split the rows of artifact `raw`; everything that needs no tokenizer.
+
+    Args:
+        data: Section `data` of the recipe, but for the source.
+        raw: Folder of the artifact.
+        context: Progress, scratch and the stop flag.
+
+    Raises:
+        DataError: A rule about the data is broken.
+        InterruptedRunError: The stage was asked to stop.
+    """
+    splits = _raw_splits(raw)
+    files = {name: raw / f"{name}.parquet" for name in splits}
+    rules = _row_rules(data)
+    said = list(dict.fromkeys(sentence for path in files.values() for sentence in check_columns(path, rules)))
+    source = json.loads((raw / "source.json").read_text(encoding="utf-8"))
+    decoded = [name for name in source.get("decoded", ()) if name in rules.columns]
+    said += [bytes_sentence(name) for name in decoded]
+    rules, book, decided = _labelling(data, rules, files, source)
+    said += decided
+    unused = _unused_splits(raw)
+    said += [f"Split {name} of the source is not used: {rows:,} rows without labels." for name, rows in unused.items()]
+    for sentence in said:
+        context.progress.note(sentence)
+    scan = _scan(list(files.values()), source, (rules, book), context)
+    check_reject_share(scan, splits, book, data.max_reject_share)
+    check_given_splits(scan, splits)
+    selection = select(scan, splits, book, _selection_rules(data))
+    said = [*source.get("decisions", ()), *said]  # `ingest` has said the first ones
+    gathered = Gathered(scan, selection, splits, book, unused, said, data.rare_class_rows)
+    return Examined(rules, gathered, context.scratch / ACCEPTED)
+
+
+def _labelling(
+    data: Any, rules: RowRules, files: Mapping[str, Path], source: Mapping[str, Any]
+) -> tuple[RowRules, LabelBook, list[str]]:
+    """Return the rules with the marks of missing labels, the classes, and what was decided about them."""
+    if rules.label is None:
+        return rules, LabelBook(data.labels if data.labels is not None else POLARITIES), []
+    names = source.get("class_names", {}).get(rules.label)
+    classes = [*(data.labels or ()), *(names or ())]
+    marks = marks_of([*data.missing_labels, *([UNLABELLED] if names else [])], classes)
+    cells = survey(files, rules.label, marks)
+    check_labelled(cells, classes, data.label_numbers)
+    book = open_book(cells, rules.label, data.labels, names, data.label_numbers)
+    book.missing = sum((split.missing for split in cells), Counter())
+    return (
+        replace(rules, marks=marks),
+        book,
+        [sentence for sentence in (book.said, *said_of(cells, rules.label)) if sentence],
+    )
 
 
 def _row_rules(data: Any) -> RowRules:
-    texts = (data.columns.text,) if data.columns.text_pair is None else (data.columns.text, data.columns.text_pair)
+    columns = data.columns
+    given = {"text": columns.text} | ({} if columns.text_pair is None else {"text_pair": columns.text_pair})
+    joined = joined_texts(columns.text, columns.text_pair, columns.separator)
     weak = data.weak_labels
     return RowRules(
-        texts=texts,
-        label=data.columns.label,
-        keep=tuple(data.columns.keep),
+        texts=tuple(joined.get(name, column) for name, column in given.items()),
+        label=columns.label,
+        keep=tuple(columns.keep),
         cleaning=tuple(data.cleaning),
         characters=(data.min_characters, data.max_characters),
         polarity=None if weak is None else (weak.positive_from, weak.negative_to),
@@ -143,12 +211,11 @@ def _scan(files: list[Path], source: Mapping[str, Any], judge: tuple[RowRules, L
     return scan
 
 
-def _write(
-    folder: Path, chosen: tuple[Scan, Selection], rules: RowRules, encoder: Encoder, context: Context
-) -> Lengths:
+def _write(folder: Path, examined: Examined, encoder: Encoder, context: Context) -> Lengths:
+    chosen = (examined.gathered.scan, examined.gathered.selection)
     context.progress.start("tokenising rows", len(chosen[1].split))
     lengths = Lengths()
-    for rows, lengths in write_splits(context.scratch / ACCEPTED, folder, chosen, rules, encoder):  # noqa: B007
+    for rows, lengths in write_splits(examined.accepted, folder, chosen, examined.rules, encoder):  # noqa: B007
         context.progress.advance(rows)
         _stop_if_asked(context)
     return lengths
@@ -165,6 +232,7 @@ def _metrics(report: Mapping[str, Any]) -> dict[str, float]:
         **{f"rows_{name}": float(count) for name, count in rows["splits"].items()},
         "rejected": float(rows["rejected"]),
         "truncated_share_train": float(report["truncation"]["train"]["share"]),
+        "unknown_share_train": float(report["unknown_tokens"]["train"]["share"]),
     }
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from kubetune.data.shown import one_line
 from kubetune.errors import DataError
 from kubetune.redaction import shown
 
@@ -46,6 +47,9 @@ class Facts:
         files: What was read, in order.
         surrogates: Characters U+FFFD that stand for lone surrogates, which no UTF-8 file can hold.
         class_names: Column of class numbers → names by number.
+        decoded: Columns whose values were bytes and have been read as UTF-8.
+        decisions: What was decided in reading (delimiter, encoding, columns without a name, …), a sentence without its
+            subject → names of the files of which it is true.
     """
 
     identity: str | None = None
@@ -54,6 +58,22 @@ class Facts:
     files: list[FileFact] = field(default_factory=list)
     surrogates: int = 0
     class_names: dict[str, list[str]] = field(default_factory=dict)
+    decoded: set[str] = field(default_factory=set)
+    decisions: dict[str, list[str]] = field(default_factory=dict)
+
+    def decided(self, name: str, sentence: str) -> None:
+        """Keep what was decided for a file, to be said once for all files that it is true of."""
+        names = self.decisions.setdefault(sentence, [])
+        if name not in names:
+            names.append(name)
+
+    def sentences(self) -> list[str]:
+        """Return the decisions as sentences, each with its first file and the number of others."""
+        others = {1: "", 2: " and another file"}
+        return [
+            f"{one_line(names[0], 60)}{others.get(len(names), f' and {len(names) - 1} other files')}: {sentence}"
+            for sentence, names in self.decisions.items()
+        ]
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ def read(source: FilesData, encoding: str, platform: Mapping[str, Any], scratch:
         ConfigError: An address cannot be used as configured.
         TemporaryError: A server did not deliver.
     """
+    from kubetune.data.sources.dialect import Dialect
     from kubetune.data.sources.tables import TableReader
 
     facts = Facts(identity=identify(source, platform))
@@ -48,9 +49,8 @@ def read(source: FilesData, encoding: str, platform: Mapping[str, Any], scratch:
         _bring(split, address, platform, scratch / f"{number}")
         for number, (split, address) in enumerate(_addresses(source, platform))
     ]
-    return Reading(
-        TableReader(source.format, encoding, source.quotes, scratch, facts, bounds_of(platform)).read(files), facts
-    )
+    reader = TableReader(Dialect.of(source, encoding), scratch, facts, bounds_of(platform))
+    return Reading(reader.read(files), facts)
 
 
 def _addresses(source: FilesData, platform: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -159,7 +159,10 @@ def _rows(repository: _Repository, built: Path, facts: Facts) -> "Iterator[tuple
     tables = _build(repository, built)
     for ours, theirs in _mapping(repository, sorted(tables)).items():
         table = tables[theirs]
-        names = {column: list(item.names) for column, item in table.features.items() if isinstance(item, ClassLabel)}
+        if not len(table):
+            raise DataError("no-rows", f"{repository.name} has no rows in split {theirs}: map another, or none.")
+        items = {column: getattr(item, "feature", item) for column, item in table.features.items()}  # a list's, too
+        names = {column: list(item.names) for column, item in items.items() if isinstance(item, ClassLabel)}
         if any(facts.class_names.get(column, found) != found for column, found in names.items()):
             raise DataError("class-names", f"{repository.name} names its classes differently in split {theirs}.")
         facts.class_names |= names

@@ -76,27 +76,44 @@ def read_objects(
     Raises:
         DataError: A line is no JSON, no object, or holds a list or an object; names the line.
     """
-    for number, line in enumerate(read_lines(path, name, encoding, bounds), start=1):
+    for number, line in enumerate(read_lines(path, name, encoding, bounds, facts), start=1):
         if not line.strip(" \t\r\n"):
             continue
-        row = _object(line, name, number)
-        for column, value in row.items():
-            if isinstance(value, list | dict):
-                raise DataError(
-                    "nested-value",
-                    f"{name} line {number}: {column!r:.80} holds a {'list' if isinstance(value, list) else 'object'}; "
-                    "allowed are strings, numbers, true, false and null: flatten or remove it.",
-                )
-        if "\\u" in line:  # the only way in which a lone surrogate can stand in decoded text
-            row, replaced = _without_surrogates(row)
-            if facts is not None:
-                facts.surrogates += replaced
-        yield number, row
+        row = _object(line.lstrip("\ufeff"), name, number)  # a mark inside: files joined one after another
+        yield number, plain_row(row, (name, number), line, facts)
+
+
+def plain_row(row: dict[str, Any], place: tuple[str, int], source: str, facts: Facts | None) -> dict[str, Any]:
+    """Return a row of values that a table can hold.
+
+    Args:
+        row: As it was decoded.
+        place: File and line, for messages.
+        source: What it was decoded from.
+        facts: Where replaced surrogates are counted.
+
+    Raises:
+        DataError: A value is a list or an object.
+    """
+    name, number = place
+    for column, value in row.items():
+        if isinstance(value, list | dict):
+            raise DataError(
+                "nested-value",
+                f"{name} line {number}: {column!r:.80} holds {'a list' if isinstance(value, list) else 'an object'}; "
+                "allowed are strings, numbers, true, false and null: flatten or remove it (a list of labels is "
+                "multi-label, and a row has one label here).",
+            )
+    if "\\u" in source:  # the only way in which a lone surrogate can stand in decoded text
+        row, replaced = _without_surrogates(row)
+        if facts is not None:
+            facts.surrogates += replaced
+    return row
 
 
 def _object(line: str, name: str, number: int) -> dict[str, Any]:
     try:
-        row = json.loads(line, object_pairs_hook=_unique, parse_constant=_no_constant)
+        row = DECODER.decode(line)
     except json.JSONDecodeError as error:
         reason = f"{error.msg} at column {error.colno}"
     except (ValueError, RecursionError) as error:
@@ -106,9 +123,11 @@ def _object(line: str, name: str, number: int) -> dict[str, Any]:
             return row
         raise DataError(
             "not-an-object",
-            f"{name} line {number} is JSON but no object: every line must be one object, {{column: value}}.",
+            f"{name} line {number} is JSON but no object: every line must be one object, {{column: value}}; set "
+            "data.source.format=json for an array of objects.",
         )
-    raise DataError("malformed-json", f"{name} line {number} is not JSON ({reason}): repair or remove the line.")
+    hint = ", or set data.source.format=json if objects take several lines" if number == 1 else ""
+    raise DataError("malformed-json", f"{name} line {number} is not JSON ({reason}): repair or remove the line{hint}.")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -120,6 +139,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON number")
+
+
+DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
 
 
 def _without_surrogates(row: dict[str, Any]) -> tuple[dict[str, Any], int]:

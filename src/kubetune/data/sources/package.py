@@ -25,6 +25,7 @@ def read(source: PackageData, encoding: str, platform: Mapping[str, Any], scratc
         ConfigError: The distribution is not installed in that version.
         DataError: It has no such file, or the file breaks a rule.
     """
+    from kubetune.data.sources.dialect import Dialect
     from kubetune.data.sources.tables import TableFile, TableReader
 
     installed, path = _find(source, platform)
@@ -33,7 +34,7 @@ def read(source: PackageData, encoding: str, platform: Mapping[str, Any], scratc
         revision=f"{source.distribution}=={installed.version}",
         licence=_licence(installed),
     )
-    reader = TableReader(source.format, encoding, source.quotes, scratch, facts, bounds_of(platform))
+    reader = TableReader(Dialect.of(source, encoding), scratch, facts, bounds_of(platform))
     return Reading(reader.read([TableFile("all", path.name, path)]), facts)
 
 

@@ -8,14 +8,12 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from datetime import date, datetime, time
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
-from uuid import UUID
 
 from kubetune.config.data_sources import SqlData
 from kubetune.data.bounds import Bounds, bounds_of, check_allowed, check_host, check_size
+from kubetune.data.cells import cell_text
 from kubetune.data.sources.base import Facts, Reading, is_file
 from kubetune.data.sources.sql_text import check_query
 from kubetune.errors import ConfigError, DataError, TemporaryError
@@ -50,23 +48,23 @@ def read(source: SqlData, encoding: str, platform: Mapping[str, Any], scratch: P
 
     Raises:
         ConfigError: There is no usable URL or driver, or the database refuses the query.
-        DataError: A value is binary, a column is named twice, or the split column holds something else.
+        DataError: A value is no text (bytes, lists), a column is named twice, or the split column holds something else.
         TemporaryError: The database does not answer.
     """
+    from kubetune.data.sources.dialect import Dialect
     from kubetune.data.sources.tables import TableFile, TableReader
 
     if encoding != "utf-8":
         raise ConfigError(f"data.encoding {encoding!r:.60} cannot be used with a query: leave it utf-8.")
     check_allowed("sql", "A database", platform)
     check_query(source.query)
-    engine = _engine(_url(source, platform))
+    engine, facts = _engine(_url(source, platform)), Facts()
     try:
-        splits = _spool(engine, source, scratch, bounds_of(platform))
+        splits = _spool(engine, source, scratch, bounds_of(platform), facts.decoded)
     finally:
         engine.dispose()
     files = [TableFile(split, f"{split}.jsonl", scratch / f"{split}.jsonl") for split in splits]
-    facts = Facts()
-    return Reading(TableReader("jsonl", "utf-8", True, scratch, facts, bounds_of(platform)).read(files), facts)
+    return Reading(TableReader(Dialect("jsonl"), scratch, facts, bounds_of(platform)).read(files), facts)
 
 
 def _url(source: SqlData, platform: Mapping[str, Any]) -> "URL":
@@ -115,8 +113,8 @@ def _engine(url: "URL") -> "Engine":
         ) from None
 
 
-def _spool(engine: "Engine", source: SqlData, scratch: Path, bounds: Bounds) -> list[str]:
-    """Write the rows of each split as JSON lines; returns the splits."""
+def _spool(engine: "Engine", source: SqlData, scratch: Path, bounds: Bounds, decoded: set[str]) -> list[str]:
+    """Write the rows of each split as JSON lines; returns the splits, and adds to `decoded` what columns hold bytes."""
     from kubetune.data.sources.batches import check_columns
 
     opened: dict[str, TextIO] = {}
@@ -135,7 +133,7 @@ def _spool(engine: "Engine", source: SqlData, scratch: Path, bounds: Bounds) -> 
             if split not in opened:
                 stream = (scratch / f"{split}.jsonl").open("w", encoding="ascii")
                 opened[split] = files.enter_context(stream)
-            size += opened[split].write(_line(columns, row, place))
+            size += opened[split].write(_line(columns, row, place, decoded))
             check_size(size, "The query's result", bounds)
     return [name for name in ("all", *SPLITS) if name in opened]
 
@@ -167,8 +165,9 @@ def _split(value: Any) -> str:
     return str(value)
 
 
-def _line(columns: Sequence[str], row: Sequence[Any], without: int | None) -> str:
-    pairs = zip(columns, row, strict=True)
+def _line(columns: Sequence[str], row: Sequence[Any], without: int | None, binary: set[str]) -> str:
+    pairs = list(zip(columns, row, strict=True))
+    binary |= {name for name, value in pairs if isinstance(value, bytes | bytearray | memoryview)}
     kept = {name: _plain(name, value) for place, (name, value) in enumerate(pairs) if place != without}
     return json.dumps(kept) + "\n"
 
@@ -179,14 +178,7 @@ def _plain(column: str, value: Any) -> Any:
         return str(value)
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    if isinstance(value, datetime | date | time):
-        return value.isoformat()
-    if isinstance(value, Decimal | UUID):
-        return str(value)
-    raise DataError(
-        "binary-value",
-        f"Column {column!r:.80} of the query holds {type(value).__name__} values: select text and numbers only.",
-    )
+    return cell_text(value, column)
 
 
 @contextmanager

@@ -11,11 +11,15 @@ from kubetune.data.bounds import STANDARD, Bounds
 from kubetune.data.sources.base import Facts, FileFact, file_digest
 from kubetune.data.sources.batches import check_columns, in_batches
 from kubetune.data.sources.delimited import read_delimited
+from kubetune.data.sources.dialect import Dialect
+from kubetune.data.sources.json_documents import read_documents
 from kubetune.data.sources.json_lines import Types, read_objects, values
 from kubetune.data.sources.text_lines import read_bytes
 from kubetune.errors import ConfigError, DataError, TemporaryError
 
-FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".parquet": "parquet"}
+
+JSON = {"jsonl": read_objects, "json": read_documents}
 
 
 @dataclass(frozen=True)
@@ -35,20 +39,16 @@ class TableFile:
 
 @dataclass(frozen=True)
 class TableReader:
-    """Reads files of one format and encoding.
+    """Reads files as a recipe says.
 
     Attributes:
-        layout: `csv`, `tsv`, `jsonl`, `parquet` or `auto`, which asks each file's suffix.
-        encoding: Of text files.
-        quotes: Whether CSV and TSV fields may be enclosed in quotes.
+        dialect: What the recipe says of their format and text.
         scratch: Folder for unpacked Parquet.
         facts: Filled with the files that were read.
         bounds: How much a file may become when it is read.
     """
 
-    layout: str
-    encoding: str
-    quotes: bool
+    dialect: Dialect
     scratch: Path
     facts: Facts
     bounds: Bounds = STANDARD
@@ -65,8 +65,8 @@ class TableReader:
         marks = [_mark(file.path) for file in files]
         types = Types()
         for file, layout in zip(files, layouts, strict=True):
-            if layout == "jsonl":
-                types.learn(file.split, self.objects(file), file.name)
+            if layout in JSON:
+                types.learn(file.split, self.objects(file, layout), file.name)
         schemas: dict[str, tuple[str, pa.Schema]] = {}
         for file, layout, mark in zip(files, layouts, marks, strict=True):
             digest, rows = file_digest(file.path), 0
@@ -80,13 +80,13 @@ class TableReader:
 
     def layout_of(self, name: str) -> str:
         """Return the format of a file."""
-        if self.layout != "auto":
-            return self.layout
+        if self.dialect.layout != "auto":
+            return self.dialect.layout
         suffix = Path(name.removesuffix(".gz")).suffix.lower()
         if suffix not in FORMATS:
             raise ConfigError(
-                f"The suffix of {name} does not say what it is: set data.source.format to csv, tsv, jsonl or parquet "
-                f"(known suffixes: {', '.join(FORMATS)}, each with or without .gz)."
+                f"The suffix of {name} does not say what it is: set data.source.format to csv, tsv, jsonl, json or "
+                f"parquet (known suffixes: {', '.join(FORMATS)}, each with or without .gz)."
             )
         return FORMATS[suffix]
 
@@ -94,16 +94,16 @@ class TableReader:
         """Stream one file."""
         if layout == "parquet":
             return self.parquet(file)
-        if layout == "jsonl":
+        if layout in JSON:
             schema = types.schema(file.split)
             check_columns(schema.names, file.name)
-            rows = self.objects(file, self.facts)
+            rows = self.objects(file, layout, self.facts)
             return in_batches((values(row, schema) for _, row in rows), schema)
-        return read_delimited(file.path, file.name, self.encoding, layout, self.quotes, self.bounds)
+        return read_delimited(file.path, file.name, layout, self.dialect, self.facts, self.bounds)
 
-    def objects(self, file: TableFile, facts: Facts | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Stream the objects of a JSON lines file."""
-        return read_objects(file.path, file.name, self.encoding, facts, self.bounds)
+    def objects(self, file: TableFile, layout: str, facts: Facts | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Stream the objects of a file of JSON."""
+        return JSON[layout](file.path, file.name, self.dialect.encoding, facts, self.bounds)
 
     def parquet(self, file: TableFile) -> Iterator[pa.RecordBatch]:
         """Stream a Parquet file; dictionaries are resolved, strings are checked to be UTF-8."""

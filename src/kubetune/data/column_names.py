@@ -1,0 +1,48 @@
+"""Whether the columns that a recipe names are there: known from names alone, before anything else is downloaded."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+
+from kubetune.config.data import Columns
+from kubetune.data.shown import one_line
+from kubetune.errors import DataError
+
+LABELLED = frozenset({"train", "validation", "test", "all"})
+"""Splits of a source that have the columns of the recipe; others are not read."""
+
+
+def wanted_columns(columns: Columns) -> dict[str, str]:
+    """Return column → the recipe's key that names it."""
+    given = (columns.text, columns.text_pair)
+    texts = [name for text in given for name in ([text] if isinstance(text, str) else text or [])]
+    return named_columns(texts, columns.label, columns.keep)
+
+
+def named_columns(texts: Sequence[str], label: str | None, keep: Sequence[str]) -> dict[str, str]:
+    """Return column → the recipe's key that names it."""
+    where = dict.fromkeys(texts, "data.columns.text")
+    where |= {name: "data.columns.keep" for name in keep if name not in where}
+    return where | ({label: "data.columns.label"} if label is not None else {})
+
+
+def check_names(split: str, found: Sequence[str], wanted: Mapping[str, str]) -> None:
+    """Refuse a split without a column.
+
+    Args:
+        split: Its name.
+        found: The columns that it has.
+        wanted: Of `named_columns`.
+
+    Raises:
+        DataError: Names the missing one, and the nearest that is there.
+    """
+    for name, where in wanted.items():
+        if name not in found:
+            shown = [one_line(column, 60) for column in found]
+            near = difflib.get_close_matches(name, shown, n=1, cutoff=0.65)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            listed = ", ".join(shown[:20]) + (", …" if len(shown) > 20 else "")
+            raise DataError(
+                "missing-column",
+                f"Split {split} has no column {name!r:.80}, which {where} names: {hint}it has {listed}.",
+            )
