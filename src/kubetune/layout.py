@@ -65,6 +65,11 @@ def attempt(run: str, stage: str, name: str) -> str:
     return f"runs/{run}/{stage}/attempts/{name}.json"
 
 
+def stage_keys(stage: str) -> str:
+    """Prefix of the index entries of one stage."""
+    return f"{KEYS}{stage}/"
+
+
 def stage_key(stage: str, key: str) -> str:
     """Key of the index entry: stage key → the run that first produced it."""
     return f"keys/{stage}/{key}.json"

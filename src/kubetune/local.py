@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from types import FrameType
@@ -17,6 +17,7 @@ from kubetune.config.load import canonical
 from kubetune.config.recipe import Recipe
 from kubetune.config.settings import Settings
 from kubetune.contract import Progress
+from kubetune.machine import require
 from kubetune.plan import StageCall, Word
 from kubetune.policies import asks_for_approval, policies_of
 from kubetune.runner import StageResult, adopt_stage, raise_for_verdict, run_stage
@@ -76,6 +77,17 @@ def new_run(store: Store, recipe: Recipe) -> str:
         number += 1
 
 
+def require_here(recipe: Recipe, stages: Iterable[str], store: Store) -> None:
+    """Refuse a run that cannot be made here, before a record of it exists.
+
+    Stages of which the store holds a result may be adopted, which needs no GPU: `walk` asks again once one has to run.
+
+    Raises:
+        ConfigError: A stage that no run of this store ever made asks for more than this machine has.
+    """
+    require(recipe, [name for name in stages if next(iter(store.list(layout.stage_keys(name))), None) is None])
+
+
 def walk(
     calls: tuple[StageCall, ...],
     store: Store,
@@ -98,11 +110,12 @@ def walk(
 
     Raises:
         NothingToDoError, ConfigError: A person refused, or nobody is there to ask.
+        ConfigError: A stage that has to run asks for more than this machine has; said before the first one runs.
         RefusedError: A verdict was not good (also an adopted one).
         StageFailedError: A stage's process failed; it has said why.
     """
     results: list[StageResult] = []
-    position, repairs = 0, 0
+    position, repairs, checked = 0, 0, False
     while position < len(calls):
         call = calls[position]
         if call.stage.approval is not None and asks_for_approval(policies_of(settings, store, call.endpoint), call):
@@ -112,6 +125,9 @@ def walk(
         if call.stage.effect:
             result = run_stage(call, store, settings, progress=progress)
         if result is None:
+            if not checked:  # only now, since what is adopted needs no GPU
+                require(call.recipe, [later.stage.name for later in calls[position:]])
+                checked = True
             code, seconds = run_process(call, settings, audit=audit)
             broken = first_broken(calls[:position], store)
             if code == 70 and broken is not None and repairs < REPAIRS:

@@ -35,18 +35,19 @@ def command(
     """Run a recipe from data to a served model; stages whose result exists are adopted."""
     from kubetune.cli.progress import progress_for
     from kubetune.config.load import load_recipe
-    from kubetune.errors import NothingToDoError, RefusedError
-    from kubetune.local import StageFailedError, new_run, walk
+    from kubetune.errors import ConfigError, NothingToDoError, RefusedError
+    from kubetune.local import StageFailedError, new_run, require_here, walk
     from kubetune.notices.walks import announced
     from kubetune.plan import plan
     from kubetune.stopping import stop_requests
 
     loaded = load_recipe(recipe, overrides or [])
     settings, opened_store = opened(store)
-    if run is not None:
-        calls = plan(loaded, run, endpoint, until)
-    else:
-        plan(loaded, f"{loaded.name}-1", endpoint, until)  # bad options must not leave an empty run behind
+    made = run is None
+    # Bad options and what cannot be run here must not leave an empty run behind.
+    calls = plan(loaded, run or f"{loaded.name}-1", endpoint, until)
+    require_here(loaded, [call.stage.name for call in calls], opened_store)
+    if run is None:
         run = new_run(opened_store, loaded)
         calls = plan(loaded, run, endpoint, until)
     with stop_requests() as stop:
@@ -60,12 +61,24 @@ def command(
         except (RefusedError, NothingToDoError):
             summarize(opened_store, run)
             raise
+        except ConfigError:
+            forget_empty(opened_store, run, made)
+            raise
         except StageFailedError as error:
             sys.exit(error.code)
         finally:
             progress.close()
         summarize(opened_store, run)
     suggest(run, loaded.name, [call.stage.name for call in calls])
+
+
+def forget_empty(store: "Store", run: str, made: bool) -> None:
+    """Remove the record of a run that this command made, if it was refused before any stage."""
+    from kubetune.history import commits_of
+    from kubetune.storage.runs import delete_run
+
+    if made and not commits_of(store, run):
+        delete_run(store, run)
 
 
 def tell(call: "StageCall", result: "StageResult") -> None:
