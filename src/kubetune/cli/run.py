@@ -168,6 +168,8 @@ def summarize(store: "Store", run: str) -> None:
     texts = int(metrics.get("test_texts", rows_tested))
     tested = f"{rows_tested:,} test rows" if texts == rows_tested else f"{rows_tested:,} rows of {texts:,} texts"
     print_table([f"{tested}, 95 % interval", "model", "tf-idf + logistic regression", "majority class"], rows)
+    for warning in evaluated.facts.get("warnings", ()):
+        say(f"warning   {warning}")
     folder = PULLED / run
     artifact = "decision" if "compare" in commits else "report"  # the report with behaviour and comparison in it
     report = folder / artifact / "report.html"
