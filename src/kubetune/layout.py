@@ -115,6 +115,11 @@ def run_prefix(run: str) -> str:
     return f"{RUNS}{run}/"
 
 
+def telemetry_prefix(run: str, stage: str) -> str:
+    """Prefix of the telemetry of a stage's executions."""
+    return f"{RUNS}{run}/{stage}/telemetry/"
+
+
 def attempts_prefix(run: str, stage: str) -> str:
     """Prefix of the records of a stage's attempts."""
     return f"{RUNS}{run}/{stage}/attempts/"

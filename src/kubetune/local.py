@@ -20,12 +20,13 @@ from kubetune.contract import Progress
 from kubetune.machine import require
 from kubetune.plan import StageCall, Word
 from kubetune.policies import asks_for_approval, policies_of
-from kubetune.runner import StageResult, adopt_stage, raise_for_verdict, run_stage
+from kubetune.run_states import SIGNAL
+from kubetune.runner import StageResult, adopt_stage, new_attempt, raise_for_verdict, run_stage
 from kubetune.storage.base import Store
 from kubetune.storage.commits import lookup, read_commit
 from kubetune.storage.records import encode
 from kubetune.storage.registry import NOT_READY, read_model
-from kubetune.storage.runs import FORMAT, list_runs
+from kubetune.storage.runs import FORMAT, list_runs, record_attempt
 from kubetune.storage.versions import archive_digest_of
 
 REPAIRS = 2
@@ -135,6 +136,7 @@ def walk(
                 results = results[:broken]
                 continue
             if code not in (0, 77, 99):
+                note_killed(store, call, code, new_attempt(settings))
                 raise StageFailedError(call.stage.name, code)
             result = finished(call, store, seconds, audit=audit)
             if result is None:
@@ -184,7 +186,14 @@ def run_process(call: StageCall, settings: Settings, *, audit: bool) -> tuple[in
     with subprocess.Popen(command, env=child_environment({})) as process, forwarded(process):
         code = process.wait()
     # A negative code is the signal that ended the process; 128 + n is what a shell would say.
-    return (code if code >= 0 else 128 - code), time.monotonic() - started
+    return (code if code >= 0 else SIGNAL - code), time.monotonic() - started
+
+
+def note_killed(store: Store, call: StageCall, code: int, attempt: str) -> None:
+    """Keep the reason of a stage that a signal ended: it could not say one itself."""
+    if code > SIGNAL:
+        reason = f"Signal {code - SIGNAL} ended stage {call.stage.name}: out of memory is the usual cause of signal 9."
+        record_attempt(store, call.run, call.stage.name, attempt, {"exit_code": code, "reason": reason})
 
 
 def finished(call: StageCall, store: Store, seconds: float, *, audit: bool) -> StageResult | None:
