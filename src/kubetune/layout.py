@@ -25,6 +25,8 @@ POLICIES = "policies.json"
 UPLOADS = "uploads/"
 TRACKING = "tracking/"
 """What a release's MLflow keeps in the same bucket; nothing else reads or writes there, and `gc` leaves it alone."""
+PLACES = (RUNS, KEYS, BLOBS, CHECKPOINTS, ENDPOINTS, MODELS, COMPARISONS, STATEMENTS, POLICIES, UPLOADS)
+"""What a folder that is a store holds one of at least."""
 PROBE = "probe/conditional-writes"
 """Written once by the first process that opens a bucket, to learn whether conditions are honoured."""
 
