@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-import typer
 from typer.core import TyperGroup
 
 LONGEST = 200
@@ -13,7 +12,7 @@ LONGEST = 200
 class ListsByDefault(TyperGroup):
     """A group in which `models` and `models NAME` mean `models list …`, as they did before it had verbs."""
 
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Put `list` in front where no command of the group is named."""
         if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):
             args = ["list", *args]
@@ -25,7 +24,7 @@ class Grouped(TyperGroup):
 
     headings: ClassVar[Mapping[str, Sequence[str]]] = {}
 
-    def format_commands(self, ctx: typer.Context, formatter: Any) -> None:
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write a section a heading; a command that no heading names stands under the last one."""
         named = {name for names in self.headings.values() for name in names}
         rest = [name for name in self.list_commands(ctx) if name not in named]
