@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from kubetune.cli.common import print_table, say
+from kubetune.cli.common import note, print_table, say
 
 if TYPE_CHECKING:
     from kubetune.storage.base import Store
@@ -11,14 +11,11 @@ if TYPE_CHECKING:
 
 def summary_of(store: "Store", run: str) -> dict[str, Any]:
     """Return what a run came to, as plain JSON values."""
-    from kubetune.cli.report import write_report
     from kubetune.history import commits_of, known_run
     from kubetune.run_states import placed_runs, state_of
-    from kubetune.storage.usage import usage
 
     commits, recipe = commits_of(store, run), known_run(store, run)
     evaluated, compared = commits.get("evaluate"), commits.get("compare")
-    held = usage(store)
     return {
         "run": run,
         "recipe": recipe["name"],
@@ -28,9 +25,34 @@ def summary_of(store: "Store", run: str) -> dict[str, Any]:
         "metrics": dict(evaluated.metrics) if evaluated else {},
         "warnings": list(evaluated.facts.get("warnings", ())) if evaluated else [],
         "outcome": compared.facts.get("outcome") if compared else None,
-        "report": str(write_report(store, run).resolve()) if evaluated else None,
-        "store_bytes": {"results": held.results, "checkpoints": held.checkpoints},
+        "report": report_of(store, run) if evaluated else None,
+        "store_bytes": held_by(store),
     }
+
+
+def report_of(store: "Store", run: str) -> str | None:
+    """Write the report and return where it lies; None, and a sentence, where it cannot be: the run itself has ended."""
+    from kubetune.cli.report import write_report
+    from kubetune.errors import KubetuneError
+
+    try:
+        return str(write_report(store, run).resolve())
+    except (KubetuneError, OSError) as error:
+        note(f"The report was not written: {error}")
+        return None
+
+
+def held_by(store: "Store") -> dict[str, int]:
+    """Return the bytes that a store holds; empty where its keys may not list all of it."""
+    from dataclasses import asdict
+
+    from kubetune.errors import KubetuneError
+    from kubetune.storage.usage import usage
+
+    try:
+        return asdict(usage(store))
+    except KubetuneError:
+        return {}
 
 
 def summary_text(summary: Mapping[str, Any]) -> None:
