@@ -13,6 +13,7 @@ from kubetune.tracking import ui
 from kubetune.tracking.target import DATABASE, client_of, target_of
 from mlflow_server import free_port
 
+pytestmark = pytest.mark.filterwarnings("default")  # MLflow uses what its own libraries call deprecated
 PYTHON = os.environ.get("KUBETUNE_TEST_MLFLOW_PYTHON")
 
 

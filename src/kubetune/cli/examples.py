@@ -16,6 +16,7 @@ HEADINGS = {
 EXAMPLES = {
     "recipes": "kubetune recipes tickets",
     "validate": "kubetune validate mine.yaml training.epochs=2",
+    "data": "kubetune data mine.yaml",
     "plan": "kubetune plan tweets",
     "run": "kubetune run mine.yaml training.epochs=2 --until evaluate",
     "stage": "kubetune stage train --run tweets-1",
