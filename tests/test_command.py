@@ -91,10 +91,15 @@ def test_an_undecided_candidate_is_served_exported_and_promoted_as_it_is_advised
     words = ["run", "toy.yaml", "name=looks", "promotion.minimum_rows=100000"]
     first = kubetune(place, *words, "--until", "register")
     assert first.returncode == 0, first.stderr
-    done = kubetune(place, *words, "training.seed=9", "--until", "register", KUBETUNE_STATE_DIR=str(place / "state"))
+    done = kubetune(place, *words, "training.seed=9", "--until", "register")
     assert done.returncode == 99, done.stderr
     commands = next_lines(done.stdout)
-    assert [command.split()[3] for command in commands] == ["open", "show", "serve", "promote"], commands
+    assert [command.partition("kubetune ")[2].split()[0] for command in commands] == [
+        "open",
+        "show",
+        "serve",
+        "promote",
+    ]
     exported = kubetune(place, "export", "looks-2", "--hf", "exported")
     assert exported.returncode == 0, exported.stderr
     assert (place / "exported" / "config.json").is_file()
