@@ -81,7 +81,7 @@ $(MLFLOW_VENV)/.server: requirements/images/core.txt requirements/images/trackin
 	@touch $@
 
 test-tracking: install-dev $(MLFLOW_VENV)/.server ## the mirror against a real MLflow server, started on loopback
-	$(BIN)/python tests/mlflow_server.py $(MLFLOW_VENV)/bin/mlflow $(BIN)/pytest tests/tracking
+	KUBETUNE_TEST_MLFLOW_PYTHON=$(CURDIR)/$(MLFLOW_VENV)/bin/python $(BIN)/python tests/mlflow_server.py $(MLFLOW_VENV)/bin/mlflow $(BIN)/pytest tests/tracking
 
 test-mlflow: install-dev $(MLFLOW_VENV)/.server ## MLflow's server from its image's lock, on PostgreSQL and KUBETUNE_TEST_S3
 	KUBETUNE_TEST_MLFLOW_PYTHON=$(CURDIR)/$(MLFLOW_VENV)/bin/python $(BIN)/pytest tests/images/test_tracking_server.py -m s3

@@ -1,8 +1,8 @@
 """The command itself, in processes: exit codes, the last line on standard error, signals, the summary."""
 
 import json
-import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import toys
+from commands import kubetune, last_line
 from pipelines import TOY
 
 
@@ -19,19 +20,9 @@ from pipelines import TOY
 def place(tmp_path_factory: pytest.TempPathFactory, toy_model: Path) -> Path:
     folder = tmp_path_factory.mktemp("place")
     data = toys.write_jsonl(folder / "rows.jsonl", toys.toy_rows(200))
+    (folder / "kubetune-store" / "runs").mkdir(parents=True)
     (folder / "toy.yaml").write_text(TOY.format(data=data, model=toy_model), encoding="utf-8")
     return folder
-
-
-def kubetune(place: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "kubetune", *words],
-        cwd=place, capture_output=True, text=True, check=False, timeout=300, env={**os.environ, **environment},
-    )  # fmt: skip
-
-
-def last_line(done: subprocess.CompletedProcess[str]) -> str:
-    return done.stderr.strip().splitlines()[-1]
 
 
 def test_recipe_values_are_compared_with_all_their_digits(
@@ -59,7 +50,12 @@ def test_a_run_from_the_shell_ends_with_metrics_and_a_report(place: Path) -> Non
     done = kubetune(place, "run", "toy.yaml", "--until", "package")
     assert done.returncode == 0, done.stderr
     assert "tf-idf + logistic regression" in done.stdout
-    assert (place / "kubetune-runs" / "toy-1" / "decision" / "report.html").is_file()
+    page = (place / "kubetune-runs" / "toy-1" / "report.html").read_text(encoding="utf-8")
+    head = page[page.index("<header>") : page.index("</header>")]
+    for fact in ("Recipe: <bdi>toy", "Run: <bdi>toy-1", "toy-model", "rows.jsonl; 200 rows read", "Duplicates: <bdi>"):
+        assert fact in head, head
+    assert "MB of results" in done.stdout and "warning   The recipe sets no thresholds" in done.stdout
+    run_next_lines(place, done.stdout, 3)
     again = kubetune(place, "run", "toy.yaml", "--until", "package")
     assert again.returncode == 0, again.stderr
     assert again.stdout.count("adopted from toy-1") == 8
@@ -75,6 +71,57 @@ def test_a_run_from_the_shell_ends_with_metrics_and_a_report(place: Path) -> Non
     deleted = kubetune(place, "delete", "toy-2")
     assert deleted.returncode == 0, deleted.stderr
     assert kubetune(place, "gc", "--dry-run").returncode == 0
+
+
+@pytest.mark.slow
+def test_json_of_a_run_is_one_document_with_its_code(place: Path) -> None:
+    bar = "evaluation.thresholds=[{metric: accuracy, at_least: 1.01}]"
+    done = kubetune(place, "run", "toy.yaml", bar, "--until", "package", "--json")
+    found = json.loads(done.stdout)
+    assert (done.returncode, found["code"]) == (77, 77)
+    assert "1.01 is required" in found["sentence"] and found["state"] == "refused at evaluate"
+    assert found["metrics"]["accuracy"] > 0 and Path(found["report"]).is_file()
+    assert [line["stage"] for line in found["stages"]] == ["ingest", "fetch", "prepare", "train", "evaluate"]
+    again = kubetune(place, "run", "toy.yaml", bar, "--until", "package")
+    run_next_lines(place, again.stdout, 2)
+
+
+@pytest.mark.slow
+def test_an_undecided_candidate_is_served_exported_and_promoted_as_it_is_advised(place: Path) -> None:
+    words = ["run", "toy.yaml", "name=looks", "promotion.minimum_rows=100000"]
+    first = kubetune(place, *words, "--until", "register")
+    assert first.returncode == 0, first.stderr
+    done = kubetune(place, *words, "training.seed=9", "--until", "register")
+    assert done.returncode == 99, done.stderr
+    commands = next_lines(done.stdout)
+    assert [command.partition("kubetune ")[2].split()[0] for command in commands] == [
+        "open",
+        "show",
+        "serve",
+        "promote",
+    ]
+    exported = kubetune(place, "export", "looks-2", "--hf", "exported")
+    assert exported.returncode == 0, exported.stderr
+    assert (place / "exported" / "config.json").is_file()
+    server = subprocess.Popen(
+        shlex.split(commands[2]), cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert server.stdout.readline().startswith("ready: http://127.0.0.1:"), server.communicate()
+    server.send_signal(signal.SIGINT)
+    server.communicate(timeout=120)
+    states = {line["run"]: line["state"] for line in json.loads(kubetune(place, "runs", "--json").stdout)}
+    assert states["looks-2"] == "undecided at compare", "a look decides nothing"
+    try:
+        run_next_lines(place, done.stdout.replace(commands[2], commands[1]), 4)
+        states = {line["run"]: line["state"] for line in json.loads(kubetune(place, "runs", "--json").stdout)}
+        assert states["looks-2"] == "complete"
+        refused = kubetune(place, "delete", "looks-*", "--yes")
+        assert refused.returncode == 78 and "is served by looks" in last_line(refused)
+        for again in ("stop", "start", "stop"):
+            changed = kubetune(place, again, "looks")
+            assert changed.returncode == 0, changed.stderr
+    finally:
+        kubetune(place, "stop", "looks")
 
 
 @pytest.mark.parametrize(
@@ -103,6 +150,31 @@ def test_bad_input_has_its_exit_code_and_one_sentence(place: Path, words: list[s
     assert sentence in last_line(done), done.stderr
     assert done.returncode == code
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["show", "nothing-1", "--json"], 78),
+        (["run", "toy.yaml", "data.source.paths.all=missing.csv", "--json"], 65),
+        (["run", "toy.yaml", "training.bach=1", "--json"], 78),
+        (["promote", "toy@1", "--why", "so", "--json"], 78),
+        (["rollback", "toy", "--why", "so", "--json"], 78),
+    ],
+)
+def test_an_error_is_json_where_json_was_asked_for(place: Path, words: list[str], code: int) -> None:
+    done = kubetune(place, *words)
+    found = json.loads(done.stdout)
+    assert (done.returncode, found["code"]) == (code, code)
+    assert last_line(done) == f"kubetune: {found['sentence']}"
+
+
+def test_a_run_whose_data_cannot_be_found_has_failed(place: Path) -> None:
+    done = kubetune(place, "run", "toy.yaml", "name=lost", "data.source.paths.all=missing.csv", "--run", "lost-1")
+    assert done.returncode == 65, done.stderr
+    states = {line["run"]: line["state"] for line in json.loads(kubetune(place, "runs", "--json").stdout)}
+    assert states["lost-1"] == "failed at ingest"
+    run_next_lines(place, done.stdout, 1)
 
 
 def test_a_pod_finds_the_reason_in_its_termination_log(place: Path, tmp_path: Path) -> None:
@@ -150,6 +222,21 @@ def test_a_signal_between_stages_ends_with_75(place: Path) -> None:
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=120)
     assert process.returncode in {0, 75}, errors  # 0: the signal came when all was done
+
+
+def next_lines(output: str) -> list[str]:
+    """The commands that a command printed for copying."""
+    lines = output.splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("next "))
+    return [line[10:] for line in lines[first:] if line[:10].strip() in ("", "next")]
+
+
+def run_next_lines(place: Path, output: str, count: int) -> None:
+    commands = next_lines(output)
+    assert len(commands) == count, commands
+    for command in commands:
+        done = subprocess.run(command, shell=True, cwd=place, capture_output=True, text=True, check=False, timeout=300)
+        assert done.returncode == 0, (command, done.stderr)
 
 
 def heads(place: Path) -> set[Path]:

@@ -31,6 +31,7 @@ def test_light_commands_import_nothing_heavy(arguments: list[str], tmp_path) -> 
         f"found = [name for name in {HEAVY!r} if name in sys.modules]\n"
         "assert not found, found\n"
     )
+    (tmp_path / "store" / "runs").mkdir(parents=True)
     words = [word.format(store=tmp_path / "store") for word in arguments]
     done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

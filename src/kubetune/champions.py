@@ -21,21 +21,10 @@ from kubetune.storage.commit_record import Commit
 from kubetune.storage.comparisons import reserve_comparison
 from kubetune.storage.records import digest_of
 from kubetune.storage.registry import Model, Version, read_model
-from kubetune.storage.versions import files_of, read_document
+from kubetune.storage.versions import NO_CHAMPION, files_of, read_document
 
-FORMAT = 1
 ARTIFACTS = ("archive", "report", "behaviour")
 """Of the champion, each a folder below the input."""
-NOBODY: Mapping[str, Any] = {
-    "format": FORMAT,
-    "name": "",
-    "version": None,
-    "run": None,
-    "archive": None,
-    "model": None,
-    "earlier": 0,
-}
-"""There is no champion, or none is to be looked at."""
 
 
 @dataclass(frozen=True)
@@ -80,10 +69,10 @@ def champion_input(call: StageCall, store: Store, inputs: Mapping[str, Commit]) 
     if own is not None and "champion" in own.facts:
         return with_files(store, own.facts["champion"])
     if call.recipe.promotion.gate == "thresholds":
-        return ChampionInput(NOBODY)
+        return ChampionInput(NO_CHAMPION)
     model = read_model(store, call.endpoint)
     if model is None or model.champion is None:
-        return ChampionInput(NOBODY)
+        return ChampionInput(NO_CHAMPION)
     candidate = tree_digest(inputs["model"].outputs["model"])
     if model.champion.model == candidate:
         document = read_document(store, model.champion)
@@ -112,7 +101,7 @@ def met(
     }
     few = int(rows.get("distinct") or rows["rows"]) < call.recipe.promotion.minimum_rows
     return {
-        "format": FORMAT,
+        "format": NO_CHAMPION["format"],
         "name": model.name,
         "version": champion.number,
         "run": champion.run,

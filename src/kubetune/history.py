@@ -8,7 +8,7 @@ from typing import Any
 
 from kubetune.config.load import load_recipe, recipe_of
 from kubetune.config.recipe import Recipe
-from kubetune.errors import ConfigError, KubetuneError, NothingToDoError, TemporaryError
+from kubetune.errors import ConfigError
 from kubetune.stages import BY_NAME, PRODUCER, STAGES
 from kubetune.storage.base import Store
 from kubetune.storage.blobs import fetch_tree
@@ -16,7 +16,7 @@ from kubetune.storage.commit_record import Commit
 from kubetune.storage.commits import committed, read_commit
 from kubetune.storage.endpoints import list_endpoints
 from kubetune.storage.registry import BY_PERSON, REVOKED, Version, read_model
-from kubetune.storage.runs import list_attempts, list_runs, read_run
+from kubetune.storage.runs import list_runs, read_run
 
 MARKS = {BY_PERSON: ("rolled-back", "was rolled back"), REVOKED: ("revoked", "is revoked")}
 """What a person may have said against a version: the event of the model's history, and the words for it."""
@@ -65,79 +65,6 @@ def commits_of(store: Store, run: str) -> dict[str, Commit]:
     """Return the commits of a run by stage, in plan order."""
     known_run(store, run)
     return committed(store, run, [stage.name for stage in STAGES if stage.outputs])  # an effect leaves none
-
-
-@dataclass(frozen=True)
-class RunLine:
-    """One line of `kubetune runs`.
-
-    Attributes:
-        run: Run id.
-        recipe: Recipe name.
-        state: `complete`, `open, next STAGE`, or what happened `at STAGE`: `refused`, `kept back`, `undecided`,
-            `failed`, `interrupted`; or `its record is broken`.
-        metrics: Metrics of `evaluate`, if it is committed.
-        modified: Seconds since the epoch.
-    """
-
-    run: str
-    recipe: str
-    state: str
-    metrics: dict[str, float]
-    modified: float
-
-
-def run_lines(store: Store) -> list[RunLine]:
-    """Return all runs, the newest first."""
-    lines = []
-    for item in list_runs(store):
-        try:
-            recipe = read_run(store, item.run)
-        except (TemporaryError, ConfigError):
-            raise
-        except KubetuneError:  # one that is broken must not hide the others
-            lines.append(RunLine(item.run, "-", "its record is broken", {}, item.modified))
-            continue
-        if recipe is None:
-            continue
-        commits = committed(store, item.run, item.stages)
-        evaluated = commits.get("evaluate")
-        metrics = dict(evaluated.metrics) if evaluated else {}
-        lines.append(RunLine(item.run, str(recipe["name"]), state_of(store, item.run, commits), metrics, item.modified))
-    return lines
-
-
-def state_of(store: Store, run: str, commits: dict[str, Commit]) -> str:
-    """Say in a few words how far a run is."""
-    for number, stage in enumerate(STAGES):
-        found = commits.get(stage.name)
-        if found is not None and not found.verdict.passed:
-            overruled = found.verdict.code == NothingToDoError.exit_code and any(
-                later.name in commits for later in STAGES[number + 1 :]
-            )
-            if not overruled:  # a person may go on from a decision that kept a model back, not from a refusal
-                return f"{verdict_word(found)} at {stage.name}"
-        if found is None and not stage.effect:
-            failed = list_attempts(store, run, stage.name)
-            return f"{attempt_word(failed)} at {stage.name}" if failed else f"open, next {stage.name}"
-    return "complete"
-
-
-def verdict_word(commit: Commit) -> str:
-    """Return in a word or two what a stage's verdict is; only a gate refuses, a comparison keeps back or is open."""
-    if commit.verdict.passed:
-        return "committed"
-    if commit.verdict.code != NothingToDoError.exit_code:
-        return "refused"
-    return {"keep": "kept back", "undecided": "undecided"}.get(str(commit.facts.get("outcome")), "not promoted")
-
-
-def attempt_word(attempts: dict[str, dict[str, Any]]) -> str:
-    """Return how the last attempt of a stage ended that has not been committed: what was stopped goes on."""
-    if not attempts:
-        return "-"
-    last = list(attempts.values())[-1]
-    return "interrupted" if last.get("exit_code") == TemporaryError.exit_code else "failed"
 
 
 def endpoints_of(store: Store, run: str) -> list[str]:

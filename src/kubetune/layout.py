@@ -25,6 +25,8 @@ POLICIES = "policies.json"
 UPLOADS = "uploads/"
 TRACKING = "tracking/"
 """What a release's MLflow keeps in the same bucket; nothing else reads or writes there, and `gc` leaves it alone."""
+PLACES = (RUNS, KEYS, BLOBS, CHECKPOINTS, ENDPOINTS, MODELS, COMPARISONS, STATEMENTS, POLICIES, UPLOADS)
+"""What a folder that is a store holds one of at least."""
 PROBE = "probe/conditional-writes"
 """Written once by the first process that opens a bucket, to learn whether conditions are honoured."""
 
@@ -63,6 +65,11 @@ def telemetry(run: str, stage: str, name: str) -> str:
 def attempt(run: str, stage: str, name: str) -> str:
     """Key of the record of one failed attempt."""
     return f"runs/{run}/{stage}/attempts/{name}.json"
+
+
+def stage_keys(stage: str) -> str:
+    """Prefix of the index entries of one stage."""
+    return f"{KEYS}{stage}/"
 
 
 def stage_key(stage: str, key: str) -> str:
@@ -108,6 +115,11 @@ def upload(digest: str, name: str) -> str:
 def run_prefix(run: str) -> str:
     """Prefix of all that belongs to one run."""
     return f"{RUNS}{run}/"
+
+
+def telemetry_prefix(run: str, stage: str) -> str:
+    """Prefix of the telemetry of a stage's executions."""
+    return f"{RUNS}{run}/{stage}/telemetry/"
 
 
 def attempts_prefix(run: str, stage: str) -> str:

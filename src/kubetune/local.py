@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from types import FrameType
@@ -19,14 +19,16 @@ from kubetune.config.settings import Settings
 from kubetune.contract import Progress
 from kubetune.data.column_names import LABELLED, check_names, wanted_columns
 from kubetune.errors import DataError
+from kubetune.machine import require
 from kubetune.plan import StageCall, Word
 from kubetune.policies import asks_for_approval, policies_of
+from kubetune.run_states import SIGNAL
 from kubetune.runner import StageResult, adopt_stage, new_attempt, raise_for_verdict, record_failure, run_stage
 from kubetune.storage.base import Store
 from kubetune.storage.commits import lookup, read_commit
 from kubetune.storage.records import encode
 from kubetune.storage.registry import NOT_READY, read_model
-from kubetune.storage.runs import FORMAT, list_runs
+from kubetune.storage.runs import FORMAT, list_runs, record_attempt
 from kubetune.storage.versions import archive_digest_of
 
 REPAIRS = 2
@@ -78,6 +80,17 @@ def new_run(store: Store, recipe: Recipe) -> str:
         number += 1
 
 
+def require_here(recipe: Recipe, stages: Iterable[str], store: Store) -> None:
+    """Refuse a run that cannot be made here, before a record of it exists.
+
+    Stages of which the store holds a result may be adopted, which needs no GPU: `walk` asks again once one has to run.
+
+    Raises:
+        ConfigError: A stage that no run of this store ever made asks for more than this machine has.
+    """
+    require(recipe, [name for name in stages if next(iter(store.list(layout.stage_keys(name))), None) is None])
+
+
 def walk(
     calls: tuple[StageCall, ...],
     store: Store,
@@ -100,12 +113,13 @@ def walk(
 
     Raises:
         NothingToDoError, ConfigError: A person refused, or nobody is there to ask.
+        ConfigError: A stage that has to run asks for more than this machine has; said before the first one runs.
         RefusedError: A verdict was not good (also an adopted one).
         DataError: The recipe names a column that the data does not have.
         StageFailedError: A stage's process failed; it has said why.
     """
     results: list[StageResult] = []
-    position, repairs = 0, 0
+    position, repairs, checked = 0, 0, False
     while position < len(calls):
         call = calls[position]
         if call.stage.approval is not None and asks_for_approval(policies_of(settings, store, call.endpoint), call):
@@ -115,6 +129,9 @@ def walk(
         if call.stage.effect:
             result = run_stage(call, store, settings, progress=progress)
         if result is None:
+            if not checked:  # only now, since what is adopted needs no GPU
+                require(call.recipe, [later.stage.name for later in calls[position:]])
+                checked = True
             code, seconds = run_process(call, settings, audit=audit)
             broken = first_broken(calls[:position], store)
             if code == 70 and broken is not None and repairs < REPAIRS:
@@ -122,6 +139,7 @@ def walk(
                 results = results[:broken]
                 continue
             if code not in (0, 77, 99):
+                note_killed(store, call, code, new_attempt(settings))
                 raise StageFailedError(call.stage.name, code)
             result = finished(call, store, seconds, audit=audit)
             if result is None:
@@ -189,7 +207,14 @@ def run_process(call: StageCall, settings: Settings, *, audit: bool) -> tuple[in
     with subprocess.Popen(command, env=child_environment({})) as process, forwarded(process):
         code = process.wait()
     # A negative code is the signal that ended the process; 128 + n is what a shell would say.
-    return (code if code >= 0 else 128 - code), time.monotonic() - started
+    return (code if code >= 0 else SIGNAL - code), time.monotonic() - started
+
+
+def note_killed(store: Store, call: StageCall, code: int, attempt: str) -> None:
+    """Keep the reason of a stage that a signal ended: it could not say one itself."""
+    if code > SIGNAL:
+        reason = f"Signal {code - SIGNAL} ended stage {call.stage.name}: out of memory is the usual cause of signal 9."
+        record_attempt(store, call.run, call.stage.name, attempt, {"exit_code": code, "reason": reason})
 
 
 def finished(call: StageCall, store: Store, seconds: float, *, audit: bool) -> StageResult | None:

@@ -67,8 +67,12 @@ def adopt_stage(call: StageCall, store: Store, settings: Settings) -> StageResul
     """Adopt the stage's result if it exists; None if the stage has to run. Imports nothing heavy."""
     if call.stage.effect:
         return None
-    started = time.monotonic()
-    adopted = adopt(prepare_call(call, store, settings), store, new_attempt(settings))
+    started, attempt = time.monotonic(), new_attempt(settings)
+    try:
+        adopted = adopt(prepare_call(call, store, settings), store, attempt)
+    except KubetuneError as error:  # for example data that is not there: the run failed, and should say so later
+        record_failure(store, call, attempt, error.exit_code, error)
+        raise
     return None if adopted is None else replace(adopted, seconds=time.monotonic() - started)
 
 

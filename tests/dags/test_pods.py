@@ -50,7 +50,7 @@ CLUSTERS: dict[str, dict[str, Any]] = {
         "annotations": {"example.com/team": "text"},
     },
 }
-GPUS = ["resources.train.gpus=2", "resources.train.memory=16Gi"]
+GPUS = ["resources.train={cpu: '4', memory: 16Gi, gpus: 2, hardware: gpu}"]
 
 
 def made(name: str) -> ClusterSettings:

@@ -44,3 +44,9 @@ def test_few_rows_and_truncation_are_said(assessed) -> None:
     document = assessed(rows=100)[0].document
     assert "There are only 100 test rows" in " ".join(texts(document, "note"))
     assert "cut at the maximum length" in " ".join(texts(document | {"truncated": 20}, "note"))
+
+
+def test_a_recipe_without_thresholds_is_warned_of_in_the_report(assessed) -> None:
+    assert "no thresholds" in findings(assessed()[0].document)[0].text
+    bars = [{"metric": "macro_f1", "above_baseline": "majority"}]
+    assert not [found for found in findings(assessed(thresholds=bars)[0].document) if "thresholds" in found.text]

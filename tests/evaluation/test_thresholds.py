@@ -4,7 +4,7 @@ from pydantic import ValidationError
 
 from kubetune.config.evaluation import Threshold
 from kubetune.evaluation.intervals import Estimate
-from kubetune.evaluation.thresholds import collapse, judge
+from kubetune.evaluation.thresholds import collapse, judge, warn
 
 MEASURED = {
     "accuracy": Estimate(0.82, 0.79, 0.85),
@@ -137,3 +137,17 @@ def test_a_good_model_on_rare_labels_has_not_collapsed() -> None:
     labels = np.array([0] * 5 + [1] * 995)
     said = np.array([0] * 4 + [1] * 996)
     assert collapse(labels, said, correlation(labels, said), ("no", "yes")) == []
+
+
+def test_a_recipe_without_a_bar_is_warned_of_and_says_what_tf_idf_reached() -> None:
+    (said,) = warn([], MEASURED, DIFFERENCES)
+    assert "no thresholds" in said and "0.812 against 0.800 of tf-idf" in said and "not shown to be better" in said
+    (said,) = warn([Threshold(metric="macro_f1", at_least=0.5)], MEASURED, DIFFERENCES)
+    assert "no threshold above tf-idf" in said
+
+
+def test_bars_that_the_model_is_held_to_need_no_warning() -> None:
+    assert warn([Threshold(metric="macro_f1", above_baseline="tfidf")], MEASURED, DIFFERENCES) == []
+    better = {"tfidf": {"macro_f1": Estimate(0.1, 0.05, 0.15)}}
+    assert warn([Threshold(metric="macro_f1", at_least=0.5)], MEASURED, better) == []
+    assert "is 0.812 against 0.712" in warn([], MEASURED, better)[0], "also a good one, since the next may not be"

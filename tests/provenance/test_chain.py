@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 import chain_toys
+from kubetune.champions import ChampionInput
 from kubetune.contract import Verdict
 from kubetune.errors import DataError
 from kubetune.provenance.chain import archive_of, chain_of
@@ -18,6 +19,7 @@ from kubetune.provenance.lineage import lineage, tree_of
 from kubetune.provenance.lineage_page import page
 from kubetune.provenance.lineage_text import tree_text
 from kubetune.provenance.statement import build_statement, differing_stages
+from kubetune.storage.versions import NO_CHAMPION
 
 ARCHIVE = chain_toys.digest("file", "archive")
 GOLDEN = Path(__file__).parent / "golden" / "lineage.txt"
@@ -173,3 +175,14 @@ def test_lanes_of_the_picture_never_overlap(commits) -> None:
         for other in lanes:
             if one < other and lanes[one] == lanes[other]:
                 assert max(spans[one]) < min(spans[other]) or max(spans[other]) < min(spans[one]), (one, other)
+
+
+def test_a_first_model_names_no_champion_from_outside(commits) -> None:
+    assert "champion " in tree_text(lineage(chain_toys.as_json(commits)), "with one")
+    nobody = ChampionInput(NO_CHAMPION).digest
+    compare = commits["compare"]
+    first = commits | {"compare": replace(compare, inputs={**compare.inputs, "champion": nobody})}
+    values = chain_toys.as_json(first)
+    said = tree_text(lineage(values), "first")
+    assert "champion" not in said and "from outside the run" not in said
+    assert f"champion {nobody[:12]}" not in page(chain_of(values), "first", "")

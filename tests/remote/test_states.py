@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from airflow_server import Done, FakeAirflow
+from kubetune import layout
 from kubetune.config.load import canonical, load_recipe
 from kubetune.contract import Verdict
 from kubetune.stages import STAGES
@@ -100,3 +101,29 @@ def test_an_airflow_that_is_away_is_said_and_the_store_alone_is_shown(
     done = kubetune("runs")
     assert done.code == 0 and "open, next train" in done.out
     assert "states are those of the store" in done.err
+
+
+def test_an_approval_that_is_missing_and_an_effect_that_failed_are_no_completion(
+    bucket: Store, run: str, kubetune: Kubetune
+) -> None:
+    recipe = canonical(load_recipe("tweets", ["promotion.approval=true"]))
+    create_run(bucket, run, recipe)
+    for stage in STAGES:
+        if not stage.effect:
+            commit(bucket, Commit(run, stage.name, "k" * 64))
+    assert "waiting for approval at" in state(kubetune, run)
+    record_attempt(bucket, run, "deploy", "1", {"exit_code": 69, "reason": "not ready"})
+    record_attempt(bucket, run, "register", "1", {"exit_code": 78, "reason": "not signed"})
+    assert "failed at register" in state(kubetune, run)
+
+
+def test_a_try_that_was_killed_left_no_reason_and_is_told_from_one_that_works(
+    bucket: Store, run: str, kubetune: Kubetune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_run(bucket, run, "prepare")
+    bucket.put(layout.telemetry(run, "train", "history-1.jsonl"), b"{}\n")
+    assert "running at train" in state(kubetune, run)
+    monkeypatch.setattr("kubetune.run_states.QUIET_S", -1.0)
+    assert "interrupted at train" in state(kubetune, run)
+    record_attempt(bucket, run, "train", "1", {"exit_code": 137, "reason": "killed"})
+    assert "interrupted at train" in state(kubetune, run)

@@ -196,6 +196,13 @@ def test_the_card_holds_the_behaviour_by_capability(inputs: dict[str, Path], tmp
     assert "| a b | 12 | 400 |" in card
 
 
+def test_the_card_warns_of_a_recipe_without_thresholds(inputs: dict[str, Path], tmp_path: Path) -> None:
+    changed = replaced(inputs, "report", tmp_path)
+    path = changed["report"] / "metrics.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"warnings": ["The recipe sets no thresholds."]}))
+    assert "- The recipe sets no thresholds." in card_of(changed, tmp_path)
+
+
 def test_the_card_names_weak_slices_as_limits(inputs: dict[str, Path], tmp_path: Path) -> None:
     changed = replaced(inputs, "report", tmp_path)
     path = changed["report"] / "metrics.json"

@@ -240,3 +240,15 @@ def test_checkpoints_of_committed_and_abandoned_trainings_go(local: Store, tmp_p
     age(local, 60)
     assert collect(local, grace=GRACE, abandoned=50).checkpoints == 3
     assert running.restore() == [] and list(local.list(layout.CHECKPOINTS)) == []
+
+
+def test_checkpoints_of_a_finished_training_go_before_the_grace_time_of_blobs(local: Store, tmp_path: Path) -> None:
+    done = finished(local, key="d" * 64)
+    finished_one = published(local, done.key, tmp_path)
+    running = published(local, "r" * 64, tmp_path)
+    put_blob(local, b"an orphan")
+    assert collect(local, grace=1000, finished=GRACE).checkpoints == 0, "it may just be ending"
+    age(local)
+    found = collect(local, grace=1000, finished=GRACE)
+    assert (found.checkpoints, found.blobs) == (3, 0)
+    assert finished_one.restore() == [] and len(running.restore()) == 1

@@ -18,8 +18,9 @@ from kubetune import layout
 from kubetune.access import USERS, policies
 from kubetune.config.settings import Settings
 from kubetune.errors import ConfigError, CorruptArtifactError, InterruptedRunError
-from kubetune.history import pull, run_lines
+from kubetune.history import pull
 from kubetune.plan import plan
+from kubetune.run_states import run_lines
 from kubetune.runner import raise_for_verdict, run_stage
 from kubetune.serving import endpoints
 from kubetune.stages import STAGES

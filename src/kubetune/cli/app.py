@@ -24,6 +24,7 @@ from kubetune.cli import (
     login,
     logs,
     models,
+    open_report,
     plan,
     predict,
     promote,
@@ -37,39 +38,50 @@ from kubetune.cli import (
     show,
     signing_key,
     stage,
+    start,
     stop,
     store,
     submit,
     tracking,
+    ui,
     validate,
     verify,
     why,
 )
+from kubetune.cli.common import Printed, print_json
+from kubetune.cli.examples import HEADINGS, epilog, with_examples
+from kubetune.cli.groups import Grouped
 from kubetune.errors import KubetuneError, NothingToDoError
 from kubetune.redaction import redact
 from kubetune.version import installed
 
+
+class Commands(Grouped):
+    """The commands under their headings."""
+
+    headings = HEADINGS
+
+
 app = typer.Typer(
     name="kubetune",
+    cls=Commands,
     help="Fine-tune a Hugging Face text model, from real data to a served prediction that can be trusted.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 for module in (
-    recipes, validate, data, plan, run, stage, runs, show, why, lineage, verify, compare, choose, pull, export, serve,
-    endpoints, predict, stop, models, promote, rollback, revoke, delete, gc, login, submit, follow, logs, cancel,
+    recipes, validate, data, plan, run, stage, runs, show, open_report, why, lineage, verify, compare, choose, pull,
+    export, serve, predict, start, stop, promote, rollback, revoke, delete, gc, ui, login, submit, follow, logs, cancel,
+    signing_key, fetch_archive, gateway,  # the last two are what the containers of a serving pod run
 ):  # fmt: skip
-    app.command(module.__name__.rpartition(".")[2])(module.command)
-
-for module in (signing_key, fetch_archive, gateway):  # the last two are what the containers of a serving pod run
-    app.command(module.__name__.rpartition(".")[2].replace("_", "-"))(module.command)
-app.add_typer(check.app, name="check")
-app.add_typer(store.app, name="store")
-app.add_typer(endpoint_key.app, name="endpoint-key")
-app.add_typer(tracking.app, name="tracking")
+    name = module.__name__.rpartition(".")[2].removesuffix("_report").replace("_", "-")
+    app.command(name, epilog=epilog(name))(module.command)
+for group in (check, endpoint_key, endpoints, models, store, tracking):
+    name = group.__name__.rpartition(".")[2].replace("_", "-")
+    app.add_typer(with_examples(group.app, name), name=name)
 
 
 def version(value: bool) -> None:
@@ -91,9 +103,9 @@ def options(
 def main() -> NoReturn:
     """Run the command line. The last line on standard error is the reason of a failure."""
     try:
-        app(standalone_mode=True)
+        app(standalone_mode=True, prog_name="kubetune")
     except KubetuneError as error:
-        leave(str(error), error.exit_code)
+        leave(str(error), error.exit_code, type(error).__name__)
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has left: nobody is there to be told
         sys.exit(0)
@@ -103,11 +115,16 @@ def main() -> NoReturn:
     sys.exit(0)
 
 
-def leave(reason: str, code: int) -> NoReturn:
-    """Say the reason in one line, on standard error and where Kubernetes looks for it, and exit."""
+def leave(reason: str, code: int, kind: str = "Error") -> NoReturn:
+    """Say the reason in one line, on standard error and where Kubernetes looks for it, and exit.
+
+    A command that was asked for JSON prints it as JSON too, unless it has printed a document already.
+    """
     from kubetune.config.settings import load_settings
 
     line = redact(" ".join(reason.split()))
+    if "--json" in sys.argv[1:] and not Printed.json:
+        print_json({"code": code, "error": kind, "sentence": line})
     print(f"kubetune: {line}", file=sys.stderr, flush=True)  # noqa: T201
     try:
         log = load_settings().termination_log

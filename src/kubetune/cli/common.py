@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,7 +13,31 @@ if TYPE_CHECKING:
     from kubetune.plan import Word
     from kubetune.storage.base import Store
 
-RecipeName = Annotated[str, typer.Argument(help="A shipped recipe (`kubetune recipes`) or a YAML file.")]
+
+def recipe_names(incomplete: str) -> list[str]:
+    """Return shipped recipes and YAML files here, for the shell's completion."""
+    from kubetune.config.load import shipped_recipes
+
+    files = [str(path) for path in Path().glob(f"{incomplete}*.yaml")] if "*" not in incomplete else []
+    return [name for name in shipped_recipes() if name.startswith(incomplete)] + sorted(files)
+
+
+def run_names(incomplete: str) -> list[str]:
+    """Return runs of the store at hand, for the shell's completion; none where it cannot be asked."""
+    from kubetune.errors import KubetuneError
+    from kubetune.storage.runs import list_runs
+
+    try:
+        return [item.run for item in list_runs(opened(None, probe=False)[1]) if item.run.startswith(incomplete)]
+    except KubetuneError:
+        return []
+
+
+RecipeName = Annotated[
+    str,
+    typer.Argument(help="A shipped recipe (`kubetune recipes`) or a YAML file.", autocompletion=recipe_names),
+]
+RunName = Annotated[str, typer.Argument(help="A run, as listed by `kubetune runs`.", autocompletion=run_names)]
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[SECTION.KEY=VALUE]...", help="Changes to the recipe; values are YAML.")
 ]
@@ -26,32 +51,67 @@ Request = Annotated[
         "--request", help="Identity of this request: with an equal one it is never made twice. [default: noted here]"
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-RunName = Annotated[str, typer.Argument(help="A run, as listed by `kubetune runs`.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON; an error too, as one object.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 EndpointOfRun = Annotated[
     str | None, typer.Option("--endpoint", help="Model that the statement has to name; default: the run's recipe's.")
 ]
 
 
-def settings_for(store: str | None) -> "Settings":
-    """Return the settings, with the store of the command line if one is given."""
+def settings_for(store: str | None, beside: Path | None = None) -> "Settings":
+    """Return the settings, with the store of the command line if one is given.
+
+    Args:
+        store: Store of the command line; None: the settings' one.
+        beside: Folder of the recipe at hand, which may hold a `kubetune.toml`.
+    """
     from kubetune.config.settings import load_settings
 
-    settings = load_settings()
+    settings = load_settings(beside)
     return settings if store is None else settings.model_copy(update={"store": store})
 
 
-def opened(store: str | None, *, patient: bool = False, probe: bool = True) -> "tuple[Settings, Store]":
+def require_store(settings: "Settings") -> None:
+    """Refuse to read a store that is not there: an empty answer would say that nothing was ever run.
+
+    Raises:
+        ConfigError: The folder holds none; says where it was looked for.
+    """
+    from kubetune.config.settings import store_places
+    from kubetune.errors import ConfigError
+    from kubetune.layout import PLACES
+    from kubetune.tracking.target import store_folder
+
+    folder = store_folder(settings.store)
+    if folder is None or any((folder / place).exists() for place in PLACES):
+        return
+    raise ConfigError(
+        f"There is no store in {folder}; looked at, in this order: {store_places()}. Name it with --store, or once for "
+        "all folders with `kubetune store use FOLDER`; `kubetune run RECIPE` makes a new one."
+    )
+
+
+def opened(
+    store: str | None, *, patient: bool = False, probe: bool = True, new: bool = False, beside: Path | None = None
+) -> "tuple[Settings, Store]":
     """Return the settings and the opened store.
 
     Args:
         store: Store of the command line; None: the settings' one.
         patient: Whether a store that is away is waited for as a stage does, not as a person would.
         probe: Whether to learn if it honours conditional writes; False where only reads follow.
+        new: Whether the command may make the store; False: one that is not there is an error.
+        beside: Folder of the recipe at hand, which may hold a `kubetune.toml`.
+
+    Raises:
+        ConfigError: The store is not there, or cannot be used as asked.
+        StoreUnavailableError: It does not answer.
     """
     from kubetune.platform import open_answering_store, open_configured_store
 
-    settings = settings_for(store)
+    settings = settings_for(store, beside)
+    if not new:
+        require_store(settings)
     return settings, (open_configured_store if patient else open_answering_store)(settings, probe=probe)
 
 
@@ -85,8 +145,15 @@ def user_name() -> str:
         return "unknown"
 
 
+class Printed:
+    """What this process has printed: a second JSON document would make the first one unreadable."""
+
+    json = False
+
+
 def print_json(value: Any) -> None:
     """Print JSON on standard output."""
+    Printed.json = True
     json.dump(value, sys.stdout, indent=2, sort_keys=True, ensure_ascii=False)
     sys.stdout.write("\n")
 
@@ -123,3 +190,69 @@ def say(line: str = "") -> None:
     """Print one plain line on standard output."""
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
+
+
+def agreed(question: str, yes: bool) -> bool:
+    """Return whether a person agrees; `--yes` says so beforehand.
+
+    Raises:
+        ConfigError: Nobody is there to ask.
+    """
+    from kubetune.errors import ConfigError
+
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise ConfigError(f"{question} Nobody is at this terminal to answer: say it with --yes.")
+    if typer.confirm(question):
+        return True
+    say("Nothing was deleted.")
+    return False
+
+
+def note(line: str = "") -> None:
+    """Print one plain line on standard error, where it does not stand in the way of JSON."""
+    print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def failure(error: Exception | None) -> dict[str, Any]:
+    """Return exit code and sentence of an error as JSON has them; None: nothing failed."""
+    return {"code": 0 if error is None else getattr(error, "exit_code", 70), "sentence": str(error or "")}
+
+
+def program() -> str:
+    """Return how this command is called here, so that what we advise can be copied: it need not be on the PATH."""
+    import shlex
+    import shutil
+
+    if shutil.which("kubetune") is not None:
+        return "kubetune"
+    if Path(sys.argv[0]).name == "kubetune":
+        return shlex.quote(sys.argv[0])
+    return shlex.join([sys.executable, "-m", "kubetune"])
+
+
+def option_for(settings: "Settings") -> list[str]:
+    """Return `--store …` where the store at hand would not be found again from this folder; else nothing."""
+    from kubetune.config.settings import load_settings
+    from kubetune.tracking.target import store_folder
+
+    found = load_settings().store
+    folder = store_folder(found)
+    same = found == settings.store or (folder is not None and folder == store_folder(settings.store))
+    return [] if same else ["--store", settings.store]
+
+
+def next_lines(settings: "Settings", *commands: Sequence[str], show: Any = None) -> None:
+    """Print commands that a person may want next, one a line, each of which works as it is printed.
+
+    Args:
+        settings: Whose store the commands act on.
+        commands: Words of each after `kubetune`.
+        show: Prints a line; None: on standard output.
+    """
+    import shlex
+
+    first = program()
+    for number, words in enumerate(commands):
+        (show or say)(f"{'next' if number == 0 else '':<10}{first} {shlex.join([*words, *option_for(settings)])}")

@@ -1,6 +1,5 @@
 """`kubetune export RUN`: the model for other servers and for transformers."""
 
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -15,21 +14,17 @@ def command(
     hf: Annotated[Path | None, typer.Option("--hf", help="Write a folder for transformers.pipeline here.")] = None,
     store: StoreUrl = None,
 ) -> None:
-    """Export a run's archive as a .mar, as a Hugging Face folder, or both."""
+    """Export a run's archive as a .mar, as a Hugging Face folder, or both; an undecided candidate's too."""
+    from kubetune.cli.progress import progress_for
     from kubetune.errors import ConfigError
-    from kubetune.history import artifact_of
-    from kubetune.storage.blobs import fetch_tree
+    from kubetune.looks import archive_for_look
 
     if mar is None and hf is None:
         raise ConfigError("Nothing to export: give --mar FILE.mar, --hf FOLDER, or both.")
-    opened_store = opened(store)[1]
-    found = artifact_of(opened_store, run, "archive")
-    from kubetune.serving.export import export_hf, export_mar
+    settings, opened_store = opened(store)
+    with archive_for_look(opened_store, settings, run, progress_for()) as archive:
+        from kubetune.serving.export import export_hf, export_mar
 
-    with tempfile.TemporaryDirectory(prefix="kubetune-export-") as name:
-        archive = Path(name) / "archive"
-        archive.mkdir()
-        fetch_tree(opened_store, found.outputs["archive"], archive)
         for export, target in ((export_mar, mar), (export_hf, hf)):
             if target is not None:
                 export(archive, target)

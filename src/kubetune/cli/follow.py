@@ -1,7 +1,7 @@
 """`kubetune follow RUN`: watch a run in the cluster; ends with the run's own exit code."""
 
 from kubetune.cli.cluster import ClusterRun, airflow_of
-from kubetune.cli.common import say, settings_for
+from kubetune.cli.common import next_lines, say, settings_for
 
 PATIENCE_S = 300.0
 """Seconds for which an api-server may be away, for example while it is upgraded."""
@@ -14,7 +14,8 @@ def command(run: ClusterRun) -> None:
     from kubetune.cli.stages_display import display
     from kubetune.remote.watch import outcome, watch
 
-    airflow = airflow_of(settings_for(None), PATIENCE_S)
+    settings = settings_for(None)
+    airflow = airflow_of(settings, PATIENCE_S)
     airflow.run(run)  # an unknown run is said before the screen is touched
     shown = display()
     try:
@@ -29,4 +30,5 @@ def command(run: ClusterRun) -> None:
     end = outcome(airflow, *last)
     if end.code or end.sentence:
         leave(end.sentence, end.code)
-    say(f"run {run} is complete   ·   kubetune pull {run}   ·   kubetune predict")
+    say(f"run {run} is complete")
+    next_lines(settings, ["show", run], ["pull", run])

@@ -12,6 +12,15 @@ def command(
         float,
         typer.Option("--grace-hours", min=0, help="Leave alone what is younger; less than 24 only while nothing runs."),
     ] = 24.0,
+    checkpoint_hours: Annotated[
+        float | None,
+        typer.Option(
+            "--checkpoint-hours",
+            min=0,
+            help="Age at which checkpoints of finished trainings go. [env: KUBETUNE_CHECKPOINT_HOURS; default: 1]",
+            show_default=False,
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
     store: StoreUrl = None,
     as_json: AsJson = False,
@@ -22,7 +31,9 @@ def command(
     from kubetune.errors import ConfigError
     from kubetune.storage.gc import collect
 
-    found = collect(opened(store)[1], grace=grace_hours * 3600, dry_run=dry_run)
+    settings, opened_store = opened(store)
+    hours = settings.checkpoint_hours if checkpoint_hours is None else checkpoint_hours
+    found = collect(opened_store, grace=grace_hours * 3600, finished=hours * 3600, dry_run=dry_run)
     if as_json:
         print_json(asdict(found))
     else:

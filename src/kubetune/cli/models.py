@@ -4,14 +4,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kubetune.cli.common import AsJson, StoreUrl, opened, print_json, print_table, say
+from kubetune.cli.common import AsJson, StoreUrl, Yes, agreed, opened, print_json, print_table, say, user_name
+from kubetune.cli.groups import ListsByDefault
 
 if TYPE_CHECKING:
     from kubetune.storage.registry import Model
 
+app = typer.Typer(help="List, show or delete registered models.", cls=ListsByDefault)
 SHOWN = {"person": "rolled back", "not-ready": "was not ready", "revoked": "revoked"}
 
 
+@app.command("list")
 def command(
     name: Annotated[str | None, typer.Argument(help="A model; without it all are listed.", show_default=False)] = None,
     store: StoreUrl = None,
@@ -75,3 +78,34 @@ def show_one(model: "Model") -> None:
             for line in model.history
         ],
     )
+
+
+@app.command("delete")
+def delete(
+    names: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Models; patterns such as `try-*` too.")],
+    yes: Yes = False,
+    store: StoreUrl = None,
+) -> None:
+    """Delete models that no endpoint serves: versions, champion, history. What was compared stays counted."""
+    from kubetune.cli.matching import matched
+    from kubetune.errors import ConfigError
+    from kubetune.layout import MODELS, model
+    from kubetune.policies import permit_word, policies_of
+    from kubetune.storage.endpoints import read_endpoint
+
+    settings, opened_store = opened(store)
+    known = [entry.key.removeprefix(MODELS).removesuffix(".json") for entry in opened_store.list(MODELS)]
+    chosen = matched("model", names, sorted(known))
+    for name in chosen:
+        permit_word(policies_of(settings, opened_store, name), name, user_name())
+        if read_endpoint(opened_store, name) is not None:
+            raise ConfigError(
+                f"Model {name} has a champion that endpoint {name} serves: `kubetune stop {name}` and `kubetune "
+                f"endpoints delete {name}` first; nothing was deleted."
+            )
+    if not agreed(f"Delete model {', '.join(chosen)} with all versions?", yes):
+        return
+    for name in chosen:
+        # The counted comparisons stay: a model of that name would else have its whole alpha again on the same rows.
+        opened_store.delete(model(name))
+        say(f"deleted model {name}; its runs and what was compared stay")

@@ -44,14 +44,14 @@ def asked(
 ) -> list[dict[str, object]]:
     """Ask the cluster where the settings name its store and endpoints, else a server of this machine."""
     from kubetune.cli.cluster import way_of
-    from kubetune.config.settings import state_folder
+    from kubetune.cli.endpoints import known_state
     from kubetune.errors import ConfigError
     from kubetune.remote import endpoint as remote
     from kubetune.serving.endpoints import predict
 
     url = endpoint if endpoint is not None and "://" in endpoint else None
     if url is None and (settings.endpoint_url is None or not settings.store.startswith("s3://")):
-        state = state_folder(settings)
+        state = known_state(settings)
         return predict(state, endpoint or only_endpoint(state), items, top_k)
     if endpoint is None:
         raise ConfigError("Which endpoint of the cluster is meant? Name it with --endpoint.")

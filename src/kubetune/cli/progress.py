@@ -6,22 +6,34 @@ from typing import TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 LINE_EVERY_S = 10.0
+WIDE = 110
+"""Columns from which on the whole line has room."""
 
 
 class BarProgress:
     """Bars for a person who looks at a terminal."""
 
     def __init__(self, console: Console) -> None:
+        # Step, total and time left are what a person waits by: in a narrow terminal the bar is short and the facts are
+        # cut, never those.
+        wide = console.width >= WIDE
         self._bar = Progress(
-            TextColumn("  {task.description:<22}"),
-            BarColumn(bar_width=30),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[facts]}", style="dim"),
+            TextColumn(
+                "  {task.description:<22}" if wide else "  {task.description}",
+                table_column=Column(no_wrap=True, overflow="ellipsis", max_width=None if wide else 22),
+            ),
+            BarColumn(bar_width=30 if wide else 10, table_column=whole()),
+            MofNCompleteColumn(table_column=whole()),
+            TimeRemainingColumn(table_column=whole()),
+            TextColumn(
+                "{task.fields[facts]}", style="dim", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)
+            ),
             console=console,
             transient=False,
+            expand=True,
         )
         self._console = console
         self._task: TaskID | None = None
@@ -96,6 +108,11 @@ class LineProgress:
     def _say(self) -> None:
         count = f"{self._done}/{self._total}" if self._total is not None else str(self._done)
         print(f"  {self._what}: {count}" + (f"  {self._facts}" if self._facts else ""), file=self._stream, flush=True)
+
+
+def whole() -> Column:
+    """Return a column that is never cut."""
+    return Column(no_wrap=True)
 
 
 def shown(facts: dict[str, float | str]) -> str:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kubetune.cli.common import Request, StoreUrl, opened, say, word_of
+from kubetune.cli.common import AsJson, Request, StoreUrl, opened, print_json, say, word_of
 
 if TYPE_CHECKING:
     from kubetune.config.settings import Settings
@@ -22,6 +22,7 @@ def command(
     store: StoreUrl = None,
     endpoint: Annotated[str | None, typer.Option("--endpoint", help="Model of a run; default: its recipe's.")] = None,
     request: Request = "",
+    as_json: AsJson = False,
 ) -> None:
     """Promote a version, or a run whose comparison did not say promote. Thresholds stand above any word."""
     from kubetune.cli.answers import leave_answer, tell_people
@@ -60,6 +61,10 @@ def command(
     answer = told_of(name, made) if made is not None else None
     tell_people(settings, answer)
     leave_answer(settings, answer)
+    if as_json:
+        facts = {"model": name, "version": number, "archive": result.commit.facts["archive"]}
+        print_json(facts | {"requested": made["version"] if made is not None else None, "code": 0, "sentence": ""})
+        return
     say(f"version {number} of {name} is the champion and serves (archive {result.commit.facts['archive'][:12]}).")
     if made is not None and made["version"] != number:
         say(

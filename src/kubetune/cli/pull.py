@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from kubetune.cli.common import RunName, StoreUrl, opened, say
-from kubetune.cli.run import PULLED
+from kubetune.cli.report import PULLED
 
 
 def command(

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kubetune.cli.common import Request, StoreUrl, opened, say, word_of
+from kubetune.cli.common import AsJson, Request, StoreUrl, opened, print_json, say, word_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +21,7 @@ def command(
     ] = False,
     store: StoreUrl = None,
     request: Request = "",
+    as_json: AsJson = False,
 ) -> None:
     """Go back to the previous champion in one step. A rollback that was cut off is finished, not made twice."""
     from kubetune.cli.answers import leave_answer, tell_people
@@ -61,6 +62,10 @@ def command(
     tell_people(settings, answer)
     leave_answer(settings, answer)
     facts = result.commit.facts
+    if as_json:
+        moved = {"model": name, "former": made["former"], "version": made["version"], "serves": int(facts["version"])}
+        print_json(moved | {"archive": str(facts["archive"]), "revoked": revoke, "code": 0, "sentence": ""})
+        return
     archive, serves = str(facts["archive"])[:12], int(facts["version"])
     verb = "a rollback that was cut off is finished" if unfinished else "rolled back"
     # Somebody may have moved the champion since.

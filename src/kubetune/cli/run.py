@@ -1,22 +1,32 @@
 """`kubetune run`: the whole plan on this machine, and what it came to."""
 
-import shlex
 import sys
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kubetune.cli.common import Overrides, RecipeName, StoreUrl, opened, print_table, say, user_name
+from kubetune.cli.common import (
+    AsJson,
+    Overrides,
+    RecipeName,
+    StoreUrl,
+    failure,
+    next_lines,
+    note,
+    opened,
+    print_json,
+    say,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from kubetune.config.settings import Settings
-    from kubetune.notices.walks import Tell
     from kubetune.plan import StageCall
     from kubetune.runner import StageResult
     from kubetune.storage.base import Store
-
-PULLED = Path("kubetune-runs")
 
 
 def command(
@@ -31,142 +41,127 @@ def command(
         str | None, typer.Option("--endpoint", help="Endpoint to deploy to; the default is the recipe's name.")
     ] = None,
     audit: Annotated[bool, typer.Option("--audit", help="Run every stage again and compare every byte.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Run a recipe from data to a served model; stages whose result exists are adopted."""
-    from kubetune.cli.progress import progress_for
     from kubetune.config.load import load_recipe
-    from kubetune.errors import NothingToDoError, RefusedError
-    from kubetune.local import StageFailedError, new_run, walk
-    from kubetune.notices.walks import announced
+    from kubetune.errors import KubetuneError
+    from kubetune.local import StageFailedError, new_run, require_here
     from kubetune.plan import plan
-    from kubetune.stopping import stop_requests
 
     loaded = load_recipe(recipe, overrides or [])
-    settings, opened_store = opened(store)
-    if run is not None:
-        calls = plan(loaded, run, endpoint, until)
-    else:
-        plan(loaded, f"{loaded.name}-1", endpoint, until)  # bad options must not leave an empty run behind
+    settings, opened_store = opened(store, new=True, beside=Path(recipe).parent if Path(recipe).is_file() else None)
+    # Bad options and what cannot be run here must not leave an empty run behind.
+    calls = plan(loaded, run or f"{loaded.name}-1", endpoint, until)
+    require_here(loaded, [call.stage.name for call in calls], opened_store)
+    made = run is None
+    if run is None:
         run = new_run(opened_store, loaded)
         calls = plan(loaded, run, endpoint, until)
-    with stop_requests() as stop:
-        stop.raises = True  # between stages; a running one is sent the signal and decides itself
-        say(f"run {run}  ·  store {opened_store.url}")
-        mirror(settings, run)
-        progress = progress_for()
-        try:
-            with announced(settings, opened_store, run, stop) as noted:
-                walk(calls, opened_store, settings, Terminal(noted(tell), store), progress, audit=audit)
-        except (RefusedError, NothingToDoError):
-            summarize(opened_store, run)
-            raise
-        except StageFailedError as error:
-            sys.exit(error.code)
-        finally:
-            progress.close()
-        summarize(opened_store, run)
-    suggest(run, loaded.name, [call.stage.name for call in calls])
-
-
-def tell(call: "StageCall", result: "StageResult") -> None:
-    """Print one line about a finished stage."""
-    words = {"adopted": f"adopted from {result.source}", "kept": "adopted, this run's own", "effect": "done"}
-    status = words.get(result.status, result.status)
-    say(f"{call.stage.name:<10}{status:<28}{result.seconds:7.1f} s  {result.note}".rstrip())
-    if result.status in {"adopted", "kept"} and "data" in result.commit.facts:
-        say(f"  data: {result.commit.facts['data']}")  # a stage that ran has said it itself
-
-
-def mirror(settings: "Settings", run: str) -> None:
-    """Start the process that mirrors the run into MLflow; the run neither waits for it nor fails by it."""
-    from kubetune.errors import ConfigError
-    from kubetune.tracking.beside import start_beside
-
+    work = Work(settings, opened_store, run, [recipe, *(overrides or [])], as_json)
     try:
-        start_beside(settings, run)
-    except (ConfigError, OSError) as error:
-        say(f"The run is not mirrored into MLflow: {error}")
+        work.walk(calls, store, audit=audit)
+    except (KubetuneError, StageFailedError) as error:
+        with suppress(KubetuneError):  # a store that is away now must not hide the reason
+            work.end(error, made=made)
+        if isinstance(error, StageFailedError):
+            sys.exit(error.code)  # its process has said why
+        raise
+    work.end()
 
 
-class Terminal:
-    """The person in front of this terminal.
+class Work:
+    """A run under way, and what a person or a program is told of it."""
 
-    Attributes:
-        tell: Called after each stage.
-        store: Store of the command line; advice has to name it again. None: the settings' one.
-    """
+    def __init__(self, settings: "Settings", store: "Store", run: str, recipe: "Sequence[str]", as_json: bool) -> None:
+        self.settings, self.store, self.run, self.recipe, self.as_json = settings, store, run, recipe, as_json
+        self.show = note if as_json else say
+        self.stages: list[dict[str, Any]] = []
+        self.endpoint: str | None = None
 
-    def __init__(self, tell: "Tell", store: str | None = None) -> None:
-        self.tell, self.store = tell, store
-
-    def approve(self, call: "StageCall") -> "StageCall":
-        """Ask; whoever answers is recorded as the one who approved.
+    def walk(self, calls: "tuple[StageCall, ...]", store: str | None, *, audit: bool) -> None:
+        """Run the stages.
 
         Raises:
-            NothingToDoError: The answer was no.
-            ConfigError: Nobody is there to ask, or the input ended without an answer.
+            KubetuneError, StageFailedError: As `local.walk`.
         """
-        from dataclasses import replace
-        from uuid import uuid4
+        from kubetune.cli.approval import Terminal
+        from kubetune.cli.progress import progress_for
+        from kubetune.local import walk
+        from kubetune.notices.walks import announced
+        from kubetune.stopping import stop_requests
 
-        from kubetune.errors import ConfigError, NothingToDoError
-        from kubetune.plan import Word
+        with stop_requests() as stop:
+            stop.raises = True  # between stages; a running one is sent the signal and decides itself
+            self.show(f"run {self.run}  ·  store {self.store.url}")
+            self.mirror()
+            progress = progress_for()
+            try:
+                with announced(self.settings, self.store, self.run, stop) as noted:
+                    person = Terminal(noted(self.tell), store, self.show)
+                    walk(calls, self.store, self.settings, person, progress, audit=audit)
+            finally:
+                progress.close()
+        if any(call.stage.name == "deploy" for call in calls):
+            self.endpoint = calls[-1].endpoint
 
-        if not sys.stdin.isatty():
-            raise ConfigError(self.advice(call, "nobody is at this terminal"))
-        say(f"{call.stage.name:<10}needs your approval: the run passed its thresholds, its comparison said promote.")
-        try:
-            agreed = typer.confirm(f"Register run {call.run} and let it serve {call.endpoint}?")
-        except typer.Abort as error:  # the end of the input is no answer, neither yes nor no
-            raise ConfigError(self.advice(call, "the input ended without an answer")) from error
-        if not agreed:
-            raise NothingToDoError(f"Run {call.run} was not approved by {user_name()}: nothing was changed.")
-        # Should the registry's answer be lost, its repetition is known by this; asked anew, it is another approval.
-        return replace(call, word=Word(user_name(), request=uuid4().hex))
-
-    def advice(self, call: "StageCall", why: str) -> str:
-        """Say how to approve from elsewhere, by a command that acts on this very store and endpoint."""
-        words = ["kubetune", "stage", call.stage.name, "--run", call.run]
-        words += ["--endpoint", call.endpoint] if call.endpoint != call.recipe.name else []
-        words += ["--store", self.store] if self.store is not None else []
-        return (
-            f"Stage {call.stage.name} of run {call.run} needs a person's approval and {why}: `{shlex.join(words)} "
-            f"--by NAME` gives it, then repeat this `kubetune run` with `--run {call.run}`."
+    def tell(self, call: "StageCall", result: "StageResult") -> None:
+        """Print one line about a finished stage."""
+        words = {"adopted": f"adopted from {result.source}", "kept": "adopted, this run's own", "effect": "done"}
+        status = words.get(result.status, result.status)
+        self.stages.append(
+            {"stage": call.stage.name, "status": result.status, "seconds": result.seconds, "note": result.note}
         )
+        self.show(f"{call.stage.name:<10}{status:<28}{result.seconds:7.1f} s  {result.note}".rstrip())
+        if result.status in {"adopted", "kept"} and "data" in result.commit.facts:
+            self.show(f"  data: {result.commit.facts['data']}")  # a stage that ran has said it itself
 
+    def mirror(self) -> None:
+        """Start the process that mirrors the run into MLflow; the run neither waits for it nor fails by it."""
+        from kubetune.errors import ConfigError
+        from kubetune.tracking.beside import start_beside
 
-def summarize(store: "Store", run: str) -> None:
-    """Print the metrics beside the baselines and where the report lies."""
-    from kubetune.history import SHOWN, commits_of, pull
+        try:
+            start_beside(self.settings, self.run)
+        except (ConfigError, OSError) as error:
+            self.show(f"The run is not mirrored into MLflow: {error}")
 
-    commits = commits_of(store, run)
-    evaluated = commits.get("evaluate")
-    if evaluated is None:
-        return
-    metrics = evaluated.metrics
+    def end(self, error: Exception | None = None, *, made: bool = False) -> None:
+        """Say what the run came to, and what may be done next.
 
-    def cell(name: str) -> str:
-        if name not in metrics:
-            return "-"
-        low, high = metrics.get(f"{name}_low"), metrics.get(f"{name}_high")
-        return f"{metrics[name]:.3f}" + (f" [{low:.3f}, {high:.3f}]" if low is not None and high is not None else "")
+        Args:
+            error: What ended it before its last stage; None: nothing did.
+            made: Whether its record was made by this command: refused before any stage, nothing of it is left.
+        """
+        from kubetune.cli.summary import next_commands, summary_of, summary_text
+        from kubetune.errors import ConfigError
+        from kubetune.history import commits_of
+        from kubetune.local import StageFailedError
+        from kubetune.run_states import SIGNAL
+        from kubetune.storage.runs import delete_run
 
-    rows = [[name, cell(name), cell(f"baseline_tfidf_{name}"), cell(f"baseline_majority_{name}")] for name in SHOWN]
-    say()
-    rows_tested = int(metrics.get("test_rows", 0))
-    texts = int(metrics.get("test_texts", rows_tested))
-    tested = f"{rows_tested:,} test rows" if texts == rows_tested else f"{rows_tested:,} rows of {texts:,} texts"
-    print_table([f"{tested}, 95 % interval", "model", "tf-idf + logistic regression", "majority class"], rows)
-    folder = PULLED / run
-    artifact = "decision" if "compare" in commits else "report"  # the report with behaviour and comparison in it
-    report = folder / artifact / "report.html"
-    if not report.is_file():
-        pull(store, run, [artifact], folder)
-    say(f"report    {report.resolve()}")
+        if made and isinstance(error, ConfigError) and not commits_of(self.store, self.run):
+            delete_run(self.store, self.run)
+            if self.as_json:
+                print_json({"run": None, "stages": []} | self.reason(error))
+            return
+        summary = summary_of(self.store, self.run)
+        if self.as_json:
+            print_json(summary | {"stages": self.stages, "endpoint": self.endpoint} | self.reason(error))
+            return
+        if isinstance(error, StageFailedError) and error.code > SIGNAL:
+            note(f"kubetune: {self.reason(error)['sentence']}")
+        summary_text(summary)
+        commands = next_commands(summary, self.endpoint, self.recipe, self.reason(error)["code"])
+        next_lines(self.settings, *commands)
 
+    def reason(self, error: Exception | None) -> dict[str, Any]:
+        """Return exit code and sentence of what ended the run; a stage's process left its own with the run."""
+        from kubetune.local import StageFailedError
+        from kubetune.storage.runs import list_attempts
 
-def suggest(run: str, name: str, stages: list[str]) -> None:
-    """Print the commands that a person may want next."""
-    say(f"next      kubetune show {run}   ·   kubetune why {run} train   ·   kubetune pull {run}")
-    if "deploy" in stages:
-        say(f'          kubetune predict --endpoint {name} "your text"   ·   kubetune stop {name}')
+        if not isinstance(error, StageFailedError):
+            return failure(error)
+        attempts = list(list_attempts(self.store, self.run, error.stage).values())
+        said = str(attempts[-1].get("reason", "")) if attempts else ""
+        return {"code": error.code, "sentence": said or str(error)}

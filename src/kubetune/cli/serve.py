@@ -1,7 +1,5 @@
 """`kubetune serve RUN`: serve one run's archive in the foreground."""
 
-import tempfile
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,21 +13,18 @@ def command(
     endpoint: EndpointOfRun = None,
     store: StoreUrl = None,
 ) -> None:
-    """Serve a run's archive on this machine until Ctrl-C."""
-    from kubetune.history import artifact_of, model_of_run
+    """Serve a run's archive on this machine until Ctrl-C, an undecided candidate's too; changes no endpoint."""
+    from kubetune.cli.progress import progress_for
+    from kubetune.history import model_of_run
+    from kubetune.looks import archive_for_look
     from kubetune.serving import hosts
     from kubetune.serving.endpoints import serve_foreground
     from kubetune.serving.torchserve_config import Listening
     from kubetune.signing import trust_for
     from kubetune.stopping import stop_requests
-    from kubetune.storage.blobs import fetch_tree
 
     settings, opened_store = opened(store)
-    found = artifact_of(opened_store, run, "archive")
-    with tempfile.TemporaryDirectory(prefix="kubetune-serve-") as name, stop_requests() as stop:
-        archive = Path(name) / "archive"
-        archive.mkdir()
-        fetch_tree(opened_store, found.outputs["archive"], archive)
+    with stop_requests() as stop, archive_for_look(opened_store, settings, run, progress_for(), stop) as archive:
         trust = trust_for(settings, endpoint or model_of_run(opened_store, run), opened_store)
         listening = Listening(port or settings.port, hosts.parse(settings.serve_hosts))
         serve_foreground(archive, listening, ready, stop, settings.ready_timeout_s, trust)

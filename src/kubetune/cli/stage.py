@@ -51,7 +51,7 @@ def command(
     from kubetune.stopping import stop_requests
     from kubetune.sweeps import winner_of
 
-    settings, opened_store = opened(store, patient=True)
+    settings, opened_store = opened(store, patient=True, new=True)
     if resolved is not None and (recipe is not None or overrides):
         raise ConfigError("--resolved holds a whole recipe: give either it or --recipe with --set.")
     run = winner_of(opened_store, run) if winner else run

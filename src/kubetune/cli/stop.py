@@ -9,8 +9,8 @@ from kubetune.cli.common import StoreUrl, say, settings_for
 
 def command(name: Annotated[str, typer.Argument(help="Endpoint.")], store: StoreUrl = None) -> None:
     """Stop the server of an endpoint on this machine."""
-    from kubetune.config.settings import state_folder
+    from kubetune.cli.endpoints import known_state
     from kubetune.serving.endpoints import stop
 
-    stop(state_folder(settings_for(store)), name)
-    say(f"{name} is stopped; deploying its run again starts it.")
+    stop(known_state(settings_for(store)), name)
+    say(f"{name} is stopped; `kubetune start {name}` starts it again.")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kubetune.cli.common import AsJson, StoreUrl, opened, print_json, say, settings_for
+from kubetune.cli.common import AsJson, StoreUrl, opened, print_json, require_store, say, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,6 +62,22 @@ def bootstrap(
         write_secrets(secrets, keys)
     if settings.policies is not None:
         say(publish(settings, None))
+
+
+@app.command()
+def use(
+    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="A store; s3://bucket/prefix as well.")],
+) -> None:
+    """Use this store from every folder: written into your own settings, after which no --store is needed."""
+    from kubetune.config.settings import Settings, user_file
+    from kubetune.config.user_file import read_block, write_block
+    from kubetune.tracking.target import store_folder
+
+    path = store_folder(folder)
+    found = folder if path is None else str(path)
+    require_store(settings_for(found))
+    write_block(user_file(), {**read_block(user_file(), Settings.model_fields), "store": found})
+    say(f"{found} is used from every folder (written to {user_file()}), unless KUBETUNE_STORE or a kubetune.toml says")
 
 
 @app.command()
@@ -163,6 +179,7 @@ def backup(
     from kubetune.platform import open_backup, open_configured_store
 
     settings = settings_for(store)
+    require_store(settings)
     source = open_configured_store(settings, probe=False)
     copied(source, open_backup(settings, to, probe=True), checkpoints=checkpoints, audit=audit, as_json=as_json)
 
@@ -178,7 +195,7 @@ def restore(
     """Bring a backup into an empty store, or one with an earlier state of it, with keys that may write all of it."""
     from kubetune.platform import open_backup
 
-    settings, target = opened(store)
+    settings, target = opened(store, new=True)
     copied(open_backup(settings, source, probe=False), target, checkpoints=checkpoints, audit=audit, as_json=as_json)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kubetune.cli.cluster import airflow_of, tell
-from kubetune.cli.common import Overrides, RecipeName, say, settings_for
+from kubetune.cli.common import Overrides, RecipeName, next_lines, say, settings_for
 
 if TYPE_CHECKING:
     from kubetune.config.settings import Settings
@@ -42,12 +42,12 @@ def command(
     before = "was submitted before, with the same recipe"
     if done.end is not None:
         say(f"run {done.run} {before}, and is over ({done.end.word}). {done.end.sentence}".rstrip())
-        say(f"next      kubetune show {done.run}   ·   kubetune logs {done.run} train")
+        next_lines(settings, ["show", done.run], ["logs", done.run, "train"])
         return
     say(f"run {done.run} {'is submitted' if done.created else before}")
     if done.paused:
         tell("Airflow holds the DAG back (it is paused): the run waits until somebody unpauses it.")
-    say(f"next      kubetune follow {done.run}   ·   kubetune logs {done.run} train   ·   kubetune cancel {done.run}")
+    next_lines(settings, ["follow", done.run], ["logs", done.run, "train"], ["cancel", done.run])
 
 
 def bucket(settings: "Settings") -> "Store | None":

@@ -46,8 +46,8 @@ def command(
         trust = Trust(
             keys=keys,
             model=endpoint,
-            source=lambda model, digest: read_statement(opened(store)[1], model, digest),
-            revocations=None if copied else lambda: read_revocations(opened(store)[1]),
+            source=lambda model, digest: read_statement(opened(store, new=True)[1], model, digest),
+            revocations=None if copied else lambda: read_revocations(opened(store, new=True)[1]),
             least_epoch=settings.revocation_epoch,
         )
         statement = trust.find(folder.parent, archive_digest(folder))

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from kubetune.config.project_file import NAME, find_project, read_project
 from kubetune.config.user_file import read_block
 from kubetune.errors import ConfigError
 
@@ -34,6 +35,8 @@ class Settings(BaseSettings):
     store_answer_s: float = Field(default=8.0, gt=0, le=3600)
     """Seconds within which a store must answer the first request of a command that a person waits for; a stage, and
     whatever runs in a pod, waits as long as `store_deadline_s` says."""
+    checkpoint_hours: float = Field(default=1.0, ge=0, le=87_600)
+    """Hours after which `gc` removes the checkpoints of a training whose result is stored: nothing resumes it."""
     backup_s3_endpoint: str | None = None
     """`https://host:port` of the S3 server of backups, its keys below; None: the store's own server and keys."""
     backup_s3_access_key: SecretStr | None = None
@@ -121,6 +124,8 @@ class Settings(BaseSettings):
     tracking_password: SecretStr | None = None
     tracking_experiment: str = Field(default="kubetune", min_length=1, max_length=250)
     """Experiment that holds the runs. Stores that share a server need one each only to keep them apart for the eye."""
+    mlflow: Path | None = None
+    """Program of an MLflow with a page, in an environment of its own, for `kubetune ui`; None: this environment's."""
     airflow_url: str | None = None
     """`http(s)://host[:port]` of a cluster's Airflow api-server."""
     airflow_user: str | None = None
@@ -147,8 +152,11 @@ class Settings(BaseSettings):
     """Airflow connection id of an Apprise configuration for the same."""
 
 
-def load_settings() -> Settings:
-    """Read the settings.
+def load_settings(beside: Path | None = None) -> Settings:
+    """Read the settings: variables and mounted files first, then `kubetune.toml`, then the user's own file.
+
+    Args:
+        beside: Folder of the recipe at hand, whose `kubetune.toml` comes before that of the working directory.
 
     Raises:
         ConfigError: A value is not allowed; names the variable, never a secret's value.
@@ -156,7 +164,8 @@ def load_settings() -> Settings:
     secrets = SECRETS_FOLDER if SECRETS_FOLDER.is_dir() else None
     try:
         settings = Settings(_secrets_dir=secrets)
-        block = read_block(user_file(), Settings.model_fields)
+        project = project_file(beside)
+        block = read_block(user_file(), Settings.model_fields) | ({} if project is None else read_project(project))
         own = {name: value for name, value in block.items() if name not in settings.model_fields_set}
         if own:
             settings = Settings(_secrets_dir=secrets, **own)
@@ -174,6 +183,19 @@ def load_settings() -> Settings:
             "no_proxy": settings.no_proxy or os.environ.get("NO_PROXY") or os.environ.get("no_proxy"),
         }
     )
+
+
+def project_file(beside: Path | None = None) -> Path | None:
+    """Return the `kubetune.toml` that counts: that of the recipe's folder, else of the working directory."""
+    for folder in (beside, Path()):
+        if folder is not None and (found := find_project(folder)) is not None:
+            return found
+    return None
+
+
+def store_places() -> str:
+    """Say where a store is looked for, in this order."""
+    return f"--store, KUBETUNE_STORE, {NAME} in {Path().absolute()} and above it, {user_file()}, ./kubetune-store"
 
 
 def user_file() -> Path:

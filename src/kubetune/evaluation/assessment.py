@@ -15,7 +15,7 @@ from kubetune.evaluation.metrics import METRICS, Ints, Scores, calibration_table
 from kubetune.evaluation.same_texts import texts_of
 from kubetune.evaluation.shown import one_line
 from kubetune.evaluation.slices import group, measure_slices
-from kubetune.evaluation.thresholds import collapse, judge
+from kubetune.evaluation.thresholds import collapse, judge, warn
 
 FORMAT = 1
 MODEL = "model"
@@ -103,6 +103,7 @@ def assess(rows: Rows, scores: Scores, baselines: Sequence[Baseline], section: E
         "slices": _slices(rows, scores, section.slices, draws),
         "truncated": int(rows.truncated.sum()),
         "collapse": guard,
+        "warnings": warn(section.thresholds, measured[MODEL], differences),
         "verdict": {"code": verdict.code, "reasons": list(verdict.reasons)},
         "bootstrap": {"samples": section.bootstrap_samples, "seed": section.seed, "level": 0.95},
     }

@@ -36,6 +36,7 @@ def findings(document: Mapping[str, Any]) -> list[Finding]:
     """
     return [
         *(Finding("bad", f"The model is {reason}") for reason in document["collapse"]),
+        *(Finding("bad", warning) for warning in document.get("warnings", ())),
         *_against_baselines(document),
         *_few_texts(document),
         *_weakest_class(document),

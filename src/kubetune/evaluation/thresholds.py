@@ -41,6 +41,34 @@ def judge(
     return Verdict(RefusedError.exit_code if reasons else 0, reasons)
 
 
+def warn(thresholds: Sequence[Threshold], measured: Estimates, differences: Mapping[str, Estimates]) -> list[str]:
+    """Return what a person should know of the bars before a first model serves: at most one sentence.
+
+    A first model is compared with nobody, so that without a bar above tf-idf a network that learnt less than a bag of
+    words would be promoted like any other.
+
+    Args:
+        thresholds: Of the recipe.
+        measured: Metric → the model's estimate.
+        differences: Baseline → metric → model minus baseline.
+    """
+    gains = differences.get("tfidf")
+    asked = any(threshold.above_baseline == "tfidf" for threshold in thresholds)
+    better = asked or gains is None or gains["macro_f1"].low > 0
+    if thresholds and better:
+        return []
+    bars = "no thresholds" if not thresholds else "no threshold above tf-idf"
+    found = ""
+    if gains is not None:
+        model, gain = measured["macro_f1"].value, gains["macro_f1"].value
+        word = "is" if better else "is not shown to be better than tf-idf:"
+        found = f"; macro F1 {word} {number(model, 3)} against {number(model - gain, 3)} of tf-idf"
+    return [
+        f"The recipe sets {bars}{found}: a first model is promoted all the same. Set evaluation.thresholds, for "
+        "example {metric: macro_f1, above_baseline: tfidf}."
+    ]
+
+
 def collapse(labels: Ints, predictions: Ints, mcc: float, names: Sequence[str]) -> list[str]:
     """Return why the model has learnt nothing: one sentence, or none.
 

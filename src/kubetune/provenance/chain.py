@@ -8,11 +8,16 @@ from kubetune.errors import DataError
 from kubetune.storage.blobs import tree_digest
 from kubetune.storage.commit_record import Commit, parse_commit
 from kubetune.storage.records import digest_of
+from kubetune.storage.versions import NO_CHAMPION
 
 RULE = "chain"
 ARTIFACT = "archive"
 MANIFEST = "archive.json"
 WORDS = {77: "refused", 99: "not promoted"}
+
+
+ABSENT = ("champion", digest_of(NO_CHAMPION))
+"""The input that says that a first model was compared with nobody: nothing outside the run led to it."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,11 @@ class Link:
     def to_json(self) -> dict[str, Any]:
         """As it stands in a statement."""
         return asdict(self)
+
+    @property
+    def read(self) -> dict[str, str]:
+        """What the stage was given, for people: `inputs` without the champion that there was not."""
+        return {name: digest for name, digest in self.inputs.items() if (name, digest) != ABSENT}
 
     @property
     def stopped(self) -> tuple[str, ...]:

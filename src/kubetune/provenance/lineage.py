@@ -74,9 +74,7 @@ def tree_of(chain: Iterable[Link], artifact: str = ARTIFACT) -> Node:
         unfolded.add(link.stage)
         known = list(producers)
         # In the order of the plan, so that what is read first stands first and is unfolded there.
-        read = sorted(
-            link.inputs.items(), key=lambda item: known.index(item[0]) if item[0] in producers else len(known)
-        )
+        read = sorted(link.read.items(), key=lambda item: known.index(item[0]) if item[0] in producers else len(known))
         return Node(
             artifact=name,
             digest=digest,

@@ -64,7 +64,7 @@ def placed(chain: Sequence[Link]) -> list[Box]:
     boxes, top = [], LEFT
     for link in chain:
         lines = lines_of(link)
-        named = [(name, digest, False) for name, digest in sorted(link.inputs.items())]
+        named = [(name, digest, False) for name, digest in sorted(link.read.items())]
         named += [(name, digest, True) for name, digest in sorted(link.outputs.items())]
         ports = tuple(Port(*port, y=top + PAD + ROW * row + ROW // 2) for row, port in enumerate(named))
         height = 2 * PAD + ROW * max(len(ports), 1 + len(lines))

@@ -81,6 +81,7 @@ def limits(metrics: Mapping[str, Any], labels: int, max_length: int) -> list[str
         found.append(f"Its confidence is off by {ece['value']:.3f} on average over the test rows.")
     return [
         *found,
+        *metrics.get("warnings", ()),
         "The intervals cover the choice of test rows, not the luck of training.",
         "The numbers hold for text like the test rows. Nothing was checked about other languages or sources, nor about "
         "fairness between groups of people beyond the slices of the report.",

@@ -91,7 +91,7 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
     document = {
         "format": FORMAT,
         "outcome": decision.outcome,
-        "reasons": [*decision.reasons, *(paired.notes if paired else ())],
+        "reasons": [*decision.reasons, *(paired.notes if paired else _left_out(decision, metrics))],
         "rows_wanted": decision.rows_wanted,
         "spent": decision.spent,
         "test_digest": test_digest_of(inputs["report"]),
@@ -133,6 +133,11 @@ def _thresholds(*documents: Mapping[str, Any]) -> Verdict:
     reasons = tuple(str(reason) for _, given in verdicts for reason in given)
     missed = any(code for code, _ in verdicts)
     return Verdict(RefusedError.exit_code if missed else 0, reasons)
+
+
+def _left_out(decision: Decision, metrics: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the bars leave out, of a model that is promoted though compared with nobody: only they could stop it."""
+    return tuple(metrics.get("warnings", ())) if decision.outcome == "promote" else ()
 
 
 def _pair(kind: str, inputs: Mapping[str, Path], champion: Champion, context: Context) -> _Paired:

@@ -73,8 +73,13 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
     text = json.dumps(document, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
     (outputs["report"] / "metrics.json").write_text(text + "\n", encoding="utf-8")
     (outputs["report"] / "report.html").write_text(render(document, evidence), encoding="utf-8")
+    for warning in document["warnings"]:
+        context.progress.note(f"warning: {warning}")
     raw = zip(*(test[f"raw_{name}"].to_pylist() for name in task.columns), strict=True)
-    facts = {"test_rows": split_sketch(table["row_id"].to_pylist(), raw) | {"distinct": document["texts"]}}
+    facts = {
+        "test_rows": split_sketch(table["row_id"].to_pylist(), raw) | {"distinct": document["texts"]},
+        "warnings": document["warnings"],
+    }
     return Result(metrics=assessment.flat, verdict=assessment.verdict, facts=facts)
 
 

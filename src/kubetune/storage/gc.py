@@ -57,15 +57,21 @@ class Sweep:
     before: float
     dry_run: bool
 
-    def remove(self, entry: Stat) -> bool:
-        """Remove an object that is still old."""
-        if entry.modified > self.before:
+    def remove(self, entry: Stat, before: float | None = None) -> bool:
+        """Remove an object that is still old; `before`: what is older than this, instead of the sweep's own time."""
+        before = self.before if before is None else before
+        if entry.modified > before:
             return False
-        return self.dry_run or self.store.delete(entry.key, unless_newer_than=self.before)
+        return self.dry_run or self.store.delete(entry.key, unless_newer_than=before)
 
 
 def collect(
-    store: Store, *, grace: float = GRACE_S, abandoned: float = ABANDONED_S, dry_run: bool = False
+    store: Store,
+    *,
+    grace: float = GRACE_S,
+    abandoned: float = ABANDONED_S,
+    finished: float | None = None,
+    dry_run: bool = False,
 ) -> Collected:
     """Remove what no run, endpoint or index entry needs.
 
@@ -73,6 +79,7 @@ def collect(
         store: Store.
         grace: Seconds for which anything new is left alone. Less than the default is safe only while nothing runs.
         abandoned: Seconds after which checkpoints of a training that never ended are given up.
+        finished: Seconds after which checkpoints of a training that is committed go: nothing resumes it. None: `grace`.
         dry_run: Only count.
     """
     clock = Clock(store)
@@ -93,7 +100,7 @@ def collect(
                 result.blobs += 1
                 result.bytes += blob.size
     done = {stat.key.rpartition("/")[2].removesuffix(".json") for stat, entry in entries if entry.commit is not None}
-    sweep_checkpoints(sweep, done, now - abandoned, result)
+    sweep_checkpoints(sweep, done, Ages(now - abandoned, now - (grace if finished is None else finished)), result)
     result.unfinished = 0 if dry_run else store.sweep_unfinished(sweep.before)
     return result
 
@@ -166,24 +173,38 @@ def retire(store: Store, key: str, commit: Commit) -> bool:
     return found is not None and found.retired
 
 
-def sweep_checkpoints(sweep: Sweep, done: set[str], abandoned: float, result: Collected) -> None:
+@dataclass(frozen=True)
+class Ages:
+    """Times (seconds since the epoch) before which checkpoints are old.
+
+    Attributes:
+        abandoned: Of a training that never ended.
+        finished: Of one whose result is committed.
+    """
+
+    abandoned: float
+    finished: float
+
+
+def sweep_checkpoints(sweep: Sweep, done: set[str], ages: Ages, result: Collected) -> None:
     """Remove checkpoints of trainings that are committed or given up, and files that no head names."""
     by_key: dict[str, list[Stat]] = {}
     for stat in sweep.store.list(layout.CHECKPOINTS):
         by_key.setdefault(stat.key.split("/")[1], []).append(stat)
     for key, stats in by_key.items():
-        for stat in removable(sweep, key, stats, done, abandoned):
-            if sweep.remove(stat):
+        before = ages.finished if key in done else sweep.before
+        for stat in removable(sweep, key, stats, ages.finished if key in done else ages.abandoned):
+            if sweep.remove(stat, before):
                 result.checkpoints += 1
                 result.bytes += stat.size
 
 
-def removable(sweep: Sweep, key: str, stats: list[Stat], done: set[str], abandoned: float) -> Iterator[Stat]:
-    """What may go of one train key, the head before the files that it names."""
+def removable(sweep: Sweep, key: str, stats: list[Stat], old: float) -> Iterator[Stat]:
+    """What may go of one train key, the head before the files that it names; `old`: when its head was changed last."""
     head_key = layout.checkpoint_head(key)
     head = next((stat for stat in stats if stat.key == head_key), None)
     files = [stat for stat in stats if stat.key != head_key]
-    if head is not None and head.modified <= (sweep.before if key in done else abandoned):
+    if head is not None and head.modified <= old:
         yield head
         yield from files
         return

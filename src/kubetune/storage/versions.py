@@ -13,6 +13,16 @@ from kubetune.storage.records import digest_of
 from kubetune.storage.registry import Version
 
 FORMAT = 1
+NO_CHAMPION: Mapping[str, Any] = {
+    "format": 1,
+    "name": "",
+    "version": None,
+    "run": None,
+    "archive": None,
+    "model": None,
+    "earlier": 0,
+}
+"""What a candidate is given as its champion where there is none, or none is to be looked at."""
 MANIFEST = "archive.json"
 """The file of an archive whose digest names the archive to endpoints."""
 
