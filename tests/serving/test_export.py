@@ -83,7 +83,7 @@ def test_a_mar_runs_in_a_plain_torchserve(archive: Path, tmp_path: Path) -> None
         configuration.environment(find_java(), tmp_path),
         tmp_path,
         tmp_path / "server.log",
-        str(tmp_path / "config.properties"),
+        mark=str(tmp_path / "config.properties"),
     )
     try:
         replies = ask(f"http://127.0.0.1:{ports[0]}/predictions/toy", tmp_path / "server.log")

@@ -26,7 +26,7 @@ def spawned(tmp_path: Path) -> Iterator[Callable[[str, str], server.Server]]:
     def start(seconds: str, log: str) -> server.Server:
         mark = str(tmp_path / "config.properties")
         command = [sys.executable, "-c", SLEEPER, seconds, mark]
-        process = processes.spawn(command, {}, tmp_path, tmp_path / "server.log", mark)
+        process = processes.spawn(command, {}, tmp_path, tmp_path / "server.log", mark=mark)
         started.append(process)
         (tmp_path / "server.log").write_text(log)
         (port,) = configuration.free_ports(1)
@@ -84,7 +84,7 @@ def test_a_process_that_ignores_sigterm_is_killed_with_its_children(tmp_path: Pa
         "time.sleep(60)"
     )
     log = tmp_path / "log"
-    process = processes.spawn([sys.executable, "-c", code, "mark"], {}, tmp_path, log, "mark")
+    process = processes.spawn([sys.executable, "-c", code, "mark"], {}, tmp_path, log, mark="mark")
     while "ready" not in log.read_text():
         time.sleep(0.05)
     import psutil

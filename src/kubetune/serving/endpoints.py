@@ -11,7 +11,8 @@ from kubetune.errors import ConfigError, InterruptedRunError, NotReadyError
 from kubetune.provenance.trust import Trust
 from kubetune.serving import client, processes, server
 from kubetune.serving.archive import read_archive
-from kubetune.serving.local_target import LocalTarget, Record, read_record
+from kubetune.serving.local_record import Record, read_record
+from kubetune.serving.local_target import LocalTarget
 from kubetune.serving.torchserve_config import Listening
 
 POLL_S = 0.2
@@ -63,7 +64,7 @@ def predict(state_dir: Path, where: str, items: Sequence[Mapping[str, str]], top
     if record.server is None or not processes.alive(record.server.process):
         raise ConfigError(f"Endpoint {where} does not run: deploy its run again to start it.")
     serving = read_archive(LocalTarget(state_dir, where).archive(record.digest), verify=False).serving
-    return client.predict(record.server.url, items, top_k, float(serving.response_timeout_s), serving.max_items)
+    return client.predict(record.url, items, top_k, float(serving.response_timeout_s), serving.max_items)
 
 
 def stop(state_dir: Path, name: str) -> None:
@@ -130,8 +131,8 @@ def _endpoint(record: Record) -> Endpoint:
     running = record.server
     if running is None:
         return Endpoint(record.name, "stopped", record.digest, "", None, record.since)
-    if not processes.alive(running.process):
+    if not processes.alive(running.process) or (record.front and not processes.alive(record.front.process)):
         state = "ended"
     else:
         state = "serving" if server.workers_ready(running) else "starting"
-    return Endpoint(record.name, state, record.digest, running.url, running.process.pid, record.since)
+    return Endpoint(record.name, state, record.digest, record.url, running.process.pid, record.since)

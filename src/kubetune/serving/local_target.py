@@ -1,6 +1,7 @@
-"""An endpoint as a background TorchServe on this machine, with a record by which it is found again.
+"""An endpoint as a background TorchServe on this machine behind a front that keeps its address.
 
-<state_dir>/<endpoint>/record.json     what serves: archive digest, address, process
+<state_dir>/<endpoint>/record.json     what serves: archive digest, address, processes
+                      /front.json, front.log   what the front says
                       /archives/<digest>   copies of the archive now served and of the one before
                       /archives/<digest>.intoto.json   its statement, where one is asked for
                       /server-…        configuration and log of a running process
@@ -8,50 +9,32 @@
 
 import contextlib
 import fcntl
-import json
 import secrets
 import shutil
-import time
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from kubetune.errors import ConfigError, KubetuneError, NotReadyError, TemporaryError
 from kubetune.provenance.trust import Trust, revocations_file, statement_file
-from kubetune.serving import processes, server
+from kubetune.serving import front, processes, server
 from kubetune.serving.archive import archive_digest, read_archive
+from kubetune.serving.local_record import FrontProcess, Record, read_record
 from kubetune.serving.server import Server
 from kubetune.serving.target import Observed
-from kubetune.serving.torchserve_config import Listening, port_free
+from kubetune.serving.torchserve_config import Listening, free_ports
 
-FORMAT = 1
-PORT_RELEASE_S = 5.0
 PORT_TRIES = 3
 PORT_TAKEN = "Address already in use"
+LEAVE_S = 60.0
+"""Seconds that requests of the former server have to end, beyond the model's own response timeout."""
 
 
 class _PortTakenError(NotReadyError):
     """Another process took a port between its choice and its use."""
-
-
-@dataclass(frozen=True)
-class Record:
-    """What is known of an endpoint.
-
-    Attributes:
-        name: Endpoint name.
-        digest: Archive that it serves or last served.
-        server: The process; None: it was stopped on purpose.
-        since: When that was written, ISO 8601 in UTC.
-    """
-
-    name: str
-    digest: str
-    server: Server | None
-    since: str
 
 
 class LocalTarget:
@@ -111,80 +94,128 @@ class LocalTarget:
         try:
             if self.trust is not None:
                 self.trust.require(self.folder / "archives", record.digest)
-            wrong = server.problems(record.server, self.archive(record.digest))
+            wrong = server.problems(record.server, self.archive(record.digest)) or front.problems(record)
         except KubetuneError as error:
             wrong = [str(error)]
-        if self.port not in (None, record.server.port):
-            wrong.append(f"it listens on port {record.server.port}, not on {self.port}")
-        return Observed(record.digest, tuple(wrong), facts(record.server))
+        if self.port not in (None, record.port):
+            wrong.append(f"it listens on port {record.port}, not on {self.port}")
+        return Observed(record.digest, tuple(wrong), record.facts)
 
     def apply(self, archive: Path, timeout_s: float, should_stop: Callable[[], bool]) -> None:
-        """See `Target.apply`."""
+        """See `Target.apply`; new requests meet the archive once it is ready, those under way end with the former."""
         source = self._keep(archive)
-        former = self._running()
+        former = self.record()
         self._end_strays(former)
-        port = self._port(former)
-        if former is not None and port == former.port:
-            rehearsal = self._start(source, None, timeout_s, should_stop)
-            server.stop(former)
-            server.stop(rehearsal)
-            former = None
-        started = self._start(source, port, timeout_s, should_stop)
-        previous = self.record()
-        self._write(started.digest, started)
+        with self._address(former) as address:
+            started = self._start(source, timeout_s, should_stop)
+            try:
+                switched = self._switch(former, started, address, should_stop)
+            except BaseException:
+                self._switch_back(former, started)
+                raise
         if former is not None:
-            server.stop(former)
-        self._tidy({started.digest, previous.digest if previous else started.digest}, Path(started.folder))
+            self._leave(former, switched)
+        self._tidy({started.digest, former.digest if former else started.digest}, Path(started.folder))
 
     def rollback(self, timeout_s: float) -> None:
         """See `Target.rollback`."""
-        record = self.record()
-        if record is None or record.server is None or processes.alive(record.server.process):
+        former = self.record()
+        if former is None or former.server is None:
             return
-        started = self._start(self.archive(record.digest), record.server.port, timeout_s, lambda: False)
-        self._write(record.digest, started)
-        self._tidy({record.digest}, Path(started.folder))
+        if processes.alive(former.server.process) and self._front(former) is not None:
+            return
+        self._end_strays(former)
+        with self._address(former) as address:
+            started = former.server
+            if not processes.alive(started.process):
+                started = self._start(self.archive(former.digest), timeout_s, lambda: False)
+            self._switch(former, started, address, lambda: False)
+        self._tidy({former.digest}, Path(started.folder))
 
     def stop(self) -> None:
-        """End the server; its record and archive stay, so that `deploy` can start it again."""
+        """End front and server; record and archive stay, so that `deploy` can start it again."""
         record = self.record()
         if record is not None and record.server is not None:
+            replace(record, server=None, since=now(), front=None, last_port=record.port).write(self.folder)
+            if record.front is not None:
+                processes.terminate(record.front.process)
             server.stop(record.server)
-            self._write(record.digest, None)
 
     def archive(self, digest: str) -> Path:
         """Return where the copy of an archive lies."""
         return self.folder / "archives" / digest
 
-    def _running(self) -> Server | None:
-        record = self.record()
-        if record is None or record.server is None or not processes.alive(record.server.process):
+    def _front(self, record: Record | None) -> FrontProcess | None:
+        """Return the front that stays: it lives, at the port that is wanted."""
+        if record is None or record.front is None or self.port not in (None, record.front.port):
             return None
-        return record.server
+        return record.front if processes.alive(record.front.process) else None
 
-    def _port(self, former: Server | None) -> int | None:
-        """An endpoint keeps its address if it can."""
-        if self.port is not None or former is not None:
-            return self.port or (former.port if former else None)
-        record = self.record()
-        return record.server.port if record is not None and record.server is not None else None
+    @contextmanager
+    def _address(self, former: Record | None) -> Iterator[socket.socket | None]:
+        """Hold the endpoint's port before anything starts; an endpoint keeps its address if it can.
 
-    def _start(self, source: Path, port: int | None, timeout_s: float, should_stop: Callable[[], bool]) -> Server:
+        None: the front that is there has it, or a server of an older version, which goes when the new one is ready.
+        """
+        if self._front(former) is not None or (former is not None and former.listens_itself):
+            yield None
+            return
+        with front.listen(self.port, former.port if former else None) as listening:
+            yield listening
+
+    def _switch(
+        self, former: Record | None, started: Server, address: socket.socket | None, should_stop: Callable[[], bool]
+    ) -> Record:
+        """Let new requests meet a server; returns what is recorded now."""
+        keeps = self._front(former)
+        if keeps is None and address is None and former is not None and former.server is not None:
+            server.stop(former.server)
+            with front.listen(self.port, former.port) as listening:
+                return self._switch(replace(former, server=None), started, listening, should_stop)
+        if keeps is None and address is not None:
+            keeps = front.start(self.folder, address)
+        if keeps is None:
+            raise NotReadyError(f"The front of {self.name} ended while the model started: deploy it again.")
+        record = Record(self.name, started.digest, started, now(), keeps)
+        record.write(self.folder)
+        front.wait_switched(self.folder, keeps, started.folder, should_stop)
+        return record
+
+    def _switch_back(self, former: Record | None, started: Server) -> None:
+        """Take a switch back that did not come to its end; what served before has not gone yet."""
+        if former is None:
+            (self.folder / "record.json").unlink(missing_ok=True)
+        else:
+            former.write(self.folder)
+            keeps = self._front(former)
+            if keeps is not None and former.server is not None:
+                with contextlib.suppress(KubetuneError):
+                    front.wait_switched(self.folder, keeps, former.server.folder, lambda: False)
+        self._end_fronts(former)
+        server.stop(started)
+
+    def _leave(self, former: Record, switched: Record) -> None:
+        """End what served before, once none of its requests is under way."""
+        seconds = LEAVE_S + read_archive(self.archive(switched.digest), verify=False).serving.response_timeout_s
+        if former.front is not None and former.front != switched.front:
+            processes.terminate(former.front.process, seconds)  # it finishes its requests
+        if former.server is not None:
+            if switched.front is not None:
+                front.wait_left(self.folder, switched.front, former.server.folder, seconds)
+            server.stop(former.server)
+
+    def _start(self, source: Path, timeout_s: float, should_stop: Callable[[], bool]) -> Server:
         """Start and wait. Java binds its ports seconds after they were found free: who lost one to another tries again.
 
         A server that does not become ready, or an interruption, leaves no process behind.
         """
         for _ in range(PORT_TRIES - 1):
             with contextlib.suppress(_PortTakenError):
-                return self._start_once(source, port, timeout_s, should_stop)
-        return self._start_once(source, port, timeout_s, should_stop)
+                return self._start_once(source, timeout_s, should_stop)
+        return self._start_once(source, timeout_s, should_stop)
 
-    def _start_once(self, source: Path, port: int | None, timeout_s: float, should_stop: Callable[[], bool]) -> Server:
-        record = self.record()
-        former = None if record is None or record.server is None else record.server.port
-        if port is not None and port == former and not self._released(port) and self.port is None:
-            port = None  # somebody took the address while nobody listened, and nobody had asked for this one
-        folder = self.folder / f"server-{secrets.token_hex(4)}"
+    def _start_once(self, source: Path, timeout_s: float, should_stop: Callable[[], bool]) -> Server:
+        folder, (port,) = self.folder / f"server-{secrets.token_hex(4)}", free_ports(1)
         started = server.start(self.name, source, folder, Listening(port, self.hosts), self.trust)
         try:
             server.wait_ready(started, source, timeout_s, should_stop)
@@ -198,22 +229,19 @@ class LocalTarget:
             raise
         return started
 
-    def _end_strays(self, former: Server | None) -> None:
-        """End servers of this endpoint whose deployment was killed before it could record them: they hold ports."""
+    def _end_strays(self, former: Record | None) -> None:
+        """End what a deployment started and was killed before it could record it: it holds ports and memory."""
+        known = former.server.folder if former is not None and former.server is not None else ""
         for folder in self.folder.glob("server-*"):
-            if former is not None and folder.resolve() == Path(former.folder):
-                continue
-            if (stray := processes.with_mark(server.mark_of(folder))) is not None:
+            if str(folder.resolve()) != known and (stray := processes.with_mark(server.mark_of(folder))) is not None:
                 processes.terminate(stray)
+        self._end_fronts(former)
 
-    def _released(self, port: int) -> bool:
-        """Whether a port becomes free in a moment: a process that ended may still hold its sockets."""
-        deadline = time.monotonic() + PORT_RELEASE_S
-        while not port_free(port):
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.05)
-        return True
+    def _end_fronts(self, former: Record | None) -> None:
+        """End fronts of this endpoint that the record does not name."""
+        known = former.front.process if former is not None and former.front is not None else None
+        while (stray := processes.with_mark(front.mark_of(self.folder), known)) is not None:
+            processes.terminate(stray)
 
     def _keep(self, archive: Path) -> Path:
         """Copy an archive so that it is complete or absent, and outlives the run's scratch folder."""
@@ -242,41 +270,7 @@ class LocalTarget:
         for folder in [*archives, *(folder for folder in self.folder.glob("server-*") if folder != running.resolve())]:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _write(self, digest: str, running: Server | None) -> None:
-        """Replace the record in one step."""
-        values = {
-            "format": FORMAT,
-            "name": self.name,
-            "digest": digest,
-            "server": None if running is None else running.as_json(),
-            "since": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-        partial = self.folder / f"record.json.{secrets.token_hex(4)}"
-        partial.write_text(json.dumps(values, sort_keys=True, indent=2) + "\n", encoding="utf-8")
-        partial.replace(self.folder / "record.json")
 
-
-def read_record(folder: Path) -> Record | None:
-    """Read an endpoint's record; None where there is none.
-
-    Raises:
-        ConfigError: It cannot be read.
-    """
-    path = folder / "record.json"
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        if values["format"] != FORMAT:
-            raise ValueError("format")
-        running = None if values["server"] is None else Server.from_json(values["server"])
-        return Record(values["name"], values["digest"], running, values["since"])
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(
-            f"The endpoint record {path} cannot be read ({type(error).__name__}): remove it and deploy again."
-        ) from error
-
-
-def facts(running: Server) -> dict[str, Any]:
-    """Return what is worth recording of a server."""
-    return {"url": running.url, "pid": running.process.pid, "metrics": running.metrics, "log": str(running.log)}
+def now() -> str:
+    """Return the time as records have it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -33,7 +33,15 @@ class Process:
     mark: str
 
 
-def spawn(command: Sequence[str], environment: Mapping[str, str], folder: Path, log: Path, mark: str) -> Process:
+def spawn(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    folder: Path,
+    log: Path,
+    *,
+    mark: str,
+    descriptors: Sequence[int] = (),
+) -> Process:
     """Start a process in a session of its own, so that a closed terminal or a Ctrl-C does not reach it.
 
     Args:
@@ -42,6 +50,7 @@ def spawn(command: Sequence[str], environment: Mapping[str, str], folder: Path, 
         folder: Its working directory.
         log: File that takes its standard output and error.
         mark: See `Process`.
+        descriptors: Open files that it gets under the same numbers.
     """
     with log.open("ab") as stream:
         child = subprocess.Popen(
@@ -52,6 +61,7 @@ def spawn(command: Sequence[str], environment: Mapping[str, str], folder: Path, 
             stdout=stream,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            pass_fds=descriptors,
         )
     _children[child.pid] = child
     try:
@@ -66,9 +76,16 @@ def alive(process: Process) -> bool:
     return _find(process) is not None
 
 
-def with_mark(mark: str) -> Process | None:
-    """Return the process that was started with this mark, whoever started it and did not live to record it."""
+def with_mark(mark: str, known: Process | None = None) -> Process | None:
+    """Return a process that was started with this mark, whoever started it and did not live to record it.
+
+    Args:
+        mark: See `Process`.
+        known: One that is recorded, and not meant.
+    """
     for found in psutil.process_iter(["cmdline", "create_time", "status"]):
+        if known is not None and found.pid == known.pid:
+            continue
         if mark in (found.info["cmdline"] or ()) and found.info["status"] != psutil.STATUS_ZOMBIE:
             return Process(found.pid, found.info["create_time"], mark)
     return None

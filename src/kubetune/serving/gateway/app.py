@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from kubetune.serving.archive import Archive
+from kubetune.serving.gateway import page
 from kubetune.serving.gateway.audit import Audit
 from kubetune.serving.gateway.backend import RETRY_AFTER, Answer, Backend
 from kubetune.serving.gateway.connections import Connections
@@ -61,6 +63,7 @@ class Gateway:
         incoming: Bodies on their way.
         audit: Refused keys.
         connections: Those of the clients' port; None: it does not listen yet.
+        archive: What it serves; None: nothing yet.
     """
 
     endpoint: str
@@ -77,6 +80,7 @@ class Gateway:
     incoming: Incoming = field(default_factory=Incoming)
     audit: Audit = field(default_factory=Audit)
     connections: Connections[Connection] | None = None
+    archive: Archive | None = None
     metrics: Metrics = field(init=False)
 
     def __post_init__(self) -> None:
@@ -86,7 +90,8 @@ class Gateway:
 
     async def handle(self, request: web.BaseRequest) -> web.Response:
         """Answer one request of the port that clients use; never raises."""
-        started, predicted = time.monotonic(), request.path.startswith("/predictions")
+        started, page_view = time.monotonic(), request.method in ("GET", "HEAD")
+        predicted = request.path.startswith("/predictions") and not page_view
         if predicted:
             self.asked = started
         response = await self.answer(request, self.route)
@@ -128,8 +133,12 @@ class Gateway:
             return await probe()
         name = admit(self.ring, request.headers, self.endpoint)  # whoever has no key learns no path either
         own = f"/predictions/{self.endpoint}"
+        if request.path in ("/", own) and request.method in ("GET", "HEAD"):
+            if self.archive is None:
+                raise Refusal(503, self.nothing_yet(), RETRY_AFTER)
+            return page.shown(request, self.endpoint, self.digest, self.archive, keyed=self.ring is not None)
         if request.path in (own, f"{own}/{MODEL_VERSION}"):
-            allow(request, ("POST",))
+            allow(request, ("POST", "GET", "HEAD") if request.path == own else ("POST",))
             return await self.admitted(request, request_id, name)
         if request.path.startswith("/explanations"):
             raise Refusal(404, "explanations are not served: TorchServe would answer them with a prediction")

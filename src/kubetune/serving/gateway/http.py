@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import resource
+import socket
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -146,7 +147,7 @@ class Listener:
         self._server = Server(handle, bounds)
         self.open = self._server.open
         self._runner = web.ServerRunner(self._server, shutdown_timeout=CLOSE_S)
-        self._site: web.TCPSite | None = None
+        self._site: web.BaseSite | None = None
         self._sweeper: asyncio.Task[None] | None = None
 
     @property
@@ -171,6 +172,13 @@ class Listener:
                 f"Nothing can listen on {host}:{port} ({error.strerror}): choose another --host, --port or "
                 "--probe-port."
             ) from error
+        self._sweeper = asyncio.create_task(self._sweep())
+
+    async def start_on(self, listening: socket.socket) -> None:
+        """Take connections of a socket that listens already."""
+        await self._runner.setup()
+        self._site = web.SockSite(self._runner, listening, backlog=BACKLOG)
+        await self._site.start()
         self._sweeper = asyncio.create_task(self._sweep())
 
     async def finish(self, until: float) -> None:

@@ -67,7 +67,7 @@ async def supervise(options: Options) -> None:
     try:
         if options.digest:
             model = await asyncio.to_thread(start, options, scratch)
-            gateway.backend = backend_of(model, options)
+            gateway.archive, gateway.backend = model.archive, backend_of(model, options)
         await until(ending.asked, asyncio.create_task(look_after(model, gateway, options, ending)))
         gateway.draining = True
         log.warning("draining: %d requests are in flight", gateway.in_flight.now)

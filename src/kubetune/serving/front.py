@@ -1,0 +1,142 @@
+"""The front of an endpoint on this machine, seen from whoever changes the endpoint: start it, wait for it, stop it."""
+
+import json
+import socket
+import sys
+import time
+from collections.abc import Callable
+from os import defpath
+from pathlib import Path
+
+from kubetune.errors import ConfigError, InterruptedRunError, NotReadyError
+from kubetune.serving import client, processes
+from kubetune.serving.local_record import FrontProcess, Record
+from kubetune.serving.torchserve_config import FIRST_PORT, LAST_PORT, LOOPBACK
+
+STATE = "front.json"
+LOG = "front.log"
+MODULE = "kubetune.serving.gateway.front"
+BACKLOG = 256
+RELEASE_S = 5.0
+"""Seconds in which a port becomes free whose process has just ended."""
+START_S = 60.0
+POLL_S = 0.05
+PROBE_S = 5.0
+
+
+def listen(wanted: int | None, former: int | None) -> socket.socket:
+    """Return a socket that listens: what connects from now on waits for the front.
+
+    Args:
+        wanted: Loopback port that was asked for.
+        former: Port that the endpoint had; kept if it is free, where none was asked for.
+
+    Raises:
+        ConfigError: `wanted` is in use, or none of 8080 to 8179 is free.
+    """
+    for port in (wanted, former):
+        if port is not None and (found := _patiently(port, RELEASE_S if port == former else 0.0)) is not None:
+            return found
+        if port is not None and port == wanted:
+            raise ConfigError(
+                f"Port {wanted} on {LOOPBACK} is in use: stop what listens there, or choose another port."
+            )
+    for port in range(FIRST_PORT, LAST_PORT + 1):
+        if (found := _listening(port)) is not None:
+            return found
+    raise ConfigError(f"No port from {FIRST_PORT} to {LAST_PORT} is free: choose one with KUBETUNE_PORT.")
+
+
+def _patiently(port: int, seconds: float) -> socket.socket | None:
+    deadline = time.monotonic() + seconds
+    while (found := _listening(port)) is None and time.monotonic() < deadline:
+        time.sleep(POLL_S)
+    return found
+
+
+def _listening(port: int) -> socket.socket | None:
+    found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a connection in TIME_WAIT is no listener
+    try:
+        found.bind((LOOPBACK, port))
+        found.listen(BACKLOG)
+    except OSError:
+        found.close()
+        return None
+    return found
+
+
+def start(folder: Path, listening: socket.socket) -> FrontProcess:
+    """Start the front of an endpoint on a socket that listens; it outlives this process.
+
+    Args:
+        folder: Of the endpoint.
+        listening: The socket; it stays open here.
+    """
+    folder = folder.resolve()
+    descriptor = listening.fileno()
+    command = [sys.executable, "-P", "-m", MODULE, str(folder), str(descriptor), mark_of(folder)]
+    environment = {"PATH": defpath, "HOME": str(folder), "LANG": "C.UTF-8"}
+    process = processes.spawn(
+        command, environment, folder, folder / LOG, mark=mark_of(folder), descriptors=(descriptor,)
+    )
+    return FrontProcess(listening.getsockname()[1], process)
+
+
+def mark_of(folder: Path) -> str:
+    """Return what recognises the front of an endpoint's folder."""
+    return str(folder.resolve() / STATE)
+
+
+def wait_switched(folder: Path, front: FrontProcess, server: str, should_stop: Callable[[], bool]) -> None:
+    """Return once new requests meet a server.
+
+    Args:
+        folder: Of the endpoint.
+        front: Its front.
+        server: The server's folder.
+        should_stop: Asked several times a second.
+
+    Raises:
+        NotReadyError: The front ended, or did not switch in time.
+        InterruptedRunError: `should_stop` said so.
+    """
+    deadline = time.monotonic() + START_S
+    while _state(folder, front).get("server") != server:
+        if should_stop():
+            raise InterruptedRunError("The change of the endpoint was interrupted: run the same command again.")
+        if not processes.alive(front.process) or time.monotonic() > deadline:
+            raise NotReadyError(f"The front of {folder.name} does not answer on port {front.port}: see {folder / LOG}.")
+        time.sleep(POLL_S)
+
+
+def wait_left(folder: Path, front: FrontProcess, server: str, timeout_s: float) -> None:
+    """Return once no request is under way with a server, or after `timeout_s` seconds."""
+    deadline = time.monotonic() + timeout_s
+    while processes.alive(front.process) and time.monotonic() < deadline:
+        state = _state(folder, front)
+        if state.get("server") != server and server not in state.get("leaving", ()):
+            return
+        time.sleep(POLL_S)
+
+
+def problems(record: Record) -> list[str]:
+    """Return what is wrong with the address of an endpoint whose server is right, one sentence each."""
+    if record.front is None or not processes.alive(record.front.process):
+        return [f"nothing answers on its port {record.port}"]
+    try:
+        reply = client.call(f"http://{LOOPBACK}:{record.port}/ping", timeout_s=PROBE_S)
+    except OSError as error:
+        return [f"its front does not answer on port {record.port} ({type(error).__name__})"]
+    if reply.headers.get("x-archive-digest") != record.digest or reply.status != 200:
+        return [f"its front on port {record.port} answers for another archive or for none"]
+    return []
+
+
+def _state(folder: Path, front: FrontProcess) -> dict[str, object]:
+    """What the front last said; what a former front said does not count."""
+    try:
+        found = json.loads((folder / STATE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) and found.get("pid") == front.process.pid else {}

@@ -1,0 +1,93 @@
+"""What a person sees who opens an endpoint in a browser: what it takes, what it answers, and how to ask it."""
+
+import json
+import re
+from functools import cache
+from importlib.resources import files
+
+from aiohttp import web
+from jinja2 import Environment, StrictUndefined, Template
+
+from kubetune.serving.archive import Archive
+
+HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(:\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:\d{1,5})?")
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+"""The page has no script and loads nothing, so that nothing in it can do harm under the endpoint's name."""
+EXAMPLE = "The text that you want an answer for"
+MOST_LABELS = 200
+
+
+def shown(request: web.BaseRequest, endpoint: str, digest: str, archive: Archive, *, keyed: bool) -> web.Response:
+    """Return the page as an answer; see `render`."""
+    text = render(endpoint, digest, archive, request.headers.get("Host", ""), keyed=keyed)
+    return web.Response(text=text, content_type="text/html", headers=HEADERS)
+
+
+def render(endpoint: str, digest: str, archive: Archive, host: str, *, keyed: bool) -> str:
+    """Return the page as HTML.
+
+    Args:
+        endpoint: Its name.
+        digest: Of the archive that it serves.
+        archive: The archive.
+        host: The request's `Host`; one that is no host name becomes `HOST`.
+        keyed: Whether a key is asked for.
+    """
+    name = host if HOST.fullmatch(host) else "HOST"
+    return _template().render(
+        endpoint=endpoint,
+        digest=digest,
+        task=archive.task,
+        labels=archive.labels[:MOST_LABELS],
+        more=max(0, len(archive.labels) - MOST_LABELS),
+        max_length=archive.max_length,
+        max_items=archive.serving.max_items,
+        top_k=archive.serving.top_k,
+        url=f"http://{name}/predictions/{endpoint}",
+        keyed=keyed,
+        example=EXAMPLE,
+        request=json.dumps(request_schema(archive), indent=2),
+        answer=json.dumps(answer_schema(), indent=2),
+    )
+
+
+def request_schema(archive: Archive) -> dict[str, object]:
+    """Return the JSON Schema of a request's body."""
+    text = {"type": "string", "minLength": 1}
+    item = {"oneOf": [text, {"type": "object", "properties": {"text": text, "text_pair": text}, "required": ["text"]}]}
+    return {
+        "type": "object",
+        "properties": {
+            "inputs": {"type": "array", "items": item, "minItems": 1, "maxItems": archive.serving.max_items},
+            "top_k": {"type": "integer", "minimum": 1, "default": archive.serving.top_k},
+            "all_scores": {"type": "boolean", "default": False},
+        },
+        "required": ["inputs"],
+        "additionalProperties": False,
+    }
+
+
+def answer_schema() -> dict[str, object]:
+    """Return the JSON Schema of an answer with status 200."""
+    prediction = {
+        "type": "object",
+        "properties": {"label": {"type": "string"}, "score": {"type": "number", "minimum": 0, "maximum": 1}},
+    }
+    error = {"type": "object", "properties": {"status": {"type": "integer"}, "reason": {"type": "string"}}}
+    result = {
+        "oneOf": [
+            {"type": "object", "properties": {"predictions": {"type": "array", "items": prediction}}},
+            {"type": "object", "properties": {"error": error}},
+        ]
+    }
+    return {"type": "object", "properties": {"results": {"type": "array", "items": result}}}
+
+
+@cache
+def _template() -> Template:
+    text = (files("kubetune.serving.gateway") / "page.html.j2").read_text(encoding="utf-8")
+    return Environment(undefined=StrictUndefined, autoescape=True).from_string(text)

@@ -1,0 +1,68 @@
+"""The page of an endpoint: what it says, and that nothing in it can do harm."""
+
+import json
+import re
+from html import unescape
+from html.parser import HTMLParser
+
+import pytest
+
+import toys
+from kubetune.serving.archive import Archive, ServingSettings
+from kubetune.serving.gateway import page
+
+
+def archive(*labels: str) -> Archive:
+    return Archive("text-classification", labels or tuple(toys.LABELS), (), 128, ServingSettings(), {})
+
+
+class Blocks(HTMLParser):
+    """Collects tags and the text of each `pre`."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.blocks: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        del attrs
+        self.tags.append(tag)
+        if tag == "pre":
+            self.blocks.append("")
+
+    def handle_data(self, data: str) -> None:
+        if self.blocks and self.tags[-1] == "pre":
+            self.blocks[-1] += data
+
+
+def test_the_examples_are_asked_at_the_address_the_page_was_asked_at() -> None:
+    found = Blocks(page.render("tweets", "0" * 64, archive(), "localhost:8080", keyed=False)).blocks
+    assert len(found) == 6
+    for block in found[:4]:
+        assert "http://localhost:8080/predictions/tweets" in block
+    assert "Bearer" not in "".join(found)
+    for block in found[4:]:
+        assert json.loads(unescape(block))["type"] == "object"
+    compile(found[1], "example", "exec")
+    compile(found[2], "example", "exec")
+
+
+def test_keys_are_named_where_they_are_asked_for() -> None:
+    found = Blocks(page.render("tweets", "0" * 64, archive(), "localhost", keyed=True)).blocks
+    assert all("KEY" in block for block in found[:4])
+
+
+@pytest.mark.parametrize("host", ["", '"><script>', "a b", "evil/..", "a" * 300, "[::1"])
+def test_a_host_that_is_none_is_not_repeated(host: str) -> None:
+    found = page.render("tweets", "0" * 64, archive(), host, keyed=False)
+    assert "http://HOST/predictions/tweets" in found
+    assert not host or host not in found
+
+
+def test_labels_are_data_and_many_are_counted() -> None:
+    text = page.render("tweets", "0" * 64, archive("<script>alert(1)</script>", "b" * 10), "localhost", keyed=False)
+    assert "script" not in Blocks(text).tags
+    many = page.render("tweets", "0" * 64, archive(*(f"label-{number}" for number in range(1000))), "x", keyed=False)
+    assert "and 800 more" in re.sub(r"\s+", " ", many)
+    assert "default-src 'none'" in page.HEADERS["Content-Security-Policy"]
