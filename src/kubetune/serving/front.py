@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from os import defpath
 from pathlib import Path
+from typing import Any
 
 from kubetune.errors import ConfigError, InterruptedRunError, NotReadyError
 from kubetune.serving import client, processes
@@ -115,7 +116,7 @@ def wait_left(folder: Path, front: FrontProcess, server: str, timeout_s: float) 
     deadline = time.monotonic() + timeout_s
     while processes.alive(front.process) and time.monotonic() < deadline:
         state = _state(folder, front)
-        if state.get("server") != server and server not in state.get("leaving", ()):
+        if state and server not in (state.get("server"), *state.get("leaving", ())):
             return
         time.sleep(POLL_S)
 
@@ -133,7 +134,7 @@ def problems(record: Record) -> list[str]:
     return []
 
 
-def _state(folder: Path, front: FrontProcess) -> dict[str, object]:
+def _state(folder: Path, front: FrontProcess) -> dict[str, Any]:
     """What the front last said; what a former front said does not count."""
     try:
         found = json.loads((folder / STATE).read_text(encoding="utf-8"))

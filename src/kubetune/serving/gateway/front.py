@@ -29,6 +29,7 @@ from kubetune.serving.front import STATE
 from kubetune.serving.gateway.app import Gateway
 from kubetune.serving.gateway.backend import RETRY_AFTER, Backend
 from kubetune.serving.gateway.http import Listener
+from kubetune.serving.gateway.logtail import LogTail
 from kubetune.serving.gateway.options import Options
 from kubetune.serving.gateway.refusal import Refusal, refused
 from kubetune.serving.gateway.supervisor import Model, backend_of, look, new_gateway
@@ -43,10 +44,8 @@ FINISH_S = 30.0
 """Seconds that requests have to end when the front itself is stopped."""
 
 
-class _NoTail:
+class _NoTail(LogTail):
     """In the place of a log's tail: the log of a server on this machine stays where it is."""
-
-    deaths = 0
 
     def pump(self) -> None:
         """Copy nothing."""
@@ -202,7 +201,7 @@ async def watch(served: Served) -> None:
     """Look at a server every second until this is cancelled."""
     while True:
         try:
-            await look(served.model, served.backend, _NoTail())
+            await look(served.model, served.backend, _NoTail(served.model.running.log))
         except NotReadyError as error:
             served.backend.health.workers, served.backend.health.golden = 0, False
             served.backend.health.problem = f"{str(error).rstrip('.')}; deploy its run again"
