@@ -1,8 +1,11 @@
 """Request bytes: every malformed body is a 4xx with a reason, and nothing raises."""
 
+import http.server
 import json
+import threading
 
 import pytest
+from huggingface_hub import InferenceClient
 
 from kubetune.serving.body import ALL, Request, answer, parse
 from kubetune.serving.predictor import Answer, Refusal
@@ -18,6 +21,17 @@ GOOD = {
     "list": (b'{"inputs": ["a", {"text": "b"}]}', JSON, Request((("a",), ("b",)), batched=True)),
     "top_k": (b'{"text": "a", "top_k": 2}', JSON, Request((("a",),), top_k=2)),
     "all scores": (b'{"inputs": ["a"], "all_scores": true}', JSON, Request((("a",),), batched=True, top_k=ALL)),
+    "hub": (b'{"inputs": "a", "parameters": {}}', JSON, Request((("a",),), batched=True, top_k=ALL, hub=True)),
+    "hub, top_k": (
+        b'{"inputs": ["a", "b"], "parameters": {"top_k": 2, "function_to_apply": null}}',
+        JSON,
+        Request((("a",), ("b",)), batched=True, top_k=2, hub=True),
+    ),
+    "hub, pair": (
+        b'{"inputs": {"text": "a", "text_pair": "b"}}',
+        JSON,
+        Request((("a", "b"),), batched=True, top_k=ALL, hub=True),
+    ),
     "plain": ("caf\u00e9".encode(), PLAIN, Request((("caf\u00e9",),))),
     "plain that looks like JSON": (b'"good"', PLAIN, Request((('"good"',),))),
     "surrogate pair": (b'"\\ud83e\\udd22"', JSON, Request((("\U0001f922",),))),
@@ -39,7 +53,20 @@ BAD = {
     "number": (b"3", JSON, 400, "must be a string or an object"),
     "unknown key": (b'{"text": "a", "temperature": 1}', JSON, 400, "allowed are text, text_pair"),
     "both forms": (b'{"text": "a", "inputs": ["b"]}', JSON, 400, "not both"),
-    "inputs not a list": (b'{"inputs": "a"}', JSON, 400, "must be a list"),
+    "inputs a number": (b'{"inputs": 3}', JSON, 400, "must be a list"),
+    "parameters no object": (b'{"inputs": "a", "parameters": 3}', JSON, 400, "must be an object"),
+    "a parameter of another task": (
+        b'{"inputs": "a", "parameters": {"temperature": 1}}',
+        JSON,
+        400,
+        "allowed are top_k",
+    ),
+    "sigmoid": (b'{"inputs": "a", "parameters": {"function_to_apply": "sigmoid"}}', JSON, 400, "must be softmax"),
+    "parameters and top_k": (b'{"inputs": "a", "top_k": 1, "parameters": {}}', JSON, 400, "nothing else"),
+    "parameters without inputs": (b'{"text": "a", "parameters": {}}', JSON, 400, "nothing else"),
+    "top_k of 0 in parameters": (b'{"inputs": "a", "parameters": {"top_k": 0}}', JSON, 400, "whole number from 1"),
+    "parameters, no inputs": (b'{"inputs": [], "parameters": {}}', JSON, 400, "at least one"),
+    "parameters, many": (json.dumps({"inputs": ["a"] * 5, "parameters": {}}).encode(), JSON, 413, "at most 4"),
     "no inputs": (b'{"inputs": []}', JSON, 400, "at least one"),
     "too many inputs": (json.dumps({"inputs": ["a"] * 5}).encode(), JSON, 413, "5 items: at most 4"),
     "top_k of 0": (b'{"text": "a", "top_k": 0}', JSON, 400, "whole number from 1"),
@@ -87,3 +114,42 @@ def test_answers() -> None:
     assert mixed[0] == 200
     assert json.loads(mixed[1])["results"][0] == {"error": {"status": 413, "reason": "too long"}}
     assert answer(Request((("a",),), batched=True), [bad], task, labels, 1)[0] == 413
+
+
+def test_the_client_of_hugging_face_reads_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own code makes the request and reads the answer; what lies between is our parser and our answer."""
+    task, labels = load_task("text-classification"), ("no", "yes")
+    sent = []
+
+    class Inside(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            sent.append(json.loads(body))
+            request = parse(body, self.headers["Content-Type"], 4)
+            assert isinstance(request, Request), request
+            status, text = answer(request, [Answer((0.25, 0.75))] * len(request.items), task, labels, 1)
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Inside) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        client = InferenceClient(model=f"http://127.0.0.1:{server.server_port}/predictions/toy")
+        every = client.text_classification("good food")
+        best = client.text_classification("good food", top_k=1)
+        server.shutdown()
+    assert [(found.label, found.score) for found in every] == [("yes", 0.75), ("no", 0.25)]
+    assert [found.label for found in best] == ["yes"]
+    assert all("parameters" in body for body in sent)
+
+
+def test_an_item_that_is_refused_refuses_a_request_of_the_hub() -> None:
+    task, labels = load_task("text-classification"), ("no", "yes")
+    request = Request((("a",), ("b",)), batched=True, top_k=ALL, hub=True)
+    status, text = answer(request, [Answer((0.25, 0.75)), Refusal(413, "too long")], task, labels, 1)
+    assert (status, json.loads(text)["error"]["reason"]) == (413, "too long")

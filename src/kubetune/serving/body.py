@@ -3,6 +3,10 @@
 A request is text/plain (the body is the text) or JSON: `"a text"`, `{"text": …}`, `{"text": …, "text_pair": …}`, or
 `{"inputs": [any of these, …]}`; objects also take `top_k` (1, 2, …) or `all_scores` (true). Where training joined a
 text of columns, an object may give those instead: `{"subject": …, "body": …}`; one that is missing or null is left out.
+
+The clients of Hugging Face's inference API (`huggingface_hub.InferenceClient.text_classification`) send `{"inputs": "a
+text", "parameters": {"top_k": 2}}`, and read `[[{"label": …, "score": …}, …]]`. A request with `parameters`, or whose
+`inputs` is no list, is answered so: with every label unless `top_k` says fewer, and refused whole where an item is.
 """
 
 import json
@@ -15,7 +19,8 @@ from kubetune.tasks.base import Task
 from kubetune.text.joining import Joined
 
 TEXTS = ("text", "text_pair")
-KEYS = (*TEXTS, "inputs", "top_k", "all_scores")
+KEYS = (*TEXTS, "inputs", "top_k", "all_scores", "parameters")
+PARAMETERS = ("top_k", "function_to_apply")
 NONE: Mapping[str, Joined] = {}
 MISSING = object()
 ALL = 0
@@ -38,11 +43,13 @@ class Request:
         items: Texts of each item, or why it has none.
         batched: Whether the answer is a list.
         top_k: Labels wanted; `ALL`; None: the archive's default.
+        hub: Whether the answer has the form that clients of Hugging Face's inference API read.
     """
 
     items: tuple[tuple[object, ...] | Refusal, ...]
     batched: bool = False
     top_k: int | None = None
+    hub: bool = False
 
 
 class _BodyError(Exception):
@@ -101,6 +108,9 @@ def answer(
         else {"predictions": task.decode(outcome.probabilities, labels, wanted)}
         for outcome in outcomes
     ]
+    if request.hub:
+        first = next((outcome for outcome in outcomes if isinstance(outcome, Refusal)), None)
+        return refuse(first) if first else (200, json.dumps([each["predictions"] for each in rendered]))
     refused = [outcome.status for outcome in outcomes if isinstance(outcome, Refusal)]
     status = refused[0] if len(refused) == len(outcomes) else 200
     return status, json.dumps({"results": rendered} if request.batched else rendered[0])
@@ -140,6 +150,8 @@ def _request(value: Any, max_items: int, texts: Mapping[str, Joined]) -> Request
     keys = _text_keys(texts)
     if not set(value) <= {*keys, *KEYS}:
         raise _BodyError(400, f"the body has an unknown key: allowed are {', '.join(dict.fromkeys((*KEYS, *keys)))}")
+    if "parameters" in value or isinstance(value.get("inputs"), str | dict):
+        return _hub_request(value, max_items, texts)
     top_k = _top_k(value)
     if "inputs" not in value:
         item = _item({key: value[key] for key in keys if key in value}, texts)
@@ -152,6 +164,28 @@ def _request(value: Any, max_items: int, texts: Mapping[str, Joined]) -> Request
     if len(inputs) > max_items:
         raise _BodyError(413, f"`inputs` has {len(inputs)} items: at most {max_items} are allowed")
     return Request(tuple(_item(entry, texts) for entry in inputs), batched=True, top_k=top_k)
+
+
+def _hub_request(value: Mapping[str, Any], max_items: int, texts: Mapping[str, Joined]) -> Request:
+    if extra := set(value) - {"inputs", "parameters"}:
+        raise _BodyError(400, f"with `parameters` a body has `inputs` and nothing else, not `{min(extra):.60}`")
+    parameters = value.get("parameters", {})
+    if not isinstance(parameters, dict):
+        raise _BodyError(400, "`parameters` must be an object")
+    given = {name: chosen for name, chosen in parameters.items() if chosen is not None}
+    if unknown := given.keys() - set(PARAMETERS):
+        raise _BodyError(400, f"parameter `{min(unknown):.60}` is not known: allowed are {', '.join(PARAMETERS)}")
+    if given.get("function_to_apply", "softmax") != "softmax":
+        raise _BodyError(400, "`function_to_apply` must be softmax: the scores are probabilities of one label each")
+    inputs = value.get("inputs")
+    inputs = inputs if isinstance(inputs, list) else [inputs]
+    if not inputs:
+        raise _BodyError(400, "`inputs` must be a text, an item or a list with at least one")
+    if len(inputs) > max_items:
+        raise _BodyError(413, f"`inputs` has {len(inputs)} items: at most {max_items} are allowed")
+    top_k = _top_k({"top_k": given.get("top_k")})
+    items = tuple(_item(entry, texts) for entry in inputs)
+    return Request(items, batched=True, top_k=ALL if top_k is None else top_k, hub=True)
 
 
 def _text_keys(texts: Mapping[str, Joined]) -> tuple[str, ...]:
