@@ -22,6 +22,7 @@ from kubetune.provenance.trust import Trust, statement_file
 from kubetune.serving import server
 from kubetune.serving.archive import archive_digest
 from kubetune.serving.gateway.supervisor import Options, start
+from kubetune.serving.local_record import Record
 from kubetune.serving.local_target import LocalTarget
 from kubetune.signing import commits_json, sign_and_store, statement_of_run, trust_for, verify_run
 from kubetune.storage import commits
@@ -240,7 +241,7 @@ def test_a_running_local_endpoint_without_a_statement_is_no_longer_ready(archive
     target._keep(archive)
     process = server.Process(**{**dict.fromkeys(server.Process.__dataclass_fields__), "pid": 1})
     running = server.Server("toy", digest, "http://127.0.0.1:1/predictions/toy", "", "", str(tmp_path), "", process)
-    target._write(digest, running)
+    Record("toy", digest, running, "2026-01-01T00:00:00+00:00").write(target.folder)
     assert "there is no " in target.observe().problems[0]
 
 

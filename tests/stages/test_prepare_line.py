@@ -1,5 +1,6 @@
 """What `prepare` says of the data in one line and in its report: splits, classes without rows, unknown tokens."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,12 +8,14 @@ import pytest
 
 import toys
 from kubetune.adoption import StageResult
-from kubetune.cli.run import tell
+from kubetune.cli.run import Work
 from kubetune.config.load import parse_recipe
 from kubetune.errors import DataError
 from kubetune.evaluation.facts import data_facts
 from kubetune.plan import call_of
+from kubetune.runner import open_configured_store
 from kubetune.storage.commit_record import Commit
+from pipelines import settings_of
 from prepared_toys import RECIPE
 
 
@@ -92,7 +95,9 @@ def test_the_evaluation_report_repeats_it() -> None:
     assert facts["Cells"] == "Column 'label' holds bytes, read as UTF-8."
 
 
-def test_an_adopted_preparation_tells_it_again(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_adopted_preparation_tells_it_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = settings_of(tmp_path)
+    tell = Work(settings, open_configured_store(settings), "toy-2", [], as_json=False).tell
     commit = Commit(run="toy-1", stage="prepare", key="k", facts={"data": "2 rows read"})
     call = call_of("prepare", parse_recipe(RECIPE), "toy-2", None)
     tell(call, StageResult("adopted", commit, source="toy-1"))
