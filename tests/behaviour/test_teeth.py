@@ -15,6 +15,8 @@ from kubetune.behaviour.suite import Suite
 from kubetune.behaviour.verdict import judge_behaviour
 from kubetune.behaviour.words import free_words
 
+pytestmark = pytest.mark.slow
+
 SEEDS = range(5)
 MOST = 60
 SOUND = {

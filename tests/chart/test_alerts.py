@@ -11,6 +11,8 @@ import pytest
 from kubetune.serving.gateway.metrics import Metrics
 from prometheus import metric_names, panels, program, rules, write_rules
 
+pytestmark = pytest.mark.slow
+
 WHERE = 'namespace="kubetune",model="tweets"'
 
 

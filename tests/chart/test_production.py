@@ -10,6 +10,8 @@ from chart_helm import CHART, HelmError, notes, objects, template
 
 from chart_world import named, of_kind, rendered, values_of
 
+pytestmark = pytest.mark.slow
+
 INGRESS = '{"enabled":true,"host":"x.example.com"}'
 MLFLOW = {"tracking.enabled": True, "tracking.external.url": "https://mlflow.example.com"}
 CLOSED = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "fc00::/7", "fe80::/10"]

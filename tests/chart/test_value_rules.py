@@ -8,6 +8,8 @@ from chart_helm import CHART, HelmError, template
 
 from kubetune.config.load import parse_recipe
 
+pytestmark = pytest.mark.slow
+
 MINE = "name: reviews\\ndata: {}\\nmodel: {}"
 
 

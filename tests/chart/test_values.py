@@ -9,6 +9,8 @@ from chart_helm import CHART, notes, template
 
 from chart_world import EXAMPLES, PROFILES, named, objects, of_kind, pods_of, rendered, values_of
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_registry_tag_and_digest_reach_every_image(profile: str) -> None:

@@ -9,6 +9,8 @@ from chart_stages import cluster_of, pods_as_objects
 from chart_world import EXISTING, PROFILES, hashless, rendered, text_of, values_of
 from kubetune.stages import STAGES
 
+pytestmark = pytest.mark.slow
+
 
 def minor(version: str) -> str:
     return version.rpartition(".")[0]

@@ -15,6 +15,8 @@ from kubetune.storage.records import encode
 from kubetune.storage.registry import Model, Version
 from kubetune.storage.runs import create_run, list_runs
 
+pytestmark = pytest.mark.slow
+
 KNOWN = ["try-1", "try-2", "keep-1"]
 
 

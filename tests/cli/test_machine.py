@@ -48,6 +48,7 @@ def test_memory_is_compared_in_kubernetes_units(small: None, asked: str, fits: b
         machine.require(recipe)
 
 
+@pytest.mark.slow
 def test_validate_and_run_refuse_before_the_first_stage(tmp_path: Path) -> None:
     change = "resources.train.gpus=64"
     for words in (["validate", "tickets", change], ["run", "tickets", change]):

@@ -255,6 +255,7 @@ def test_an_encoding_for_a_hub_is_refused(hub: Hub, tmp_path: Path) -> None:
         read(small(), tmp_path, encoding="latin-1", **at(hub))
 
 
+@pytest.mark.slow
 def test_a_pod_finds_its_hub_in_the_environment(hub: Hub, feelings: Repository, tmp_path: Path) -> None:
     """The command, in its own process, as a pod runs it: `HF_ENDPOINT` and nothing else."""
     recipe = "name: t\ndata: {source: {kind: hub, name: %s, config: small}}\nmodel: {source: {kind: path, path: m}}\n"

@@ -31,6 +31,8 @@ from kubetune.storage.transfer import Copied
 from kubetune.storage.uploads import fetch_upload, put_upload
 from kubetune.storage.versions import FORMAT, files_of, put_document, read_document
 
+pytestmark = pytest.mark.slow
+
 REAL = [pytest.param("real", marks=pytest.mark.s3)] if "KUBETUNE_TEST_S3" in os.environ else []
 STAGES = ("ingest", "prepare", "train")
 ARCHIVE = "ab" * 32

@@ -23,6 +23,8 @@ from kubetune.storage.blobs import describe, fetch_blob, fetch_tree, put_blob, p
 from kubetune.storage.commits import commit, index, lookup, read_commit
 from s3_server import S3Server, make_bucket, running_moto
 
+pytestmark = pytest.mark.slow
+
 Opener = Callable[..., Store]
 
 

@@ -102,6 +102,7 @@ def test_one_token_more_than_a_family_takes_is_refused(name: str, tmp_path: Path
         build(families.write_checkpoint(name, tmp_path), "stock", longest + 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", families.SIBLINGS)
 def test_a_family_that_the_page_does_not_name_is_taken_or_refused(name: str, tmp_path: Path) -> None:
     folder, longest = families.write_checkpoint(name, tmp_path / "checkpoint"), families.SIBLINGS[name][2]

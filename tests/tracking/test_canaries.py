@@ -165,6 +165,7 @@ def test_no_secret_of_the_settings_is_left_anywhere(
     assert (tmp_path / "store" / "mlflow.db").stat().st_size > 0
 
 
+@pytest.mark.slow
 def test_a_run_that_an_older_version_recorded_is_mirrored_without_its_secret(settings: Settings) -> None:
     recipe = canonical(toy_recipe(Path("/rows.jsonl"), Path("/model")))
     recipe["data"]["source"] = {"kind": "sql", "query": "select 1", "url": f"postgresql://user:{CANARY}@host/db"}

@@ -142,6 +142,7 @@ def test_ranks_agree_with_one_process_on_the_first_gradient(
             assert losses == pytest.approx([losses[0]] * len(losses), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_another_world_is_refused(run_toy: Any) -> None:
     with pytest.raises(InterruptedRunError):
         run_toy(stop_after=1, **SIX)
