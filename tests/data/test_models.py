@@ -148,6 +148,13 @@ def test_a_folder_that_is_not_there_is_a_wrong_recipe(tmp_path: Path) -> None:
     assert caught.value.exit_code == 78
 
 
+def test_an_adapter_without_its_model_is_a_wrong_recipe(model: Path, tmp_path: Path) -> None:
+    (model / "model.safetensors").rename(model / "adapter_model.safetensors")
+    (model / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+    with pytest.raises(ConfigError, match=r"is an adapter .* merge the two with PEFT"):
+        fetch_path(model, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
