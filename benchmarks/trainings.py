@@ -51,7 +51,9 @@ def smoke() -> int:
             pulled(folder, f"seed-{seed}", ("report", "behaviour", "archive"), f"training.seed={seed}", *LEARNT, *suite)
         recipe = folder / "recipe.yaml"
         recipe.write_text(
-            recipe_text(folder) + f"behaviour: {{suite: sentiment, most: 10, bars: {json.dumps(bars)}}}\n"
+            recipe_text(folder)
+            + f"behaviour: {{suite: sentiment, most: 10, bars: {json.dumps(bars)}}}\n"
+            + "promotion: {minimum_rows: 10, minimum_slice_rows: 5}\n"
         )
         lines = [rf"^{re.escape(name)} \| \d+ \| \d\.\d{{3}} to \d\.\d{{3}} \| \d of 2$" for name in bars]
         lines += [rf"^{score} of 2 trainings: \d\.\d{{3}}, \d\.\d{{3}}$" for score in ("accuracy", "macro_f1")]
