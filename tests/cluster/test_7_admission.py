@@ -52,7 +52,7 @@ def desk() -> Iterator[Desk]:
         desk = Desk(cluster)
         # The API server reads a new policy within seconds; until then the Role alone counts, which lets this through.
         probe = [{"op": "add", "path": "/spec/minReadySeconds", "value": 7}]
-        wait(lambda: "denied" in desk.patch(probe) or None, "the policy", 60)
+        wait(lambda: "denied" in desk.patch(probe) or None, "the policy")
         yield desk
     finally:
         cluster.kubectl("delete", "--filename", "-", "--wait=false", text=yaml.safe_dump_all(policies), check=False)
