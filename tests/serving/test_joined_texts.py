@@ -91,7 +91,10 @@ def test_a_request_that_is_unclear_is_refused(entry: dict[str, Any], reason: str
 def test_keys_of_other_models_stay_unknown() -> None:
     found = from_json({"subject": "s"}, 9)
     assert isinstance(found, Refusal)
-    assert found.reason == "the body has an unknown key: allowed are text, text_pair, inputs, top_k, all_scores"
+    assert (
+        found.reason
+        == "the body has an unknown key: allowed are text, text_pair, inputs, top_k, all_scores, parameters"
+    )
     found = from_json({"subject": "s", "inputs": ["t"]}, 9, MAIL)
     assert isinstance(found, Refusal)
     assert found.reason == "give `subject` or `inputs`, not both"
