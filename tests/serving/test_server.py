@@ -101,7 +101,8 @@ def test_ports() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        assert not configuration.port_free(port)
+        with pytest.raises(ConfigError, match=f"Port {port} on 127.0.0.1 is in use"):
+            configuration.listen(port)
         with pytest.raises(ConfigError, match=f"Port {port} on 127.0.0.1 is in use: stop what listens there"):
             configuration.choose_ports(port)
     chosen = configuration.choose_ports(port)

@@ -7,6 +7,8 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +28,7 @@ from kubetune.serving.local_target import LocalTarget
 from kubetune.serving.server import Server
 from kubetune.serving.torchserve_config import free_ports
 from kubetune.stages import deploy
+from kubetune.storage.local import LocalStore
 from served_toys import Quiet
 
 pytestmark = pytest.mark.slow
@@ -324,6 +327,18 @@ def test_another_archive_takes_over_the_address_without_a_gap(
     assert len(list((state / NAME).glob("server-*"))) == 1
 
 
+def test_a_move_that_fails_leaves_the_endpoint_where_it_was(
+    served: dict, state: Path, archives: dict[str, Path]
+) -> None:
+    before, (port,) = recorded(state), free_ports(1)
+    with pytest.raises(NotReadyError, match=r"The former archive .* serves"):
+        put(state, archives["broken"], port=port)
+    assert recorded(state) == before
+    assert client.call(before.url, "POST", "good").status == 200
+    with pytest.raises(OSError, match=r"refused"):
+        client.call(f"http://127.0.0.1:{port}/ping")
+
+
 def test_an_endpoint_can_be_moved_to_another_port(served: dict, state: Path, archives: dict[str, Path]) -> None:
     former = running(state)
     (port,) = free_ports(1)
@@ -344,6 +359,23 @@ def test_stop_leaves_no_process_and_no_folder(served: dict, state: Path) -> None
     (found,) = endpoints.endpoints(state)
     assert (found.state, found.url, found.pid) == ("stopped", "", None)
     endpoints.stop(state, NAME)
+
+
+def test_what_is_left_of_an_ended_endpoint_is_deleted_with_it(archives: dict[str, Path], tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    put(tmp_path / "state", archives["first"], port=port)
+    left, front = running(tmp_path / "state"), recorded(tmp_path / "state").front
+    assert front is not None
+    processes.terminate(front.process)
+    assert endpoints.endpoints(tmp_path / "state")[0].state == "ended"
+    LocalStore(tmp_path / "store").put("runs/none", b"")
+    done = subprocess.run(
+        [sys.executable, "-m", "kubetune", "endpoints", "delete", NAME, "--yes", "--store", str(tmp_path / "store")],
+        env={**os.environ, "KUBETUNE_STATE_DIR": str(tmp_path / "state")}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert not processes.alive(left.process)
+    assert not (tmp_path / "state" / NAME).exists()
 
 
 def test_a_port_in_use_is_refused_before_anything_starts(archives: dict[str, Path], tmp_path: Path) -> None:

@@ -100,6 +100,7 @@ def delete(
     for name in chosen:
         target = LocalTarget(state, name)
         with target.exclusive():
+            target.stop()  # where the server has ended its front may live, and the other way round
             delete_endpoint(opened_store, name)
             shutil.rmtree(target.folder, ignore_errors=True)
         say(f"deleted endpoint {name}")

@@ -5,19 +5,19 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from os import defpath
 from pathlib import Path
 from typing import Any
 
 from kubetune.errors import ConfigError, InterruptedRunError, NotReadyError
-from kubetune.serving import client, processes
+from kubetune.serving import client, processes, torchserve_config
 from kubetune.serving.local_record import FrontProcess, Record
-from kubetune.serving.torchserve_config import FIRST_PORT, LAST_PORT, LOOPBACK
+from kubetune.serving.torchserve_config import LOOPBACK
 
 STATE = "front.json"
 LOG = "front.log"
 MODULE = "kubetune.serving.gateway.front"
-BACKLOG = 256
 RELEASE_S = 5.0
 """Seconds in which a port becomes free whose process has just ended."""
 START_S = 60.0
@@ -35,36 +35,13 @@ def listen(wanted: int | None, former: int | None) -> socket.socket:
     Raises:
         ConfigError: `wanted` is in use, or none of 8080 to 8179 is free.
     """
-    for port in (wanted, former):
-        if port is not None and (found := _patiently(port, RELEASE_S if port == former else 0.0)) is not None:
-            return found
-        if port is not None and port == wanted:
-            raise ConfigError(
-                f"Port {wanted} on {LOOPBACK} is in use: stop what listens there, or choose another port."
-            )
-    for port in range(FIRST_PORT, LAST_PORT + 1):
-        if (found := _listening(port)) is not None:
-            return found
-    raise ConfigError(f"No port from {FIRST_PORT} to {LAST_PORT} is free: choose one with KUBETUNE_PORT.")
-
-
-def _patiently(port: int, seconds: float) -> socket.socket | None:
-    deadline = time.monotonic() + seconds
-    while (found := _listening(port)) is None and time.monotonic() < deadline:
-        time.sleep(POLL_S)
-    return found
-
-
-def _listening(port: int) -> socket.socket | None:
-    found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a connection in TIME_WAIT is no listener
-    try:
-        found.bind((LOOPBACK, port))
-        found.listen(BACKLOG)
-    except OSError:
-        found.close()
-        return None
-    return found
+    if former is not None and wanted in (None, former):
+        deadline = time.monotonic() + RELEASE_S
+        while time.monotonic() < deadline:
+            with suppress(ConfigError):
+                return torchserve_config.listen(former)
+            time.sleep(POLL_S)
+    return torchserve_config.listen(wanted)
 
 
 def start(folder: Path, listening: socket.socket) -> FrontProcess:

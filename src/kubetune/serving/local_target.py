@@ -118,7 +118,8 @@ class LocalTarget:
         self._tidy({started.digest, former.digest if former else started.digest}, Path(started.folder))
 
     def rollback(self, timeout_s: float) -> None:
-        """See `Target.rollback`."""
+        """See `Target.rollback`; it keeps the former port."""
+        self.port = None  # it was asked for by what is taken back
         former = self.record()
         if former is None or former.server is None:
             return

@@ -43,18 +43,23 @@ def front_matter(base: Any, rows: Any) -> str:
 
 
 def _model(source: Any) -> str:
-    if source.kind == "hub":
-        return f"`{plain(source.name, 120)}` of a model hub"
-    if source.kind == "package":
-        return f"`{plain(_last(source.path))}` of Python package `{plain(source.distribution, 120)}`"
+    if (published := _published(source, "model hub")) is not None:
+        return published
     return f"`{plain(_last(source.url if source.kind == 's3' else source.path))}`, a folder of its owner"
 
 
-def _data(source: Any) -> str:
+def _published(source: Any, hub: str) -> str | None:
+    """Name what others can get too; None: it is its owner's."""
     if source.kind == "hub":
-        return f"`{plain(source.name, 120)}` of a data hub"
+        return f"`{plain(source.name, 120)}` of a {hub}"
     if source.kind == "package":
         return f"`{plain(_last(source.path))}` of Python package `{plain(source.distribution, 120)}`"
+    return None
+
+
+def _data(source: Any) -> str:
+    if (published := _published(source, "data hub")) is not None:
+        return published
     if source.kind == "sql":
         return "the rows of a database query"
     listed = [path for paths in source.paths.values() for path in ([paths] if isinstance(paths, str) else paths)]

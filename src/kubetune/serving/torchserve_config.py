@@ -16,6 +16,8 @@ from kubetune.serving.archive import MODEL_CONFIG, Archive
 
 LOOPBACK = "127.0.0.1"
 FIRST_PORT, LAST_PORT = 8080, 8179
+BACKLOG = 256
+"""Connections that the kernel holds until they are accepted."""
 HANDLER = "kubetune.serving.torchserve_handler"
 MODEL_VERSION = "1.0"
 MAX_SOCKET_FOLDER = 85
@@ -67,24 +69,33 @@ def choose_ports(wanted: int | None) -> Ports:
     Raises:
         ConfigError: `wanted` is in use, or none of 8080 to 8179 is free.
     """
-    if wanted is not None and not port_free(wanted):
-        raise ConfigError(f"Port {wanted} on {LOOPBACK} is in use: stop what listens there, or choose another port.")
-    inference = wanted or next((port for port in range(FIRST_PORT, LAST_PORT + 1) if port_free(port)), None)
-    if inference is None:
-        raise ConfigError(f"No port from {FIRST_PORT} to {LAST_PORT} is free: choose one with KUBETUNE_PORT.")
+    with listen(wanted) as found:
+        inference = int(found.getsockname()[1])
     management, metrics, grpc_inference, grpc_management = free_ports(4)
     return Ports(inference, management, metrics, grpc_inference, grpc_management)
 
 
-def port_free(port: int) -> bool:
-    """Whether nothing listens on that loopback port."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a connection in TIME_WAIT is no listener
+def listen(wanted: int | None = None) -> socket.socket:
+    """Return a socket that listens on a loopback port, so that nobody else can.
+
+    Args:
+        wanted: The port; None: the first free one of 8080 to 8179.
+
+    Raises:
+        ConfigError: `wanted` is in use, or none of 8080 to 8179 is free.
+    """
+    for port in range(FIRST_PORT, LAST_PORT + 1) if wanted is None else [wanted]:
+        found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a connection in TIME_WAIT is no listener
         try:
-            probe.bind((LOOPBACK, port))
+            found.bind((LOOPBACK, port))
+            found.listen(BACKLOG)
+            return found
         except OSError:
-            return False
-    return True
+            found.close()
+    if wanted is not None:
+        raise ConfigError(f"Port {wanted} on {LOOPBACK} is in use: stop what listens there, or choose another port.")
+    raise ConfigError(f"No port from {FIRST_PORT} to {LAST_PORT} is free: choose one with KUBETUNE_PORT.")
 
 
 def free_ports(count: int) -> list[int]:

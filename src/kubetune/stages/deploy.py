@@ -66,7 +66,9 @@ def deploy(target: Target, archive: Path, context: Context, timeout_s: float) ->
             if isinstance(error, NotReadyError):
                 raise NotReadyError(f"{error} {outcome}") from error
             raise
-        return _result(digest, before, target.observe(), changed=True)
+        after = target.observe()
+        context.progress.note(f"archive {digest[:12]} is asked at {after.facts.get('url', 'the address it had')}")
+        return _result(digest, before, after, changed=True)
 
 
 def _undo(target: Target, before: Observed, timeout_s: float) -> str:

@@ -134,12 +134,14 @@ class Front:
     async def follow(self) -> None:
         """Bring what serves in line with the record, let go what has no request left, and say so."""
         if (stamp := stamp_of(self.folder / "record.json")) != self._stamp:
-            with suppress(KubetuneError):  # a record that cannot be read changes nothing
+            self._stamp = stamp
+            try:
                 record = read_record(self.folder)
                 running = record.server if record is not None else None
                 if (running.folder if running else "") != (self.current.key if self.current else ""):
                     await self.switch(record, running)
-            self._stamp = stamp
+            except (KubetuneError, OSError, ValueError) as error:  # what serves goes on
+                log.error("the record names a server that cannot be taken: %s", error)
         for served in [one for one in self.leaving if not one.open]:
             self.leaving.remove(served)
             await close(served)
@@ -205,6 +207,8 @@ async def watch(served: Served) -> None:
         except NotReadyError as error:
             served.backend.health.workers, served.backend.health.golden = 0, False
             served.backend.health.problem = f"{str(error).rstrip('.')}; deploy its run again"
+        except Exception:  # a look that fails must not be the last one
+            log.exception("the server could not be looked at")
         await asyncio.sleep(WATCH_S)
 
 
