@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import transformers
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
 import architecture_toys as families
 import toys
@@ -239,10 +239,24 @@ def test_no_dropout_is_set_that_nobody_asked_for(tmp_path: Path) -> None:
     assert build(folder, "stock", 32, dropout=0.25)[2].configuration()["seq_classif_dropout"] == 0.25
 
 
+def test_a_dropout_of_the_encoder_is_none_of_the_head(family: tuple[str, Path]) -> None:
+    """BERT's head takes the encoder's where the checkpoint states none of its own, MPNet's and DeBERTa's always."""
+    name, folder = family
+    if (name, "stock") in REFUSED or not hasattr(AutoConfig.from_pretrained(folder), "hidden_dropout_prob"):
+        return
+    heads = []
+    for dropout in (None, 0.0):
+        spec = ModelSpec(TASK.kind, toys.LABELS, "stock", {}, dropout, 32, pad_token_id=0)
+        module = TASK.build_model(spec, folder, pretrained=True)
+        parts = [item for item in module.network.named_modules() if isinstance(item[1], torch.nn.Dropout)]
+        heads.append({part: made.p for part, made in parts if not part.startswith(module.encoder_parts)})
+        assert dropout is None or {made.p for part, made in parts if part not in heads[-1]} == {0.0}
+    assert heads[0] == heads[1]
+    assert heads[0], "the head has no dropout"
+
+
 @pytest.mark.parametrize("labels", [("a", "b", "c"), ("x", "y"), toys.LABELS])
 def test_another_head_is_replaced_and_the_same_goes_on(labels: tuple[str, ...], tmp_path: Path) -> None:
-    from transformers import AutoConfig
-
     folder = families.write_checkpoint("bert", tmp_path)
     config = AutoConfig.from_pretrained(folder)
     config.id2label, config.label2id = dict(enumerate(labels)), {name: n for n, name in enumerate(labels)}

@@ -31,5 +31,5 @@ class ModelSection(Section):
     max_length: int = Field(default=128, ge=4, le=8192)
     """Tokens a text; longer text is truncated and counted in the data report."""
     encoder_dropout: float | None = Field(default=None, ge=0, lt=1)
-    """Dropout inside the encoder; None: what the checkpoint's configuration says."""
+    """Dropout inside the encoder; None: what the checkpoint's configuration says. The head keeps its own."""
     head: Head = Head()

@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,12 +25,11 @@ from transformers.utils import logging as transformers_logging
 
 from kubetune.errors import ConfigError, DataError
 from kubetune.tasks.base import ModelSpec
+from kubetune.tasks.dropout import keep_head_dropout, set_encoder_dropout, set_head_dropout
 from kubetune.tasks.trained_heads import keeps_head, trained_head
 from kubetune.tasks.trial import check_positions
 from kubetune.tasks.weights import check_finite, load_weights
 
-ENCODER_DROPOUT = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout")
-HEAD_DROPOUT = ("seq_classif_dropout", "classifier_dropout", "classifier_dropout_prob", "cls_dropout")
 Classifier = TypeVar("Classifier", bound=nn.Module)
 POOLER = re.compile(r"(^|\.)pooler\.")
 OWN_HEAD_DROPOUT = 0.1
@@ -120,10 +120,14 @@ def build_stock(spec: ModelSpec, folder: Path, *, pretrained: bool) -> StockClas
     if getattr(config, "pad_token_id", None) is None:  # decoders look for the last token before the padding
         config.pad_token_id = spec.pad_token_id
     if pretrained and spec.head.get("dropout") is not None:
-        _set_dropout(config, HEAD_DROPOUT, float(spec.head["dropout"]), first_only=True)
+        set_head_dropout(config, float(spec.head["dropout"]))
     network = _network(AutoModelForSequenceClassification, config, folder if pretrained else None)
     if replaced:
         _draw_head(network)
+    if pretrained and spec.encoder_dropout is not None and spec.head.get("dropout") is None:
+        untouched = _configuration(replace(spec, encoder_dropout=None), folder, pretrained)
+        with _quiet():
+            keep_head_dropout(network, _encoder_part(network), untouched)
     check_positions(network, spec.max_length)
     network.config.architectures = [type(network).__name__]
     module = StockClassifier(network)
@@ -190,7 +194,7 @@ def _configuration(spec: ModelSpec, folder: Path, pretrained: bool) -> Any:
         # BigBird falls back to this for good at the first short text: answers would depend on what came before.
         config.attention_type = "original_full"
     if pretrained and spec.encoder_dropout is not None:
-        _set_dropout(config, ENCODER_DROPOUT, spec.encoder_dropout, first_only=False)
+        set_encoder_dropout(config, spec.encoder_dropout)
     return config
 
 
@@ -199,17 +203,6 @@ def _portable(config: PreTrainedConfig) -> dict[str, Any]:
     values: dict[str, Any] = json.loads(config.to_json_string(use_diff=True))
     values.pop("_name_or_path", None)
     return values
-
-
-def _set_dropout(config: PreTrainedConfig, names: tuple[str, ...], value: float, *, first_only: bool) -> None:
-    present = [name for name in names if hasattr(config, name)]
-    if not present:
-        raise ConfigError(
-            f"Architecture {config.model_type} has none of {', '.join(names)}: its dropout cannot be set; "
-            "use model.head.kind=own and model.encoder_dropout=null."
-        )
-    for name in present[:1] if first_only else present:
-        setattr(config, name, value)
 
 
 def _network(auto: Any, config: PreTrainedConfig, folder: Path | None) -> PreTrainedModel:
