@@ -1,18 +1,24 @@
 """The command itself, in processes: exit codes, the last line on standard error, signals, the summary."""
 
+import itertools
 import json
 import re
 import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 import toys
 from commands import kubetune, last_line
+from kubetune.serving import client
 from pipelines import TOY
 
 
@@ -89,9 +95,9 @@ def test_json_of_a_run_is_one_document_with_its_code(place: Path) -> None:
 @pytest.mark.slow
 def test_an_undecided_candidate_is_served_exported_and_promoted_as_it_is_advised(place: Path) -> None:
     words = ["run", "toy.yaml", "name=looks", "promotion.minimum_rows=100000"]
-    first = kubetune(place, *words, "--until", "register")
+    first = kubetune(place, *words)
     assert first.returncode == 0, first.stderr
-    done = kubetune(place, *words, "training.seed=9", "--until", "register")
+    done = kubetune(place, *words, "training.seed=9")
     assert done.returncode == 99, done.stderr
     commands = next_lines(done.stdout)
     assert [command.partition("kubetune ")[2].split()[0] for command in commands] == [
@@ -112,7 +118,15 @@ def test_an_undecided_candidate_is_served_exported_and_promoted_as_it_is_advised
     states = {line["run"]: line["state"] for line in json.loads(kubetune(place, "runs", "--json").stdout)}
     assert states["looks-2"] == "undecided at compare", "a look decides nothing"
     try:
-        run_next_lines(place, done.stdout.replace(commands[2], commands[1]), 4)
+        (endpoint,) = json.loads(kubetune(place, "endpoints", "list", "--json").stdout)
+        with asked_all_the_time(endpoint["url"]) as seen:
+            run_next_lines(place, done.stdout.replace(commands[2], commands[1]), 4)
+            for moved in (["rollback", "looks"], ["promote", "looks@2"]):
+                said = kubetune(place, *moved, "--why", "the one before")
+                assert said.returncode == 0, said.stderr
+        assert {status for status, _ in seen} == {200}
+        served = [digest for digest, _ in itertools.groupby(digest for _, digest in seen)]
+        assert served == [served[0], served[1], served[0], served[1]] and len(seen) > 50
         states = {line["run"]: line["state"] for line in json.loads(kubetune(place, "runs", "--json").stdout)}
         assert states["looks-2"] == "complete"
         refused = kubetune(place, "delete", "looks-*", "--yes")
@@ -237,6 +251,25 @@ def run_next_lines(place: Path, output: str, count: int) -> None:
     for command in commands:
         done = subprocess.run(command, shell=True, cwd=place, capture_output=True, text=True, check=False, timeout=300)
         assert done.returncode == 0, (command, done.stderr)
+
+
+@contextmanager
+def asked_all_the_time(url: str) -> Iterator[list[tuple[int, str]]]:
+    """Ask ten times a second, each time on a new connection; yields what came back: status, digest of the archive."""
+    ended, seen = threading.Event(), []
+
+    def ask() -> None:
+        while not ended.wait(0.1):
+            reply = client.call(url, "POST", "good")
+            seen.append((reply.status, reply.headers.get("x-archive-digest", "")))
+
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(ask)
+        try:
+            yield seen
+        finally:
+            ended.set()
+        asking.result()
 
 
 def heads(place: Path) -> set[Path]:

@@ -3,9 +3,8 @@
 import json
 import sys
 import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -96,28 +95,33 @@ def answering(answer: str, name: str | None) -> Iterator[list[Any]]:
     from airflow.sdk.timezone import utcnow
     from airflow.triggers.base import TriggerEvent
     from airflow.utils.session import create_session
+    from sqlalchemy.exc import OperationalError
 
     asked: list[Any] = []
+    ended = threading.Event()
 
+    # `dag.test` writes the state that a task ended with once more, behind the api-server: an answer between the two
+    # is lost, so the question is answered for as long as it stands.
     def look() -> None:
-        for _ in range(600):
-            time.sleep(0.2)
-            with create_session() as session:
+        while not ended.wait(0.2):
+            with suppress(OperationalError), create_session() as session:  # SQLite has one writer
                 waits = session.query(TaskInstance).filter(TaskInstance.state == "awaiting_input").first()
                 detail = waits and session.get(HITLDetail, waits.id)
                 if detail is None:
                     continue
-                asked.append((detail.subject, detail.body, detail.defaults, waits.trigger_timeout))
+                asked[:] = [(detail.subject, detail.body, detail.defaults, waits.trigger_timeout)]
                 detail.responded_by = {"id": "7", "name": name} if name else None
                 detail.responded_at, detail.chosen_options, detail.params_input = utcnow(), [answer], {}
                 event = TriggerEvent(detail.as_resume_event_payload(timedout=name is None))
                 handle_event_submit(event, task_instance=waits, session=session)
-                return
 
     thread = threading.Thread(target=look, daemon=True)
     thread.start()
-    yield asked
-    thread.join(5)
+    try:
+        yield asked
+    finally:
+        ended.set()
+        thread.join(30)
 
 
 @pytest.mark.slow
