@@ -64,11 +64,11 @@ test: install-dev install-airflow ## the default tier: no network, no Docker, no
 	$(BIN)/pytest -m "not s3 and not cluster and not slow" --numprocesses 2 --dist loadfile; code=$$?; \
 	wait $$airflow || code=$$?; cat "$$log"; rm -f "$$log"; exit $$code
 
-test-slow: install-dev install-airflow ## what waits for servers, kills and races; MLflow's is test-tracking
+test-slow: install-dev install-airflow ## servers, kills, races and whole runs; MLflow's is test-tracking
 	$(BIN)/pytest -m "slow and not full and not s3 and not cluster" --ignore tests/tracking --numprocesses 2 --dist loadfile
 	timeout -k 10 1500 $(AIRFLOW_VENV)/bin/python -m pytest -W default -m "slow and not full" tests/dags
 
-test-dags: install-airflow ## the DAGs in Airflow's environment, a whole run with local processes for pods
+test-dags: install-airflow ## the DAGs in Airflow's environment
 	timeout -k 10 1500 $(AIRFLOW_VENV)/bin/python -m pytest -W default -m "not slow" tests/dags
 
 test-s3: install-dev ## the store's suite against the S3 server in KUBETUNE_TEST_S3=http://key:secret@host:port/bucket

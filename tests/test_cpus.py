@@ -128,6 +128,7 @@ def test_what_a_person_has_set_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cpus.thread_waiting(1) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="PyTorch's wheels bring libgomp on Linux only")
 def test_pytorch_reads_it() -> None:
     given = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": cpus.SPINS, "OMP_DISPLAY_ENV": "VERBOSE"}

@@ -15,6 +15,8 @@ from kubetune.orchestration import waiting
 from kubetune.stages import STAGES
 from process_kubelet import Kubelet
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 KUBETUNE = ROOT / ".venv" / "bin" / "kubetune"
 RECIPE = """
@@ -113,7 +115,6 @@ def test_a_run_goes_from_rows_to_a_served_model(processes: Cluster, first: Simpl
     )
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("first")
 def test_a_missed_threshold_ends_the_run_with_its_sentence(processes: Cluster) -> None:
     bar = "evaluation.thresholds=[{metric: accuracy, at_least: 1.1}]"
@@ -150,7 +151,6 @@ def test_a_bad_request_fails_at_once_with_the_sentence(
     assert not processes.kubelet.created
 
 
-@pytest.mark.slow
 def test_a_pod_without_a_place_fails_with_the_schedulers_sentence(processes: Cluster) -> None:
     message = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
     processes.kubelet.unschedulable["ingest"] = message
@@ -162,7 +162,6 @@ def test_a_pod_without_a_place_fails_with_the_schedulers_sentence(processes: Clu
     assert done.xcoms["ingest", "reason"] == f"the pod found no place: {message}"
 
 
-@pytest.mark.slow
 def test_a_full_quota_is_waited_for_in_the_first_try(processes: Cluster) -> None:
     full = 'pods "x" is forbidden: exceeded quota: q, requested: pods=1, used: pods=1, limited: pods=1'
     refused, room = (403, full), None
@@ -177,7 +176,6 @@ def test_a_full_quota_is_waited_for_in_the_first_try(processes: Cluster) -> None
     assert stages_of(processes) == {"ingest", "fetch"}
 
 
-@pytest.mark.slow
 @pytest.mark.full
 def test_a_pod_that_the_cluster_refuses_fails_with_the_apis_sentence(processes: Cluster) -> None:
     sentence = 'pods "x" is forbidden: maximum cpu usage per Container is 1, but limit is 2'
@@ -188,7 +186,6 @@ def test_a_pod_that_the_cluster_refuses_fails_with_the_apis_sentence(processes: 
     assert not processes.kubelet.created
 
 
-@pytest.mark.slow
 def test_a_sweep_opens_the_test_rows_for_its_winner_alone(processes: Cluster) -> None:
     grid = {"training.learning_rate": [1.0e-6, 5.0e-3]}
     done = processes.run("finetune_many", recipes=[processes.recipe], grid=grid, sweep="sweep")

@@ -126,6 +126,7 @@ def test_the_verdict_comes_first_with_its_reasons(assessed) -> None:
     assert "The recipe's one threshold is met" in passed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("classes", "table"), [(3, True), (30, False)])
 def test_many_classes_are_a_heat_map(assessed, classes: int, table: bool) -> None:
     page = page_of(assessed(names=tuple(f"class {number}" for number in range(classes)), rows=800))

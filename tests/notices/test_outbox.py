@@ -253,6 +253,7 @@ def test_killed_between_filing_and_sending_it_goes_out_once(tmp_path: Path, offi
     assert office.titles == ["kubetune: a started"]
 
 
+@pytest.mark.slow
 def test_kills_at_any_moment_lose_nothing(tmp_path: Path, office: PostOffice) -> None:
     """A kill may repeat the one notice that was on its way, no other, and what was not told goes out later."""
     office.delay = 0.01

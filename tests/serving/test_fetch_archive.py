@@ -124,6 +124,7 @@ def command(folder: Path, into: Path, digest: str) -> subprocess.CompletedProces
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_command(store, archive: Path, into: Path, tmp_path: Path) -> None:
     done = command(tmp_path / "store", into, "")
     assert done.returncode == 0 and "nothing to fetch" in done.stdout and not list(into.iterdir())

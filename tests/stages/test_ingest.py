@@ -98,6 +98,7 @@ def test_it_stops_when_asked(tmp_path: Path, splits: dict[str, str]) -> None:
         run(tmp_path / "one", splits, stop=True)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
     """After 10,000 rows, 50,000 more raise the peak by far less than they weigh; in a process of its own."""
     for rows in (10_000, 50_000):

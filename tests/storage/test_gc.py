@@ -143,6 +143,7 @@ def lose_the_race(store: Store, heed_age: bool = True) -> tuple[Collected, Commi
     return result, record
 
 
+@pytest.mark.slow
 def test_a_writer_that_comes_while_gc_runs_loses_nothing(store: Store) -> None:
     result, record = lose_the_race(store)
     assert result.blobs == 0

@@ -117,6 +117,7 @@ def test_a_folder_without_read_rights_is_refused(tmp_path: Path) -> None:
         open_store(str(tmp_path / "store")).get("key")
 
 
+@pytest.mark.slow
 def test_killed_while_uploading_is_invisible(tmp_path: Path) -> None:
     """Writers that are killed at random moments leave a whole object or none."""
     seed = 20240607

@@ -150,6 +150,7 @@ def test_another_world_is_refused(run_toy: Any) -> None:
         run_toy(ranks=2, **SIX)
 
 
+@pytest.mark.slow
 def test_an_indivisible_batch_is_refused_by_the_ranks(run_toy: Any) -> None:
     with pytest.raises(ConfigError, match="divide evenly"):
         run_toy(ranks=2, batch=15, **SIX)

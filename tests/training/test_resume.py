@@ -40,6 +40,7 @@ def same_artifact(first: Path, second: Path) -> bool:
     )
 
 
+@pytest.mark.slow
 def test_ended_at_random_steps(run_toy: Any, monkeypatch: pytest.MonkeyPatch, undisturbed: Path) -> None:
     seed = 20240
     draw, real = random.Random(seed), loop.train_step
