@@ -13,10 +13,12 @@ from kubetune.config.cluster import ClusterSettings
 
 OUTSIDE = "kt-net"
 TIMEOUT_S = 4
+SETTLED_S = 20
+"""Until the plugin knows a new pod and what binds it; some let everything through before that."""
 # Not ready, so that no Service sends anything to a pod that only has the labels of its kind.
 NEVER_READY = {"exec": {"command": ["python", "-c", "raise SystemExit(1)"]}, "periodSeconds": 600}
 PROBE = f"""
-import json, socket, sys
+import json, socket, sys, time
 from concurrent.futures import ThreadPoolExecutor
 def reached(item):
     name, (host, port) = item
@@ -25,6 +27,7 @@ def reached(item):
     except OSError:
         return None
     return name
+time.sleep({SETTLED_S})
 targets = json.loads(sys.argv[1])
 with ThreadPoolExecutor(len(targets)) as pool:
     print(json.dumps(sorted(filter(None, pool.map(reached, targets.items())))))
