@@ -122,5 +122,17 @@ def test_short_stages_lose_no_try(cluster: Cluster, toy: Toy, undisturbed: dict[
     runs = [toy.submit(f"toy-short-{number}") for number in range(12)]
     for run in runs:
         cluster.complete(run)
-    counts = {run: {task: count for task, count in tries(cluster, run).items() if count > 1} for run in runs}
-    assert counts == {run: {} for run in runs}
+    # Twelve runs that deploy one endpoint at once may meet: who comes second ends with 75 and is rightly tried again.
+    again = {
+        (run, task): count - 1 - ended_badly(cluster, run, task)
+        for run in runs
+        for task, count in tries(cluster, run).items()
+    }
+    assert {key: count for key, count in again.items() if count > 0} == {}, "tries after a pod that had ended with 0"
+    assert len(again) >= 12 * 10
+
+
+def ended_badly(cluster: Cluster, run: str, stage: str) -> int:
+    """Return how many pods of a stage ended with an error."""
+    states = [pod["status"]["containerStatuses"][0]["state"] for pod in cluster.pods(run, stage)]
+    return sum("terminated" in state and state["terminated"]["exitCode"] != 0 for state in states)
