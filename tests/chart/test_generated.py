@@ -62,6 +62,7 @@ def test_a_stage_that_is_none_is_refused_with_the_known_ones() -> None:
         chart_manifests.stage_text("tarin")
 
 
+@pytest.mark.slow
 def test_the_readme_lists_every_value() -> None:
     assert chart_readme.TARGET.read_text(encoding="utf-8") == chart_readme.text()
     rows = list(chart_readme.rows())

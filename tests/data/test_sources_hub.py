@@ -93,6 +93,7 @@ def at(hub: Hub, **values: Any) -> dict[str, Any]:
     return {"hub_endpoint": hub.endpoint, "hub_token": None, "offline": False, **values}
 
 
+@pytest.mark.slow
 def test_a_data_set_is_pinned_and_only_its_files_are_downloaded(hub: Hub, feelings: Repository, tmp_path: Path) -> None:
     rows, facts = read(small(), tmp_path, **at(hub))
     assert {split: len(found) for split, found in rows.items()} == {"train": 20, "test": 10}

@@ -117,6 +117,7 @@ def test_an_approval_that_is_missing_and_an_effect_that_failed_are_no_completion
     assert "failed at register" in state(kubetune, run)
 
 
+@pytest.mark.slow
 def test_a_try_that_was_killed_left_no_reason_and_is_told_from_one_that_works(
     bucket: Store, run: str, kubetune: Kubetune, monkeypatch: pytest.MonkeyPatch
 ) -> None:

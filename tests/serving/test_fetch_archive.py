@@ -135,6 +135,7 @@ def test_the_command(store, archive: Path, into: Path, tmp_path: Path) -> None:
     assert done.returncode == 65 and "Archive 000000000000 was not placed" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_command_takes_no_archive_that_was_signed_as_another_model(
     store, archive: Path, into: Path, tmp_path: Path, monkeypatch
 ) -> None:

@@ -178,6 +178,7 @@ def test_headers_have_a_deadline_that_further_bytes_do_not_move(sent: bytes) -> 
     play(scene, idle_s=60)
 
 
+@pytest.mark.slow
 def test_between_two_requests_there_is_more_time_until_the_next_begins() -> None:
     async def scene(listener: Listener, answers: Answers, connect: Callable[..., Awaitable[Streams]]) -> None:
         streams = await connect(request())

@@ -151,6 +151,7 @@ def test_nested_entities_cost_linear_time() -> None:
     assert min(_seconds("html", large) for _ in range(3)) < 9 * min(_seconds("html", small) for _ in range(3)) + 0.02
 
 
+@pytest.mark.slow
 def test_ten_megabytes_pass_every_step() -> None:
     text = "so <b>happy</b> &amp; glad @you #now https://x.y/z " * 210_000
     assert len(text.encode()) > 10_000_000

@@ -35,6 +35,7 @@ def test_loss_falls_and_the_best_weights_are_kept(run_toy: Any, kind: str) -> No
     assert done.outcome.metrics["validation_macro_f1"] == max(values)
 
 
+@pytest.mark.slow
 def test_bilstm_learns(run_toy: Any, scratch_weights: Path) -> None:
     done = run_toy(weights=scratch_weights, architecture="bilstm", epochs=15.0, learning_rate=1e-2)
     assert sum(done.losses[-8:]) < sum(done.losses[:8]) / 2

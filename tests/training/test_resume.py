@@ -68,6 +68,7 @@ def test_ended_at_random_steps(run_toy: Any, monkeypatch: pytest.MonkeyPatch, un
     assert same_artifact(done.job.output, undisturbed)
 
 
+@pytest.mark.slow
 def test_asked_to_stop_loses_no_step(run_toy: Any, undisturbed: Path) -> None:
     for stop_after in (1, 7, 5):  # the second stops on a step with an evaluation due: 1 + 7 = 8, the third at 13
         with pytest.raises(InterruptedRunError, match="run the same command again") as caught:
@@ -134,6 +135,7 @@ def test_another_world_is_refused(run_toy: Any, monkeypatch: pytest.MonkeyPatch,
         run_toy(**LONG)
 
 
+@pytest.mark.slow
 def test_another_machine_is_recorded(run_toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InterruptedRunError):
         run_toy(**LONG, stop_after=2)
