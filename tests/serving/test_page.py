@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
 
@@ -10,6 +11,7 @@ import pytest
 import toys
 from kubetune.serving.archive import Archive, ServingSettings
 from kubetune.serving.gateway import page
+from kubetune.text.joining import Joined
 
 
 def archive(*labels: str) -> Archive:
@@ -46,6 +48,16 @@ def test_the_examples_are_asked_at_the_address_the_page_was_asked_at() -> None:
         assert json.loads(unescape(block))["type"] == "object"
     compile(found[1], "example", "exec")
     compile(found[2], "example", "exec")
+
+
+def test_columns_that_were_joined_are_named() -> None:
+    joined = replace(archive(), texts={"text": Joined(("subject", "<b>ody"), "\n")})
+    text = page.render("tweets", "0" * 64, joined, "localhost", keyed=False)
+    assert "<code>subject</code>, <code>&lt;b&gt;ody</code>" in text
+    (*_, request, _) = Blocks(text).blocks
+    forms = json.loads(unescape(request))["properties"]["inputs"]["items"]["anyOf"]
+    assert set(forms[-1]["properties"]) == {"subject", "<b>ody"}
+    assert "joined of" not in page.render("tweets", "0" * 64, archive(), "localhost", keyed=False)
 
 
 def test_keys_are_named_where_they_are_asked_for() -> None:

@@ -50,6 +50,7 @@ def render(endpoint: str, digest: str, archive: Archive, host: str, *, keyed: bo
         url=f"http://{name}/predictions/{endpoint}",
         keyed=keyed,
         example=EXAMPLE,
+        columns=columns_of(archive),
         request=json.dumps(request_schema(archive), indent=2),
         answer=json.dumps(answer_schema(), indent=2),
     )
@@ -58,7 +59,16 @@ def render(endpoint: str, digest: str, archive: Archive, host: str, *, keyed: bo
 def request_schema(archive: Archive) -> dict[str, object]:
     """Return the JSON Schema of a request's body."""
     text = {"type": "string", "minLength": 1}
-    item = {"oneOf": [text, {"type": "object", "properties": {"text": text, "text_pair": text}, "required": ["text"]}]}
+    texts: dict[str, object] = {
+        "type": "object",
+        "properties": {"text": text, "text_pair": text},
+        "required": ["text"],
+    }
+    forms: list[dict[str, object]] = [text, texts]
+    if columns := columns_of(archive):
+        properties = {name: {"type": "string"} for name in columns}
+        forms.append({"type": "object", "properties": properties, "minProperties": 1})
+    item = {"anyOf": forms}
     return {
         "type": "object",
         "properties": {
@@ -69,6 +79,11 @@ def request_schema(archive: Archive) -> dict[str, object]:
         "required": ["inputs"],
         "additionalProperties": False,
     }
+
+
+def columns_of(archive: Archive) -> list[str]:
+    """Return the columns that a request may name in the place of the texts that were joined of them."""
+    return [name for joined in archive.texts.values() for name in joined.columns]
 
 
 def answer_schema() -> dict[str, object]:
