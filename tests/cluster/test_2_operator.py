@@ -78,6 +78,7 @@ def test_a_training_without_a_node_says_why_and_what_helps(
     assert "over already (cancelled)" in cluster.kubetune("cancel", run).text
 
 
+@pytest.mark.full
 def test_a_full_quota_is_waited_for_in_one_try(cluster: Cluster, toy: Toy, undisturbed: dict[str, Any]) -> None:
     counted = len(cluster.get("pods", "--field-selector", "status.phase!=Succeeded,status.phase!=Failed")["items"])
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "full"}}
