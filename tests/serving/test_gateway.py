@@ -19,6 +19,7 @@ import pytest
 
 import chain_toys
 from gateways import NAME, Reply, Running, gateway
+from kubetune.serving import torchserve_config as configuration
 from kubetune.serving.archive import archive_digest
 from kubetune.serving.gateway.app import PROBES
 from kubetune.serving.gateway.keys import new_key
@@ -170,6 +171,8 @@ def test_two_ports_are_open_beyond_loopback(live: Live) -> None:
     ]
     loopback = [address for address in listening if address.ip in {"127.0.0.1", "::1", "::ffff:127.0.0.1"}]
     assert len(loopback) >= 4  # TorchServe's own, so that this test sees them
+    first = range(configuration.FIRST_PORT, configuration.LAST_PORT + 1)
+    assert not [address for address in loopback if address.port in first], "another that starts now would choose it too"
     beyond = {address.port for address in listening if address not in loopback}
     assert beyond == {live.running.port, live.running.probe_port}
 

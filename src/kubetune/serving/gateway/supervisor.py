@@ -26,6 +26,7 @@ from kubetune.serving.gateway.limits import InFlight, KeyShares, RateLimit
 from kubetune.serving.gateway.logtail import LogTail
 from kubetune.serving.gateway.options import Options, check
 from kubetune.serving.golden import Golden, read_golden
+from kubetune.serving.torchserve_config import Listening, free_ports
 
 log = logging.getLogger(__name__)
 WATCH_S = 1.0
@@ -164,7 +165,10 @@ def start(options: Options, scratch: Path) -> Model:
     trust = None
     if options.trusted_keys:
         trust = Trust(options.trusted_keys, options.endpoint, least_epoch=options.least_epoch)
-    running = server.start(options.endpoint, source, scratch / "server", trust=trust)
+    # Nobody types this port. The first free one from 8080 on would be that of every supervisor which starts now, since
+    # Java binds it seconds later.
+    (port,) = free_ports(1)
+    running = server.start(options.endpoint, source, scratch / "server", Listening(port), trust)
     return Model(running, source, archive, read_golden(source))
 
 
