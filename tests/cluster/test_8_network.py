@@ -14,7 +14,7 @@ from kubetune.config.cluster import ClusterSettings
 OUTSIDE = "kt-net"
 TIMEOUT_S = 4
 SETTLED_S = 20
-"""Until the plugin knows a new pod and what binds it; some let everything through before that."""
+"""Until the plugin knows a new pod; some hold its egress policy only then."""
 # Not ready, so that no Service sends anything to a pod that only has the labels of its kind.
 NEVER_READY = {"exec": {"command": ["python", "-c", "raise SystemExit(1)"]}, "periodSeconds": 600}
 PROBE = f"""
@@ -44,8 +44,8 @@ OWN = (
 )
 """Labels by which a controller would take a pod for its own."""
 
-# Written by hand, not derived: what docs/kubernetes.md promises. In profile kind everybody may call what people call:
-# `published`, and the store, whose Service is a port of the node.
+# Written by hand, not derived from the policies: what each part needs. In profile kind everybody may call what people
+# call: `published`, and the store, whose Service is a port of the node.
 PUBLISHED = "api-server tracking endpoint"
 AIRFLOW = "database object-store api-server kubernetes"
 MAY = {
