@@ -36,9 +36,9 @@ from kubetune.behaviour.run import SuiteResult, run_suite
 from kubetune.behaviour.suite import Suite
 from kubetune.behaviour.verdict import judge_behaviour
 from kubetune.behaviour.words import free_words
+from kubetune.comparison.capabilities import paired_capabilities
+from kubetune.comparison.guards import paired_guard
 from kubetune.config.load import load_recipe
-from kubetune.promotion.capabilities import paired_capabilities
-from kubetune.promotion.guards import paired_guard
 from kubetune.tasks import load_task
 from kubetune.tasks.metrics import softmax
 from kubetune.tasks.spec import load_spec

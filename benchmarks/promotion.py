@@ -28,12 +28,12 @@ from typing import Any
 import numpy as np
 from smoke import complete
 
+from kubetune.comparison.decision import Comparison, decide
+from kubetune.comparison.paired import NORMAL
+from kubetune.comparison.spending import Spending
 from kubetune.config.promotion import PromotionSection
 from kubetune.contract import Verdict
 from kubetune.evaluation.metrics import Scores, calibration_error, f1_from_counts
-from kubetune.promotion.decision import Comparison, decide
-from kubetune.promotion.paired import NORMAL
-from kubetune.promotion.spending import Spending
 
 CLASSES = 3
 LENGTH = 20

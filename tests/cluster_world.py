@@ -17,8 +17,8 @@ from urllib.request import Request, urlopen
 
 from minio import Minio
 
-from kubetune.remote.airflow import Access, Airflow
-from kubetune.remote.http import Way, request
+from kubetune.client.airflow import Access, Airflow
+from kubetune.client.http import Way, request
 
 ROOT = Path(__file__).parents[1]
 KUBETUNE = ROOT / ".venv/bin/kubetune"

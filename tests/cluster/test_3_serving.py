@@ -9,7 +9,7 @@ import pytest
 from cluster_toys import LONG, Toy, weights
 from cluster_world import ARCHIVE, BUCKET, Cluster, wait
 from kubetune import layout
-from kubetune.remote.watch import code_of
+from kubetune.client.watch import code_of
 
 SCAN = """
 use strict; use Socket; my @open;

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from kubetune.behaviour.load import parse_suite
+from kubetune.client.submission import recipe_for
 from kubetune.config.load import parse_recipe
 from kubetune.errors import ConfigError
 from kubetune.orchestration.requests import PromoteRequest, RunRequest, find_recipe, read_request
-from kubetune.remote.submission import recipe_for
 from secret_toys import BROKEN, CANARY, HELD, INNOCENT, places
 
 MINIMAL = """

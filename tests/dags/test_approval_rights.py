@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from airflow_toys import path_first
-from kubetune.remote.airflow import Access, Airflow
-from kubetune.remote.http import Way, request
+from kubetune.client.airflow import Access, Airflow
+from kubetune.client.http import Way, request
 
 pytestmark = [pytest.mark.slow, pytest.mark.full]
 

@@ -12,7 +12,7 @@ from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperato
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from kubernetes import client as k8s
 
-from kubetune.notices.events import Notice
+from kubetune.notifications.events import Notice
 from kubetune.orchestration import notices
 from kubetune.orchestration.notices import (
     STAGE_CALLBACKS,
@@ -23,7 +23,7 @@ from kubetune.orchestration.notices import (
     notify_started,
 )
 from kubetune.orchestration.operators import stage_settings
-from notices.post_office import PostOffice, post_office
+from notifications.post_office import PostOffice, post_office
 
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # Apprise imports it
 ROW = "my name is Ada and my number is 555-0199"
@@ -165,7 +165,7 @@ def test_what_was_not_delivered_goes_out_with_the_next_callback(
     told: PostOffice, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The hook of the provider says nothing when a service refuses; the outbox must know."""
-    monkeypatch.setattr("kubetune.notices.outbox.FIRST_S", 0.0)
+    monkeypatch.setattr("kubetune.notifications.outbox.FIRST_S", 0.0)
     told.status = 500
     notify(context(exception=AirflowException("x")))
     assert told.taken == []

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from airflow_toys import CLUSTER, write_cluster
+from kubetune.client.watch import code_of
 from kubetune.config.cluster import ClusterSettings
 from kubetune.config.load import load_recipe
 from kubetune.errors import RefusedError
@@ -21,7 +22,6 @@ from kubetune.orchestration.requests import (
     sweep_calls,
 )
 from kubetune.plan import plan
-from kubetune.remote.watch import code_of
 from kubetune.stages import BY_NAME
 
 STRICT = {"recipes": ["tickets"], "overrides": ["training"], "users": ["ada"], "approvers": ["ada"], "approval": True}

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from airflow_toys import path_first
+from kubetune.client.airflow import Access, Airflow
+from kubetune.client.http import Way, request
+from kubetune.client.watch import code_of, outcome, stages_of
 from kubetune.errors import ConfigError
-from kubetune.remote.airflow import Access, Airflow
-from kubetune.remote.http import Way, request
-from kubetune.remote.watch import code_of, outcome, stages_of
 
 pytestmark = pytest.mark.slow
 

@@ -11,8 +11,8 @@ import pytest
 import served_toys
 import toys
 from compared_toys import World, right, write_report
+from kubetune.comparison.rows import test_digest_of
 from kubetune.errors import ConfigError, DataError
-from kubetune.promotion.rows import test_digest_of
 from kubetune.serving.rescoring import Rescored
 
 ROWS = 3000

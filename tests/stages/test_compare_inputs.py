@@ -11,8 +11,8 @@ import pytest
 import served_toys
 import toys
 from compared_toys import World, right, write_report
+from kubetune.comparison.rows import test_digest_of
 from kubetune.errors import DataError, InterruptedRunError, KubetuneError
-from kubetune.promotion.rows import test_digest_of
 
 ROWS = 300
 BETTER, WORSE = right(ROWS, 0.93, 1), right(ROWS, 0.85, 2)

@@ -48,8 +48,8 @@ def shortened(answer: dict[str, Any], width: int) -> dict[str, Any]:
 
 def tell_people(settings: "Settings", answer: dict[str, Any] | None) -> None:
     """Announce a moved champion from this machine; in a pod Airflow does it."""
-    from kubetune.notices.announce import announce, settle
-    from kubetune.notices.answers import notice_of
+    from kubetune.notifications.announce import announce, settle
+    from kubetune.notifications.answers import notice_of
 
     if answer is None or settings.notices is None:
         return

@@ -10,7 +10,7 @@ import typer
 from kubetune.cli.common import say, user_name
 
 if TYPE_CHECKING:
-    from kubetune.notices.walks import Tell
+    from kubetune.notifications.walks import Tell
     from kubetune.plan import StageCall
 
 

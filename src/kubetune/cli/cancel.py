@@ -6,7 +6,7 @@ from kubetune.cli.common import say, settings_for
 
 def command(run: ClusterRun) -> None:
     """End a run: its pods are deleted, what it has committed stays."""
-    from kubetune.remote.watch import CANCELLED, outcome, stages_of
+    from kubetune.client.watch import CANCELLED, outcome, stages_of
 
     settings = settings_for(None)
     airflow = airflow_of(settings)

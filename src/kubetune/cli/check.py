@@ -27,8 +27,8 @@ def airflow(
 ) -> None:
     """Log in to Airflow and list its DAGs."""
     from kubetune.cli.cluster import airflow_of
+    from kubetune.client.checks import wait_for_dags
     from kubetune.config.settings import load_settings
-    from kubetune.remote.checks import wait_for_dags
 
     found = wait_for_dags(airflow_of(load_settings()), dags or ["finetune"], wait)
     say(f"Airflow lists {', '.join(found)}.")
@@ -41,8 +41,8 @@ def endpoint(
 ) -> None:
     """Ask an endpoint for one prediction; one that has no model yet must say so."""
     from kubetune.cli.cluster import way_of
+    from kubetune.client.checks import check_endpoint
     from kubetune.config.settings import load_settings
-    from kubetune.remote.checks import check_endpoint
 
     settings = load_settings()
     key = settings.api_key.get_secret_value() if settings.api_key else None

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from kubetune.client.airflow import Airflow
+    from kubetune.client.http import Way
     from kubetune.config.settings import Settings
-    from kubetune.remote.airflow import Airflow
-    from kubetune.remote.http import Way
 
 ClusterRun = Annotated[str, typer.Argument(help="A run, as `kubetune submit` printed it.")]
 
 
 def way_of(settings: "Settings") -> "Way":
     """Return how addresses outside this machine are reached."""
-    from kubetune.remote.http import Way
+    from kubetune.client.http import Way
 
     return Way(settings.ca_bundle, settings.https_proxy, settings.no_proxy)
 
@@ -26,8 +26,8 @@ def airflow_of(settings: "Settings", deadline_s: float = 20.0) -> "Airflow":
     Raises:
         ConfigError: They name none.
     """
+    from kubetune.client.airflow import Access, Airflow
     from kubetune.errors import ConfigError
-    from kubetune.remote.airflow import Access, Airflow
 
     password = settings.airflow_password
     if not settings.airflow_url or not settings.airflow_user or password is None:

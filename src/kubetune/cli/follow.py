@@ -12,7 +12,7 @@ def command(run: ClusterRun) -> None:
     """Show the stages of a run with their progress until it is over; exits as the run itself would have here."""
     from kubetune.cli.app import leave
     from kubetune.cli.stages_display import display
-    from kubetune.remote.watch import outcome, watch
+    from kubetune.client.watch import outcome, watch
 
     settings = settings_for(None)
     airflow = airflow_of(settings, PATIENCE_S)

@@ -18,8 +18,8 @@ def stages_under_way(settings: "Settings", runs: Iterable[str]) -> dict[str, dic
     The store records a try that failed, not that another one is due. Without a cluster, and for stores in a folder,
     there is nothing to ask; an Airflow that does not answer is said in one line.
     """
+    from kubetune.client.watch import under_way
     from kubetune.errors import KubetuneError
-    from kubetune.remote.watch import under_way
 
     if not settings.airflow_url or "://" not in settings.store:
         return {}

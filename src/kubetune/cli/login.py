@@ -95,8 +95,8 @@ def checked(settings: "Settings") -> list[str]:
         KubetuneError: One does not open.
     """
     from kubetune.cli.submit import bucket
+    from kubetune.client.endpoint import check_endpoints
     from kubetune.errors import ConfigError
-    from kubetune.remote.endpoint import check_endpoints
     from kubetune.version import skew
 
     airflow = airflow_of(settings)

@@ -9,8 +9,8 @@ from kubetune.cli.cluster import ClusterRun, airflow_of, tell
 from kubetune.cli.common import say, settings_for
 
 if TYPE_CHECKING:
-    from kubetune.remote.airflow import Airflow
-    from kubetune.remote.watch import StageView
+    from kubetune.client.airflow import Airflow
+    from kubetune.client.watch import StageView
 
 POLL_S = 5.0
 LATE_S = 3.0
@@ -55,7 +55,7 @@ def show(
     airflow: "Airflow", run: str, stage: str, attempt: int, printed: tuple[int, int], *, everything: bool
 ) -> tuple[int, int]:
     """Print what is new of an attempt's log; returns the attempt and how many of its lines are printed."""
-    from kubetune.remote.watch import pod_lines
+    from kubetune.client.watch import pod_lines
 
     lines = airflow.log(run, stage, attempt)
     if not everything:
@@ -72,8 +72,8 @@ def say_nothing_written(airflow: "Airflow", run: str, view: "StageView", attempt
     Raises:
         ConfigError: Its log is gone.
     """
+    from kubetune.client.watch import own_lines, waits
     from kubetune.errors import ConfigError
-    from kubetune.remote.watch import own_lines, waits
 
     lines = airflow.log(run, view.name, attempt)
     if reason := waits(lines):
@@ -95,8 +95,8 @@ def view_of(airflow: "Airflow", run: str, stage: str) -> "StageView | None":
     Raises:
         ConfigError: There is no such run or stage.
     """
+    from kubetune.client.watch import ORDER, stages_of
     from kubetune.errors import ConfigError
-    from kubetune.remote.watch import ORDER, stages_of
 
     if stage not in ORDER:
         raise ConfigError(f"Stage {stage!r:.60} does not exist: allowed are {', '.join(ORDER)}.")

@@ -45,8 +45,8 @@ def asked(
     """Ask the cluster where the settings name its store and endpoints, else a server of this machine."""
     from kubetune.cli.cluster import way_of
     from kubetune.cli.endpoints import known_state
+    from kubetune.client import endpoint as remote
     from kubetune.errors import ConfigError
-    from kubetune.remote import endpoint as remote
     from kubetune.serving.endpoints import predict
 
     url = endpoint if endpoint is not None and "://" in endpoint else None

@@ -88,7 +88,7 @@ class Work:
         from kubetune.cli.approval import Terminal
         from kubetune.cli.progress import progress_for
         from kubetune.local import walk
-        from kubetune.notices.walks import announced
+        from kubetune.notifications.walks import announced
         from kubetune.stopping import stop_requests
 
         with stop_requests() as stop:

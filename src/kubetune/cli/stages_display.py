@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from kubetune.cli.common import say
-from kubetune.remote.watch import WAITS, StageView, Step
+from kubetune.client.watch import WAITS, StageView, Step
 
 LINE_EVERY_S = 30.0
 QUIET = frozenset({"waiting", "scheduled", "queued", "upstream_failed", "removed"})

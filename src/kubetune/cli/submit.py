@@ -28,7 +28,7 @@ def command(
     ] = None,
 ) -> None:
     """Check a recipe here and run it in the cluster; the same submission again changes nothing."""
-    from kubetune.remote.submission import Wish, submit
+    from kubetune.client.submission import Wish, submit
     from kubetune.version import skew
 
     settings = settings_for(None)

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from kubetune.config.settings import Settings, load_settings
-from kubetune.notices.answers import notice_of, read_answer
-from kubetune.notices.events import (
+from kubetune.notifications.answers import notice_of, read_answer
+from kubetune.notifications.events import (
     Notice,
     failed_notice,
     html_of,
@@ -23,7 +23,7 @@ from kubetune.notices.events import (
     slack_of,
     started_notice,
 )
-from kubetune.notices.outbox import Outbox
+from kubetune.notifications.outbox import Outbox
 from kubetune.orchestration.retries import decide, end_of
 
 log = logging.getLogger(__name__)
@@ -146,7 +146,7 @@ def outbox_folder(settings: Settings) -> Path:
 
 @dataclass(frozen=True)
 class HookSink:
-    """A connection of Airflow's, told by its provider's hook. See `kubetune.notices.outbox.Sink`."""
+    """A connection of Airflow's, told by its provider's hook. See `kubetune.notifications.outbox.Sink`."""
 
     name: str
     identity: str

@@ -8,7 +8,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from kubetune.config.settings import load_settings
 from kubetune.errors import NothingToDoError
-from kubetune.notices.answers import read_answer
+from kubetune.notifications.answers import read_answer
 from kubetune.orchestration.approval import Approval
 from kubetune.orchestration.notices import STAGE_CALLBACKS, notify_answer
 from kubetune.orchestration.pods import CONTAINER, GRACE_S, RESUMABLE_GRACE_S

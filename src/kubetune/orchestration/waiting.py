@@ -19,7 +19,7 @@ from urllib3.exceptions import HTTPError
 from kubetune.orchestration.causes import NO_NODE, full_quota, one_line, unscheduled, waits
 
 WAITS = "The pod waits: "
-"""How a line of a task's log begins that says why its pod has not started; `kubetune.remote.watch` looks for it."""
+"""How a line of a task's log begins that says why its pod has not started; `kubetune.client.watch` looks for it."""
 GOES_ON = "The pod waits no longer."
 QUOTA = "the quota of its namespace is full, and it goes on when other pods end: "
 BRIEF_S, BRIEF_POLL_S = 15.0, 1.0

@@ -9,18 +9,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from kubetune.contract import Context, Result, Verdict
-from kubetune.errors import DataError, InterruptedRunError, KubetuneError, NothingToDoError, RefusedError
-from kubetune.evaluation.metrics import Floats, Ints, Scores
-from kubetune.evaluation.predictions import TEXT_GROUP
-from kubetune.evaluation.same_texts import joined, same_words
-from kubetune.evaluation.shown import one_line
-from kubetune.evaluation.slices import Groups, group
-from kubetune.promotion.capabilities import paired_capabilities
-from kubetune.promotion.champion import Champion, read_champion
-from kubetune.promotion.decision import FORMAT, Comparison, Decision, decide
-from kubetune.promotion.report_parts import with_parts
-from kubetune.promotion.rows import (
+from kubetune.comparison.capabilities import paired_capabilities
+from kubetune.comparison.champion import Champion, read_champion
+from kubetune.comparison.decision import FORMAT, Comparison, Decision, decide
+from kubetune.comparison.report_parts import with_parts
+from kubetune.comparison.rows import (
     kept_columns,
     label_names,
     named,
@@ -32,6 +25,13 @@ from kubetune.promotion.rows import (
     test_digest_of,
     text_columns,
 )
+from kubetune.contract import Context, Result, Verdict
+from kubetune.errors import DataError, InterruptedRunError, KubetuneError, NothingToDoError, RefusedError
+from kubetune.evaluation.metrics import Floats, Ints, Scores
+from kubetune.evaluation.predictions import TEXT_GROUP
+from kubetune.evaluation.same_texts import joined, same_words
+from kubetune.evaluation.shown import one_line
+from kubetune.evaluation.slices import Groups, group
 from kubetune.serving.archive import read_archive
 from kubetune.tasks import load_task
 
