@@ -32,10 +32,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import toys
 from kubetune.clock import clock
 from kubetune.config.recipe import Recipe
-from kubetune.effects import is_pending, serve_champion
+from kubetune.execution.run import open_configured_store, run_stage
+from kubetune.models.effects import is_pending, serve_champion
+from kubetune.models.register import known, promote, roll_back
 from kubetune.plan import Word, call_of, plan
-from kubetune.registration import known, promote, roll_back
-from kubetune.runner import open_configured_store, run_stage
 from kubetune.serving.archive import archive_digest  # noqa: F401 (imported before forking, as all that deploy needs)
 from kubetune.serving.local_target import LocalTarget
 from kubetune.serving.torchserve_config import free_ports

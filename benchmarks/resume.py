@@ -28,9 +28,9 @@ import toys
 from kubetune import layout
 from kubetune.config.load import parse_recipe
 from kubetune.config.recipe import Recipe
+from kubetune.execution.run import open_configured_store, run_stage
+from kubetune.execution.signals import stop_requests
 from kubetune.plan import call_of, plan
-from kubetune.runner import open_configured_store, run_stage
-from kubetune.stopping import stop_requests
 from kubetune.storage.blobs import is_intact
 from kubetune.storage.checkpoints import Checkpoint, parse_head
 from kubetune.storage.commits import read_commit

@@ -30,7 +30,7 @@ import numpy as np
 from serving_setups import Clients, Running, kubetune_server, padded_server, untrained_archive, with_settings
 from smoke import complete, encoder, numbered_rows, write_rows
 
-from kubetune.cpus import cpu_quota_threads
+from kubetune.config.cpus import cpu_quota_threads
 from kubetune.tasks.hardware import cpu_capability
 
 CLIENTS = (1, 8, 32)

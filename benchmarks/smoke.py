@@ -13,8 +13,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import toys
 from kubetune.config.load import parse_recipe
+from kubetune.execution.run import open_configured_store
 from kubetune.plan import plan
-from kubetune.runner import open_configured_store
 from kubetune.storage.blobs import fetch_tree
 from kubetune.storage.commits import read_commit
 from pipelines import TOY, run_plan, settings_of

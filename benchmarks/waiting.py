@@ -2,7 +2,8 @@
 
 On an idle machine, beside one niced process (as MLflow's mirror is) and beside one that keeps a CPU busy. The arms take
 turns, each in a process of its own, since OpenMP reads its settings once. A step: a BERT encoder of MiniLM's size, 32
-rows of 26 tokens, forward, backward and AdamW. The row "kubetune" is what `kubetune.cpus.thread_waiting` chooses then.
+rows of 26 tokens, forward, backward and AdamW. The row "kubetune" is what
+`kubetune.config.cpus.thread_waiting` chooses then.
 
     python benchmarks/waiting.py --rounds 3 --seconds 8
 """
@@ -18,7 +19,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from smoke import complete
 
-from kubetune.cpus import SPINS, cpu_quota_threads, thread_waiting
+from kubetune.config.cpus import SPINS, cpu_quota_threads, thread_waiting
 from kubetune.tasks.hardware import native_bf16
 from kubetune.tracking.beside import NICE
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from kubetune.version import tag
+from kubetune.config.version import tag
 from loopback import QuietHandler, serving
 
 

@@ -13,16 +13,17 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
-from kubetune import effects, layout
-from kubetune.adoption import PreparedCall
+from kubetune import layout
 from kubetune.cli.app import app
 from kubetune.cli.common import settings_for
 from kubetune.config.load import canonical
 from kubetune.config.recipe import Recipe
 from kubetune.contract import Result
-from kubetune.execution import Execution
+from kubetune.execution.adopt import PreparedCall
+from kubetune.execution.stage import Execution
+from kubetune.models import effects
+from kubetune.models.register import known
 from kubetune.plan import call_of
-from kubetune.registration import known
 from kubetune.serving.archive import archive_digest
 from kubetune.stages import deploy
 from kubetune.storage.blobs import put_tree

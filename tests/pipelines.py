@@ -6,8 +6,8 @@ from pathlib import Path
 from kubetune.config.load import parse_recipe
 from kubetune.config.recipe import Recipe
 from kubetune.config.settings import Settings
+from kubetune.execution.run import raise_for_verdict, run_stage
 from kubetune.plan import plan
-from kubetune.runner import raise_for_verdict, run_stage
 from kubetune.storage.base import Store
 
 TOY = """

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from kubetune import layout
-from kubetune.access import USERS, Access, policies, policy, stage_access
 from kubetune.errors import ConfigError, StoreUnavailableError
+from kubetune.execution.access import USERS, Access, policies, policy, stage_access
 from kubetune.stages import BY_NAME, STAGES
 from kubetune.storage.base import S3Settings
 from kubetune.storage.users import Keys, bootstrap, bucket_of, make_keys, read_keys, secrets_of
@@ -48,7 +48,7 @@ def test_register_reads_what_it_may_and_nothing_else(tmp_path: Path) -> None:
     """Its whole run's commits go into the version's document; a store that refuses one refuses the registration."""
     from fnmatch import fnmatchcase
 
-    from kubetune.history import commits_of
+    from kubetune.models.history import commits_of
     from kubetune.storage.local import LocalStore
     from kubetune.storage.runs import create_run
 

@@ -14,16 +14,16 @@ from pathlib import Path
 
 import pytest
 
-import kubetune.local
+import kubetune.execution.local
 import toys
 from kubetune.cli.approval import Terminal
 from kubetune.clock import clock
 from kubetune.config.load import parse_recipe
 from kubetune.errors import ConfigError, KubetuneError
-from kubetune.local import walk
+from kubetune.execution.local import walk
+from kubetune.execution.run import StageResult, open_configured_store
+from kubetune.models.register import known, try_again, withdraw
 from kubetune.plan import StageCall, Word, call_of
-from kubetune.registration import known, try_again, withdraw
-from kubetune.runner import StageResult, open_configured_store
 from kubetune.storage.base import Store
 from kubetune.storage.blobs import File
 from kubetune.storage.commit_record import Commit
@@ -55,7 +55,7 @@ class Desk:
             self.words.append(call.word)
             return StageResult("effect", Commit(run=call.run, stage="register", key=""))
 
-        monkeypatch.setattr(kubetune.local, "run_stage", register)
+        monkeypatch.setattr(kubetune.execution.local, "run_stage", register)
 
     def approve(self, call: StageCall) -> StageCall:
         return replace(call, word=Word("asked"))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kubetune import cpus
+from kubetune.config import cpus
 
 
 def group(folder: Path, **files: str) -> None:

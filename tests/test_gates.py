@@ -6,8 +6,8 @@ import pytest
 
 import toys
 from kubetune.errors import ConfigError, RefusedError
+from kubetune.execution.run import open_configured_store, run_stage
 from kubetune.plan import call_of
-from kubetune.runner import open_configured_store, run_stage
 from kubetune.storage.commits import committed, read_commit
 from pipelines import Silent, run_plan, settings_of, toy_recipe
 

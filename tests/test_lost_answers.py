@@ -9,9 +9,9 @@ from champion_toys import World, served_world
 from fault_proxy import proxy_to
 from kubetune import layout
 from kubetune.errors import ConfigError, StoreUnavailableError
+from kubetune.models.register import known, promote, roll_back, withdraw
 from kubetune.plan import Word
 from kubetune.provenance.keys import write_key_pair
-from kubetune.registration import known, promote, roll_back, withdraw
 from kubetune.storage.base import Store
 from kubetune.storage.local import LocalStore
 from kubetune.storage.registry import Event, Model, Version, change_model, crowned, with_version
@@ -51,7 +51,7 @@ def test_a_change_whose_answer_is_lost_is_not_made_over_what_another_person_did(
     server: S3Server, monkeypatch: pytest.MonkeyPatch, move: str
 ) -> None:
     """The client itself repeats the write, finds other bytes, and starts again from them; no request names it."""
-    monkeypatch.setattr("kubetune.registration.require_files", lambda *_: None)
+    monkeypatch.setattr("kubetune.models.register.require_files", lambda *_: None)
     direct = server.open(prefix=move.replace(" ", "-"))
     three_versions(direct)
     with proxy_to(server.address) as proxy:

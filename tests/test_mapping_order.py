@@ -14,11 +14,11 @@ import yaml
 import toys
 from kubetune.config.load import canonical, load_recipe, parse_recipe, shipped_recipes
 from kubetune.config.recipe import Recipe
-from kubetune.history import recipe_of_run
+from kubetune.execution.run import open_configured_store, run_stage
 from kubetune.keys import key_fields, key_of
+from kubetune.models.history import recipe_of_run
 from kubetune.orchestration.requests import SweepRequest, sharing, sweep_calls
 from kubetune.plan import plan
-from kubetune.runner import open_configured_store, run_stage
 from kubetune.stages import STAGES
 from pipelines import Silent, run_plan, settings_of
 

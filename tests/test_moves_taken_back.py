@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from champion_toys import World, served_world
-from kubetune import effects, registration
 from kubetune.errors import (
     ConfigError,
     CorruptArtifactError,
@@ -17,6 +16,8 @@ from kubetune.errors import (
     NotReadyError,
     TemporaryError,
 )
+from kubetune.models import effects
+from kubetune.models import register as registration
 from kubetune.plan import Word
 from kubetune.stages import deploy
 from kubetune.storage.local import LocalStore

@@ -14,11 +14,11 @@ from kubetune.config.load import canonical
 from kubetune.config.policy import parse_policies
 from kubetune.config.recipe import Recipe
 from kubetune.errors import ConfigError, KubetuneError, NothingToDoError, RefusedError
-from kubetune.local import walk
+from kubetune.execution.local import walk
+from kubetune.execution.run import run_stage
+from kubetune.models.policies import asks_for_approval, policies_of, put_policies, stored_policies
+from kubetune.models.register import known
 from kubetune.plan import StageCall, Word, call_of
-from kubetune.policies import asks_for_approval, policies_of, put_policies, stored_policies
-from kubetune.registration import known
-from kubetune.runner import run_stage
 from kubetune.storage import commits
 from kubetune.storage.blobs import put_tree, tree_digest
 from kubetune.storage.local import LocalStore

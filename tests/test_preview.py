@@ -10,7 +10,7 @@ import pytest
 
 import toys
 from kubetune.errors import DataError
-from kubetune.preview import preview
+from kubetune.execution.preview import preview
 from pipelines import Silent, settings_of, toy_recipe
 
 

@@ -9,7 +9,6 @@ import toys
 from kubetune import layout
 from kubetune.cli.common import word_of
 from kubetune.config.recipe import Recipe
-from kubetune.effects import champion_of
 from kubetune.errors import (
     ConfigError,
     InterruptedRunError,
@@ -18,9 +17,10 @@ from kubetune.errors import (
     NotReadyError,
     RefusedError,
 )
+from kubetune.execution.run import open_configured_store, run_stage
+from kubetune.models.effects import champion_of
+from kubetune.models.register import at_version, known, promote, roll_back, try_again, withdraw
 from kubetune.plan import Word, call_of
-from kubetune.registration import at_version, known, promote, roll_back, try_again, withdraw
-from kubetune.runner import open_configured_store, run_stage
 from kubetune.storage.commits import read_commit
 from kubetune.storage.endpoints import delete_endpoint
 from kubetune.storage.gc import collect

@@ -7,9 +7,9 @@ import pytest
 import promotion_toys as story
 from kubetune.config.load import parse_recipe
 from kubetune.errors import NothingToDoError
+from kubetune.execution.run import open_configured_store
+from kubetune.models.register import known, roll_back
 from kubetune.plan import Word
-from kubetune.registration import known, roll_back
-from kubetune.runner import open_configured_store
 from kubetune.storage.commit_record import Commit
 from kubetune.storage.commits import read_commit
 from kubetune.storage.registry import Model

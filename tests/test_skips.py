@@ -11,7 +11,7 @@ import kubetune
 import toys
 from kubetune import layout
 from kubetune.errors import ConfigError, CorruptArtifactError
-from kubetune.runner import open_configured_store
+from kubetune.execution.run import open_configured_store
 from kubetune.storage.commits import read_commit
 from pipelines import ran, run_plan, settings_of, toy_recipe
 
@@ -191,7 +191,7 @@ def test_a_run_never_changes(world: World) -> None:
 
 
 def test_why_names_the_module_and_the_value(world: World) -> None:
-    from kubetune.history import why
+    from kubetune.models.history import why
 
     append("training/batches.py", CODE)(world)
     world.run("second", "training.learning_rate=1e-3")

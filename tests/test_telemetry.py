@@ -10,18 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from kubetune import telemetry
 from kubetune.errors import StoreUnavailableError
+from kubetune.execution import telemetry
+from kubetune.execution.telemetry import TelemetryFile, uploaded
 from kubetune.storage.base import open_store
-from kubetune.telemetry import TelemetryFile, uploaded
 
 STAGE = """
 import sys, time
 from dataclasses import replace
 from kubetune import execution, telemetry
-from kubetune.adoption import PreparedCall
+from kubetune.execution.adopt import PreparedCall
 from kubetune.config.settings import Settings
-from kubetune.execution import Execution
+from kubetune.execution.stage import Execution
 from kubetune.plan import call_of
 from kubetune.storage.base import open_store
 from pipelines import Silent, toy_recipe

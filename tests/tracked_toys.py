@@ -12,12 +12,12 @@ from kubetune import layout
 from kubetune.config.load import canonical
 from kubetune.config.settings import Settings
 from kubetune.contract import Verdict
+from kubetune.search.sweeps import choose
 from kubetune.storage.base import Store, open_store
 from kubetune.storage.blobs import File, put_blob
 from kubetune.storage.commits import adopt, commit
 from kubetune.storage.registry import Event, Version, change_model, crowned, uncrowned, with_version
 from kubetune.storage.runs import create_run
-from kubetune.sweeps import choose
 from kubetune.tracking.mirror import Mirror
 from kubetune.tracking.sync import Syncer
 from kubetune.tracking.target import client_of, target_of

@@ -6,9 +6,9 @@ import pytest
 
 import toys
 from commands import kubetune, last_line
-from kubetune import machine
 from kubetune.config.load import load_recipe
 from kubetune.errors import ConfigError
+from kubetune.execution import machine
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from airflow_server import Done, FakeAirflow
 from kubetune.client.endpoint import url_of
 from kubetune.client.http import Way, request
 from kubetune.config.settings import load_settings, user_file
+from kubetune.config.version import tag
 from kubetune.errors import ConfigError
-from kubetune.version import tag
 from loopback import QuietHandler, serving
 from s3_server import S3Server, make_bucket, running_moto
 

@@ -124,7 +124,7 @@ def test_a_try_that_was_killed_left_no_reason_and_is_told_from_one_that_works(
     a_run(bucket, run, "prepare")
     bucket.put(layout.telemetry(run, "train", "history-1.jsonl"), b"{}\n")
     assert "running at train" in state(kubetune, run)
-    monkeypatch.setattr("kubetune.run_states.QUIET_S", -1.0)
+    monkeypatch.setattr("kubetune.execution.states.QUIET_S", -1.0)
     assert "interrupted at train" in state(kubetune, run)
     record_attempt(bucket, run, "train", "1", {"exit_code": 137, "reason": "killed"})
     assert "interrupted at train" in state(kubetune, run)

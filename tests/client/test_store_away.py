@@ -8,7 +8,7 @@ import pytest
 from airflow_server import Done, FakeAirflow
 from kubetune.config.settings import Settings, load_settings
 from kubetune.errors import StoreUnavailableError
-from kubetune.platform import open_answering_store
+from kubetune.execution.platform import open_answering_store
 
 Kubetune = Callable[..., Done]
 SILENT = {"STORE": "s3://kubetune", "S3_ACCESS_KEY": "key", "S3_SECRET_KEY": "secret-secret"}

@@ -19,8 +19,8 @@ import promotion_toys as toys
 from cluster_toys import archive
 from cluster_world import ROOT, Cluster, wait
 from kubetune.config.settings import Settings
+from kubetune.execution.platform import open_configured_store
 from kubetune.orchestration.pods import CONTAINER
-from kubetune.platform import open_configured_store
 from kubetune.storage.uploads import put_upload
 
 pytestmark = pytest.mark.full

@@ -22,7 +22,16 @@ FORMS = {
     "revoke": RevokeRequest,
     "rollback": RollbackRequest,
 }
-HEAVY = ("torch", "transformers", "datasets", "pyarrow", "sklearn", "minio", "kubetune.storage", "kubetune.runner")
+HEAVY = (
+    "torch",
+    "transformers",
+    "datasets",
+    "pyarrow",
+    "sklearn",
+    "minio",
+    "kubetune.storage",
+    "kubetune.execution.run",
+)
 
 
 def test_every_file_loads_into_one_dag(dagbag) -> None:

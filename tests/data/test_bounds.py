@@ -23,7 +23,7 @@ from kubetune.data import models
 from kubetune.data.bounds import WORDS, Bounds, is_local
 from kubetune.data.sources import identify
 from kubetune.errors import ConfigError, DataError, KubetuneError, TemporaryError
-from kubetune.platform import outside
+from kubetune.execution.platform import outside
 from loopback import QuietHandler, serving
 
 CSV = b"text,label\na,b\n"

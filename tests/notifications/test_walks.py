@@ -13,11 +13,11 @@ from pydantic import SecretStr
 
 from kubetune.config.settings import Settings
 from kubetune.errors import ConfigError, DataError, InterruptedRunError, NothingToDoError, RefusedError
-from kubetune.local import StageFailedError, new_run
+from kubetune.execution.local import StageFailedError, new_run
+from kubetune.execution.run import StageResult, open_configured_store
 from kubetune.notifications.announce import announce
 from kubetune.notifications.events import Notice, started_notice
 from kubetune.notifications.walks import announced
-from kubetune.runner import StageResult, open_configured_store
 from kubetune.storage.base import Store
 from kubetune.storage.commit_record import Commit
 from kubetune.storage.runs import delete_run, record_attempt

@@ -10,9 +10,9 @@ import pytest
 
 import toys
 from kubetune.config.cluster import ClusterSettings
+from kubetune.execution.run import open_configured_store
 from kubetune.orchestration.pods import stage_pod
 from kubetune.plan import call_of
-from kubetune.runner import open_configured_store
 from kubetune.storage.base import Store
 from kubetune.storage.commits import read_commit
 from pipelines import run_plan, settings_of, toy_recipe

@@ -10,9 +10,9 @@ from xml.etree import ElementTree
 import pytest
 
 import chain_toys
-from kubetune.champions import ChampionInput
 from kubetune.contract import Verdict
 from kubetune.errors import DataError
+from kubetune.models.champion import ChampionInput
 from kubetune.provenance.chain import archive_of, chain_of
 from kubetune.provenance.envelope import canonical
 from kubetune.provenance.lineage import lineage, tree_of

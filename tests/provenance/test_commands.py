@@ -10,8 +10,8 @@ import chain_toys
 from kubetune.cli.app import app
 from kubetune.config.settings import Settings
 from kubetune.errors import ConfigError, DataError, KubetuneError
+from kubetune.models.sign import sign_and_store, statement_of_run
 from kubetune.provenance.chain import chain_of
-from kubetune.signing import sign_and_store, statement_of_run
 from kubetune.storage import commits
 from kubetune.storage.local import LocalStore
 from kubetune.storage.registry import Event, Model, Version, change_model, crowned, with_version

@@ -11,13 +11,13 @@ from kubetune import layout
 from kubetune.cli.app import app
 from kubetune.config.settings import Settings
 from kubetune.errors import ConfigError, DataError, KubetuneError, RefusedError
+from kubetune.models.register import known, promote, roll_back
+from kubetune.models.revoke import revoke
+from kubetune.models.sign import sign_and_store, statement_of_run, trust_for
 from kubetune.plan import Word
 from kubetune.provenance.keys import load_signing_key, write_key_pair
 from kubetune.provenance.revocations import Revocation, Revocations, weights_of
 from kubetune.provenance.trust import Trust, revocations_file, write_beside
-from kubetune.registration import known, promote, roll_back
-from kubetune.revocation import revoke
-from kubetune.signing import sign_and_store, statement_of_run, trust_for
 from kubetune.storage import commits
 from kubetune.storage.blobs import tree_digest
 from kubetune.storage.local import LocalStore
@@ -204,7 +204,7 @@ def test_without_a_key_the_registry_alone_hears_of_it_and_a_signed_list_is_not_p
 
 @pytest.mark.parametrize("undo", [False, True])
 def test_what_was_killed_half_way_is_finished_by_asking_again(store, settings, into, monkeypatch, undo) -> None:
-    import kubetune.revocation as module
+    import kubetune.models.revoke as module
 
     if undo:
         revoke(store, settings, "tweets@2", "", WORD)
@@ -223,7 +223,7 @@ def test_what_was_killed_half_way_is_finished_by_asking_again(store, settings, i
 
 
 def test_a_revoked_version_is_promoted_by_nobody(store, settings, monkeypatch) -> None:
-    monkeypatch.setattr("kubetune.registration.require_files", lambda *_: None)
+    monkeypatch.setattr("kubetune.models.register.require_files", lambda *_: None)
     revoke(store, settings, "tweets@1", "", WORD)
     assert known(store, "tweets").line == (2,), "nothing that is revoked is left behind the champion"
     with pytest.raises(RefusedError, match="Version 1 of tweets is revoked") as caught:
@@ -236,7 +236,7 @@ def test_a_revoked_version_is_promoted_by_nobody(store, settings, monkeypatch) -
 
 
 def test_the_marks_of_a_revoked_champion_outlive_its_rollback(store, settings, monkeypatch) -> None:
-    monkeypatch.setattr("kubetune.registration.require_files", lambda *_: None)
+    monkeypatch.setattr("kubetune.models.register.require_files", lambda *_: None)
     revoke(store, settings, "tweets@2", "", WORD)
     model = roll_back(store, "tweets", "", Word("bob", "it is revoked"))
     assert (model.champion.number, model.version(2).withdrawn) == (1, "revoked")
@@ -276,7 +276,7 @@ def test_as_a_person_types_it(store, settings, keys, monkeypatch) -> None:
     mark = "version 2 of tweets is revoked by ada at "
     assert mark in say("lineage", "tweets-1", *place) and mark in say("lineage", "tweets-1", *place, "--json")
     with pytest.raises(DataError, match="is the champion and was revoked: `kubetune rollback tweets`"):
-        from kubetune.effects import champion_of
+        from kubetune.models.effects import champion_of
 
         champion_of(store, "tweets")
     say("revoke", "tweets@2", "--undo", "--why", "a mistake", *place)

@@ -12,8 +12,8 @@ import pytest
 
 import chain_toys
 from kubetune import layout
-from kubetune.delivery import fetch_archive
 from kubetune.errors import ConfigError, DataError, TemporaryError
+from kubetune.models.delivery import fetch_archive
 from kubetune.provenance.trust import revocations_file
 from kubetune.serving.archive import archive_digest, read_archive
 from kubetune.storage.base import AbsentError

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 import toys
 from kubetune.config.data import Columns
-from kubetune.history import pull
-from kubetune.runner import open_configured_store
+from kubetune.execution.run import open_configured_store
+from kubetune.models.history import pull
 from kubetune.serving.archive import read_archive
 from kubetune.serving.body import Request, from_json
 from kubetune.serving.predictor import Answer, Predictor, Refusal

@@ -15,8 +15,9 @@ from gateways import gateway
 from kubetune import layout
 from kubetune.cli.app import app
 from kubetune.config.settings import Settings
-from kubetune.delivery import fetch_archive
 from kubetune.errors import ConfigError, DataError
+from kubetune.models.delivery import fetch_archive
+from kubetune.models.sign import commits_json, sign_and_store, statement_of_run, trust_for, verify_run
 from kubetune.provenance.keys import write_key_pair
 from kubetune.provenance.trust import Trust, statement_file
 from kubetune.serving import server
@@ -24,7 +25,6 @@ from kubetune.serving.archive import archive_digest
 from kubetune.serving.gateway.supervisor import Options, start
 from kubetune.serving.local_record import Record
 from kubetune.serving.local_target import LocalTarget
-from kubetune.signing import commits_json, sign_and_store, statement_of_run, trust_for, verify_run
 from kubetune.storage import commits
 from kubetune.storage.blobs import put_tree
 from kubetune.storage.local import LocalStore

@@ -29,7 +29,7 @@ from kubetune.tasks.weights import save_weights
 def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Toys are too small to share, and the body sets the threads of the whole process."""
     before = torch.get_num_threads()
-    monkeypatch.setattr("kubetune.cpus.cpu_quota_threads", lambda: 1)
+    monkeypatch.setattr("kubetune.config.cpus.cpu_quota_threads", lambda: 1)
     yield
     torch.set_num_threads(before)
 

@@ -10,7 +10,7 @@ import architecture_toys as families
 import pipelines
 import toys
 from kubetune.errors import ConfigError
-from kubetune.history import pull
+from kubetune.models.history import pull
 from kubetune.serving.export import export_hf
 from kubetune.serving.predictor import Answer, Predictor
 from kubetune.storage.base import open_store

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 import toys
-from kubetune.adoption import StageResult
 from kubetune.cli.run import Work
 from kubetune.config.load import parse_recipe
 from kubetune.errors import DataError
 from kubetune.evaluation.facts import data_facts
+from kubetune.execution.adopt import StageResult
+from kubetune.execution.run import open_configured_store
 from kubetune.plan import call_of
-from kubetune.runner import open_configured_store
 from kubetune.storage.commit_record import Commit
 from pipelines import settings_of
 from prepared_toys import RECIPE

@@ -10,7 +10,7 @@ import storage_contract as contract
 from kubetune import layout
 from kubetune.contract import Verdict
 from kubetune.errors import ConfigError, ConflictingCommitError, KubetuneError
-from kubetune.run_states import run_lines
+from kubetune.execution.states import run_lines
 from kubetune.storage.base import Store
 from kubetune.storage.blobs import put_blob
 from kubetune.storage.commits import (

@@ -15,13 +15,13 @@ from minio.error import S3Error
 
 import toys
 from kubetune import layout
-from kubetune.access import USERS, policies
 from kubetune.config.settings import Settings
 from kubetune.errors import ConfigError, CorruptArtifactError, InterruptedRunError
-from kubetune.history import pull
+from kubetune.execution.access import USERS, policies
+from kubetune.execution.run import raise_for_verdict, run_stage
+from kubetune.execution.states import run_lines
+from kubetune.models.history import pull
 from kubetune.plan import plan
-from kubetune.run_states import run_lines
-from kubetune.runner import raise_for_verdict, run_stage
 from kubetune.serving import endpoints
 from kubetune.stages import STAGES
 from kubetune.storage.backup import copy_store

@@ -20,9 +20,9 @@ from data.test_sources_remote import web
 from kubetune.config.load import canonical
 from kubetune.config.settings import Settings
 from kubetune.errors import KubetuneError
+from kubetune.execution.run import run_stage
 from kubetune.notifications.events import failed_notice
 from kubetune.plan import call_of
-from kubetune.runner import run_stage
 from kubetune.storage.runs import create_run
 from kubetune.storage.uploads import put_upload
 from pipelines import Silent, toy_recipe

@@ -12,7 +12,7 @@ import pytest
 import tracked_toys as toys
 from kubetune import layout
 from kubetune.config.settings import Settings
-from kubetune.registration import withdraw
+from kubetune.models.register import withdraw
 from kubetune.storage.runs import delete_run, record_attempt
 from kubetune.tracking.facts import BEGUN, RUN, STORE
 

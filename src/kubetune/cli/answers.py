@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kubetune.config.settings import Settings
-    from kubetune.runner import StageResult
+    from kubetune.execution.run import StageResult
 
 MOST = 4000
 """Bytes: Kubernetes keeps 4,096 of a pod's message."""

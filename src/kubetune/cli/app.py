@@ -51,9 +51,9 @@ from kubetune.cli import (
 from kubetune.cli.common import Printed, print_json
 from kubetune.cli.examples import HEADINGS, epilog, with_examples
 from kubetune.cli.groups import Grouped
+from kubetune.config.version import installed
 from kubetune.errors import KubetuneError, NothingToDoError
 from kubetune.redaction import redact
-from kubetune.version import installed
 
 
 class Commands(Grouped):

@@ -13,7 +13,7 @@ app = typer.Typer(help="Check an installation.", no_args_is_help=True)
 def store(store: StoreUrl = None) -> None:
     """Write to the store, and see whether it refuses to write a record twice."""
     from kubetune.cli.common import settings_for
-    from kubetune.platform import open_configured_store
+    from kubetune.execution.platform import open_configured_store
 
     settings = settings_for(store)
     open_configured_store(settings, probe=True)

@@ -18,7 +18,7 @@ def command(
     from dataclasses import asdict
 
     from kubetune.cli.answers import MOST
-    from kubetune.sweeps import choose
+    from kubetune.search.sweeps import choose
 
     settings, opened_store = opened(store)
     choice = choose(opened_store, sweep, runs)

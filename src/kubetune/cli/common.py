@@ -107,7 +107,7 @@ def opened(
         ConfigError: The store is not there, or cannot be used as asked.
         StoreUnavailableError: It does not answer.
     """
-    from kubetune.platform import open_answering_store, open_configured_store
+    from kubetune.execution.platform import open_answering_store, open_configured_store
 
     settings = settings_for(store, beside)
     if not new:

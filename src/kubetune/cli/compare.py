@@ -22,7 +22,7 @@ def command(
     from dataclasses import asdict
 
     from kubetune.evaluation.compare import compare, flatten
-    from kubetune.history import commits_of, known_run
+    from kubetune.models.history import commits_of, known_run
 
     opened_store = opened(store)[1]
     recipes = [known_run(opened_store, run) for run in (first, second)]

@@ -13,7 +13,7 @@ def command(recipe: RecipeName, overrides: Overrides = None, store: StoreUrl = N
     from kubetune.cli.common import opened, settings_for
     from kubetune.cli.progress import progress_for
     from kubetune.config.load import load_recipe
-    from kubetune.preview import preview
+    from kubetune.execution.preview import preview
 
     loaded = load_recipe(recipe, overrides or [])
     progress = progress_for()

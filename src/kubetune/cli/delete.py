@@ -42,7 +42,7 @@ def keep_needed(store: "Store", runs: "Iterable[str]") -> None:
         ConfigError: One is; nothing was deleted.
     """
     from kubetune.errors import ConfigError
-    from kubetune.history import endpoints_of
+    from kubetune.models.history import endpoints_of
     from kubetune.storage.registry import list_models
 
     champions = {model.champion.run: model.name for model in list_models(store) if model.champion is not None}

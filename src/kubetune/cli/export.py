@@ -17,7 +17,7 @@ def command(
     """Export a run's archive as a .mar, as a Hugging Face folder, or both; an undecided candidate's too."""
     from kubetune.cli.progress import progress_for
     from kubetune.errors import ConfigError
-    from kubetune.looks import archive_for_look
+    from kubetune.models.looks import archive_for_look
 
     if mar is None and hf is None:
         raise ConfigError("Nothing to export: give --mar FILE.mar, --hf FOLDER, or both.")

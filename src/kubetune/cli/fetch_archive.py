@@ -14,9 +14,9 @@ def command(
     store: StoreUrl = None,
 ) -> None:
     """Fetch the archive KUBETUNE_ARCHIVE by its digest, check every byte, place it whole; nothing to do: exit 0."""
-    from kubetune.delivery import fetch_archive
-    from kubetune.runner import open_configured_store
-    from kubetune.signing import trust_for
+    from kubetune.execution.run import open_configured_store
+    from kubetune.models.delivery import fetch_archive
+    from kubetune.models.sign import trust_for
 
     settings = settings_for(store)
     if not settings.archive:

@@ -16,7 +16,7 @@ def command(
 ) -> None:
     """Print the chain from the served archive back to the data and the pretrained model, with digests."""
     from kubetune.errors import ConfigError
-    from kubetune.lineage import lineage_of
+    from kubetune.models.lineage import lineage_of
     from kubetune.provenance.lineage import tree_of
 
     found = lineage_of(opened(store)[1], name)

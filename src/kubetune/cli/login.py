@@ -96,8 +96,8 @@ def checked(settings: "Settings") -> list[str]:
     """
     from kubetune.cli.submit import bucket
     from kubetune.client.endpoint import check_endpoints
+    from kubetune.config.version import skew
     from kubetune.errors import ConfigError
-    from kubetune.version import skew
 
     airflow = airflow_of(settings)
     airflow.log_in()

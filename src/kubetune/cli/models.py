@@ -21,7 +21,7 @@ def command(
     as_json: AsJson = False,
 ) -> None:
     """List the registered models, or the versions and the history of one."""
-    from kubetune.registration import known
+    from kubetune.models.register import known
     from kubetune.storage.registry import list_models
 
     opened_store = opened(store)[1]
@@ -90,7 +90,7 @@ def delete(
     from kubetune.cli.matching import matched
     from kubetune.errors import ConfigError
     from kubetune.layout import MODELS, model
-    from kubetune.policies import permit_word, policies_of
+    from kubetune.models.policies import permit_word, policies_of
     from kubetune.storage.endpoints import read_endpoint
 
     settings, opened_store = opened(store)

@@ -28,13 +28,13 @@ def command(
     from kubetune.cli.answers import leave_answer, tell_people
     from kubetune.cli.progress import progress_for
     from kubetune.clock import clock
-    from kubetune.effects import serve_champion
     from kubetune.errors import ConfigError
-    from kubetune.pending import remembered
-    from kubetune.policies import permit_word, policies_of
+    from kubetune.execution.signals import stop_requests
+    from kubetune.models.effects import serve_champion
+    from kubetune.models.pending import remembered
+    from kubetune.models.policies import permit_word, policies_of
+    from kubetune.models.register import at_version, carried_out, promote, told_of
     from kubetune.redaction import shown
-    from kubetune.registration import at_version, carried_out, promote, told_of
-    from kubetune.stopping import stop_requests
 
     word = word_of(by, why, request)
     if word is None:
@@ -78,9 +78,9 @@ def register_run(store: "Store", settings: "Settings", run: str, endpoint: str |
     from dataclasses import replace
 
     from kubetune.cli.progress import progress_for
-    from kubetune.history import recipe_of_run
+    from kubetune.execution.run import raise_for_verdict, run_stage
+    from kubetune.models.history import recipe_of_run
     from kubetune.plan import call_of
-    from kubetune.runner import raise_for_verdict, run_stage
 
     recipe = recipe_of_run(store, run)
     progress = progress_for()
@@ -95,6 +95,6 @@ def register_run(store: "Store", settings: "Settings", run: str, endpoint: str |
 
 def known_model(store: "Store", name: str) -> "Model":
     """Return the model that was registered just now."""
-    from kubetune.registration import known
+    from kubetune.models.register import known
 
     return known(store, name)

@@ -16,7 +16,7 @@ def command(
     store: StoreUrl = None,
 ) -> None:
     """Bring a run's artifacts to this machine, every digest checked."""
-    from kubetune.history import pull
+    from kubetune.models.history import pull
 
     for name, folder in pull(opened(store)[1], run, artifacts or [], to or PULLED / run).items():
         say(f"{name:<10}{folder}")

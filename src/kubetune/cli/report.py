@@ -25,7 +25,7 @@ def write_report(store: "Store", run: str) -> Path:
         CorruptArtifactError: The store has lost or damaged the page.
     """
     from kubetune.errors import ConfigError
-    from kubetune.history import commits_of, known_run
+    from kubetune.models.history import commits_of, known_run
 
     commits = commits_of(store, run)
     stage, artifact = next(((name, made) for name, made in MADE if name in commits), (None, ""))

@@ -18,8 +18,8 @@ def command(
     """End the signatures of a version's weights; what serves them goes on until it starts again."""
     from kubetune.clock import clock
     from kubetune.errors import ConfigError
-    from kubetune.pending import remembered
-    from kubetune.revocation import revoke
+    from kubetune.models.pending import remembered
+    from kubetune.models.revoke import revoke
 
     word = word_of(by, why, request)
     if word is None:

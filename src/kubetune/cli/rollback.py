@@ -27,14 +27,14 @@ def command(
     from kubetune.cli.answers import leave_answer, tell_people
     from kubetune.cli.progress import progress_for
     from kubetune.clock import clock
-    from kubetune.effects import is_pending, serve_champion
     from kubetune.errors import ConfigError
-    from kubetune.pending import remembered
-    from kubetune.policies import permit_word, policies_of
-    from kubetune.registration import known, roll_back, told_of
-    from kubetune.revocation import revoke as revoke_version
-    from kubetune.signing import require_signer
-    from kubetune.stopping import stop_requests
+    from kubetune.execution.signals import stop_requests
+    from kubetune.models.effects import is_pending, serve_champion
+    from kubetune.models.pending import remembered
+    from kubetune.models.policies import permit_word, policies_of
+    from kubetune.models.register import known, roll_back, told_of
+    from kubetune.models.revoke import revoke as revoke_version
+    from kubetune.models.sign import require_signer
 
     word = word_of(by, why, request)
     if word is None:

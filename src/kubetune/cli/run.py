@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kubetune.config.settings import Settings
+    from kubetune.execution.run import StageResult
     from kubetune.plan import StageCall
-    from kubetune.runner import StageResult
     from kubetune.storage.base import Store
 
 
@@ -46,7 +46,7 @@ def command(
     """Run a recipe from data to a served model; stages whose result exists are adopted."""
     from kubetune.config.load import load_recipe
     from kubetune.errors import KubetuneError
-    from kubetune.local import StageFailedError, new_run, require_here
+    from kubetune.execution.local import StageFailedError, new_run, require_here
     from kubetune.plan import plan
 
     loaded = load_recipe(recipe, overrides or [])
@@ -87,9 +87,9 @@ class Work:
         """
         from kubetune.cli.approval import Terminal
         from kubetune.cli.progress import progress_for
-        from kubetune.local import walk
+        from kubetune.execution.local import walk
+        from kubetune.execution.signals import stop_requests
         from kubetune.notifications.walks import announced
-        from kubetune.stopping import stop_requests
 
         with stop_requests() as stop:
             stop.raises = True  # between stages; a running one is sent the signal and decides itself
@@ -135,9 +135,9 @@ class Work:
         """
         from kubetune.cli.summary import next_commands, summary_of, summary_text
         from kubetune.errors import ConfigError
-        from kubetune.history import commits_of
-        from kubetune.local import StageFailedError
-        from kubetune.run_states import SIGNAL
+        from kubetune.execution.local import StageFailedError
+        from kubetune.execution.states import SIGNAL
+        from kubetune.models.history import commits_of
         from kubetune.storage.runs import delete_run
 
         if made and isinstance(error, ConfigError) and not commits_of(self.store, self.run):
@@ -157,7 +157,7 @@ class Work:
 
     def reason(self, error: Exception | None) -> dict[str, Any]:
         """Return exit code and sentence of what ended the run; a stage's process left its own with the run."""
-        from kubetune.local import StageFailedError
+        from kubetune.execution.local import StageFailedError
         from kubetune.storage.runs import list_attempts
 
         if not isinstance(error, StageFailedError):

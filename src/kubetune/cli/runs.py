@@ -11,7 +11,7 @@ def command(store: StoreUrl = None, as_json: AsJson = False) -> None:
     import time
     from dataclasses import asdict, replace
 
-    from kubetune.run_states import run_lines
+    from kubetune.execution.states import run_lines
 
     settings, opened_store = opened(store)
     lines = run_lines(opened_store)

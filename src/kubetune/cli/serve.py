@@ -15,13 +15,13 @@ def command(
 ) -> None:
     """Serve a run's archive on this machine until Ctrl-C, an undecided candidate's too; changes no endpoint."""
     from kubetune.cli.progress import progress_for
-    from kubetune.history import model_of_run
-    from kubetune.looks import archive_for_look
+    from kubetune.execution.signals import stop_requests
+    from kubetune.models.history import model_of_run
+    from kubetune.models.looks import archive_for_look
+    from kubetune.models.sign import trust_for
     from kubetune.serving import hosts
     from kubetune.serving.endpoints import serve_foreground
     from kubetune.serving.torchserve_config import Listening
-    from kubetune.signing import trust_for
-    from kubetune.stopping import stop_requests
 
     settings, opened_store = opened(store)
     with stop_requests() as stop, archive_for_look(opened_store, settings, run, progress_for(), stop) as archive:

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 def command(run: RunName, store: StoreUrl = None, as_json: AsJson = False) -> None:
     """Show a run's stages, artifacts, metrics and verdict."""
-    from kubetune.history import SHOWN, commits_of, endpoints_of, known_run
-    from kubetune.run_states import attempt_word, verdict_word
+    from kubetune.execution.states import attempt_word, verdict_word
+    from kubetune.models.history import SHOWN, commits_of, endpoints_of, known_run
     from kubetune.stages import STAGES
     from kubetune.storage.runs import list_attempts
 
@@ -51,7 +51,7 @@ def command(run: RunName, store: StoreUrl = None, as_json: AsJson = False) -> No
 
 def reasons(commits: "Mapping[str, Commit]", attempts: "Mapping[str, dict[str, Any]]") -> "Iterator[str]":
     """Yield a line for each verdict that is no pass, and for the last try of each stage that has not been committed."""
-    from kubetune.run_states import attempt_word, verdict_word
+    from kubetune.execution.states import attempt_word, verdict_word
 
     for found in commits.values():
         if not found.verdict.passed:

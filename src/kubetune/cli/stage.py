@@ -44,12 +44,12 @@ def command(
     from kubetune.cli.progress import progress_for
     from kubetune.config.load import parse_recipe
     from kubetune.errors import ConfigError
-    from kubetune.history import recipe_of_run
-    from kubetune.pending import remembered
+    from kubetune.execution.run import raise_for_verdict, run_stage
+    from kubetune.execution.signals import stop_requests
+    from kubetune.models.history import recipe_of_run
+    from kubetune.models.pending import remembered
     from kubetune.plan import call_of
-    from kubetune.runner import raise_for_verdict, run_stage
-    from kubetune.stopping import stop_requests
-    from kubetune.sweeps import winner_of
+    from kubetune.search.sweeps import winner_of
 
     settings, opened_store = opened(store, patient=True, new=True)
     if resolved is not None and (recipe is not None or overrides):

@@ -10,8 +10,8 @@ from kubetune.cli.common import StoreUrl, opened, say
 def command(name: Annotated[str, typer.Argument(help="Endpoint.")], store: StoreUrl = None) -> None:
     """Start the server of an endpoint on this machine again; one that serves already is left alone."""
     from kubetune.cli.progress import progress_for
-    from kubetune.effects import serve_champion
-    from kubetune.stopping import stop_requests
+    from kubetune.execution.signals import stop_requests
+    from kubetune.models.effects import serve_champion
 
     settings, opened_store = opened(store)
     progress = progress_for()

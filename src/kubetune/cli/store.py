@@ -42,9 +42,9 @@ def bootstrap(
     store: StoreUrl = None,
 ) -> None:
     """Make bucket, users and policies of a MinIO what they should be; needs its root keys, or an administrator's."""
-    from kubetune.access import OPTIONAL, USERS, policies
     from kubetune.errors import ConfigError
-    from kubetune.platform import s3_settings
+    from kubetune.execution.access import OPTIONAL, USERS, policies
+    from kubetune.execution.platform import s3_settings
     from kubetune.storage.users import Logs, bootstrap, bucket_of, read_keys
 
     settings = settings_for(store)
@@ -92,8 +92,8 @@ def promotion(
 ) -> None:
     """Show or set who may move which champion, and by which recipes; needs keys that may write `policies.json`."""
     from kubetune.errors import ConfigError
-    from kubetune.platform import open_configured_store
-    from kubetune.policies import stored_policies
+    from kubetune.execution.platform import open_configured_store
+    from kubetune.models.policies import stored_policies
 
     settings = settings_for(store)
     if file is None:
@@ -110,9 +110,9 @@ def promotion(
 
 def publish(settings: "Settings", recipes: Path | None) -> str:
     """Put the policies of the settings into the store, with the recipes that they name; say what was done."""
+    from kubetune.execution.platform import open_configured_store
+    from kubetune.models.policies import own_policies, put_policies
     from kubetune.orchestration.requests import find_recipe
-    from kubetune.platform import open_configured_store
-    from kubetune.policies import own_policies, put_policies
 
     folder = recipes or settings.recipes_dir
     policies = own_policies(settings).filled(lambda name: find_recipe(name, [], folder))
@@ -123,8 +123,8 @@ def publish(settings: "Settings", recipes: Path | None) -> str:
 
 def draw(folder: Path, names: list[str], prefix: str) -> None:
     """Draw the keys that are not there yet, of `all` users that a release needs or of single ones."""
-    from kubetune.access import OPTIONAL, USERS
     from kubetune.errors import ConfigError
+    from kubetune.execution.access import OPTIONAL, USERS
     from kubetune.storage.users import make_keys
 
     if unknown := sorted(set(names) - {"all", *USERS}):
@@ -154,7 +154,7 @@ def print_policies(
     """Print the policy of each user as JSON, for stores whose users are made with other tools."""
     import json
 
-    from kubetune.access import policies
+    from kubetune.execution.access import policies
     from kubetune.storage.users import bucket_of, write_private
 
     bucket, prefix = bucket_of(settings_for(store).store)
@@ -176,7 +176,7 @@ def backup(
     as_json: AsJson = False,
 ) -> None:
     """Copy the store, every digest checked, while runs go on; again: bring it up to date, or finish a killed copy."""
-    from kubetune.platform import open_backup, open_configured_store
+    from kubetune.execution.platform import open_backup, open_configured_store
 
     settings = settings_for(store)
     require_store(settings)
@@ -193,7 +193,7 @@ def restore(
     as_json: AsJson = False,
 ) -> None:
     """Bring a backup into an empty store, or one with an earlier state of it, with keys that may write all of it."""
-    from kubetune.platform import open_backup
+    from kubetune.execution.platform import open_backup
 
     settings, target = opened(store, new=True)
     copied(open_backup(settings, source, probe=False), target, checkpoints=checkpoints, audit=audit, as_json=as_json)

@@ -29,7 +29,7 @@ def command(
 ) -> None:
     """Check a recipe here and run it in the cluster; the same submission again changes nothing."""
     from kubetune.client.submission import Wish, submit
-    from kubetune.version import skew
+    from kubetune.config.version import skew
 
     settings = settings_for(None)
     wish = Wish(recipe, (*(overrides or []), *(changes or [])), data, run, endpoint, settings.recipes_dir)
@@ -52,7 +52,7 @@ def command(
 
 def bucket(settings: "Settings") -> "Store | None":
     """Return the cluster's store; None where the settings name none."""
-    from kubetune.platform import open_answering_store, s3_settings
+    from kubetune.execution.platform import open_answering_store, s3_settings
 
     if not settings.store.startswith("s3://") or s3_settings(settings) is None:
         return None

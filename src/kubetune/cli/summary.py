@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 def summary_of(store: "Store", run: str) -> dict[str, Any]:
     """Return what a run came to, as plain JSON values."""
-    from kubetune.history import commits_of, known_run
-    from kubetune.run_states import placed_runs, state_of
+    from kubetune.execution.states import placed_runs, state_of
+    from kubetune.models.history import commits_of, known_run
 
     commits, recipe = commits_of(store, run), known_run(store, run)
     evaluated, compared = commits.get("evaluate"), commits.get("compare")
@@ -72,7 +72,7 @@ def summary_text(summary: Mapping[str, Any]) -> None:
 
 def metrics_table(metrics: Mapping[str, float]) -> None:
     """Print the metrics beside the baselines."""
-    from kubetune.history import SHOWN
+    from kubetune.models.history import SHOWN
 
     def cell(name: str) -> str:
         if name not in metrics:
@@ -100,7 +100,7 @@ def next_commands(
         code: How it ended; what was only interrupted goes on when it is asked again.
     """
     from kubetune.errors import TemporaryError
-    from kubetune.run_states import SIGNAL
+    from kubetune.execution.states import SIGNAL
 
     run, found = summary["run"], []
     if summary["report"]:

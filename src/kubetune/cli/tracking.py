@@ -13,7 +13,7 @@ from kubetune.cli.common import AsJson, StoreUrl, opened, print_json, print_tabl
 
 if TYPE_CHECKING:
     from kubetune.config.settings import Settings
-    from kubetune.stopping import StopRequest
+    from kubetune.execution.signals import StopRequest
     from kubetune.storage.base import Store
     from kubetune.tracking.sync import Pass, Syncer, Waiting
     from kubetune.tracking.target import Target
@@ -39,8 +39,8 @@ def sync(
 ) -> None:
     """Bring MLflow to the state of the store; what it has already is not sent again."""
     from kubetune.errors import ConfigError, InterruptedRunError
-    from kubetune.history import known_run
-    from kubetune.stopping import stop_requests
+    from kubetune.execution.signals import stop_requests
+    from kubetune.models.history import known_run
 
     if watch is None:
         if ready_file is not None:

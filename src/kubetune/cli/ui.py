@@ -16,7 +16,7 @@ def command(
 ) -> None:
     """Show runs and models in MLflow: of a server its address, of the local mirror a page until Ctrl-C."""
     from kubetune.errors import ConfigError, InterruptedRunError
-    from kubetune.stopping import stop_requests
+    from kubetune.execution.signals import stop_requests
     from kubetune.tracking.target import target_of
     from kubetune.tracking.ui import served
 

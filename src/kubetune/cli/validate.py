@@ -17,7 +17,7 @@ def command(
 ) -> None:
     """Check a recipe; exits 78 and lists all errors if it is wrong, or asks for more than this machine has."""
     from kubetune.config.load import canonical, load_recipe
-    from kubetune.machine import require
+    from kubetune.execution.machine import require
 
     loaded = load_recipe(recipe, overrides or [])
     if not cluster:

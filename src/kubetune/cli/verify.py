@@ -23,9 +23,9 @@ def command(
 ) -> None:
     """Check an archive's signed statement: of a folder, every file too; of a run, that its commits say the same."""
     from kubetune.errors import ConfigError
-    from kubetune.history import marks_of_archive, model_of_run
+    from kubetune.models.history import marks_of_archive, model_of_run
+    from kubetune.models.sign import verify_run
     from kubetune.provenance.trust import Trust, revocations_file
-    from kubetune.signing import verify_run
     from kubetune.storage.statements import read_revocations, read_statement
 
     settings = settings_for(store)

@@ -14,7 +14,7 @@ def command(
     as_json: AsJson = False,
 ) -> None:
     """Name what differs from the nearest other run: recipe values, inputs, code, packages, identity."""
-    from kubetune.history import why
+    from kubetune.models.history import why
 
     found = why(opened(store)[1], run, stage)
     if as_json:

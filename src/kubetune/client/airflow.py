@@ -9,9 +9,9 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from kubetune.client.http import Way, request
+from kubetune.config.version import tagged
 from kubetune.errors import ConfigError, KubetuneError, TemporaryError
 from kubetune.serving.client import Reply
-from kubetune.version import tagged
 
 DAG = "finetune"
 AWAY = frozenset({429, 500, 502, 503, 504})

@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from uuid import uuid4
 
 from kubetune import layout
-from kubetune.adoption import StageResult
 from kubetune.config.settings import Settings
 from kubetune.errors import InterruptedRunError, KubetuneError, NothingToDoError
-from kubetune.local import StageFailedError
+from kubetune.execution.adopt import StageResult
+from kubetune.execution.local import StageFailedError
 from kubetune.notifications.announce import announce, settle
 from kubetune.notifications.answers import notice_of
 from kubetune.notifications.events import Notice, decision_notice, failed_notice, safe_reason, started_notice

@@ -11,6 +11,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from kubetune.config.cluster import ClusterSettings, load_cluster
 from kubetune.config.settings import Settings, load_settings
+from kubetune.config.version import tag
 from kubetune.errors import KubetuneError, RefusedError
 from kubetune.orchestration import requests
 from kubetune.orchestration.approval import approval_name
@@ -25,7 +26,6 @@ from kubetune.orchestration.retries import FINAL
 from kubetune.orchestration.sweep_pods import TRIALS, WINNERS, sweep_pods
 from kubetune.plan import plan
 from kubetune.stages import STAGES, Stage, before
-from kubetune.version import tag
 
 __all__ = [
     "STAGES",

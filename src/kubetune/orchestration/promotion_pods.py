@@ -2,8 +2,8 @@
 
 import re
 
-from kubetune.access import before
 from kubetune.config.cluster import ClusterSettings
+from kubetune.execution.access import before
 from kubetune.orchestration.pods import RUN_LABEL, SIGNER, Pod, Work, task_pod
 from kubetune.orchestration.requests import PromoteRequest, RevokeRequest, RollbackRequest
 from kubetune.stages import BY_NAME, STAGES, Stage

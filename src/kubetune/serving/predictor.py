@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from transformers import AutoTokenizer
 
-from kubetune.cpus import cpu_quota_threads
+from kubetune.config.cpus import cpu_quota_threads
 from kubetune.serving.archive import Archive, read_archive
 from kubetune.tasks import load_task
 from kubetune.tasks.hardware import native_bf16

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from kubetune.cpus import cpu_quota_threads
+from kubetune.config.cpus import cpu_quota_threads
 from kubetune.errors import KubetuneError
 from kubetune.serving.predictor import Answer, Predictor, Refusal
 

@@ -119,7 +119,7 @@ def _model(config: Any, inputs: Mapping[str, Path], chosen: "tuple[Task, ModelSp
     import torch
     from transformers import AutoTokenizer
 
-    from kubetune.cpus import cpu_quota_threads
+    from kubetune.config.cpus import cpu_quota_threads
     from kubetune.tasks.hardware import evaluation_device
     from kubetune.tasks.texts import TextModel
 

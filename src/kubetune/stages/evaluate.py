@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from kubetune.config.cpus import cpu_quota_threads
 from kubetune.contract import Context, Result
-from kubetune.cpus import cpu_quota_threads
 from kubetune.errors import DataError, InterruptedRunError, KubetuneError
 from kubetune.evaluation.assessment import Rows, assess
 from kubetune.evaluation.baselines import Baseline, majority, sample_rows, tfidf

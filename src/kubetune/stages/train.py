@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kubetune.config.cpus import cpu_quota_threads
 from kubetune.contract import Context, Result
-from kubetune.cpus import cpu_quota_threads
 from kubetune.errors import ConfigError, DataError
 from kubetune.tasks.base import ModelSpec
 from kubetune.tasks.trained_heads import keeps_head, trained_head

@@ -9,7 +9,7 @@ from kubetune.storage.registry import Model, Version
 from kubetune.tracking.facts import LONGEST_TAG, MIRRORED, RUN, STORE, shortened
 
 FORMAT = 1
-ARCHIVE, VERSION, WITHDRAWN = "kubetune.archive", "kubetune.version", "kubetune.withdrawn"
+ARCHIVE, VERSION, WITHDRAWN = "kubetune.archive", "kubetune.config.version", "kubetune.withdrawn"
 STATES = {"person": "rolled back", "not-ready": "was not ready"}
 
 

@@ -14,22 +14,22 @@ from pathlib import Path
 from typing import Any
 
 from kubetune import layout
-from kubetune.adoption import PreparedCall, StageResult, own_commit
+from kubetune.config.cpus import thread_waiting
 from kubetune.config.environment import environment
 from kubetune.config.recipe import view
 from kubetune.config.settings import Settings, stage_environment
 from kubetune.contract import Progress, Result, StageBody
-from kubetune.cpus import thread_waiting
-from kubetune.effects import apply_effect
 from kubetune.errors import ConflictingCommitError, CorruptArtifactError, TemporaryError
-from kubetune.platform import identity_of, platform_for
+from kubetune.execution.adopt import PreparedCall, StageResult, own_commit
+from kubetune.execution.platform import identity_of, platform_for
+from kubetune.execution.telemetry import TelemetryFile, uploaded
+from kubetune.models.effects import apply_effect
 from kubetune.storage import commits
 from kubetune.storage.base import Store
 from kubetune.storage.blobs import File, broken_blobs, fetch_tree, list_tree, put_tree
 from kubetune.storage.checkpoints import StoredCheckpoints
 from kubetune.storage.commit_record import Commit
 from kubetune.storage.runs import put_telemetry
-from kubetune.telemetry import TelemetryFile, uploaded
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from kubetune.config.environment import environment
 from kubetune.config.recipe import Recipe, view
 from kubetune.config.settings import Settings, stage_environment
 from kubetune.contract import Progress
-from kubetune.execution import load_body, made
-from kubetune.platform import outside
+from kubetune.execution.platform import outside
+from kubetune.execution.stage import load_body, made
 from kubetune.stages import BY_NAME
 from kubetune.storage.base import Store
 

@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from kubetune.adoption import prepare_call
 from kubetune.config.settings import Settings
 from kubetune.contract import Progress
-from kubetune.execution import Execution
-from kubetune.history import artifact_of, recipe_of_run
+from kubetune.execution.adopt import prepare_call
+from kubetune.execution.run import new_attempt
+from kubetune.execution.stage import Execution
+from kubetune.models.history import artifact_of, recipe_of_run
 from kubetune.plan import Word, call_of
-from kubetune.runner import new_attempt
 from kubetune.storage.base import Store
 from kubetune.storage.blobs import fetch_tree
 from kubetune.storage.commits import read_commit

@@ -12,9 +12,9 @@ from kubetune.config.settings import Settings, stage_environment, state_folder
 from kubetune.data.bounds import WORDS, Bounds
 from kubetune.errors import ConfigError, StoreUnavailableError
 from kubetune.layout import PROBE
+from kubetune.models.sign import trust_for
 from kubetune.plan import StageCall
 from kubetune.redaction import shown
-from kubetune.signing import trust_for
 from kubetune.storage.base import S3Settings, Store, open_store
 from kubetune.storage.uploads import fetch_upload
 

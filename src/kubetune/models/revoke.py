@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 
 from kubetune.config.settings import Settings
 from kubetune.errors import ConfigError
+from kubetune.models.policies import permit_word, policies_of
+from kubetune.models.register import at_version, known
+from kubetune.models.sign import sign_revocations
 from kubetune.plan import Word
-from kubetune.policies import permit_word, policies_of
 from kubetune.provenance.revocations import Revocation, Revocations
-from kubetune.registration import at_version, known
-from kubetune.signing import sign_revocations
 from kubetune.storage.base import Store
 from kubetune.storage.registry import REVOKED, Event, Model, Version, change_model, reinstated, revoked
 

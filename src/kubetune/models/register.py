@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kubetune.errors import ConfigError, CorruptArtifactError, NothingToDoError
+from kubetune.models.document import version_document
 from kubetune.plan import StageCall, Word
 from kubetune.stages import STAGES
 from kubetune.storage import commits
@@ -27,7 +28,6 @@ from kubetune.storage.registry import (
     with_version,
 )
 from kubetune.storage.versions import archive_digest_of, files_of, put_document, read_document
-from kubetune.version_document import version_document
 
 MOVED = {"promoted": "promoted", "tried-again": "promoted", "rolled-back": "rolled back"}
 """Events that move a champion, as people are told of them."""

@@ -5,13 +5,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from uuid import uuid4
 
-from kubetune.adoption import StageResult, adopt, prepare_call, raise_for_verdict
 from kubetune.config.settings import Settings
 from kubetune.contract import Progress
 from kubetune.errors import KubetuneError, NothingToDoError
-from kubetune.execution import Execution
+from kubetune.execution.adopt import StageResult, adopt, prepare_call, raise_for_verdict
+from kubetune.execution.platform import open_configured_store
+from kubetune.execution.stage import Execution
 from kubetune.plan import StageCall
-from kubetune.platform import open_configured_store
 from kubetune.redaction import redact
 from kubetune.storage.base import Store
 from kubetune.storage.runs import record_attempt

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from kubetune.adoption import PreparedCall, StageResult
 from kubetune.clock import clock
 from kubetune.config.load import recipe_of
 from kubetune.config.settings import Settings
@@ -21,10 +20,11 @@ from kubetune.errors import (
     KubetuneError,
     TemporaryError,
 )
+from kubetune.execution.adopt import PreparedCall, StageResult
+from kubetune.models.policies import permit_registration, policies_of
+from kubetune.models.register import known, moved, register, try_again, withdraw
+from kubetune.models.sign import sign_and_store, statement_of_run
 from kubetune.plan import call_of
-from kubetune.policies import permit_registration, policies_of
-from kubetune.registration import known, moved, register, try_again, withdraw
-from kubetune.signing import sign_and_store, statement_of_run
 from kubetune.storage import commits
 from kubetune.storage.base import Store
 from kubetune.storage.endpoints import Endpoint, Target, change_endpoint, read_endpoint
@@ -32,7 +32,7 @@ from kubetune.storage.registry import Version, read_model
 from kubetune.storage.versions import archive_digest_of, files_of, read_document
 
 if TYPE_CHECKING:
-    from kubetune.execution import Execution
+    from kubetune.execution.stage import Execution
 
 ROUNDS = 5
 """Champions that one deployment serves one after the other before it leaves the next to another call."""
@@ -247,7 +247,7 @@ def serve_champion(
     store: Store, settings: Settings, name: str, progress: Progress, should_stop: Callable[[], bool]
 ) -> StageResult:
     """Make the endpoint serve its model's champion, outside any run; free where it serves it already."""
-    from kubetune.execution import Execution
+    from kubetune.execution.stage import Execution
 
     version = champion_of(store, name)
     recipe = recipe_of(read_document(store, version)["recipe"], f"The recorded recipe of run {version.run}")

@@ -19,11 +19,11 @@ from kubetune.config.settings import Settings
 from kubetune.contract import Progress
 from kubetune.data.column_names import LABELLED, check_names, wanted_columns
 from kubetune.errors import DataError
-from kubetune.machine import require
+from kubetune.execution.machine import require
+from kubetune.execution.run import StageResult, adopt_stage, new_attempt, raise_for_verdict, record_failure, run_stage
+from kubetune.execution.states import SIGNAL
+from kubetune.models.policies import asks_for_approval, policies_of
 from kubetune.plan import StageCall, Word
-from kubetune.policies import asks_for_approval, policies_of
-from kubetune.run_states import SIGNAL
-from kubetune.runner import StageResult, adopt_stage, new_attempt, raise_for_verdict, record_failure, run_stage
 from kubetune.storage.base import Store
 from kubetune.storage.commits import lookup, read_commit
 from kubetune.storage.records import encode

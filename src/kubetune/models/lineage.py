@@ -3,9 +3,9 @@
 from dataclasses import dataclass, replace
 
 from kubetune.errors import DataError
-from kubetune.history import marks_of_archive, model_of_run, version_named
+from kubetune.models.history import marks_of_archive, model_of_run, version_named
+from kubetune.models.sign import commits_json
 from kubetune.provenance.chain import Link, archive_of, chain_of
-from kubetune.signing import commits_json
 from kubetune.storage.base import Store
 from kubetune.storage.registry import Version
 from kubetune.storage.versions import read_document

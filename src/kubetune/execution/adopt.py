@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from kubetune.champions import ChampionInput, champion_input
 from kubetune.config.load import canonical
 from kubetune.config.settings import Settings
 from kubetune.errors import ConfigError, NothingToDoError, RefusedError
+from kubetune.execution.platform import identity_of
 from kubetune.keys import key_fields, key_of
+from kubetune.models.champion import ChampionInput, champion_input
 from kubetune.plan import StageCall, plan
-from kubetune.platform import identity_of
 from kubetune.stages import PRODUCER
 from kubetune.storage import commits
 from kubetune.storage.base import Store

@@ -7,7 +7,7 @@ from typing import Any
 
 from kubetune.config.settings import Settings
 from kubetune.errors import ConfigError, DataError
-from kubetune.history import commits_of
+from kubetune.models.history import commits_of
 from kubetune.provenance.chain import archive_of
 from kubetune.provenance.envelope import sign, verify
 from kubetune.provenance.keys import key_id, load_signing_key, load_trusted_keys

@@ -1,0 +1,1 @@
+"""Sweeps: trials, and the choice among them."""
