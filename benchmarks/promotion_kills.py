@@ -36,9 +36,9 @@ from kubetune.execution.run import open_configured_store, run_stage
 from kubetune.models.effects import is_pending, serve_champion
 from kubetune.models.register import known, promote, roll_back
 from kubetune.plan import Word, call_of, plan
-from kubetune.serving.archive import archive_digest  # noqa: F401 (imported before forking, as all that deploy needs)
-from kubetune.serving.local_target import LocalTarget
-from kubetune.serving.torchserve_config import free_ports
+from kubetune.serving.archive.manifest import archive_digest  # noqa: F401 (imported before forking, as all that deploy needs)
+from kubetune.serving.local.target import LocalTarget
+from kubetune.serving.torchserve.config import free_ports
 from kubetune.stages import compare, deploy, package, register  # noqa: F401 (the same)
 from kubetune.storage.commits import read_commit
 from kubetune.storage.endpoints import read_endpoint

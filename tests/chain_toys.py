@@ -9,7 +9,7 @@ from kubetune.provenance.keys import load_signing_key, write_key_pair
 from kubetune.provenance.revocations import Revocations
 from kubetune.provenance.statement import build_statement
 from kubetune.provenance.trust import revocations_file, statement_file, write_beside
-from kubetune.serving.archive import archive_digest
+from kubetune.serving.archive.manifest import archive_digest
 from kubetune.storage.blobs import File, list_tree, tree_digest
 from kubetune.storage.commit_record import Commit
 

@@ -24,7 +24,7 @@ from kubetune.execution.stage import Execution
 from kubetune.models import effects
 from kubetune.models.register import known
 from kubetune.plan import call_of
-from kubetune.serving.archive import archive_digest
+from kubetune.serving.archive.manifest import archive_digest
 from kubetune.stages import deploy
 from kubetune.storage.blobs import put_tree
 from kubetune.storage.local import LocalStore

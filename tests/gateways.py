@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kubetune.serving import torchserve_config as configuration
+from kubetune.serving.torchserve import config as configuration
 
 NAME = "toy"
 

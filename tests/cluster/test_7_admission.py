@@ -10,7 +10,7 @@ import yaml
 from chart_helm import objects, template
 
 from cluster_world import ARCHIVE, Cluster, wait
-from kubetune.serving.cluster_target import SERVED, change, put
+from kubetune.serving.cluster.target import SERVED, change, put
 
 NAMESPACE = "kt-promo"
 NAME = "kubetune-serve-tweets"

@@ -10,7 +10,7 @@ import pytest
 
 import served_toys
 from kubetune.errors import ConfigError, CorruptArtifactError, KubetuneError
-from kubetune.serving.archive import archive_digest, file_digest, read_archive, write_manifest
+from kubetune.serving.archive.manifest import archive_digest, file_digest, read_archive, write_manifest
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def add(name: str, content: bytes, *, listed: bool) -> Callable[[Path], None]:
 
 
 def read_without_check(folder: Path):
-    from kubetune.serving.archive import _parse
+    from kubetune.serving.archive.manifest import _parse
 
     return _parse(folder)
 

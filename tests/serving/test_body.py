@@ -7,8 +7,8 @@ import threading
 import pytest
 from huggingface_hub import InferenceClient
 
-from kubetune.serving.body import ALL, Request, answer, parse
 from kubetune.serving.predictor import Answer, Refusal
+from kubetune.serving.request import ALL, Request, answer, parse
 from kubetune.tasks import load_task
 
 JSON, PLAIN = "application/json", "text/plain; charset=utf-8"

@@ -9,10 +9,11 @@ from kubernetes import client
 
 from kubernetes_api import ARCHIVE, KubernetesApi, deployment
 from kubetune.errors import ConfigError, InterruptedRunError, NotReadyError, TemporaryError
-from kubetune.serving import cluster_target, deployments
-from kubetune.serving.archive import archive_digest, read_archive, write_manifest
-from kubetune.serving.cluster_target import SERVED, ClusterTarget
-from kubetune.serving.deployments import Deployments
+from kubetune.serving.archive.manifest import archive_digest, read_archive, write_manifest
+from kubetune.serving.cluster import deployments
+from kubetune.serving.cluster import target as cluster_target
+from kubetune.serving.cluster.deployments import Deployments
+from kubetune.serving.cluster.target import SERVED, ClusterTarget
 from kubetune.stages.deploy import deploy
 from served_toys import Quiet
 

@@ -9,12 +9,13 @@ import pytest
 
 import served_toys
 from kubetune.errors import ConfigError
-from kubetune.serving import client, endpoints, processes
-from kubetune.serving import torchserve_config as configuration
-from kubetune.serving.archive import read_archive, write_manifest
-from kubetune.serving.export import export_hf, export_mar
-from kubetune.serving.golden import read_golden
-from kubetune.serving.java import CARRIED, find_java
+from kubetune.serving import client
+from kubetune.serving.archive.export import export_hf, export_mar
+from kubetune.serving.archive.manifest import read_archive, write_manifest
+from kubetune.serving.golden.vectors import read_golden
+from kubetune.serving.local import endpoints, processes
+from kubetune.serving.torchserve import config as configuration
+from kubetune.serving.torchserve.java import CARRIED, find_java
 from kubetune.text.cleaning import clean
 
 

@@ -15,7 +15,7 @@ from kubetune import layout
 from kubetune.errors import ConfigError, DataError, TemporaryError
 from kubetune.models.delivery import fetch_archive
 from kubetune.provenance.trust import revocations_file
-from kubetune.serving.archive import archive_digest, read_archive
+from kubetune.serving.archive.manifest import archive_digest, read_archive
 from kubetune.storage.base import AbsentError
 from kubetune.storage.blobs import list_tree, put_tree
 from kubetune.storage.local import LocalStore

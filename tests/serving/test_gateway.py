@@ -19,10 +19,10 @@ import pytest
 
 import chain_toys
 from gateways import NAME, Reply, Running, gateway
-from kubetune.serving import torchserve_config as configuration
-from kubetune.serving.archive import archive_digest
+from kubetune.serving.archive.manifest import archive_digest
 from kubetune.serving.gateway.app import PROBES
 from kubetune.serving.gateway.keys import new_key
+from kubetune.serving.torchserve import config as configuration
 
 pytestmark = pytest.mark.slow
 LIMIT = 6

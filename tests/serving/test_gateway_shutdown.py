@@ -13,7 +13,7 @@ import pytest
 
 from gateways import NAME, Running, gateway
 from kubetune.errors import ConfigError
-from kubetune.serving.archive import archive_digest
+from kubetune.serving.archive.manifest import archive_digest
 from kubetune.serving.gateway.ending import Ending, until
 from kubetune.serving.gateway.options import Options, check
 

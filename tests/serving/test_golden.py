@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from kubetune.errors import ConfigError
-from kubetune.serving.archive import _parse, write_manifest
-from kubetune.serving.golden import Answers, Golden, Vector, check, read_golden
+from kubetune.serving.archive.manifest import _parse, write_manifest
+from kubetune.serving.golden.vectors import Answers, Golden, Vector, check, read_golden
 from kubetune.serving.predictor import Answer, Predictor
 from served_toys import CLEANING
 

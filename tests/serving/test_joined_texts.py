@@ -12,9 +12,9 @@ import toys
 from kubetune.config.data import Columns
 from kubetune.execution.run import open_configured_store
 from kubetune.models.history import pull
-from kubetune.serving.archive import read_archive
-from kubetune.serving.body import Request, from_json
+from kubetune.serving.archive.manifest import read_archive
 from kubetune.serving.predictor import Answer, Predictor, Refusal
+from kubetune.serving.request import Request, from_json
 from kubetune.text.joining import Joined, as_mapping, from_mapping
 from pipelines import run_plan, settings_of, toy_recipe
 

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import pytest
 
 import toys
-from kubetune.serving.archive import Archive, ServingSettings
+from kubetune.serving.archive.manifest import Archive, ServingSettings
 from kubetune.serving.gateway import page
 from kubetune.text.joining import Joined
 

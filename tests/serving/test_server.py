@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from kubetune.errors import ConfigError, InterruptedRunError, NotReadyError, TemporaryError
-from kubetune.serving import client, processes, server
-from kubetune.serving import torchserve_config as configuration
-from kubetune.serving.processes import Process
+from kubetune.serving import client
+from kubetune.serving.local import processes
+from kubetune.serving.local.processes import Process
+from kubetune.serving.torchserve import config as configuration
+from kubetune.serving.torchserve import server
 
 SLEEPER = "import time, sys; time.sleep(float(sys.argv[1]))"
 
@@ -117,7 +119,7 @@ def test_a_long_path_is_no_place_for_sockets(tmp_path: Path) -> None:
 
 
 def test_java_that_runs_is_found() -> None:
-    from kubetune.serving.java import find_java
+    from kubetune.serving.torchserve.java import find_java
 
     done = subprocess.run([str(find_java()), "-version"], capture_output=True, text=True, check=True)
     assert "version" in done.stderr

@@ -20,11 +20,11 @@ from kubetune.models.delivery import fetch_archive
 from kubetune.models.sign import commits_json, sign_and_store, statement_of_run, trust_for, verify_run
 from kubetune.provenance.keys import write_key_pair
 from kubetune.provenance.trust import Trust, statement_file
-from kubetune.serving import server
-from kubetune.serving.archive import archive_digest
+from kubetune.serving.archive.manifest import archive_digest
 from kubetune.serving.gateway.supervisor import Options, start
-from kubetune.serving.local_record import Record
-from kubetune.serving.local_target import LocalTarget
+from kubetune.serving.local.record import Record
+from kubetune.serving.local.target import LocalTarget
+from kubetune.serving.torchserve import server
 from kubetune.storage import commits
 from kubetune.storage.blobs import put_tree
 from kubetune.storage.local import LocalStore

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from ts.context import Context, RequestProcessor
 
-from kubetune.serving import torchserve_handler
-from kubetune.serving.archive import archive_digest
-from kubetune.serving.torchserve_config import manifest
-from kubetune.serving.torchserve_handler import TextHandler
+from kubetune.serving.archive.manifest import archive_digest
+from kubetune.serving.torchserve import handler as torchserve_handler
+from kubetune.serving.torchserve.config import manifest
+from kubetune.serving.torchserve.handler import TextHandler
 
 JSON = "application/json"
 

@@ -22,7 +22,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Scoring sets the threads of the whole process."""
     before = torch.get_num_threads()
-    monkeypatch.setattr("kubetune.serving.rescoring.cpu_quota_threads", lambda: 1)
+    monkeypatch.setattr("kubetune.serving.golden.rescoring.cpu_quota_threads", lambda: 1)
     yield
     torch.set_num_threads(before)
 

@@ -13,7 +13,7 @@ import toys
 from compared_toys import World, right, write_report
 from kubetune.comparison.rows import test_digest_of
 from kubetune.errors import ConfigError, DataError
-from kubetune.serving.rescoring import Rescored
+from kubetune.serving.golden.rescoring import Rescored
 
 ROWS = 3000
 BETTER, WORSE = right(ROWS, 0.93, 1), right(ROWS, 0.85, 2)
@@ -186,7 +186,7 @@ def test_other_labels_and_further_rows_are_other_test_rows(
             np.arange(len(items)),
         )
 
-    monkeypatch.setattr("kubetune.serving.rescoring.rescore", answer)
+    monkeypatch.setattr("kubetune.serving.golden.rescoring.rescore", answer)
     if change == "one row more":
         world.champion(WORSE[:-1]).candidate(BETTER)
     else:
@@ -210,7 +210,7 @@ def test_labels_are_matched_by_name_and_the_champions_own_come_last(
     said = np.array([theirs.index(name) for name in names])
     said[:30] = 0
     answers = Rescored(theirs, said, np.full(600, 0.9), np.ones(600, bool), np.arange(600))
-    monkeypatch.setattr("kubetune.serving.rescoring.rescore", lambda *_: answers)
+    monkeypatch.setattr("kubetune.serving.golden.rescoring.rescore", lambda *_: answers)
     _, found = world.champion(WORSE[:600], ids="former").candidate(np.ones(600, bool)).run(metric="accuracy")
     assert (found["document"]["mcnemar"]["gained"], found["document"]["mcnemar"]["lost"]) == (30, 0)
     assert "The champion also answers “neutral”, which is wrong on every one of these rows." in found["reasons"]

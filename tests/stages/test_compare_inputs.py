@@ -93,7 +93,7 @@ def test_being_asked_to_stop_leaves_nothing(world: World) -> None:
 
 
 def test_scoring_the_champion_again_stops_after_a_chunk(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kubetune.serving.rescoring.CHUNK_ROWS", 100)
+    monkeypatch.setattr("kubetune.serving.golden.rescoring.CHUNK_ROWS", 100)
     context, scored = served_toys.Quiet(world.folder), []
     context.progress.advance = scored.append
     context.should_stop = lambda: bool(scored)

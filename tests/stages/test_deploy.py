@@ -21,12 +21,13 @@ import pytest
 
 import served_toys
 from kubetune.errors import ConfigError, InterruptedRunError, NotReadyError, TemporaryError
-from kubetune.serving import client, endpoints, processes
-from kubetune.serving.archive import archive_digest, write_manifest
-from kubetune.serving.local_record import Record, read_record
-from kubetune.serving.local_target import LocalTarget
-from kubetune.serving.server import Server
-from kubetune.serving.torchserve_config import free_ports
+from kubetune.serving import client
+from kubetune.serving.archive.manifest import archive_digest, write_manifest
+from kubetune.serving.local import endpoints, processes
+from kubetune.serving.local.record import Record, read_record
+from kubetune.serving.local.target import LocalTarget
+from kubetune.serving.torchserve.config import free_ports
+from kubetune.serving.torchserve.server import Server
 from kubetune.stages import deploy
 from kubetune.storage.local import LocalStore
 from served_toys import Quiet
@@ -49,7 +50,7 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for one, other in (("good", "bad"), ("nice", "sad"), ("love", "hate")):
         vocabulary[one], vocabulary[other] = vocabulary[other], vocabulary[one]
     (broken / "tokenizer" / "tokenizer.json").write_text(json.dumps(tokenizer))
-    from kubetune.serving.archive import _parse
+    from kubetune.serving.archive.manifest import _parse
 
     write_manifest(broken, _parse(broken))
     return {"first": folder / "first" / "archive", "second": folder / "second" / "archive", "broken": broken}
@@ -391,7 +392,7 @@ def test_a_port_in_use_is_refused_before_anything_starts(archives: dict[str, Pat
 def test_no_java_is_a_sentence(archives: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from importlib.metadata import PackageNotFoundError
 
-    from kubetune.serving import java
+    from kubetune.serving.torchserve import java
 
     def absent(name: str) -> None:
         raise PackageNotFoundError(name)

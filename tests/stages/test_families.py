@@ -11,7 +11,7 @@ import pipelines
 import toys
 from kubetune.errors import ConfigError
 from kubetune.models.history import pull
-from kubetune.serving.export import export_hf
+from kubetune.serving.archive.export import export_hf
 from kubetune.serving.predictor import Answer, Predictor
 from kubetune.storage.base import open_store
 

@@ -13,9 +13,9 @@ import served_toys
 from kubetune.config.data_sources import FilesData, HubData, PackageData, SqlData
 from kubetune.config.model_sources import HubModel, PackageModel, PathModel, S3Model, ScratchModel
 from kubetune.errors import DataError, KubetuneError, RefusedError
-from kubetune.serving import origins
-from kubetune.serving.archive import read_archive
-from kubetune.serving.golden import read_golden
+from kubetune.serving.archive import origins
+from kubetune.serving.archive.manifest import read_archive
+from kubetune.serving.golden.vectors import read_golden
 from kubetune.stages import package
 from served_toys import Quiet, recipe_view
 

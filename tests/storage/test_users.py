@@ -22,7 +22,7 @@ from kubetune.execution.run import raise_for_verdict, run_stage
 from kubetune.execution.states import run_lines
 from kubetune.models.history import pull
 from kubetune.plan import plan
-from kubetune.serving import endpoints
+from kubetune.serving.local import endpoints
 from kubetune.stages import STAGES
 from kubetune.storage.backup import copy_store
 from kubetune.storage.base import S3Settings, Store, open_store

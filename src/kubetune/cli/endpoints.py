@@ -33,7 +33,7 @@ def known_state(settings: "Settings") -> Path:
         ConfigError: There is neither an endpoint nor a store: it was looked for in the wrong folder.
     """
     from kubetune.config.settings import state_folder
-    from kubetune.serving.endpoints import endpoints
+    from kubetune.serving.local.endpoints import endpoints
 
     state = state_folder(settings)
     if not endpoints(state):
@@ -46,7 +46,7 @@ def command(store: StoreUrl = None, as_json: AsJson = False) -> None:
     """List the endpoints of this machine: what runs on which port, and how to stop it."""
     from dataclasses import asdict
 
-    from kubetune.serving.endpoints import endpoints
+    from kubetune.serving.local.endpoints import endpoints
 
     found = endpoints(known_state(settings_for(store)))
     if as_json:
@@ -82,8 +82,8 @@ def delete(
 
     from kubetune.cli.matching import matched
     from kubetune.errors import ConfigError
-    from kubetune.serving.endpoints import endpoints
-    from kubetune.serving.local_target import LocalTarget
+    from kubetune.serving.local.endpoints import endpoints
+    from kubetune.serving.local.target import LocalTarget
     from kubetune.storage.endpoints import delete_endpoint
 
     settings, opened_store = opened(store)

@@ -23,7 +23,7 @@ def command(
         raise ConfigError("Nothing to export: give --mar FILE.mar, --hf FOLDER, or both.")
     settings, opened_store = opened(store)
     with archive_for_look(opened_store, settings, run, progress_for()) as archive:
-        from kubetune.serving.export import export_hf, export_mar
+        from kubetune.serving.archive.export import export_hf, export_mar
 
         for export, target in ((export_mar, mar), (export_hf, hf)):
             if target is not None:

@@ -47,7 +47,7 @@ def asked(
     from kubetune.cli.endpoints import known_state
     from kubetune.client import endpoint as remote
     from kubetune.errors import ConfigError
-    from kubetune.serving.endpoints import predict
+    from kubetune.serving.local.endpoints import predict
 
     url = endpoint if endpoint is not None and "://" in endpoint else None
     if url is None and (settings.endpoint_url is None or not settings.store.startswith("s3://")):
@@ -78,7 +78,7 @@ def only_endpoint(state: "object") -> str:
     from pathlib import Path
 
     from kubetune.errors import ConfigError
-    from kubetune.serving.endpoints import endpoints
+    from kubetune.serving.local.endpoints import endpoints
 
     names = [item.name for item in endpoints(Path(str(state))) if item.pid is not None]
     if len(names) == 1:

@@ -20,8 +20,8 @@ def command(
     from kubetune.models.looks import archive_for_look
     from kubetune.models.sign import trust_for
     from kubetune.serving import hosts
-    from kubetune.serving.endpoints import serve_foreground
-    from kubetune.serving.torchserve_config import Listening
+    from kubetune.serving.local.endpoints import serve_foreground
+    from kubetune.serving.torchserve.config import Listening
 
     settings, opened_store = opened(store)
     with stop_requests() as stop, archive_for_look(opened_store, settings, run, progress_for(), stop) as archive:

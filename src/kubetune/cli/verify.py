@@ -35,7 +35,7 @@ def command(
         raise ConfigError("No key is trusted: give --key FILE, or set KUBETUNE_TRUSTED_KEYS.")
     folder = Path(target).absolute()
     if (folder / "archive.json").is_file():
-        from kubetune.serving.archive import archive_digest, read_archive
+        from kubetune.serving.archive.manifest import archive_digest, read_archive
 
         if endpoint is None:
             raise ConfigError(f"The folder {target} does not say which model it is of: name it with --endpoint.")

@@ -9,7 +9,7 @@ from pathlib import Path
 from kubetune import layout
 from kubetune.errors import ConfigError, CorruptArtifactError, DataError, KubetuneError, TemporaryError
 from kubetune.provenance.trust import Trust
-from kubetune.serving.archive import MANIFEST, archive_digest, read_archive
+from kubetune.serving.archive.manifest import MANIFEST, archive_digest, read_archive
 from kubetune.storage.base import Store
 from kubetune.storage.blobs import File, fetch_file, fetch_tree, parse_files
 

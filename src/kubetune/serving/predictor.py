@@ -11,7 +11,7 @@ import torch
 from transformers import AutoTokenizer
 
 from kubetune.config.cpus import cpu_quota_threads
-from kubetune.serving.archive import Archive, read_archive
+from kubetune.serving.archive.manifest import Archive, read_archive
 from kubetune.tasks import load_task
 from kubetune.tasks.hardware import native_bf16
 from kubetune.tasks.inference import Precision, predict_logits

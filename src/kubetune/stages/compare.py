@@ -32,7 +32,7 @@ from kubetune.evaluation.predictions import TEXT_GROUP
 from kubetune.evaluation.same_texts import joined, same_words
 from kubetune.evaluation.shown import one_line
 from kubetune.evaluation.slices import Groups, group
-from kubetune.serving.archive import read_archive
+from kubetune.serving.archive.manifest import read_archive
 from kubetune.tasks import load_task
 
 ANSWERS = ("row_id", "label", "prediction", "confidence")
@@ -199,7 +199,9 @@ def _champions_answers(
 
 
 def _asked_again(kind: str, report: Path, champion: Champion, context: Context) -> _Answers:
-    from kubetune.serving.rescoring import rescore  # loads torch, as the task does: most comparisons need neither
+    from kubetune.serving.golden.rescoring import (
+        rescore,  # loads torch, as the task does: most comparisons need neither
+    )
 
     columns = tuple(f"raw_{column}" for column in load_task(kind).columns)
     rows = read_predictions(report, columns)

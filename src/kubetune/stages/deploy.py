@@ -6,7 +6,7 @@ from typing import Any
 
 from kubetune.contract import Context, Result
 from kubetune.errors import KubetuneError, NotReadyError
-from kubetune.serving.archive import archive_digest, read_archive
+from kubetune.serving.archive.manifest import archive_digest, read_archive
 from kubetune.serving.target import Observed, Target
 
 READY_TIMEOUT_S = 180.0
@@ -35,11 +35,11 @@ def target_of(platform: Mapping[str, Any]) -> Target:
     endpoint = str(platform["endpoint"])
     if platform.get("serving", "local") == "local":
         from kubetune.serving import hosts
-        from kubetune.serving.local_target import LocalTarget
+        from kubetune.serving.local.target import LocalTarget
 
         names = hosts.parse(platform.get("serve_hosts", ""))
         return LocalTarget(Path(platform["state_dir"]), endpoint, platform.get("port"), platform.get("trust"), names)
-    from kubetune.serving.cluster_target import ClusterTarget
+    from kubetune.serving.cluster.target import ClusterTarget
 
     return ClusterTarget(str(platform["serving_namespace"]), str(platform["serving_release"]), endpoint)
 

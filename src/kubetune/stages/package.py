@@ -15,7 +15,8 @@ import yaml
 
 from kubetune.contract import Context, Result
 from kubetune.errors import KubetuneError, RefusedError
-from kubetune.serving.archive import (
+from kubetune.serving.archive.cards import decided, limits, render
+from kubetune.serving.archive.manifest import (
     MODEL_CONFIG,
     MODEL_FILES,
     Archive,
@@ -23,10 +24,9 @@ from kubetune.serving.archive import (
     archive_digest,
     write_manifest,
 )
-from kubetune.serving.cards import decided, limits, render
-from kubetune.serving.golden import Answers, Golden, check, write_golden
-from kubetune.serving.golden_rows import Limits, pick
-from kubetune.serving.origins import base_model, data, front_matter
+from kubetune.serving.archive.origins import base_model, data, front_matter
+from kubetune.serving.golden.rows import Limits, pick
+from kubetune.serving.golden.vectors import Answers, Golden, check, write_golden
 from kubetune.serving.predictor import Answer, Predictor
 from kubetune.tasks import load_task
 from kubetune.tasks.spec import load_spec

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from kubetune.serving.archive import Archive
+from kubetune.serving.archive.manifest import Archive
 from kubetune.serving.gateway import page
 from kubetune.serving.gateway.audit import Audit
 from kubetune.serving.gateway.backend import RETRY_AFTER, Answer, Backend
@@ -24,7 +24,7 @@ from kubetune.serving.gateway.limits import InFlight, KeyShares, RateLimit
 from kubetune.serving.gateway.metrics import CONTENT_TYPE, Metrics
 from kubetune.serving.gateway.refusal import JSON, Refusal, refused, with_id
 from kubetune.serving.gateway.suspects import Lane, Suspects
-from kubetune.serving.torchserve_config import MODEL_VERSION
+from kubetune.serving.torchserve.config import MODEL_VERSION
 
 log = logging.getLogger(__name__)
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")

@@ -24,8 +24,7 @@ from aiohttp import web
 
 from kubetune.errors import KubetuneError, NotReadyError
 from kubetune.serving import hosts
-from kubetune.serving.archive import read_archive
-from kubetune.serving.front import STATE
+from kubetune.serving.archive.manifest import read_archive
 from kubetune.serving.gateway.app import Gateway
 from kubetune.serving.gateway.backend import RETRY_AFTER, Backend
 from kubetune.serving.gateway.http import Listener
@@ -33,9 +32,10 @@ from kubetune.serving.gateway.logtail import LogTail
 from kubetune.serving.gateway.options import Options
 from kubetune.serving.gateway.refusal import Refusal, refused
 from kubetune.serving.gateway.supervisor import Model, backend_of, look, new_gateway
-from kubetune.serving.golden import read_golden
-from kubetune.serving.local_record import Record, read_record
-from kubetune.serving.server import Server
+from kubetune.serving.golden.vectors import read_golden
+from kubetune.serving.local.front import STATE
+from kubetune.serving.local.record import Record, read_record
+from kubetune.serving.torchserve.server import Server
 
 log = logging.getLogger(__name__)
 POLL_S = 0.1

@@ -8,7 +8,7 @@ from importlib.resources import files
 from aiohttp import web
 from jinja2 import Environment, StrictUndefined, Template
 
-from kubetune.serving.archive import Archive
+from kubetune.serving.archive.manifest import Archive
 
 HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(:\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:\d{1,5})?")
 HEADERS = {

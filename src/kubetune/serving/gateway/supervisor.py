@@ -14,8 +14,7 @@ from pathlib import Path
 
 from kubetune.errors import ConfigError, InterruptedRunError, NotReadyError
 from kubetune.provenance.trust import Trust
-from kubetune.serving import processes, server
-from kubetune.serving.archive import Archive, archive_digest, read_archive
+from kubetune.serving.archive.manifest import Archive, archive_digest, read_archive
 from kubetune.serving.gateway.app import Gateway
 from kubetune.serving.gateway.backend import Backend, Health
 from kubetune.serving.gateway.connections import Bounds
@@ -25,8 +24,10 @@ from kubetune.serving.gateway.keys import KeyRing
 from kubetune.serving.gateway.limits import InFlight, KeyShares, RateLimit
 from kubetune.serving.gateway.logtail import LogTail
 from kubetune.serving.gateway.options import Options, check
-from kubetune.serving.golden import Golden, read_golden
-from kubetune.serving.torchserve_config import Listening, free_ports
+from kubetune.serving.golden.vectors import Golden, read_golden
+from kubetune.serving.local import processes
+from kubetune.serving.torchserve import server
+from kubetune.serving.torchserve.config import Listening, free_ports
 
 log = logging.getLogger(__name__)
 WATCH_S = 1.0

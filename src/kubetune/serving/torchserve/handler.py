@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 
-from kubetune.serving import body, hosts
-from kubetune.serving.archive import archive_digest
+from kubetune.serving import hosts
+from kubetune.serving import request as body
+from kubetune.serving.archive.manifest import archive_digest
 from kubetune.serving.predictor import Predictor, Refusal
 
 log = logging.getLogger(__name__)

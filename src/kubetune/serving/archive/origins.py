@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from kubetune.serving.cards import plain
+from kubetune.serving.archive.cards import plain
 
 FILES_NAMED = 3
 

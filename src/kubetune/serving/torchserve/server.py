@@ -10,12 +10,14 @@ from typing import Any, Self
 
 from kubetune.errors import InterruptedRunError, NotReadyError
 from kubetune.provenance.trust import Trust
-from kubetune.serving import client, golden, hosts, processes
-from kubetune.serving import torchserve_config as configuration
-from kubetune.serving.archive import Archive, archive_digest, read_archive
-from kubetune.serving.java import find_java
-from kubetune.serving.processes import Process
-from kubetune.serving.torchserve_config import Listening
+from kubetune.serving import client, hosts
+from kubetune.serving.archive.manifest import Archive, archive_digest, read_archive
+from kubetune.serving.golden import vectors as golden
+from kubetune.serving.local import processes
+from kubetune.serving.local.processes import Process
+from kubetune.serving.torchserve import config as configuration
+from kubetune.serving.torchserve.config import Listening
+from kubetune.serving.torchserve.java import find_java
 
 POLL_S = 0.2
 PROBE_TIMEOUT_S = 10.0

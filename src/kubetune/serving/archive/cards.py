@@ -21,7 +21,7 @@ def render(template: str, **values: Any) -> str:
     """
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)  # noqa: S701
     environment.filters |= {"plain": plain, "sentence": sentence}
-    text = (files("kubetune.serving") / template).read_text(encoding="utf-8")
+    text = (files("kubetune.serving.archive") / template).read_text(encoding="utf-8")
     return environment.from_string(text).render(**values)
 
 

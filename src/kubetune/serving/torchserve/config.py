@@ -12,13 +12,13 @@ from os import defpath
 from pathlib import Path
 
 from kubetune.errors import ConfigError
-from kubetune.serving.archive import MODEL_CONFIG, Archive
+from kubetune.serving.archive.manifest import MODEL_CONFIG, Archive
 
 LOOPBACK = "127.0.0.1"
 FIRST_PORT, LAST_PORT = 8080, 8179
 BACKLOG = 256
 """Connections that the kernel holds until they are accepted."""
-HANDLER = "kubetune.serving.torchserve_handler"
+HANDLER = "kubetune.serving.torchserve.handler"
 MODEL_VERSION = "1.0"
 MAX_SOCKET_FOLDER = 85
 """Characters; workers listen on a Unix socket below it, whose path the kernel limits to 107 bytes."""
@@ -125,7 +125,7 @@ def write_files(folder: Path, name: str, source: Path, archive: Archive, ports: 
     (model / "MAR-INF" / "MANIFEST.json").write_text(json.dumps(manifest(name)), encoding="utf-8")
     (model / MODEL_CONFIG).write_bytes((source / MODEL_CONFIG).read_bytes())
     (model / "archive").symlink_to(source.resolve(), target_is_directory=True)
-    (folder / "log4j2.xml").write_bytes((files("kubetune.serving") / "log4j2.xml").read_bytes())
+    (folder / "log4j2.xml").write_bytes((files("kubetune.serving.torchserve") / "log4j2.xml").read_bytes())
     (folder / "config.properties").write_text(properties(folder, name, archive, ports), encoding="utf-8")
 
 

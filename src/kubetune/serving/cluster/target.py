@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from kubetune.errors import ConfigError, InterruptedRunError, NotReadyError, TemporaryError
-from kubetune.serving.archive import archive_digest, read_archive
-from kubetune.serving.deployments import ConflictError, Deployments, Json
-from kubetune.serving.rollout import ARCHIVE, annotation, hopeless, is_ready, reasons, unfinished
+from kubetune.serving.archive.manifest import archive_digest, read_archive
+from kubetune.serving.cluster.deployments import ConflictError, Deployments, Json
+from kubetune.serving.cluster.rollout import ARCHIVE, annotation, hopeless, is_ready, reasons, unfinished
 from kubetune.serving.target import Observed
 
 SERVED = "kubetune.io/served-archive"

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from kubetune.errors import ConfigError, KubetuneError
-from kubetune.serving.archive import MODEL_CONFIG, read_archive
-from kubetune.serving.cards import render
-from kubetune.serving.torchserve_config import MODEL_VERSION
+from kubetune.serving.archive.cards import render
+from kubetune.serving.archive.manifest import MODEL_CONFIG, read_archive
+from kubetune.serving.torchserve.config import MODEL_VERSION
 
 WITHOUT_PIPELINE = {
     "own": "its own head (model.head.kind=own)",
@@ -110,7 +110,7 @@ def _archiver(archive_dir: Path, name: str, scratch: Path) -> None:
     (scratch / "extra").mkdir()
     (scratch / "extra" / "archive").symlink_to(archive_dir, target_is_directory=True)
     handler = scratch / "kubetune_handler.py"
-    handler.write_bytes((files("kubetune.serving") / "mar_handler.py").read_bytes())
+    handler.write_bytes((files("kubetune.serving.torchserve") / "mar_handler.py").read_bytes())
     command = [sys.executable, "-m", "model_archiver.model_packaging"]
     command += ["--model-name", name, "--version", MODEL_VERSION, "--handler", str(handler)]
     command += ["--extra-files", str(scratch / "extra"), "--config-file", str(archive_dir / MODEL_CONFIG)]

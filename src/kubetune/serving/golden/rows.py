@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from kubetune.errors import DataError
-from kubetune.serving.golden import Vector
+from kubetune.serving.golden.vectors import Vector
 from kubetune.text.checks import is_blank
 
 MAX_LABELS = 32

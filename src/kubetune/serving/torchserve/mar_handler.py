@@ -1,6 +1,6 @@
 """The handler file inside a `.mar`: TorchServe wants a file there with one class of its own in it."""
 
-from kubetune.serving.torchserve_handler import TextHandler
+from kubetune.serving.torchserve.handler import TextHandler
 
 
 class ArchiveHandler(TextHandler):

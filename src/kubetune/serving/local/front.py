@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from kubetune.errors import ConfigError, InterruptedRunError, NotReadyError
-from kubetune.serving import client, processes, torchserve_config
-from kubetune.serving.local_record import FrontProcess, Record
-from kubetune.serving.torchserve_config import LOOPBACK
+from kubetune.serving import client
+from kubetune.serving.local import processes
+from kubetune.serving.local.record import FrontProcess, Record
+from kubetune.serving.torchserve import config as torchserve_config
+from kubetune.serving.torchserve.config import LOOPBACK
 
 STATE = "front.json"
 LOG = "front.log"

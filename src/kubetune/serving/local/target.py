@@ -20,12 +20,13 @@ from pathlib import Path
 
 from kubetune.errors import ConfigError, KubetuneError, NotReadyError, TemporaryError
 from kubetune.provenance.trust import Trust, revocations_file, statement_file
-from kubetune.serving import front, processes, server
-from kubetune.serving.archive import archive_digest, read_archive
-from kubetune.serving.local_record import FrontProcess, Record, read_record
-from kubetune.serving.server import Server
+from kubetune.serving.archive.manifest import archive_digest, read_archive
+from kubetune.serving.local import front, processes
+from kubetune.serving.local.record import FrontProcess, Record, read_record
 from kubetune.serving.target import Observed
-from kubetune.serving.torchserve_config import Listening, free_ports
+from kubetune.serving.torchserve import server
+from kubetune.serving.torchserve.config import Listening, free_ports
+from kubetune.serving.torchserve.server import Server
 
 PORT_TRIES = 3
 PORT_TAKEN = "Address already in use"

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from kubetune.errors import ConfigError
-from kubetune.serving.processes import Process, alive
-from kubetune.serving.server import Server
-from kubetune.serving.torchserve_config import LOOPBACK
+from kubetune.serving.local.processes import Process, alive
+from kubetune.serving.torchserve.config import LOOPBACK
+from kubetune.serving.torchserve.server import Server
 
 FORMAT = 2
 FORMATS = (1, FORMAT)

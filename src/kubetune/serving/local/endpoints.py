@@ -9,11 +9,13 @@ from typing import Any
 
 from kubetune.errors import ConfigError, InterruptedRunError, NotReadyError
 from kubetune.provenance.trust import Trust
-from kubetune.serving import client, processes, server
-from kubetune.serving.archive import read_archive
-from kubetune.serving.local_record import Record, read_record
-from kubetune.serving.local_target import LocalTarget
-from kubetune.serving.torchserve_config import Listening
+from kubetune.serving import client
+from kubetune.serving.archive.manifest import read_archive
+from kubetune.serving.local import processes
+from kubetune.serving.local.record import Record, read_record
+from kubetune.serving.local.target import LocalTarget
+from kubetune.serving.torchserve import server
+from kubetune.serving.torchserve.config import Listening
 
 POLL_S = 0.2
 

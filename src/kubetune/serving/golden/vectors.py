@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from kubetune.errors import ConfigError
-from kubetune.serving.archive import GOLDEN
+from kubetune.serving.archive.manifest import GOLDEN
 
 FORMAT = 1
 BF16_FACTOR = 10

@@ -1,0 +1,1 @@
+"""Endpoints in a cluster: a Deployment that is rolled out and watched."""

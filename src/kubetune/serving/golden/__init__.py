@@ -1,0 +1,1 @@
+"""Raw rows with the answers that were measured: a server is ready when it reproduces them."""

@@ -1,0 +1,1 @@
+"""TorchServe: its configuration, its handler, one server process."""
