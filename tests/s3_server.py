@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from kubetune.storage.base import S3Settings, Store, open_store
+from kubetune.storage.base import S3Settings, Store
+from kubetune.storage.open import open_store
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ def test_recipe_values_are_compared_with_all_their_digits(
 ) -> None:
     from kubetune.cli.compare import command
     from kubetune.config.load import canonical
-    from kubetune.storage.base import open_store
+    from kubetune.storage.open import open_store
     from kubetune.storage.runs import create_run
     from pipelines import toy_recipe
 

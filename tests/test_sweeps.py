@@ -9,9 +9,10 @@ from kubetune.config.load import canonical, load_recipe
 from kubetune.contract import Verdict
 from kubetune.errors import ConfigError, RefusedError
 from kubetune.search.sweeps import choose, winner_of
-from kubetune.storage.base import Store, open_store
+from kubetune.storage.base import Store
 from kubetune.storage.commit_record import Commit
 from kubetune.storage.commits import commit
+from kubetune.storage.open import open_store
 from kubetune.storage.runs import create_run, read_run
 
 

@@ -13,17 +13,17 @@ import pytest
 from kubetune.errors import StoreUnavailableError
 from kubetune.execution import telemetry
 from kubetune.execution.telemetry import TelemetryFile, uploaded
-from kubetune.storage.base import open_store
+from kubetune.storage.open import open_store
 
 STAGE = """
 import sys, time
 from dataclasses import replace
-from kubetune import execution, telemetry
+from kubetune.execution import stage, telemetry
 from kubetune.execution.adopt import PreparedCall
 from kubetune.config.settings import Settings
 from kubetune.execution.stage import Execution
 from kubetune.plan import call_of
-from kubetune.storage.base import open_store
+from kubetune.storage.open import open_store
 from pipelines import Silent, toy_recipe
 
 telemetry.EVERY_S = 0.1
@@ -33,7 +33,7 @@ def body(config, inputs, outputs, context):
         context.telemetry.record("step", step=step)
         time.sleep(0.05)
 
-execution.load_body = lambda entry: body
+stage.load_entry = lambda entry: body
 call = call_of("ingest", toy_recipe("/rows", "/model"), "toy-1")
 settings = Settings(store=sys.argv[1])
 Execution(PreparedCall(call, {}, {}, "k"), open_store(sys.argv[1]), settings, Silent(), lambda: False, "a").execute()

@@ -13,9 +13,10 @@ from kubetune.config.load import canonical
 from kubetune.config.settings import Settings
 from kubetune.contract import Verdict
 from kubetune.search.sweeps import choose
-from kubetune.storage.base import Store, open_store
+from kubetune.storage.base import Store
 from kubetune.storage.blobs import File, put_blob
 from kubetune.storage.commits import adopt, commit
+from kubetune.storage.open import open_store
 from kubetune.storage.registry import Event, Version, change_model, crowned, uncrowned, with_version
 from kubetune.storage.runs import create_run
 from kubetune.tracking.mirror import Mirror

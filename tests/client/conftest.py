@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from airflow_server import Done, FakeAirflow, running_airflow
-from kubetune.storage.base import Store, open_store
+from kubetune.storage.base import Store
+from kubetune.storage.open import open_store
 from s3_server import S3Server, make_bucket, running_moto
 
 

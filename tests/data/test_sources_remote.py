@@ -15,7 +15,7 @@ import pytest
 from data.reading import files_of, read
 from kubetune.data.sources import identify
 from kubetune.errors import ConfigError, CorruptArtifactError, DataError, KubetuneError, TemporaryError
-from kubetune.storage.base import open_store
+from kubetune.storage.open import open_store
 from kubetune.storage.uploads import fetch_upload, put_upload
 from s3_server import S3Server, make_bucket, running_moto
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from kubetune.cli.answers import MOST, fitted, leave_answer
-from kubetune.cli.app import leave
+from kubetune.cli.common import leave
 from kubetune.config.settings import load_settings
 from kubetune.notifications.answers import notice_of, read_answer
 

@@ -13,7 +13,7 @@ from kubetune.errors import ConfigError
 from kubetune.models.history import pull
 from kubetune.serving.archive.export import export_hf
 from kubetune.serving.predictor import Answer, Predictor
-from kubetune.storage.base import open_store
+from kubetune.storage.open import open_store
 
 pytestmark = pytest.mark.slow
 ENDLESS = 64

@@ -8,7 +8,8 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from fault_proxy import Proxy, proxy_to
-from kubetune.storage.base import Store, open_store
+from kubetune.storage.base import Store
+from kubetune.storage.open import open_store
 from s3_server import S3Server, make_bucket, running_moto
 
 REAL = os.environ.get("KUBETUNE_TEST_S3", "")

@@ -17,13 +17,14 @@ import storage_contract as contract
 from kubetune import layout
 from kubetune.errors import ConfigError, ConflictingCommitError, CorruptArtifactError, StoreUnavailableError
 from kubetune.storage.backup import copy_store
-from kubetune.storage.base import Stat, Store, open_store
+from kubetune.storage.base import Stat, Store
 from kubetune.storage.blobs import broken_blobs, put_blob
 from kubetune.storage.checkpoints import StoredCheckpoints
 from kubetune.storage.commits import Commit, commit, find_result, index, read_commit
 from kubetune.storage.comparisons import reserve_comparison
 from kubetune.storage.endpoints import Target, change_endpoint, read_endpoint
 from kubetune.storage.gc import collect
+from kubetune.storage.open import open_store
 from kubetune.storage.registry import Event, Version, change_model, crowned, read_model, with_version
 from kubetune.storage.runs import create_run, delete_run, list_runs, put_telemetry, read_run, record_attempt
 from kubetune.storage.statements import put_statement, read_revocations, read_statement, update_revocations

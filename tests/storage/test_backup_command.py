@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 from champion_toys import served_world
 from kubetune.cli.app import app
 from kubetune.errors import ConfigError, KubetuneError
-from kubetune.storage.base import open_store
+from kubetune.storage.open import open_store
 from kubetune.storage.runs import create_run
 from s3_server import S3Server
 

@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from kubetune.errors import ConfigError, StoreUnavailableError
-from kubetune.storage.base import AbsentError, open_store
+from kubetune.storage.base import AbsentError
 from kubetune.storage.blobs import fetch_blob, put_blob
 from kubetune.storage.commits import commit, read_commit
 from kubetune.storage.disk import explained
 from kubetune.storage.local import UNFINISHED, LocalStore
+from kubetune.storage.open import open_store
 from storage_contract import a_commit
 
 

@@ -11,11 +11,12 @@ from kubetune import layout
 from kubetune.errors import ConfigError
 from kubetune.storage import records
 from kubetune.storage.backup import copy_store
-from kubetune.storage.base import Store, open_store
+from kubetune.storage.base import Store
 from kubetune.storage.checkpoints import StoredCheckpoints
 from kubetune.storage.commits import commit, index
 from kubetune.storage.comparisons import reserve_comparison
 from kubetune.storage.endpoints import change_endpoint
+from kubetune.storage.open import open_store
 from kubetune.storage.records import NEWEST_FORMAT, encode
 from kubetune.storage.registry import Event, change_model
 from kubetune.storage.runs import create_run

@@ -18,9 +18,10 @@ import storage_contract as contract
 from fault_proxy import Proxy
 from kubetune.errors import ConfigError, ConflictingCommitError, KubetuneError, StoreUnavailableError
 from kubetune.layout import PROBE, blob
-from kubetune.storage.base import Store, open_store
+from kubetune.storage.base import Store
 from kubetune.storage.blobs import describe, fetch_blob, fetch_tree, put_blob, put_tree
 from kubetune.storage.commits import commit, index, lookup, read_commit
+from kubetune.storage.open import open_store
 from s3_server import S3Server, make_bucket, running_moto
 
 pytestmark = pytest.mark.slow

@@ -8,7 +8,8 @@ import pytest
 
 import storage_contract as contract
 from kubetune.errors import ConfigError, KubetuneError
-from kubetune.storage.base import AbsentError, S3Settings, Store, check_key, open_store
+from kubetune.storage.base import AbsentError, S3Settings, Store, check_key
+from kubetune.storage.open import open_store
 from s3_server import S3Server
 
 

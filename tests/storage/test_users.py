@@ -25,11 +25,12 @@ from kubetune.plan import plan
 from kubetune.serving.local import endpoints
 from kubetune.stages import STAGES
 from kubetune.storage.backup import copy_store
-from kubetune.storage.base import S3Settings, Store, open_store
+from kubetune.storage.base import S3Settings, Store
 from kubetune.storage.blobs import fetch_tree
 from kubetune.storage.commits import lookup, read_commit
 from kubetune.storage.endpoints import read_endpoint
 from kubetune.storage.gc import collect
+from kubetune.storage.open import open_store
 from kubetune.storage.runs import create_run, delete_run, read_run
 from kubetune.storage.uploads import put_upload
 from kubetune.storage.users import Keys, Logs, bootstrap

@@ -48,11 +48,11 @@ from kubetune.cli import (
     verify,
     why,
 )
-from kubetune.cli.common import Printed, print_json
+from kubetune.cli.common import leave
 from kubetune.cli.examples import HEADINGS, epilog, with_examples
 from kubetune.cli.groups import Grouped
 from kubetune.config.version import installed
-from kubetune.errors import KubetuneError, NothingToDoError
+from kubetune.errors import KubetuneError
 from kubetune.redaction import redact
 
 
@@ -113,24 +113,3 @@ def main() -> NoReturn:
         sys.stderr.write(redact(traceback.format_exc()))
         leave(f"Unexpected {type(error).__name__}: {error}; please report it with the trace above.", 70)
     sys.exit(0)
-
-
-def leave(reason: str, code: int, kind: str = "Error") -> NoReturn:
-    """Say the reason in one line, on standard error and where Kubernetes looks for it, and exit.
-
-    A command that was asked for JSON prints it as JSON too, unless it has printed a document already.
-    """
-    from kubetune.config.settings import load_settings
-
-    line = redact(" ".join(reason.split()))
-    if "--json" in sys.argv[1:] and not Printed.json:
-        print_json({"code": code, "error": kind, "sentence": line})
-    print(f"kubetune: {line}", file=sys.stderr, flush=True)  # noqa: T201
-    try:
-        log = load_settings().termination_log
-        decided = code == NothingToDoError.exit_code and log.exists() and log.read_text(encoding="utf-8") != ""
-        if log.exists() and not decided:  # the decision that was left there says more
-            log.write_text(f"exit={code} {line}"[:4000], encoding="utf-8")
-    except (KubetuneError, OSError):
-        pass  # the reason has been printed; a missing pod file must not replace the exit code
-    sys.exit(code)

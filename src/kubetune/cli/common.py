@@ -4,9 +4,12 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+
+from kubetune.errors import KubetuneError, NothingToDoError
+from kubetune.redaction import redact
 
 if TYPE_CHECKING:
     from kubetune.config.settings import Settings
@@ -24,7 +27,6 @@ def recipe_names(incomplete: str) -> list[str]:
 
 def run_names(incomplete: str) -> list[str]:
     """Return runs of the store at hand, for the shell's completion; none where it cannot be asked."""
-    from kubetune.errors import KubetuneError
     from kubetune.storage.runs import list_runs
 
     try:
@@ -256,3 +258,24 @@ def next_lines(settings: "Settings", *commands: Sequence[str], show: Any = None)
     first = program()
     for number, words in enumerate(commands):
         (show or say)(f"{'next' if number == 0 else '':<10}{first} {shlex.join([*words, *option_for(settings)])}")
+
+
+def leave(reason: str, code: int, kind: str = "Error") -> NoReturn:
+    """Say the reason in one line, on standard error and where Kubernetes looks for it, and exit.
+
+    A command that was asked for JSON prints it as JSON too, unless it has printed a document already.
+    """
+    from kubetune.config.settings import load_settings
+
+    line = redact(" ".join(reason.split()))
+    if "--json" in sys.argv[1:] and not Printed.json:
+        print_json({"code": code, "error": kind, "sentence": line})
+    print(f"kubetune: {line}", file=sys.stderr, flush=True)  # noqa: T201
+    try:
+        log = load_settings().termination_log
+        decided = code == NothingToDoError.exit_code and log.exists() and log.read_text(encoding="utf-8") != ""
+        if log.exists() and not decided:  # the decision that was left there says more
+            log.write_text(f"exit={code} {line}"[:4000], encoding="utf-8")
+    except (KubetuneError, OSError):
+        pass  # the reason has been printed; a missing pod file must not replace the exit code
+    sys.exit(code)

@@ -1,7 +1,7 @@
 """`kubetune follow RUN`: watch a run in the cluster; ends with the run's own exit code."""
 
 from kubetune.cli.cluster import ClusterRun, airflow_of
-from kubetune.cli.common import next_lines, say, settings_for
+from kubetune.cli.common import leave, next_lines, say, settings_for
 
 PATIENCE_S = 300.0
 """Seconds for which an api-server may be away, for example while it is upgraded."""
@@ -10,7 +10,6 @@ INTERRUPTED = 130  # what a shell says of a command that Ctrl-C ended
 
 def command(run: ClusterRun) -> None:
     """Show the stages of a run with their progress until it is over; exits as the run itself would have here."""
-    from kubetune.cli.app import leave
     from kubetune.cli.stages_display import display
     from kubetune.client.watch import outcome, watch
 

@@ -30,7 +30,7 @@ def command(
                     "writes": list(call.stage.outputs),
                     "image": call.stage.image,
                     "sections": list(call.stage.sections),
-                    "effect": call.stage.effect,
+                    "effect": call.stage.effect is not None,
                 }
                 for call in calls
             ]

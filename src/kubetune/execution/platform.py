@@ -15,7 +15,8 @@ from kubetune.layout import PROBE
 from kubetune.models.sign import trust_for
 from kubetune.plan import StageCall
 from kubetune.redaction import shown
-from kubetune.storage.base import S3Settings, Store, open_store
+from kubetune.storage.base import S3Settings, Store
+from kubetune.storage.open import open_store
 from kubetune.storage.uploads import fetch_upload
 
 

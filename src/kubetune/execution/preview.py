@@ -12,7 +12,7 @@ from kubetune.config.recipe import Recipe, view
 from kubetune.config.settings import Settings, stage_environment
 from kubetune.contract import Progress
 from kubetune.execution.platform import outside
-from kubetune.execution.stage import load_body, made
+from kubetune.execution.stage import load_entry, made
 from kubetune.stages import BY_NAME
 from kubetune.storage.base import Store
 
@@ -83,7 +83,7 @@ def preview(recipe: Recipe, settings: Settings, progress: Progress, store: Store
         with environment(stage_environment(settings, outside=True)):
             stage = BY_NAME["ingest"]
             context = _Context(bars, _NoTelemetry(), made(root / "read"), None, outside(settings, store))
-            read = load_body(stage.entry)(view(recipe, stage.sections), {}, {"raw": raw}, context)
+            read = load_entry(stage.entry)(view(recipe, stage.sections), {}, {"raw": raw}, context)
             context = _Context(bars, _NoTelemetry(), made(root / "judged"), None, {})
             examined = examine(view(recipe, BY_NAME["prepare"].sections).data, raw, context)
         source = json.loads((raw / "source.json").read_text(encoding="utf-8"))

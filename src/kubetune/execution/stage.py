@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module, metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from kubetune import layout
 from kubetune.config.cpus import thread_waiting
@@ -23,7 +23,6 @@ from kubetune.errors import ConflictingCommitError, CorruptArtifactError, Tempor
 from kubetune.execution.adopt import PreparedCall, StageResult, own_commit
 from kubetune.execution.platform import identity_of, platform_for
 from kubetune.execution.telemetry import TelemetryFile, uploaded
-from kubetune.models.effects import apply_effect
 from kubetune.storage import commits
 from kubetune.storage.base import Store
 from kubetune.storage.blobs import File, broken_blobs, fetch_tree, list_tree, put_tree
@@ -59,7 +58,8 @@ class Execution:
         """Run the body and commit what it wrote."""
         call = self.prepared.call
         if call.stage.effect:
-            return apply_effect(self)
+            effect: Effect = load_entry(call.stage.effect)
+            return effect(self)
         with self.body_result() as (result, outputs):
             self.check_identity()
             broken = commits.lookup(self.store, call.stage.name, self.prepared.key).broken
@@ -140,7 +140,8 @@ class Execution:
                     )
                     telemetry.record("started", run=call.run, stage=stage.name, attempt=self.attempt)
                     with uploaded(telemetry.path, lambda lines: self.store.put(live, lines)):
-                        result = load_body(stage.entry)(view(call.recipe, stage.sections), inputs, outputs, context)
+                        body: StageBody = load_entry(stage.entry)
+                        result = body(view(call.recipe, stage.sections), inputs, outputs, context)
                     telemetry.record("finished", metrics=dict(result.metrics), verdict=result.verdict.code)
                 yield result, outputs
             finally:
@@ -195,17 +196,26 @@ class Execution:
         )
 
 
+class Effect(Protocol):
+    """What a stage does that changes records or an endpoint instead of writing artifacts.
+
+    It runs the body itself (`Execution.body_result`), and may be repeated after a kill at any line.
+    """
+
+    def __call__(self, work: Execution) -> StageResult:
+        """Carry it out, and return what it did as facts of a commit that is not stored."""
+
+
 def made(folder: Path) -> Path:
     """Create a folder and return it."""
     folder.mkdir(parents=True)
     return folder
 
 
-def load_body(entry: str) -> StageBody:
+def load_entry(entry: str) -> Any:
     """Return the function named by `module:function`."""
     module, _, function = entry.partition(":")
-    body: StageBody = getattr(import_module(module), function)
-    return body
+    return getattr(import_module(module), function)
 
 
 @cache

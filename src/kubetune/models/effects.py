@@ -6,7 +6,7 @@ a champion that does not become ready is taken back, so that a repeated call alw
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kubetune.clock import clock
 from kubetune.config.load import recipe_of
@@ -21,6 +21,7 @@ from kubetune.errors import (
     TemporaryError,
 )
 from kubetune.execution.adopt import PreparedCall, StageResult
+from kubetune.execution.stage import Execution
 from kubetune.models.policies import permit_registration, policies_of
 from kubetune.models.register import known, moved, register, try_again, withdraw
 from kubetune.models.sign import sign_and_store, statement_of_run
@@ -31,19 +32,11 @@ from kubetune.storage.endpoints import Endpoint, Target, change_endpoint, read_e
 from kubetune.storage.registry import Version, read_model
 from kubetune.storage.versions import archive_digest_of, files_of, read_document
 
-if TYPE_CHECKING:
-    from kubetune.execution.stage import Execution
-
 ROUNDS = 5
 """Champions that one deployment serves one after the other before it leaves the next to another call."""
 
 
-def apply_effect(work: "Execution") -> StageResult:
-    """Run an effect stage."""
-    return apply_register(work) if work.prepared.call.stage.name == "register" else apply_deploy(work)
-
-
-def apply_register(work: "Execution") -> StageResult:
+def apply_register(work: Execution) -> StageResult:
     """Record the version, and make it the champion if the decision or a person says so.
 
     Raises:
@@ -71,7 +64,7 @@ def apply_register(work: "Execution") -> StageResult:
     return StageResult("effect", replace(done, facts=facts))
 
 
-def is_settled(work: "Execution") -> bool:
+def is_settled(work: Execution) -> bool:
     """Whether the run's archive is the champion already, so that registering it moves nobody."""
     call = work.prepared.call
     own, model = commits.read_commit(work.store, call.run, "package"), read_model(work.store, call.endpoint)
@@ -80,7 +73,7 @@ def is_settled(work: "Execution") -> bool:
     return model.champion.archive == archive_digest_of(own.outputs["archive"])
 
 
-def apply_deploy(work: "Execution") -> StageResult:
+def apply_deploy(work: Execution) -> StageResult:
     """Serve the champion; the wish is recorded before it, what came of it after it.
 
     Raises:
@@ -102,13 +95,13 @@ def apply_deploy(work: "Execution") -> StageResult:
     raise TemporaryError(f"The champion of {call.endpoint} changed {ROUNDS} times while it was served: run this again.")
 
 
-def own_archive(work: "Execution") -> str | None:
+def own_archive(work: Execution) -> str | None:
     """Return the digest of the archive of the run that deploys; None outside any run."""
     own = work.prepared.inputs.get("archive")
     return archive_digest_of(own.outputs["archive"]) if own is not None else None
 
 
-def serve_version(work: "Execution", version: Version) -> StageResult | None:
+def serve_version(work: Execution, version: Version) -> StageResult | None:
     """Serve a version; None: it is not the champion any more, so what is has to be served after all.
 
     The champion is looked up again behind the wish and behind what is recorded of it: whoever moves the champion after
@@ -178,7 +171,7 @@ def served_archive(endpoint: Endpoint | None) -> str | None:
     return archive_digest_of(endpoint.observed.files) if endpoint is not None and endpoint.observed else None
 
 
-def take_back(work: "Execution", version: Version, document: Mapping[str, Any], error: BaseException) -> None:
+def take_back(work: Execution, version: Version, document: Mapping[str, Any], error: BaseException) -> None:
     """After a failed deployment, where what served before serves: make that the champion again, and say so.
 
     What a person asked for and stopped stays, and is finished by asking again: a rollback that was stopped would else
@@ -203,7 +196,7 @@ def take_back(work: "Execution", version: Version, document: Mapping[str, Any], 
         error.args = (f"{told} again{seen}. {error}", *error.args[1:])
 
 
-def is_final(work: "Execution", version: Version, error: BaseException) -> bool:
+def is_final(work: Execution, version: Version, error: BaseException) -> bool:
     """Whether an error says that this version is not to be served, and not only that it was not yet."""
     if isinstance(error, InterruptedRunError):
         move = known(work.store, work.prepared.call.endpoint).last_move
@@ -211,7 +204,7 @@ def is_final(work: "Execution", version: Version, error: BaseException) -> bool:
     return isinstance(error, KubetuneError) and not isinstance(error, TemporaryError)
 
 
-def settle(work: "Execution", epoch: int, event: str, change: Callable[[Endpoint], Endpoint]) -> bool:
+def settle(work: Execution, epoch: int, event: str, change: Callable[[Endpoint], Endpoint]) -> bool:
     """Record what came of an effect, unless a later wish stands; says whether it was recorded."""
     try:
         change_endpoint(work.store, work.prepared.call.endpoint, change, event=event, at=clock(), epoch=epoch)
@@ -247,8 +240,6 @@ def serve_champion(
     store: Store, settings: Settings, name: str, progress: Progress, should_stop: Callable[[], bool]
 ) -> StageResult:
     """Make the endpoint serve its model's champion, outside any run; free where it serves it already."""
-    from kubetune.execution.stage import Execution
-
     version = champion_of(store, name)
     recipe = recipe_of(read_document(store, version)["recipe"], f"The recorded recipe of run {version.run}")
     prepared = PreparedCall(call_of("deploy", recipe, version.run, name), {}, {}, "")

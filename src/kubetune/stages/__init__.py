@@ -22,7 +22,8 @@ class Stage:
         image: Image that runs it in a cluster.
         reaches_outside: Whether it may use the network beyond the store. Such a stage has an identity in its key.
         accelerated: Whether it profits from GPUs.
-        effect: It changes the world instead of writing artifacts; never adopted by key.
+        effect: `module:function` of what it does to the store around its body: it changes the world instead of writing
+            artifacts, and is never adopted by key. See `execution.stage.Effect`.
         after: Stages that must be done before it, beside those whose artifacts it reads.
         champion: It is given the champion of its endpoint as a further input folder, `champion`.
         reaches_kubernetes: It talks to the Kubernetes API where endpoints live in a cluster.
@@ -41,7 +42,7 @@ class Stage:
     packages: tuple[str, ...] = ()
     reaches_outside: bool = False
     accelerated: bool = False
-    effect: bool = False
+    effect: str | None = None
     after: tuple[str, ...] = ()
     champion: bool = False
     reaches_kubernetes: bool = False
@@ -236,7 +237,7 @@ STAGES: tuple[Stage, ...] = (
         inputs=("decision",),
         outputs=(),
         image="deploy",
-        effect=True,
+        effect="kubetune.models.effects:apply_register",
         after=("package",),
         approval="promotion.approval",
     ),
@@ -248,7 +249,7 @@ STAGES: tuple[Stage, ...] = (
         inputs=("archive",),
         outputs=(),
         image="deploy",
-        effect=True,
+        effect="kubetune.models.effects:apply_deploy",
         after=("register",),
         reaches_kubernetes=True,
     ),

@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import unquote, urlsplit
 
-from kubetune.errors import ConfigError, KubetuneError
+from kubetune.errors import KubetuneError
 
 CHUNK = 1 << 20
 """Bytes read at a time."""
@@ -184,41 +183,3 @@ def check_key(key: str) -> str:
 def is_plain_name(part: str) -> bool:
     """Whether `part` can name one level of a path anywhere: not empty, no dots alone, no separator, printable."""
     return part not in {"", ".", ".."} and part.isprintable() and "/" not in part and "\\" not in part
-
-
-def open_store(url: str, s3: S3Settings | None = None, *, probe: bool = True) -> Store:
-    """Open the store at an address.
-
-    Args:
-        url: A folder, `file:///folder` or `s3://bucket[/prefix]`.
-        s3: How the S3 server is reached; needed by `s3://`.
-        probe: Whether to ask an S3 server at once if it honours conditional writes; False where only reads follow.
-
-    Raises:
-        ConfigError: The address is not one of these, credentials are missing or wrong, the bucket does not exist, or
-            the store ignores conditions.
-        StoreUnavailableError: The server does not answer.
-    """
-    from kubetune.storage.local import LocalStore
-
-    if "://" not in url:
-        return LocalStore(Path(url))
-    parts = urlsplit(url)
-    if parts.scheme == "file" and parts.netloc in {"", "localhost"} and parts.path.startswith("/"):
-        return LocalStore(Path(unquote(parts.path)))
-    if parts.scheme != "s3" or not parts.netloc or parts.query or parts.fragment or "@" in parts.netloc:
-        raise ConfigError(
-            f"Store {parts.scheme + '://…'!r} cannot be used: allowed are a folder, file:///folder and "
-            "s3://bucket/prefix; set KUBETUNE_STORE to one of them."
-        )
-    if s3 is None:
-        raise ConfigError(
-            "Store s3:// needs a server and credentials: set KUBETUNE_S3_ENDPOINT, KUBETUNE_S3_ACCESS_KEY and "
-            "KUBETUNE_S3_SECRET_KEY."
-        )
-    from kubetune.storage.s3 import S3Store
-
-    store = S3Store(parts.netloc, parts.path.strip("/"), s3)
-    if probe:
-        store.probe()
-    return store
