@@ -16,7 +16,7 @@ import pytest
 
 import kubetune.execution.local
 import toys
-from kubetune.cli.approval import Terminal
+from kubetune.cli.promote import Terminal
 from kubetune.clock import clock
 from kubetune.config.load import parse_recipe
 from kubetune.errors import ConfigError, KubetuneError

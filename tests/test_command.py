@@ -34,7 +34,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, toy_model: Path) -> Path:
 def test_recipe_values_are_compared_with_all_their_digits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from kubetune.cli.compare import command
+    from kubetune.cli.runs import compare
     from kubetune.config.load import canonical
     from kubetune.storage.open import open_store
     from kubetune.storage.runs import create_run
@@ -44,7 +44,7 @@ def test_recipe_values_are_compared_with_all_their_digits(
     for run, rate, weight in (("slow", "2.0e-5", "null"), ("fast", "3.0e-5", "0.1")):
         changes = [f"training.learning_rate={rate}", f"training.clip_norm={weight}", f"description={run}"]
         create_run(store, run, canonical(toy_recipe(Path("/rows"), Path("/model"), changes)))
-    command("slow", "fast", store=str(tmp_path / "store"))
+    compare("slow", "fast", store=str(tmp_path / "store"))
     lines = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines()}
     assert lines["training.learning_rate"] == ["2e-05", "3e-05"]
     assert lines["training.clip_norm"] == ["null", "0.1"]

@@ -65,7 +65,7 @@ CODE = "\n\nANSWER = 42\n"
         ("data/sources/files.py", CODE, {"ingest"}),
         ("data/models/path.py", CODE, {"fetch"}),
         ("evaluation/report.html.j2", "<!-- more -->", {"evaluate", "behave", "compare"}),
-        ("promotion/spending.py", CODE, {"compare"}),
+        ("comparison/spending.py", CODE, {"compare"}),
         ("behaviour/typos.py", CODE, {"behave"}),
         ("behaviour/suites/sentiment.yaml", "\n# more\n", {"behave"}),
         ("storage/registry.py", CODE, set()),

@@ -6,7 +6,7 @@ import pytest
 
 from commands import kubetune, last_line
 from kubetune import layout
-from kubetune.cli.matching import matched
+from kubetune.cli.runs import matched
 from kubetune.config.load import canonical, load_recipe
 from kubetune.errors import ConfigError
 from kubetune.storage.endpoints import Target, change_endpoint

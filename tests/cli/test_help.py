@@ -14,7 +14,7 @@ from typer.main import get_command
 
 from commands import kubetune
 from kubetune.cli.app import app
-from kubetune.cli.examples import EXAMPLES, HEADINGS
+from kubetune.cli.help import EXAMPLES, HEADINGS
 
 ROOT = get_command(app)
 
@@ -46,7 +46,7 @@ def test_every_command_stands_under_a_heading_and_the_help_has_them() -> None:
 
 @pytest.mark.parametrize("path", LEAVES)
 def test_each_command_shows_an_example_that_it_understands(path: str) -> None:
-    assert path in EXAMPLES, "give the new command an example in cli/examples.py"
+    assert path in EXAMPLES, "give the new command an example in cli/help.py"
     example = EXAMPLES[path]
     context = context_of(LEAVES[path], info_name=path, help_option_names=["-h", "--help"])
     assert f"Example:\n    {example}" in LEAVES[path].get_help(context), "on a line of its own, not folded"

@@ -10,7 +10,7 @@ import sys
 import pytest
 from rich.console import Console
 
-from kubetune.cli.progress import BarProgress
+from kubetune.cli.display import BarProgress
 
 FACTS = {"loss": 0.4123, "learning_rate": 5e-5, "samples_a_second": 123456.0, "epoch": "3 of 12"}
 PHASES = ["train", "validation after epoch 12", "evaluate"]
@@ -32,7 +32,7 @@ def test_step_total_and_time_left_are_whole(width: int, what: str) -> None:
 
 PROGRAM = """
 import time
-from kubetune.cli.progress import progress_for
+from kubetune.cli.display import progress_for
 progress = progress_for()
 progress.start("train", 123456)
 for _ in range(4):

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from airflow_server import Done, FakeAirflow
-from kubetune.cli.stages_display import Bars
+from kubetune.cli.display import Bars
 from kubetune.client.watch import StageView, Step
 
 Kubetune = Callable[..., Done]
@@ -165,7 +165,7 @@ def test_the_api_server_may_be_away_meanwhile(airflow: FakeAirflow, kubetune: Ku
 
 
 def test_away_for_good_is_75(airflow: FakeAirflow, kubetune: Kubetune, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kubetune.cli.follow.PATIENCE_S", 0.2)
+    monkeypatch.setattr("kubetune.cli.cluster.PATIENCE_S", 0.2)
     monkeypatch.setenv("KUBETUNE_AIRFLOW_URL", "http://127.0.0.1:9")
     done = kubetune("follow", "toy-1")
     assert done.code == 75 and "did not answer inside 0.2 s (Connection refused)" in done.last

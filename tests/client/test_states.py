@@ -96,7 +96,7 @@ def test_an_airflow_that_is_away_is_said_and_the_store_alone_is_shown(
 ) -> None:
     for name, value in {"URL": "http://127.0.0.1:9", "USER": "ada", "PASSWORD": "pass"}.items():
         monkeypatch.setenv(f"KUBETUNE_AIRFLOW_{name}", value)
-    monkeypatch.setattr("kubetune.cli.live.PATIENCE_S", 0.1)
+    monkeypatch.setattr("kubetune.cli.logs.LISTING_PATIENCE_S", 0.1)
     a_run(bucket, run, "prepare")
     done = kubetune("runs")
     assert done.code == 0 and "open, next train" in done.out

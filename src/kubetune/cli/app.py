@@ -7,50 +7,22 @@ from typing import Annotated, NoReturn
 import typer
 
 from kubetune.cli import (
-    cancel,
     check,
-    choose,
-    compare,
-    data,
-    delete,
-    endpoint_key,
+    cluster,
     endpoints,
-    export,
-    fetch_archive,
-    follow,
-    gateway,
-    gc,
-    lineage,
-    login,
     logs,
     models,
-    open_report,
-    plan,
-    predict,
     promote,
-    pull,
+    provenance,
     recipes,
-    revoke,
-    rollback,
     run,
     runs,
-    serve,
-    show,
-    signing_key,
-    stage,
-    start,
-    stop,
+    serving,
     store,
-    submit,
     tracking,
-    ui,
-    validate,
-    verify,
-    why,
 )
 from kubetune.cli.common import leave
-from kubetune.cli.examples import HEADINGS, epilog, with_examples
-from kubetune.cli.groups import Grouped
+from kubetune.cli.help import HEADINGS, Grouped, epilog, with_examples
 from kubetune.config.version import installed
 from kubetune.errors import KubetuneError
 from kubetune.redaction import redact
@@ -72,16 +44,55 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for module in (
-    recipes, validate, data, plan, run, stage, runs, show, open_report, why, lineage, verify, compare, choose, pull,
-    export, serve, predict, start, stop, promote, rollback, revoke, delete, gc, ui, login, submit, follow, logs, cancel,
-    signing_key, fetch_archive, gateway,  # the last two are what the containers of a serving pod run
-):  # fmt: skip
-    name = module.__name__.rpartition(".")[2].removesuffix("_report").replace("_", "-")
-    app.command(name, epilog=epilog(name))(module.command)
-for group in (check, endpoint_key, endpoints, models, store, tracking):
-    name = group.__name__.rpartition(".")[2].replace("_", "-")
-    app.add_typer(with_examples(group.app, name), name=name)
+COMMANDS = {
+    "recipes": recipes.recipes,
+    "validate": recipes.validate,
+    "data": recipes.data,
+    "plan": recipes.plan,
+    "run": run.run,
+    "stage": run.stage,
+    "runs": runs.runs,
+    "show": runs.show,
+    "open": runs.open_run,
+    "why": runs.why,
+    "lineage": provenance.lineage,
+    "verify": provenance.verify,
+    "compare": runs.compare,
+    "choose": run.choose,
+    "pull": runs.pull,
+    "export": serving.export,
+    "serve": serving.serve,
+    "predict": endpoints.predict,
+    "start": endpoints.start,
+    "stop": endpoints.stop,
+    "promote": promote.promote,
+    "rollback": promote.rollback,
+    "revoke": provenance.revoke,
+    "delete": runs.delete,
+    "gc": store.gc,
+    "ui": tracking.ui,
+    "login": cluster.login,
+    "submit": cluster.submit,
+    "follow": cluster.follow,
+    "logs": logs.logs,
+    "cancel": cluster.cancel,
+    "signing-key": provenance.signing_key,
+    "fetch-archive": serving.fetch_archive,
+    "gateway": serving.gateway,
+}  # the last two are what the containers of a serving pod run
+GROUPS = {
+    "check": check.app,
+    "endpoint-key": serving.app,
+    "endpoints": endpoints.app,
+    "models": models.app,
+    "store": store.app,
+    "tracking": tracking.app,
+}
+
+for name, command in COMMANDS.items():
+    app.command(name, epilog=epilog(name))(command)
+for name, group in GROUPS.items():
+    app.add_typer(with_examples(group, name), name=name)
 
 
 def version(value: bool) -> None:

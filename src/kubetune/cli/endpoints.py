@@ -1,5 +1,6 @@
-"""`kubetune endpoints`: what is served on this machine, and its end."""
+"""Endpoints of this machine: list, delete, start, stop, ask."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,11 +18,12 @@ from kubetune.cli.common import (
     say,
     settings_for,
 )
-from kubetune.cli.groups import ListsByDefault
+from kubetune.cli.help import ListsByDefault
 
 if TYPE_CHECKING:
     from kubetune.config.settings import Settings
     from kubetune.storage.base import Store
+
 
 app = typer.Typer(help="List or delete the endpoints of this machine.", cls=ListsByDefault)
 
@@ -42,7 +44,7 @@ def known_state(settings: "Settings") -> Path:
 
 
 @app.command("list")
-def command(store: StoreUrl = None, as_json: AsJson = False) -> None:
+def endpoints(store: StoreUrl = None, as_json: AsJson = False) -> None:
     """List the endpoints of this machine: what runs on which port, and how to stop it."""
     from dataclasses import asdict
 
@@ -80,7 +82,7 @@ def delete(
     """Delete stopped endpoints: their files here and their records. The model and its versions stay."""
     import shutil
 
-    from kubetune.cli.matching import matched
+    from kubetune.cli.runs import matched
     from kubetune.errors import ConfigError
     from kubetune.serving.local.endpoints import endpoints
     from kubetune.serving.local.target import LocalTarget
@@ -111,3 +113,104 @@ def recorded(store: "Store") -> list[str]:
     from kubetune.layout import ENDPOINTS
 
     return [entry.key.removeprefix(ENDPOINTS).removesuffix(".json") for entry in store.list(ENDPOINTS)]
+
+
+def start(name: Annotated[str, typer.Argument(help="Endpoint.")], store: StoreUrl = None) -> None:
+    """Start the server of an endpoint on this machine again; one that serves already is left alone."""
+    from kubetune.cli.display import progress_for
+    from kubetune.execution.signals import stop_requests
+    from kubetune.models.effects import serve_champion
+
+    settings, opened_store = opened(store)
+    progress = progress_for()
+    with stop_requests() as stop:
+        stop.raises = True
+        try:
+            done = serve_champion(opened_store, settings, name, progress, stop)
+        finally:
+            progress.close()
+    facts = done.commit.facts
+    say(f"{name} serves version {facts['version']} (archive {str(facts['archive'])[:12]}).")
+
+
+def stop(name: Annotated[str, typer.Argument(help="Endpoint.")], store: StoreUrl = None) -> None:
+    """Stop the server of an endpoint on this machine."""
+    from kubetune.serving.local.endpoints import stop
+
+    stop(known_state(settings_for(store)), name)
+    say(f"{name} is stopped; `kubetune start {name}` starts it again.")
+
+
+def predict(
+    texts: Annotated[list[str], typer.Argument(help="Texts; `-` reads one a line from standard input.")],
+    endpoint: Annotated[
+        str | None, typer.Option("--endpoint", help="Endpoint or URL; the default is the only one there is.")
+    ] = None,
+    pair: Annotated[str | None, typer.Option("--pair", help="Second text, for a task on pairs.")] = None,
+    top_k: Annotated[int, typer.Option("--top-k", min=1, help="Labels an answer.")] = 1,
+    store: StoreUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the labels that a served model gives to texts."""
+    settings = settings_for(store)
+    lines = [line.rstrip("\n") for text in texts for line in (sys.stdin if text == "-" else [text])]
+    items = [{"text": line} | ({"text_pair": pair} if pair is not None else {}) for line in lines]
+    answers = asked(settings, endpoint, items, top_k)
+    if as_json:
+        print_json([{**item, **answer} for item, answer in zip(items, answers, strict=True)])
+    else:
+        print_table(
+            ["text", "label", "score"],
+            [row for line, answer in zip(lines, answers, strict=True) for row in rows_of(line, answer)],
+        )
+    if any("error" in answer for answer in answers):
+        from kubetune.errors import DataError
+
+        raise DataError("request", "At least one text was refused; its reason stands beside it.")
+
+
+def asked(
+    settings: "Settings", endpoint: str | None, items: list[dict[str, str]], top_k: int
+) -> list[dict[str, object]]:
+    """Ask the cluster where the settings name its store and endpoints, else a server of this machine."""
+    from kubetune.cli.cluster import way_of
+    from kubetune.client import endpoint as remote
+    from kubetune.errors import ConfigError
+    from kubetune.serving.local.endpoints import predict
+
+    url = endpoint if endpoint is not None and "://" in endpoint else None
+    if url is None and (settings.endpoint_url is None or not settings.store.startswith("s3://")):
+        state = known_state(settings)
+        return predict(state, endpoint or only_endpoint(state), items, top_k)
+    if endpoint is None:
+        raise ConfigError("Which endpoint of the cluster is meant? Name it with --endpoint.")
+    key = settings.api_key.get_secret_value() if settings.api_key else None
+    return remote.predict(way_of(settings), url or remote.url_of(settings.endpoint_url, endpoint), items, top_k, key)
+
+
+def rows_of(line: str, answer: dict[str, object]) -> list[list[str]]:
+    """Table rows of one answer."""
+    shown = line if len(line) <= 60 else line[:57] + "..."
+    error, found = answer.get("error"), answer.get("predictions")
+    if isinstance(error, dict):
+        return [[shown, f"refused: {error.get('reason')}", str(error.get("status"))]]
+    predictions = found if isinstance(found, list) else []
+    return [[shown, str(item["label"]), f"{item['score']:.3f}"] for item in predictions]
+
+
+def only_endpoint(state: "object") -> str:
+    """Return the name of the only running endpoint.
+
+    Raises:
+        ConfigError: There is none, or more than one.
+    """
+    from pathlib import Path
+
+    from kubetune.errors import ConfigError
+    from kubetune.serving.local.endpoints import endpoints
+
+    names = [item.name for item in endpoints(Path(str(state))) if item.pid is not None]
+    if len(names) == 1:
+        return names[0]
+    known = ", ".join(names) or "none"
+    raise ConfigError(f"Which endpoint is meant? Running on this machine: {known}; name one with --endpoint.")

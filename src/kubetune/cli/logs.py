@@ -1,6 +1,7 @@
-"""`kubetune logs RUN STAGE`: what a stage wrote."""
+"""What stages write and how far they are, in a cluster."""
 
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,6 +12,8 @@ from kubetune.cli.common import say, settings_for
 if TYPE_CHECKING:
     from kubetune.client.airflow import Airflow
     from kubetune.client.watch import StageView
+    from kubetune.config.settings import Settings
+
 
 POLL_S = 5.0
 LATE_S = 3.0
@@ -18,7 +21,7 @@ LATE_S = 3.0
 PATIENCE_S = 300.0
 
 
-def command(
+def logs(
     run: ClusterRun,
     stage: Annotated[str, typer.Argument(help="Stage, or `resolve`.")],
     follow: Annotated[bool, typer.Option("--follow", help="Wait for the stage and print until it is over.")] = False,
@@ -102,3 +105,25 @@ def view_of(airflow: "Airflow", run: str, stage: str) -> "StageView | None":
         raise ConfigError(f"Stage {stage!r:.60} does not exist: allowed are {', '.join(ORDER)}.")
     airflow.run(run)
     return next((view for view in stages_of(airflow, run) if view.name == stage), None)
+
+
+LISTING_PATIENCE_S = 3.0
+"""Seconds that a listing of the store waits for an Airflow that does not answer."""
+
+
+def stages_under_way(settings: "Settings", runs: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Return of each run that Airflow has not ended: stage → `running`, `waiting` or when it is tried again.
+
+    The store records a try that failed, not that another one is due. Without a cluster, and for stores in a folder,
+    there is nothing to ask; an Airflow that does not answer is said in one line.
+    """
+    from kubetune.client.watch import under_way
+    from kubetune.errors import KubetuneError
+
+    if not settings.airflow_url or "://" not in settings.store:
+        return {}
+    try:
+        return under_way(airflow_of(settings, LISTING_PATIENCE_S), runs)
+    except KubetuneError as error:
+        tell(f"What the cluster does now is not known, states are those of the store: {error}")
+        return {}

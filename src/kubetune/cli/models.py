@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kubetune.cli.common import AsJson, StoreUrl, Yes, agreed, opened, print_json, print_table, say, user_name
-from kubetune.cli.groups import ListsByDefault
+from kubetune.cli.help import ListsByDefault
 
 if TYPE_CHECKING:
     from kubetune.storage.registry import Model
@@ -87,7 +87,7 @@ def delete(
     store: StoreUrl = None,
 ) -> None:
     """Delete models that no endpoint serves: versions, champion, history. What was compared stays counted."""
-    from kubetune.cli.matching import matched
+    from kubetune.cli.runs import matched
     from kubetune.errors import ConfigError
     from kubetune.layout import MODELS, model
     from kubetune.models.policies import permit_word, policies_of

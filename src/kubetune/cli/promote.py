@@ -1,21 +1,28 @@
-"""`kubetune promote`: a person's word makes a version the champion, and the endpoint serves it."""
+"""Who serves: a version made the champion, or the one before it again."""
 
-from typing import TYPE_CHECKING, Annotated
+import shlex
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kubetune.cli.common import AsJson, Request, StoreUrl, opened, print_json, say, word_of
+from kubetune.cli.common import AsJson, Request, StoreUrl, opened, print_json, say, user_name, word_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from kubetune.config.settings import Settings
-    from kubetune.plan import Word
+    from kubetune.notifications.walks import Tell
+    from kubetune.plan import StageCall, Word
     from kubetune.storage.base import Store
     from kubetune.storage.registry import Model
+
 
 AFTER_DECISION = ("package", "register")
 
 
-def command(
+def promote(
     what: Annotated[str, typer.Argument(help="MODEL@VERSION, or a run that passed its thresholds.")],
     why: Annotated[str, typer.Option("--why", help="The reason, in one sentence; it is recorded.")],
     by: Annotated[str | None, typer.Option("--by", help="Who says so; default: the user of this machine.")] = None,
@@ -26,7 +33,7 @@ def command(
 ) -> None:
     """Promote a version, or a run whose comparison did not say promote. Thresholds stand above any word."""
     from kubetune.cli.answers import leave_answer, tell_people
-    from kubetune.cli.progress import progress_for
+    from kubetune.cli.display import progress_for
     from kubetune.clock import clock
     from kubetune.errors import ConfigError
     from kubetune.execution.signals import stop_requests
@@ -77,7 +84,7 @@ def register_run(store: "Store", settings: "Settings", run: str, endpoint: str |
     """Package and register a run whatever its comparison said; return the name of its model."""
     from dataclasses import replace
 
-    from kubetune.cli.progress import progress_for
+    from kubetune.cli.display import progress_for
     from kubetune.execution.run import raise_for_verdict, run_stage
     from kubetune.models.history import recipe_of_run
     from kubetune.plan import call_of
@@ -98,3 +105,140 @@ def known_model(store: "Store", name: str) -> "Model":
     from kubetune.models.register import known
 
     return known(store, name)
+
+
+def rollback(
+    name: Annotated[str, typer.Argument(help="A model, as listed by `kubetune models`.")],
+    why: Annotated[str, typer.Option("--why", help="The reason, in one sentence; it is recorded.")],
+    by: Annotated[str | None, typer.Option("--by", help="Who says so; default: the user of this machine.")] = None,
+    revoke: Annotated[
+        bool, typer.Option("--revoke", help="End the signature of the version that is left, once the other one serves.")
+    ] = False,
+    store: StoreUrl = None,
+    request: Request = "",
+    as_json: AsJson = False,
+) -> None:
+    """Go back to the previous champion in one step. A rollback that was cut off is finished, not made twice."""
+    from kubetune.cli.answers import leave_answer, tell_people
+    from kubetune.cli.display import progress_for
+    from kubetune.clock import clock
+    from kubetune.errors import ConfigError
+    from kubetune.execution.signals import stop_requests
+    from kubetune.models.effects import is_pending, serve_champion
+    from kubetune.models.pending import remembered
+    from kubetune.models.policies import permit_word, policies_of
+    from kubetune.models.register import known, roll_back, told_of
+    from kubetune.models.revoke import revoke as revoke_version
+    from kubetune.models.sign import require_signer
+
+    word = word_of(by, why, request)
+    if word is None:
+        raise ConfigError("A rollback needs a reason: say it with --why.")
+    settings, opened_store = opened(store)
+    before = known(opened_store, name)
+    permit_word(policies_of(settings, opened_store, name), name, word.by)
+    if revoke:
+        require_signer(opened_store, settings)
+    # The last move and not the last event: runs may have registered their versions since.
+    move = before.last_move
+    unfinished = move is not None and move["event"] == "rolled-back" and is_pending(opened_store, name)
+    progress = progress_for()
+    with stop_requests() as stop, remembered(settings, "rollback", name, word) as word:
+        stop.raises = True
+        after = before if unfinished else roll_back(opened_store, name, clock(), word)
+        made = rollback_of(after, "" if unfinished else word.request)
+        try:
+            result = serve_champion(opened_store, settings, name, progress, stop)
+        finally:
+            progress.close()
+        if revoke:
+            revoke_version(opened_store, settings, f"{name}@{made['former']}", clock(), word)
+    answer = told_of(name, made)
+    tell_people(settings, answer)
+    leave_answer(settings, answer)
+    facts = result.commit.facts
+    if as_json:
+        moved = {"model": name, "former": made["former"], "version": made["version"], "serves": int(facts["version"])}
+        print_json(moved | {"archive": str(facts["archive"]), "revoked": revoke, "code": 0, "sentence": ""})
+        return
+    archive, serves = str(facts["archive"])[:12], int(facts["version"])
+    verb = "a rollback that was cut off is finished" if unfinished else "rolled back"
+    # Somebody may have moved the champion since.
+    which = "which serves" if serves == made["version"] else f"and version {serves}, the champion since then, serves"
+    say(f"{verb}: {name} went from version {made['former']} to version {made['version']}, {which} (archive {archive}).")
+    left = f"{name}@{made['former']}"
+    if revoke:
+        say(f"{left} is revoked: no start serves its weights, and nobody promotes them.")
+    elif settings.signing_key or settings.trusted_keys:
+        say(f"its signature counts on, so that it may serve again: `kubetune revoke {left} --why …` ends it.")
+
+
+def rollback_of(model: "Model", request: str) -> "Mapping[str, Any]":
+    """Return the line of the history that tells of a rollback: of the one with this request, else of the last.
+
+    Raises:
+        ConfigError: It was undone, since its version could not be served, and the champion was moved since.
+    """
+    from kubetune.errors import ConfigError
+
+    events = {"rolled-back", "rollback-undone"}
+    lines = (line for line in reversed(model.history) if line["event"] in events and request in ("", line["request"]))
+    found: Mapping[str, Any] = next(lines)
+    if found["event"] != "rolled-back":
+        raise ConfigError(
+            f"This rollback of {model.name} was undone, and its champion was moved since: ask for a new one if that is "
+            "still wanted."
+        )
+    return found
+
+
+class Terminal:
+    """The person in front of this terminal.
+
+    Attributes:
+        tell: Called after each stage.
+        store: Store of the command line; advice has to name it again. None: the settings' one.
+        show: Prints a line.
+    """
+
+    def __init__(self, tell: "Tell", store: str | None = None, show: Callable[[str], None] = say) -> None:
+        self.tell, self.store, self.show = tell, store, show
+
+    def approve(self, call: "StageCall") -> "StageCall":
+        """Ask; whoever answers is recorded as the one who approved.
+
+        Raises:
+            NothingToDoError: The answer was no.
+            ConfigError: Nobody is there to ask, or the input ended without an answer.
+        """
+        from dataclasses import replace
+        from uuid import uuid4
+
+        from kubetune.errors import ConfigError, NothingToDoError
+        from kubetune.plan import Word
+
+        if not sys.stdin.isatty():
+            raise ConfigError(self.advice(call, "nobody is at this terminal"))
+        self.show(
+            f"{call.stage.name:<10}needs your approval: the run passed its thresholds, its comparison said promote."
+        )
+        try:
+            agreed = typer.confirm(
+                f"Register run {call.run} and let it serve {call.endpoint}?", err=self.show is not say
+            )
+        except typer.Abort as error:  # the end of the input is no answer, neither yes nor no
+            raise ConfigError(self.advice(call, "the input ended without an answer")) from error
+        if not agreed:
+            raise NothingToDoError(f"Run {call.run} was not approved by {user_name()}: nothing was changed.")
+        # Should the registry's answer be lost, its repetition is known by this; asked anew, it is another approval.
+        return replace(call, word=Word(user_name(), request=uuid4().hex))
+
+    def advice(self, call: "StageCall", why: str) -> str:
+        """Say how to approve from elsewhere, by a command that acts on this very store and endpoint."""
+        words = ["kubetune", "stage", call.stage.name, "--run", call.run]
+        words += ["--endpoint", call.endpoint] if call.endpoint != call.recipe.name else []
+        words += ["--store", self.store] if self.store is not None else []
+        return (
+            f"Stage {call.stage.name} of run {call.run} needs a person's approval and {why}: `{shlex.join(words)} "
+            f"--by NAME` gives it, then repeat this `kubetune run` with `--run {call.run}`."
+        )

@@ -1,13 +1,13 @@
-"""`kubetune recipes`: the shipped recipes, or the text of one."""
+"""What a recipe is before it runs: the shipped ones, its errors, its data, its plan."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from kubetune.cli.common import AsJson, print_json, print_table, say
+from kubetune.cli.common import AsJson, Overrides, RecipeName, StoreUrl, print_json, print_table, say
 
 
-def command(
+def recipes(
     name: Annotated[str | None, typer.Argument(help="Print this recipe's YAML, to copy and change.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -27,3 +27,120 @@ def command(
         print_json([{"name": recipe.name, "description": recipe.description} for recipe in found])
     else:
         print_table(["recipe", "what it does"], [[recipe.name, recipe.description] for recipe in found])
+
+
+def validate(
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    cluster: Annotated[
+        bool, typer.Option("--cluster", help="It is for a cluster: do not ask whether this machine has its GPUs.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check a recipe; exits 78 and lists all errors if it is wrong, or asks for more than this machine has."""
+    from kubetune.config.load import canonical, load_recipe
+    from kubetune.execution.machine import require
+
+    loaded = load_recipe(recipe, overrides or [])
+    if not cluster:
+        require(loaded)
+    if as_json:
+        print_json(canonical(loaded))
+    else:
+        say(f"{loaded.name}: the recipe is valid{'' if cluster else ', and this machine has what it asks for'}.")
+
+
+def data(recipe: RecipeName, overrides: Overrides = None, store: StoreUrl = None, as_json: AsJson = False) -> None:
+    """Read a recipe's data and show how its columns, labels, splits and first rows are understood.
+
+    Nothing is kept, and no model is downloaded. Example: `kubetune data tickets data.source.paths.all=mine.csv`.
+    """
+    from kubetune.cli.common import opened, settings_for
+    from kubetune.cli.display import progress_for
+    from kubetune.config.load import load_recipe
+    from kubetune.execution.preview import preview
+
+    loaded = load_recipe(recipe, overrides or [])
+    progress = progress_for()
+    uploads = "upload:" in loaded.data.source.model_dump_json()
+    try:
+        report = preview(loaded, settings_for(store), progress, opened(store, probe=False)[1] if uploads else None)
+    finally:
+        progress.close()
+    if as_json:
+        print_json(report)
+    else:
+        show(report)
+
+
+def show(report: dict[str, Any]) -> None:
+    """Print the report for a person."""
+    say(f"data      {report['line']}")
+    for sentence in report["said"]:
+        say(f"          {sentence}")
+    for split, columns in report["columns"].items():
+        more = ", …" if len(columns) > 20 else ""
+        say(f"columns   {split}: {', '.join(_cut(name, 40) for name in columns[:20])}{more}")
+    for reason, found in report["rejects"].items():
+        say(f"rejected  {reason} {found['rows']:,}, first {', '.join(found['first'][:3])} (rows counted from 0)")
+    if report["unknown_labels"]:
+        listed = ", ".join(f"{name!r} {rows:,}" for name, rows in report["unknown_labels"].items())
+        say(f"          labels that are not in data.labels: {listed}")
+    say()
+    splits = list(report["rows"]["splits"])
+    rows = [[_cut(name, 40), *(f"{counts[split]:,}" for split in splits)] for name, counts in report["labels"].items()]
+    print_table(["class", *splits], rows)
+    say()
+    print_table(["class", "first rows of train"], [[_cut(row["label"], 24), row["text"]] for row in report["preview"]])
+    say()
+    say(f"not shown {report['left_out']}")
+
+
+def _cut(text: str, most: int) -> str:
+    from kubetune.data.shown import one_line
+
+    return one_line(text, most)
+
+
+def plan(
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    run: Annotated[str | None, typer.Option("--run", help="Run id; the default is RECIPE-1.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the stages of a recipe."""
+    from kubetune.config.load import load_recipe
+    from kubetune.plan import plan
+
+    loaded = load_recipe(recipe, overrides or [])
+    calls = plan(loaded, run or f"{loaded.name}-1")
+    if as_json:
+        print_json(
+            [
+                {
+                    "stage": call.stage.name,
+                    "run": call.run,
+                    "after": list(call.after),
+                    "reads": list(call.stage.inputs),
+                    "writes": list(call.stage.outputs),
+                    "image": call.stage.image,
+                    "sections": list(call.stage.sections),
+                    "effect": call.stage.effect is not None,
+                }
+                for call in calls
+            ]
+        )
+        return
+    print_table(
+        ["stage", "after", "reads", "writes", "does"],
+        [
+            [
+                call.stage.name,
+                " ".join(call.after) or "-",
+                " ".join(call.stage.inputs) or "-",
+                " ".join(call.stage.outputs) or "-",
+                call.stage.does,
+            ]
+            for call in calls
+        ],
+    )

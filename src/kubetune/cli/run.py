@@ -1,5 +1,6 @@
-"""`kubetune run`: the whole plan on this machine, and what it came to."""
+"""Running: a whole recipe here, one stage anywhere, and the choice that ends a sweep."""
 
+import json
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -11,12 +12,14 @@ from kubetune.cli.common import (
     AsJson,
     Overrides,
     RecipeName,
+    Request,
     StoreUrl,
     failure,
     next_lines,
     note,
     opened,
     print_json,
+    print_table,
     say,
 )
 
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
     from kubetune.storage.base import Store
 
 
-def command(
+def run(
     recipe: RecipeName,
     overrides: Overrides = None,
     run: Annotated[
@@ -85,8 +88,8 @@ class Work:
         Raises:
             KubetuneError, StageFailedError: As `local.walk`.
         """
-        from kubetune.cli.approval import Terminal
-        from kubetune.cli.progress import progress_for
+        from kubetune.cli.display import progress_for
+        from kubetune.cli.promote import Terminal
         from kubetune.execution.local import walk
         from kubetune.execution.signals import stop_requests
         from kubetune.notifications.walks import announced
@@ -165,3 +168,115 @@ class Work:
         attempts = list(list_attempts(self.store, self.run, error.stage).values())
         said = str(attempts[-1].get("reason", "")) if attempts else ""
         return {"code": error.code, "sentence": said or str(error)}
+
+
+def stage(
+    name: Annotated[str, typer.Argument(help="Stage, as listed by `kubetune plan`.")],
+    run: Annotated[str, typer.Option("--run", help="Run id.")],
+    recipe: Annotated[
+        str | None, typer.Option("--recipe", help="Recipe; needed by the run's first call only.", show_default=False)
+    ] = None,
+    overrides: Annotated[list[str] | None, typer.Option("--set", help="section.key=value, with --recipe.")] = None,
+    resolved: Annotated[
+        str | None,
+        typer.Option("--resolved", help="The whole recipe as JSON text, as pods are given it.", show_default=False),
+    ] = None,
+    also: Annotated[
+        list[str] | None,
+        typer.Option("--also", help="RUN=RECIPE-JSON: a run that shares this result; adopted right after."),
+    ] = None,
+    winner: Annotated[
+        bool, typer.Option("--winner", help="--run names a sweep: act on the run that `kubetune choose` chose.")
+    ] = False,
+    store: StoreUrl = None,
+    endpoint: Annotated[str | None, typer.Option("--endpoint", help="Endpoint for `deploy`.")] = None,
+    why: Annotated[
+        str | None,
+        typer.Option("--why", help="A person's reason to go on although the comparison did not say promote."),
+    ] = None,
+    by: Annotated[str | None, typer.Option("--by", help="Who approves, or gives the reason.")] = None,
+    request: Request = "",
+    audit: Annotated[bool, typer.Option("--audit", help="Run although the result exists, and compare it.")] = False,
+) -> None:
+    """Run one stage: adopt its result if it exists, else produce and commit it."""
+    from contextlib import nullcontext
+    from dataclasses import replace
+
+    from kubetune.cli.answers import answer_of, leave_answer
+    from kubetune.cli.common import opened, word_of
+    from kubetune.cli.display import progress_for
+    from kubetune.config.load import parse_recipe
+    from kubetune.errors import ConfigError
+    from kubetune.execution.run import raise_for_verdict, run_stage
+    from kubetune.execution.signals import stop_requests
+    from kubetune.models.history import recipe_of_run
+    from kubetune.models.pending import remembered
+    from kubetune.plan import call_of
+    from kubetune.search.sweeps import winner_of
+
+    settings, opened_store = opened(store, patient=True, new=True)
+    if resolved is not None and (recipe is not None or overrides):
+        raise ConfigError("--resolved holds a whole recipe: give either it or --recipe with --set.")
+    run = winner_of(opened_store, run) if winner else run
+    given = None if resolved is None else parse_recipe(resolved)
+    found = given or recipe_of_run(opened_store, run, recipe, overrides or [])
+    calls = [call_of(name, found, run, endpoint)]
+    for other, _, text in (item.partition("=") for item in also or []):
+        calls.append(call_of(name, parse_recipe(text), other, endpoint))
+    progress = progress_for()
+    word = word_of(by, why, request)
+    remembering = nullcontext() if word is None else remembered(settings, f"stage {name}", f"{run} {endpoint}", word)
+    with stop_requests() as stop, remembering as word:
+        calls[0] = replace(calls[0], word=word)
+        stop.raises = not calls[0].stage.resumable
+        try:
+            results = [
+                run_stage(call, opened_store, settings, progress=progress, should_stop=stop, audit=audit)
+                for call in calls
+            ]
+        finally:
+            progress.close()
+    for result in results:
+        if result.note:
+            progress.note(result.note)
+    if len(results) == 1:
+        leave_answer(settings, answer_of(results[0]))
+    for result in results:
+        raise_for_verdict(result)
+
+
+def choose(
+    sweep: Annotated[str, typer.Argument(help="Name under which the choice is recorded.")],
+    runs: Annotated[list[str], typer.Argument(help="Runs to choose among.")],
+    store: StoreUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Choose the best run of a sweep by its validation metric; `stage --winner` goes on with it."""
+    from dataclasses import asdict
+
+    from kubetune.cli.answers import MOST
+    from kubetune.search.sweeps import choose
+
+    settings, opened_store = opened(store)
+    choice = choose(opened_store, sweep, runs)
+    if as_json:
+        print_json(asdict(choice))
+    else:
+        print_table(
+            ["run", f"validation {choice.metric}", "differs from the first run in", ""],
+            [
+                [
+                    trial.run,
+                    "-" if trial.value is None else f"{trial.value:.4f}",
+                    ", ".join(f"{path}={value}" for path, value in trial.changes.items()) or "-",
+                    "chosen" if trial.run == choice.winner else "",
+                ]
+                for trial in choice.trials
+            ],
+        )
+    if settings.termination_log.exists():  # in a pod: what Airflow shows as the task's output
+        shown = {trial.run: trial.value for trial in choice.trials}
+        answer: dict[str, object] = {"winner": choice.winner, "metric": choice.metric, "trials": shown}
+        if len(json.dumps(answer)) > MOST:
+            answer["trials"] = len(shown)  # all of them are in the store, and a part would be no JSON
+        settings.termination_log.write_text(json.dumps(answer), encoding="utf-8")

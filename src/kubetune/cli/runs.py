@@ -1,12 +1,39 @@
-"""`kubetune runs`: all runs of the store."""
+"""Past runs: which there are, what they gave, why a stage ran again, what differs; and forgetting them."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-from kubetune.cli.common import AsJson, StoreUrl, opened, print_json, print_table
-from kubetune.cli.live import stages_under_way
+import typer
+
+from kubetune.cli.common import (
+    AsJson,
+    RunName,
+    StoreUrl,
+    Yes,
+    agreed,
+    note,
+    opened,
+    print_json,
+    print_table,
+    run_names,
+    say,
+    short,
+)
+from kubetune.cli.logs import stages_under_way
+from kubetune.cli.summary import PULLED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from kubetune.evaluation.compare import ComparedRow
+    from kubetune.storage.base import Store
+    from kubetune.storage.commit_record import Commit
 
 
-def command(store: StoreUrl = None, as_json: AsJson = False) -> None:
+def runs(store: StoreUrl = None, as_json: AsJson = False) -> None:
     """List the runs, the newest first."""
     import time
     from dataclasses import asdict, replace
@@ -39,3 +66,227 @@ def state_of(stages: Mapping[str, str], stored: str) -> str:
     """Return the state of a run that a cluster still works on: its last stage there that is under way."""
     name, word = list(stages.items())[-1] if stages else ("", "")
     return f"{word} at {name}" if name else stored
+
+
+def show(run: RunName, store: StoreUrl = None, as_json: AsJson = False) -> None:
+    """Show a run's stages, artifacts, metrics and verdict."""
+    from kubetune.execution.states import attempt_word, verdict_word
+    from kubetune.models.history import SHOWN, commits_of, endpoints_of, known_run
+    from kubetune.stages import STAGES
+    from kubetune.storage.runs import list_attempts
+
+    settings, opened_store = opened(store)
+    recipe, commits, served = (
+        known_run(opened_store, run),
+        commits_of(opened_store, run),
+        endpoints_of(opened_store, run),
+    )
+    attempts = {stage.name: list_attempts(opened_store, run, stage.name) for stage in STAGES}
+    if as_json:
+        stages = {name: found.to_json() for name, found in commits.items()}
+        print_json({"run": run, "recipe": recipe, "stages": stages, "attempts": attempts, "endpoints": served})
+        return
+    live = stages_under_way(settings, [run]).get(run, {})
+    rows = []
+    for stage in STAGES:
+        found = commits.get(stage.name)
+        state = verdict_word(found) if found is not None else live.get(stage.name) or attempt_word(attempts[stage.name])
+        if stage.effect and served:
+            state = "serves " + " ".join(served)
+        size = sum(file.size for file in found.files) if found else 0
+        wrote = " ".join(found.outputs) if found else "-"
+        rows.append(
+            [stage.name, state, wrote, f"{size / 1e6:.1f} MB" if found else "-", found.key[:12] if found else "-"]
+        )
+    print_table(["stage", "state", "artifacts", "size", "key"], rows)
+    evaluated = commits.get("evaluate")
+    if evaluated is not None:
+        metrics = evaluated.metrics
+        say("  ".join(f"{name} {metrics[name]:.3f}" for name in SHOWN if name in metrics))
+    for line in reasons(commits, attempts):
+        say(line)
+
+
+def reasons(commits: "Mapping[str, Commit]", attempts: "Mapping[str, dict[str, Any]]") -> "Iterator[str]":
+    """Yield a line for each verdict that is no pass, and for the last try of each stage that has not been committed."""
+    from kubetune.execution.states import attempt_word, verdict_word
+
+    for found in commits.values():
+        if not found.verdict.passed:
+            yield from (f"{verdict_word(found)}: {reason}" for reason in found.verdict.reasons)
+    for name, failed in attempts.items():
+        if failed and name not in commits:
+            facts = list(failed.values())[-1]
+            yield f"{name} {attempt_word(failed)} with {facts.get('exit_code')}: {facts.get('reason')}"
+
+
+def open_run(
+    run: RunName,
+    only_print: Annotated[bool, typer.Option("--print", help="Print where the page lies, open nothing.")] = False,
+    store: StoreUrl = None,
+) -> None:
+    """Open a run's report in a browser; without a display, print where the page lies."""
+    import webbrowser
+
+    from kubetune.cli.summary import write_report
+    from kubetune.config.environment import is_set
+
+    page = write_report(opened(store)[1], run).resolve()
+    say(str(page))
+    if only_print:
+        return
+    # Without a display, Python would start a browser of text in this terminal.
+    shown = is_set("DISPLAY", "WAYLAND_DISPLAY", "BROWSER") or platform_has_browser()
+    if not (shown and webbrowser.open(page.as_uri())):
+        note("There is no browser here: open the page above, or copy it, it needs no other file.")
+
+
+def platform_has_browser() -> bool:
+    """Whether this system opens pages without a display variable."""
+    import sys
+
+    return sys.platform in {"darwin", "win32"}
+
+
+def why(
+    run: RunName,
+    stage: Annotated[str, typer.Argument(help="Stage name.")],
+    store: StoreUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Name what differs from the nearest other run: recipe values, inputs, code, packages, identity."""
+    from kubetune.models.history import why
+
+    found = why(opened(store)[1], run, stage)
+    if as_json:
+        print_json({"nearest": found.nearest, "differ": found.differ})
+    elif found.nearest is None:
+        say(f"No other run has stage {stage}: it ran because it was the first.")
+    elif not found.differ:
+        say(f"Nothing differs from {found.nearest}: the result is the same one.")
+    else:
+        say(f"Compared with {found.nearest}, the nearest other run of {stage}:")
+        rows = [[name, short(there), short(here)] for name, (there, here) in found.differ.items()]
+        print_table(["field", found.nearest, run], rows)
+
+
+def compare(
+    first: Annotated[str, typer.Argument(help="A run.")],
+    second: Annotated[str, typer.Argument(help="Another run.")],
+    store: StoreUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show where two recipes differ and what that did to the metrics."""
+    from dataclasses import asdict
+
+    from kubetune.evaluation.compare import compare, flatten
+    from kubetune.models.history import commits_of, known_run
+
+    opened_store = opened(store)[1]
+    recipes = [known_run(opened_store, run) for run in (first, second)]
+    found = [commits_of(opened_store, run).get("evaluate") for run in (first, second)]
+    metrics: list[dict[str, float]] = [dict(commit.metrics) if commit else {} for commit in found]
+    rows = compare(recipes[0], recipes[1], metrics[0], metrics[1])
+    if as_json:
+        print_json([asdict(row) for row in rows])
+        return
+    values = [flatten(recipe) for recipe in recipes]
+    print_table(
+        ["what", first, second, "difference", ""],
+        [
+            [row.name, *cells(row, values), "" if row.difference is None else f"{row.difference:+.4f}", row.note]
+            for row in rows
+        ],
+    )
+
+
+def cells(row: "ComparedRow", values: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return both sides of a row: recipe values as `why` prints them, metrics with four decimals."""
+    if row.kind == "recipe":
+        return [short(json.dumps(side[row.name], sort_keys=True) if row.name in side else None) for side in values]
+    return ["-" if value is None else f"{value:.4f}" for value in (row.left, row.right)]
+
+
+def pull(
+    run: RunName,
+    artifacts: Annotated[list[str] | None, typer.Argument(help="Artifacts; the default is all.")] = None,
+    to: Annotated[Path | None, typer.Option("--to", help="Folder; the default is kubetune-runs/RUN.")] = None,
+    store: StoreUrl = None,
+) -> None:
+    """Bring a run's artifacts to this machine, every digest checked."""
+    from kubetune.models.history import pull
+
+    for name, folder in pull(opened(store)[1], run, artifacts or [], to or PULLED / run).items():
+        say(f"{name:<10}{folder}")
+
+
+RunNames = Annotated[
+    list[str],
+    typer.Argument(metavar="RUN...", help="Runs; patterns such as `try-*` too.", autocompletion=run_names),
+]
+
+
+def delete(runs: RunNames, yes: Yes = False, store: StoreUrl = None) -> None:
+    """Delete runs' records; `kubetune gc` removes the content that only they needed."""
+    from kubetune.layout import RUNS, check_run
+    from kubetune.storage.runs import delete_run
+
+    opened_store = opened(store)[1]
+    # By their keys, since a broken record is one that may be deleted.
+    known = sorted({entry.key.removeprefix(RUNS).partition("/")[0] for entry in opened_store.list(RUNS)})
+    chosen = matched("run", runs, known)
+    keep_needed(opened_store, chosen)
+    one = len(chosen) == 1 and chosen == runs  # one run by its own name is as clear as a word can be
+    if not agreed(f"Delete {len(chosen)} runs ({', '.join(chosen)[:200]})?", yes or one):
+        return
+    for run in chosen:
+        say(f"deleted {delete_run(opened_store, check_run(run))} records of {run}.")
+
+
+def keep_needed(store: "Store", runs: "Iterable[str]") -> None:
+    """Refuse to delete a run that is served, or whose model is a champion.
+
+    Raises:
+        ConfigError: One is; nothing was deleted.
+    """
+    from kubetune.errors import ConfigError
+    from kubetune.models.history import endpoints_of
+    from kubetune.storage.registry import list_models
+
+    champions = {model.champion.run: model.name for model in list_models(store) if model.champion is not None}
+    for run in runs:
+        if serving := endpoints_of(store, run):
+            raise ConfigError(
+                f"Run {run} is served by {', '.join(serving)}: deploy another run there first; nothing was deleted."
+            )
+        if run in champions:
+            raise ConfigError(
+                f"Run {run} made the champion of {champions[run]}: promote another version first; nothing was deleted."
+            )
+
+
+WILD = frozenset("*?[")
+
+
+def matched(what: str, patterns: Iterable[str], known: Collection[str]) -> list[str]:
+    """Return the names that are meant, each once, in the order in which they were given.
+
+    Args:
+        what: For the sentence, for example `run`.
+        patterns: Names, and patterns with `*`, `?` and `[…]`.
+        known: Names that exist.
+
+    Raises:
+        ConfigError: A name does not exist, or a pattern fits none; nothing is to be done then.
+    """
+    from kubetune.errors import ConfigError
+    from kubetune.redaction import shown
+
+    found: dict[str, None] = {}
+    for pattern in patterns:
+        fits = [name for name in known if fnmatchcase(name, pattern)] if WILD & set(pattern) else [pattern]
+        if not fits or (pattern not in known and fits == [pattern]):
+            named = ", ".join(list(known)[:5]) or "none"
+            raise ConfigError(f"No {what} is called {shown(pattern)}: known are {named}; nothing was deleted.")
+        found |= dict.fromkeys(fits)
+    return list(found)

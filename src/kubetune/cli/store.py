@@ -1,4 +1,4 @@
-"""`kubetune store`: the bucket of a MinIO and its users, each with as few rights as possible; backup and restore."""
+"""The store: settings, users, checks, backup; and the space that it takes."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from kubetune.config.settings import Settings
     from kubetune.storage.base import Store
     from kubetune.storage.users import Keys
+
 
 LogsBucket = Annotated[
     str, typer.Option("--logs-bucket", help="Bucket of Airflow's task logs; default: the store's with -logs behind it.")
@@ -213,4 +214,52 @@ def copied(source: "Store", target: "Store", *, checkpoints: bool, audit: bool, 
         say(
             f"{target.url} has {done.runs} runs and {done.models} models of {source.url}; this copy wrote "
             f"{done.records} records and {done.files} files ({done.bytes / 1e6:.1f} MB)"
+        )
+
+
+def gc(
+    grace_hours: Annotated[
+        float,
+        typer.Option("--grace-hours", min=0, help="Leave alone what is younger; less than 24 only while nothing runs."),
+    ] = 24.0,
+    checkpoint_hours: Annotated[
+        float | None,
+        typer.Option(
+            "--checkpoint-hours",
+            min=0,
+            help="Age at which checkpoints of finished trainings go. [env: KUBETUNE_CHECKPOINT_HOURS; default: 1]",
+            show_default=False,
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
+    store: StoreUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Remove what no run, endpoint or key needs."""
+    from dataclasses import asdict
+
+    from kubetune.errors import ConfigError
+    from kubetune.storage.gc import collect
+
+    settings, opened_store = opened(store)
+    hours = settings.checkpoint_hours if checkpoint_hours is None else checkpoint_hours
+    found = collect(opened_store, grace=grace_hours * 3600, finished=hours * 3600, dry_run=dry_run)
+    if as_json:
+        print_json(asdict(found))
+    else:
+        verb = "would remove" if dry_run else "removed"
+        say(
+            f"{verb} {found.blobs} blobs and {found.checkpoints} checkpoint files ({found.bytes / 1e6:.1f} MB), "
+            f"{found.keys} keys; {found.retired} keys of deleted runs go next time."
+        )
+        if found.skew:
+            ahead = "ahead of" if found.skew > 0 else "behind"
+            say(
+                f"this machine's clock is {abs(found.skew):,.0f} s {ahead} the store's: ages were taken by the earlier "
+                "of the two, set the wrong one."
+            )
+    if found.unreadable:
+        raise ConfigError(
+            f"{len(found.unreadable)} records cannot be read, so no blob was removed: "
+            f"{', '.join(found.unreadable)[:300]}; repair or remove them first."
         )
