@@ -32,7 +32,7 @@ from kubetune.execution.run import open_configured_store, run_stage
 from kubetune.execution.signals import stop_requests
 from kubetune.plan import call_of, plan
 from kubetune.storage.blobs import is_intact
-from kubetune.storage.checkpoints import Checkpoint, parse_head
+from kubetune.storage.checkpoints import StoredCheckpoint, parse_head
 from kubetune.storage.commits import read_commit
 from kubetune.storage.records import find
 from pipelines import settings_of
@@ -161,7 +161,7 @@ def checkpoints(place: Path) -> tuple[int, list[Path]]:
     key = heads[0].parent.name
     head = find(store, layout.checkpoint_head(key), parse_head).value or ()
 
-    def names(item: Checkpoint) -> set[str]:
+    def names(item: StoredCheckpoint) -> set[str]:
         return {layout.checkpoint_file(key, file.sha256) for file in item.files}
 
     sound = [item for item in head if all(is_intact(store, name, name.rpartition("/")[2]) for name in names(item))]

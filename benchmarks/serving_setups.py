@@ -182,12 +182,12 @@ def with_settings(archive: Path, out: Path, **serving: int) -> Path:
 @contextmanager
 def kubetune_server(archive: Path, folder: Path) -> Iterator[Running]:
     """Serve an archive as `kubetune serve` does."""
-    running = server.start("bench", archive, folder)
+    running = server.start_server("bench", archive, folder)
     try:
         server.wait_ready(running, archive, 300, lambda: False)
         yield Running(running.url, running.process, plain=False)
     finally:
-        server.stop(running)
+        server.stop_server(running)
 
 
 @contextmanager
@@ -202,12 +202,12 @@ def padded_server(archive: Path, folder: Path, workers: int) -> Iterator[Running
     shutil.copy(Path(__file__).with_name("padded_handler.py"), store)
     (store / "MAR-INF" / "MANIFEST.json").write_text(json.dumps(configuration.manifest("padded", "padded_handler")))
     (store / "model-config.yaml").write_text(f"minWorkers: {workers}\nmaxWorkers: {workers}\nbatchSize: 1\n")
-    variables = configuration.environment(java, folder)
+    variables = configuration.server_environment(java, folder)
     variables = {name: value for name, value in variables.items() if name not in OWN_THREADS}
     temporary = Path(tempfile.mkdtemp(prefix="kubetune-"))
     mark = str(folder / "config.properties")
     process = processes.spawn(
-        configuration.command(java, folder, temporary), variables, folder, folder / "server.log", mark
+        configuration.torchserve_command(java, folder, temporary), variables, folder, folder / "server.log", mark
     )
     running = Running(f"http://{configuration.LOOPBACK}:{ports.inference}/predictions/padded", process, plain=True)
     try:

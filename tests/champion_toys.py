@@ -28,7 +28,7 @@ from kubetune.serving.archive.manifest import archive_digest
 from kubetune.stages import deploy
 from kubetune.storage.blobs import put_tree
 from kubetune.storage.local import LocalStore
-from kubetune.storage.registry import Event, Model, Version, change_model, with_version
+from kubetune.storage.registry import Event, RegisteredModel, Version, change_model, with_version
 from kubetune.storage.versions import FORMAT, archive_digest_of, files_of, put_document, read_document
 from pipelines import Silent, toy_recipe
 
@@ -97,7 +97,7 @@ class World:
         return effects.is_pending(self.store, "toy")
 
     @property
-    def model(self) -> Model:
+    def model(self) -> RegisteredModel:
         return known(self.store, "toy")
 
     def file_of(self, number: int) -> str:

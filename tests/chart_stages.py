@@ -7,7 +7,7 @@ import yaml
 from chart_world import Object, PodTemplate, named
 from kubetune.config.cluster import ClusterSettings
 from kubetune.config.load import load_recipe
-from kubetune.orchestration.pods import Pod, Work, run_pods, task_pod
+from kubetune.orchestration.pods import Pod, PodWork, run_pods, task_pod
 
 RECIPE = "tweets"
 
@@ -21,7 +21,7 @@ def cluster_of(found: tuple[Object, ...]) -> ClusterSettings:
 def pods_as_objects(cluster: ClusterSettings, *overrides: str) -> dict[str, Pod]:
     """Return the pods of a run and of the nightly clean-up by stage."""
     pods = run_pods(recipe(overrides), "tests-1", None, cluster)
-    return pods | {"housekeeping": task_pod(Work("housekeeping", "ingest", ("gc",)), cluster)}
+    return pods | {"housekeeping": task_pod(PodWork("housekeeping", "ingest", ("gc",)), cluster)}
 
 
 @cache

@@ -17,7 +17,7 @@ from urllib.request import Request, urlopen
 
 from minio import Minio
 
-from kubetune.client.airflow import Access, Airflow
+from kubetune.client.airflow import Airflow, AirflowAccess
 from kubetune.client.http import Way, request
 
 ROOT = Path(__file__).parents[1]
@@ -141,7 +141,7 @@ class Cluster:
     def reason(self, run: str, stage: str) -> str | None:
         """Return the sentence that Airflow shows for a failed stage."""
         known = self._settings or self.settings()
-        access = Access(
+        access = AirflowAccess(
             known["KUBETUNE_AIRFLOW_URL"], known["KUBETUNE_AIRFLOW_USER"], known["KUBETUNE_AIRFLOW_PASSWORD"]
         )
         return Airflow(access, Way()).reason(run, stage)

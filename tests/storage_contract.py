@@ -15,7 +15,7 @@ from kubetune.layout import blob
 from kubetune.storage.base import Store
 from kubetune.storage.blobs import File, fetch_blob, put_blob
 from kubetune.storage.checkpoints import StoredCheckpoints
-from kubetune.storage.commits import Commit, commit
+from kubetune.storage.commits import Commit, create_commit
 
 
 def at_once(work: Callable[[int], object], count: int = 16) -> list[object]:
@@ -98,11 +98,11 @@ def check_broken_blob_is_refused(store: Store, target: Path, content: bytes, dam
 
 def check_other_result_conflicts(store: Store) -> None:
     run = f"run-{uuid4().hex[:8]}"
-    first = commit(store, a_commit(run, metrics={"accuracy": 0.5}))
-    same = commit(store, a_commit(run, metrics={"accuracy": 0.5}, image="sha256:other"))
+    first = create_commit(store, a_commit(run, metrics={"accuracy": 0.5}))
+    same = create_commit(store, a_commit(run, metrics={"accuracy": 0.5}, image="sha256:other"))
     assert same.attempt == first.attempt
     try:
-        commit(store, a_commit(run, metrics={"accuracy": 0.6}))
+        create_commit(store, a_commit(run, metrics={"accuracy": 0.6}))
     except ConflictingCommitError as error:
         assert "metrics" in str(error)
     else:

@@ -12,10 +12,10 @@ import yaml
 
 from kubetune import layout
 from kubetune.errors import ConfigError, StoreUnavailableError
-from kubetune.execution.access import USERS, Access, policies, policy, stage_access
+from kubetune.execution.access import USERS, StoreAccess, policies, policy, stage_access
 from kubetune.stages import BY_NAME, STAGES
 from kubetune.storage.base import S3Settings
-from kubetune.storage.users import Keys, bootstrap, bucket_of, make_keys, read_keys, secrets_of
+from kubetune.storage.users import Keys, bootstrap_users, bucket_of, make_keys, read_keys, secrets_of
 from s3_server import running_moto
 
 
@@ -88,7 +88,7 @@ def test_whoever_keeps_task_logs_sees_nothing_of_the_store() -> None:
 
 
 def test_a_policy_stays_below_the_stores_prefix() -> None:
-    document = policy(Access(get=("a/*",), list=("runs/",)), "bucket", "team/")
+    document = policy(StoreAccess(get=("a/*",), list=("runs/",)), "bucket", "team/")
     assert document["Statement"][0] == {
         "Effect": "Allow",
         "Action": ["s3:GetObject"],
@@ -158,10 +158,10 @@ def test_keys_that_would_limit_nobody_are_refused(
 
 def test_bootstrap_needs_root_keys_and_a_server() -> None:
     with pytest.raises(ConfigError, match="root keys are missing"):
-        list(bootstrap(None, "bucket", {}, {}))
+        list(bootstrap_users(None, "bucket", {}, {}))
     away = S3Settings("http://127.0.0.1:9", "root", "root-secret", deadline=0.2)
     with pytest.raises(StoreUnavailableError, match="did not answer inside"):
-        list(bootstrap(away, "bucket", {}, {}))
+        list(bootstrap_users(away, "bucket", {}, {}))
 
 
 def say(*words: str) -> subprocess.CompletedProcess[str]:
@@ -208,7 +208,7 @@ def test_a_server_that_is_no_minio_is_told_by_its_users(tmp_path: Path) -> None:
     with running_moto() as address:
         settings = S3Settings(f"http://{address}", "root", "root-secret", deadline=2.0)
         with pytest.raises(ConfigError, match=r"policies --to FOLDER"):
-            list(bootstrap(settings, "bucket", {"serve": Keys("a", "secret-of-a")}, {"serve": {}}))
+            list(bootstrap_users(settings, "bucket", {"serve": Keys("a", "secret-of-a")}, {"serve": {}}))
 
 
 def test_an_unknown_user_is_none_to_draw_keys_for(tmp_path: Path) -> None:

@@ -27,9 +27,18 @@ from kubetune.plan import StageCall, Word, call_of
 from kubetune.storage.base import Store
 from kubetune.storage.blobs import File
 from kubetune.storage.commit_record import Commit
-from kubetune.storage.commits import commit
+from kubetune.storage.commits import create_commit
 from kubetune.storage.local import LocalStore
-from kubetune.storage.registry import BY_PERSON, Event, Model, Version, change_model, crowned, uncrowned, with_version
+from kubetune.storage.registry import (
+    BY_PERSON,
+    Event,
+    RegisteredModel,
+    Version,
+    change_model,
+    crowned,
+    uncrowned,
+    with_version,
+)
 from kubetune.storage.runs import create_run
 from pipelines import TOY, Silent, run_plan, settings_of, toy_recipe
 
@@ -47,7 +56,7 @@ class Desk:
         recipe = toy_recipe(folder / "rows.jsonl", folder / "model", ["promotion.approval=true"])
         self.call = call_of("register", recipe, "toy-1")
         files = {"archive": (File("archive.json", 1, OURS),)}
-        commit(self.store, Commit(run="toy-1", stage="package", key="k" * 64, outputs=files))
+        create_commit(self.store, Commit(run="toy-1", stage="package", key="k" * 64, outputs=files))
         self.tell: Callable[[StageCall, StageResult], None] = lambda call, result: None
         self.words: list[Word | None] = []
 
@@ -66,7 +75,7 @@ class Desk:
         return self.words[-1]
 
     def promote(self, archive: str, by: str, run: str = "toy-1") -> None:
-        def change(model: Model) -> tuple[Model, Event]:
+        def change(model: RegisteredModel) -> tuple[RegisteredModel, Event]:
             version = Version(0, run, archive, archive, "d" * 64, "promote", AT)
             model, version = with_version(model, version)
             return crowned(model, version.number), Event("promoted", AT, by)

@@ -38,7 +38,9 @@ def test_light_commands_import_nothing_heavy(arguments: list[str], tmp_path) -> 
     assert done.stdout
 
 
-@pytest.mark.parametrize("module", ["stages.compare", "stages.register", "stages.deploy", "models.effects", "models.register"])
+@pytest.mark.parametrize(
+    "module", ["stages.compare", "stages.register", "stages.deploy", "models.effects", "models.register"]
+)
 def test_what_decides_and_promotes_loads_no_model(module: str) -> None:
     """A comparison with a champion that was evaluated on the same rows takes a tenth of what torch takes to load."""
     program = (

@@ -14,7 +14,7 @@ from kubetune.plan import Word
 from kubetune.provenance.keys import write_key_pair
 from kubetune.storage.base import Store
 from kubetune.storage.local import LocalStore
-from kubetune.storage.registry import Event, Model, Version, change_model, crowned, with_version
+from kubetune.storage.registry import Event, RegisteredModel, Version, change_model, crowned, with_version
 from kubetune.storage.s3_http import Patience
 from s3_server import S3Server, make_bucket, running_moto
 
@@ -30,7 +30,7 @@ def server() -> Iterator[S3Server]:
 def three_versions(store: Store) -> None:
     """Of model toy; the champion is 3, after 2, after 1."""
 
-    def registered(model: Model) -> tuple[Model, Event]:
+    def registered(model: RegisteredModel) -> tuple[RegisteredModel, Event]:
         for number in range(1, 4):
             fresh = Version(0, f"run-{number}", f"{number:064x}", f"m{number}", "d" * 64, "keep", "")
             model = crowned(with_version(model, fresh)[0], number)
@@ -39,7 +39,7 @@ def three_versions(store: Store) -> None:
     change_model(store, "toy", registered)
 
 
-MOVES: dict[str, Callable[[Store], Model]] = {
+MOVES: dict[str, Callable[[Store], RegisteredModel]] = {
     "promote": lambda store: promote(store, "toy", 1, "", Word("ada", "asked for")),
     "rollback": lambda store: roll_back(store, "toy", "", Word("ada", "complaints")),
     "taken back": lambda store: withdraw(store, "toy", f"{3:064x}", "", "no answer"),

@@ -22,7 +22,7 @@ from kubetune.plan import StageCall, Word, call_of
 from kubetune.storage import commits
 from kubetune.storage.blobs import put_tree, tree_digest
 from kubetune.storage.local import LocalStore
-from kubetune.storage.registry import Event, Model, Version, change_model, crowned, read_model, with_version
+from kubetune.storage.registry import Event, RegisteredModel, Version, change_model, crowned, read_model, with_version
 from kubetune.storage.runs import create_run
 from pipelines import Silent, settings_of, toy_recipe
 
@@ -45,7 +45,7 @@ class Desk:
         inputs = found["package"].inputs | {"decision": tree_digest(decision)}
         found["package"] = replace(found["package"], inputs=inputs)
         for commit in found.values():
-            commits.commit(self.store, commit)
+            commits.create_commit(self.store, commit)
 
     def bind(self, **rules: object) -> None:
         found = parse_policies({"toy": rules}, "values").filled(lambda name: self.recipe)
@@ -203,7 +203,7 @@ def test_the_decision_of_a_run_is_carried_out_once_and_that_of_another_run_anew(
     desk = Desk(tmp_path, "promotion.gate=thresholds")
     assert desk.register() == 1
 
-    def another_is_chosen(model: Model) -> tuple[Model, Event]:
+    def another_is_chosen(model: RegisteredModel) -> tuple[RegisteredModel, Event]:
         model, version = with_version(model, Version(0, "other-1", "e" * 64, "f" * 64, "d" * 64, "promote", ""))
         return crowned(model, version.number), Event("promoted", "", "bob", "this one")
 
@@ -213,6 +213,6 @@ def test_the_decision_of_a_run_is_carried_out_once_and_that_of_another_run_anew(
     assert known(desk.store, "toy").champion.number == 2
     create_run(desk.store, "toy-2", canonical(desk.recipe))
     for commit in commits.committed(desk.store, "toy-1", list(chain_toys.INPUTS)).values():
-        commits.commit(desk.store, replace(commit, run="toy-2"))
+        commits.create_commit(desk.store, replace(commit, run="toy-2"))
     run_stage(call_of("register", desk.recipe, "toy-2", "toy"), desk.store, desk.settings, progress=Silent())
     assert known(desk.store, "toy").champion.number == 1, "another run of the same model decides for itself"

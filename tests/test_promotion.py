@@ -24,7 +24,7 @@ from kubetune.plan import Word, call_of
 from kubetune.storage.commits import read_commit
 from kubetune.storage.endpoints import delete_endpoint
 from kubetune.storage.gc import collect
-from kubetune.storage.registry import Model, read_model
+from kubetune.storage.registry import RegisteredModel, read_model
 from kubetune.storage.versions import files_of, read_document
 from pipelines import Silent, ran, run_plan, settings_of, toy_recipe
 
@@ -58,7 +58,7 @@ class World:
         return run_stage(call, self.store, self.settings, progress=Silent())
 
     @property
-    def registered(self) -> Model:
+    def registered(self) -> RegisteredModel:
         return known(self.store, "toy")
 
 

@@ -12,7 +12,7 @@ from kubetune.models.register import known, roll_back
 from kubetune.plan import Word
 from kubetune.storage.commit_record import Commit
 from kubetune.storage.commits import read_commit
-from kubetune.storage.registry import Model
+from kubetune.storage.registry import RegisteredModel
 from pipelines import run_plan, settings_of
 
 pytestmark = pytest.mark.slow
@@ -41,7 +41,7 @@ class World:
         return read_commit(self.store, name, "compare")
 
     @property
-    def registered(self) -> Model:
+    def registered(self) -> RegisteredModel:
         return known(self.store, "promotion")
 
 

@@ -11,7 +11,7 @@ from kubetune.errors import ConfigError, RefusedError
 from kubetune.search.sweeps import choose, winner_of
 from kubetune.storage.base import Store
 from kubetune.storage.commit_record import Commit
-from kubetune.storage.commits import commit
+from kubetune.storage.commits import create_commit
 from kubetune.storage.open import open_store
 from kubetune.storage.runs import create_run, read_run
 
@@ -28,7 +28,7 @@ def tried(store: Store, run: str, overrides: list[str], **metrics: float) -> Non
         fields: dict[str, Any] = {"key": "k" * 64, "fields": {}, "inputs": {}, "outputs": {}, "facts": {}}
         named = {f"validation_{name}": value for name, value in metrics.items()}
         more: dict[str, Any] = {"verdict": Verdict(), "fingerprint": {}, "image": "", "locks": {}, "attempt": run}
-        commit(store, Commit(run=run, stage="train", metrics=named, **fields, **more))
+        create_commit(store, Commit(run=run, stage="train", metrics=named, **fields, **more))
 
 
 def sweep_of(store: Store, values: list[float | None], metric: str = "macro_f1") -> list[str]:

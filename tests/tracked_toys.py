@@ -15,13 +15,13 @@ from kubetune.contract import Verdict
 from kubetune.search.sweeps import choose
 from kubetune.storage.base import Store
 from kubetune.storage.blobs import File, put_blob
-from kubetune.storage.commits import adopt, commit
+from kubetune.storage.commits import adopt_commit, create_commit
 from kubetune.storage.open import open_store
 from kubetune.storage.registry import Event, Version, change_model, crowned, uncrowned, with_version
 from kubetune.storage.runs import create_run
 from kubetune.tracking.mirror import Mirror
 from kubetune.tracking.sync import Syncer
-from kubetune.tracking.target import client_of, target_of
+from kubetune.tracking.target import client_of, tracking_target
 from pipelines import toy_recipe
 
 AT = "2026-01-01T00:00:00Z"
@@ -70,7 +70,7 @@ def whole_run(store: Store, run: str, until: str = "package") -> None:
     begin(store, run)
     history(store, run, LINES)
     for stage, record in commits_of(store, run).items():
-        commit(store, record)
+        create_commit(store, record)
         if stage == until:
             return
 
@@ -79,13 +79,13 @@ def adopting_run(store: Store, run: str, source: str) -> None:
     """A run that adopts all that another one made."""
     begin(store, run)
     for record in commits_of(store, source).values():
-        adopt(store, record, run, "b")
+        adopt_commit(store, record, run, "b")
 
 
 def refused_run(store: Store, run: str) -> None:
     begin(store, run)
     evaluated = commits_of(store, run)["evaluate"]
-    commit(store, replace(evaluated, verdict=Verdict(77, ("macro_f1 0.5 is below 0.8.",))))
+    create_commit(store, replace(evaluated, verdict=Verdict(77, ("macro_f1 0.5 is below 0.8.",))))
 
 
 def register(store: Store, run: str, archive: str, name: str = "toy") -> None:
@@ -113,7 +113,7 @@ def fill(settings: Settings) -> None:
     for number in (1, 2):
         begin(store, f"rates-{number}", f"training.seed={number}")
         trained = commits_of(store, f"rates-{number}")["train"]
-        commit(store, replace(trained, metrics={"validation_macro_f1": 0.5 + number / 10}))
+        create_commit(store, replace(trained, metrics={"validation_macro_f1": 0.5 + number / 10}))
     choose(store, "rates", ["rates-1", "rates-2"])
     register(store, "toy-1", "aa")
     register(store, "rates-2", "bb")
@@ -122,7 +122,7 @@ def fill(settings: Settings) -> None:
 @contextmanager
 def syncing(settings: Settings, around: Any = None) -> Iterator[Syncer]:
     """A syncer of its own, as a process has one; `around` wraps MLflow's client."""
-    target = target_of(settings)
+    target = tracking_target(settings)
     assert target is not None
     with client_of(target, settings) as opened:
         made = opened if around is None else (lambda: around(opened()))

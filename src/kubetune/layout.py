@@ -3,7 +3,7 @@
 import re
 
 from kubetune.errors import ConfigError
-from kubetune.redaction import shown
+from kubetune.redaction import quoted
 
 RUN_PATTERN = re.compile(r"[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?")
 RUN_RULE = "1 to 53 lower-case letters, digits and inner hyphens, so that it fits object keys, pod names and labels"
@@ -38,7 +38,7 @@ def check_run(run: str) -> str:
         ConfigError: It is not; the sentence states the rule.
     """
     if not RUN_PATTERN.fullmatch(run):
-        raise ConfigError(f"Run id {shown(run)} is not allowed: use {RUN_RULE}.")
+        raise ConfigError(f"Run id {quoted(run)} is not allowed: use {RUN_RULE}.")
     return run
 
 

@@ -86,7 +86,7 @@ def redact(text: str) -> str:
     return plain if secret_in(plain) is None else HIDDEN
 
 
-def shown(value: Any, most: int = SHOWN) -> str:
+def quoted(value: Any, most: int = SHOWN) -> str:
     """Return a refused value for a sentence: shortened before it is written out, and hidden if it holds a secret."""
     return _Short(most).repr(value)[:most]
 

@@ -9,10 +9,10 @@ from kubetune import layout
 from kubetune.cli.runs import matched
 from kubetune.config.load import canonical, load_recipe
 from kubetune.errors import ConfigError
-from kubetune.storage.endpoints import Target, change_endpoint
+from kubetune.storage.endpoints import ServedArchive, change_endpoint
 from kubetune.storage.local import LocalStore
 from kubetune.storage.records import encode
-from kubetune.storage.registry import Model, Version
+from kubetune.storage.registry import RegisteredModel, Version
 from kubetune.storage.runs import create_run, list_runs
 
 pytestmark = pytest.mark.slow
@@ -30,7 +30,7 @@ def store(tmp_path: Path) -> LocalStore:
 
 def a_champion(store: LocalStore, run: str) -> None:
     version = Version(1, run, "a" * 64, "b" * 64, "c" * 64, "promote", "2026-01-01T00:00:00Z")
-    model = Model("tickets", 1, (version,), (1,), 1)
+    model = RegisteredModel("tickets", 1, (version,), (1,), 1)
     assert store.create(layout.model("tickets"), encode(model.to_json()))
 
 
@@ -63,7 +63,7 @@ def test_a_champions_run_stays_and_so_does_all_else_that_was_named(store: LocalS
 
 def test_a_model_goes_once_nothing_serves_it_and_its_comparisons_stay(store: LocalStore, tmp_path: Path) -> None:
     a_champion(store, "try-2")
-    target = Target("try-2", ())
+    target = ServedArchive("try-2", ())
     change_endpoint(store, "tickets", lambda old: type(old)("x", desired=target, observed=target), event="e", at="now")
     store.put(layout.comparisons("tickets"), b"{}")
     done = kubetune(tmp_path, "models", "delete", "tickets", "--yes")

@@ -13,7 +13,7 @@ from kubetune.contract import Verdict
 from kubetune.stages import STAGES
 from kubetune.storage.base import Store
 from kubetune.storage.commit_record import Commit
-from kubetune.storage.commits import commit
+from kubetune.storage.commits import create_commit
 from kubetune.storage.runs import create_run, record_attempt
 
 Kubetune = Callable[..., Done]
@@ -31,10 +31,10 @@ def a_run(store: Store, run: str, until: str, code: int = 0, reason: str = "", *
     create_run(store, run, canonical(load_recipe("tweets")))
     for stage in STAGES:
         if stage.name == until:
-            commit(store, Commit(run, stage.name, "k" * 64, verdict=Verdict(code, (reason,) if code else ()),
+            create_commit(store, Commit(run, stage.name, "k" * 64, verdict=Verdict(code, (reason,) if code else ()),
                 facts=facts))  # fmt: skip
             return
-        commit(store, Commit(run, stage.name, "k" * 64))
+        create_commit(store, Commit(run, stage.name, "k" * 64))
 
 
 def state(kubetune: Kubetune, run: str) -> str:
@@ -62,7 +62,7 @@ def test_only_a_gate_refuses(
 
 def test_a_decision_that_a_person_overruled_is_no_end(bucket: Store, run: str, kubetune: Kubetune) -> None:
     a_run(bucket, run, "compare", 99, "too few rows", outcome="undecided")
-    commit(bucket, Commit(run, "package", "k" * 64))
+    create_commit(bucket, Commit(run, "package", "k" * 64))
     assert "complete" in state(kubetune, run)
 
 
@@ -110,7 +110,7 @@ def test_an_approval_that_is_missing_and_an_effect_that_failed_are_no_completion
     create_run(bucket, run, recipe)
     for stage in STAGES:
         if not stage.effect:
-            commit(bucket, Commit(run, stage.name, "k" * 64))
+            create_commit(bucket, Commit(run, stage.name, "k" * 64))
     assert "waiting for approval at" in state(kubetune, run)
     record_attempt(bucket, run, "deploy", "1", {"exit_code": 69, "reason": "not ready"})
     record_attempt(bucket, run, "register", "1", {"exit_code": 78, "reason": "not signed"})

@@ -9,7 +9,7 @@ import pytest
 from cluster_toys import LONG, Toy, weights
 from cluster_world import ARCHIVE, BUCKET, Cluster, wait
 from kubetune import layout
-from kubetune.client.watch import code_of
+from kubetune.client.watch import exit_code_of
 
 SCAN = """
 use strict; use Socket; my @open;
@@ -61,7 +61,7 @@ def test_an_archive_damaged_on_its_way_never_serves(cluster: Cluster, toy: Toy) 
         assert cluster.predict()[2] == a
         reason = wait(lambda: cluster.reason("toy-b-again", "deploy"), "the reason in Airflow", 300)
         assert "the former archive serves" in reason
-        assert code_of(reason, "deploy") == 69
+        assert exit_code_of(reason, "deploy") == 69
         cluster.kubetune("cancel", "toy-b-again")
     finally:
         cluster.kubectl("rollout", "resume", "deployment", cluster.deployment, check=False)

@@ -10,7 +10,7 @@ import yaml
 from chart_helm import objects, template
 
 from cluster_world import ARCHIVE, Cluster, wait
-from kubetune.serving.cluster.target import SERVED, change, put
+from kubetune.serving.cluster.target import SERVED, change, put_annotation
 
 NAMESPACE = "kt-promo"
 NAME = "kubetune-serve-tweets"
@@ -67,7 +67,7 @@ def test_what_the_stage_does_is_let_through(desk: Desk) -> None:
         said = desk.patch(change(desk.get(), wanted))
         assert "patched" in said, said
         assert (desk.get()["spec"]["template"]["metadata"]["annotations"]).get(ARCHIVE) == wanted
-    assert "patched" in desk.patch([put(desk.get()["metadata"], "/metadata/annotations", SERVED, NEW)])
+    assert "patched" in desk.patch([put_annotation(desk.get()["metadata"], "/metadata/annotations", SERVED, NEW)])
 
 
 POD = "/spec/template/spec"

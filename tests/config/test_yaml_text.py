@@ -15,7 +15,7 @@ from kubetune.config.yaml_text import DEEPEST, MOST_CHARACTERS, YamlTextError, r
 from kubetune.data.models.licence import card_licence
 from kubetune.errors import ConfigError
 from kubetune.orchestration.requests import SweepRequest, find_recipe, sweep_calls
-from kubetune.redaction import shown
+from kubetune.redaction import quoted
 
 MINIMAL = """
 name: toy
@@ -100,13 +100,13 @@ def test_what_is_wide_or_repeated_is_shown_short() -> None:
     wide: list[object] = ["x" * 9] * 9
     for _ in range(12):
         wide = [wide] * 9  # what aliases would build: to write it out takes 9 ** 13 words
-    assert len(shown(wide)) <= 80
-    assert len(shown({"a": wide, "b": [wide]})) <= 80
-    assert len(shown("x" * 10_000_000)) <= 80
-    assert len(shown(10**5000)) <= 80
+    assert len(quoted(wide)) <= 80
+    assert len(quoted({"a": wide, "b": [wide]})) <= 80
+    assert len(quoted("x" * 10_000_000)) <= 80
+    assert len(quoted(10**5000)) <= 80
     itself: list[object] = []
     itself.append(itself)
-    assert shown(itself)
+    assert quoted(itself)
 
 
 def test_a_long_list_of_errors_is_cut() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from airflow_toys import path_first
-from kubetune.client.airflow import Access, Airflow
+from kubetune.client.airflow import Airflow, AirflowAccess
 from kubetune.client.http import Way, request
 
 pytestmark = [pytest.mark.slow, pytest.mark.full]
@@ -57,7 +57,7 @@ class Login:
     variables: dict[str, str]
 
     def of(self, user: str) -> Airflow:
-        return Airflow(Access(self.url, user, PASSWORD), Way())
+        return Airflow(AirflowAccess(self.url, user, PASSWORD), Way())
 
     def ask(self, user: str, method: str, path: str, value: object = None) -> int:
         airflow = self.of(user)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from airflow_toys import CLUSTER, write_cluster
-from kubetune.client.watch import code_of
+from kubetune.client.watch import exit_code_of
 from kubetune.config.cluster import ClusterSettings
 from kubetune.config.load import load_recipe
 from kubetune.errors import RefusedError
@@ -148,4 +148,4 @@ def test_resolve_refuses_before_a_pod_starts(metadata_database: None, monkeypatc
         assert states.pop("resolve") == "failed" and set(states.values()) == {"upstream_failed"}
         verb = "start runs for" if name == "finetune" else "decide who serves"
         said = f"refused by a gate: dag_test may not {verb} endpoint live: its policy allows ada"
-        assert reasons["resolve"].startswith(said) and code_of(reasons["resolve"], "resolve") == 77
+        assert reasons["resolve"].startswith(said) and exit_code_of(reasons["resolve"], "resolve") == 77

@@ -15,7 +15,7 @@ from airflow_toys import connection_to, write_cluster
 from kubetune.config.cluster import ClusterSettings
 from kubetune.config.load import load_recipe
 from kubetune.errors import ConfigError
-from kubetune.orchestration.promotion_pods import named, promotion_pods, revocation_pod, rollback_pod
+from kubetune.orchestration.promotion_pods import promotion_pods, recordable_name, revocation_pod, rollback_pod
 from kubetune.orchestration.requests import (
     PromoteRequest,
     RevokeRequest,
@@ -266,8 +266,8 @@ def settings() -> ClusterSettings:
 
 
 def test_a_name_is_one_printable_line_or_airflows() -> None:
-    assert named("  Ada\tLovelace\x07 ") == "Ada Lovelace"
-    assert named(None) == named("\n") == "airflow"
+    assert recordable_name("  Ada\tLovelace\x07 ") == "Ada Lovelace"
+    assert recordable_name(None) == recordable_name("\n") == "airflow"
 
 
 def test_trials_that_would_be_judged_differently_are_refused(tmp_path: Path) -> None:

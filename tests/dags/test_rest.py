@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from airflow_toys import path_first
-from kubetune.client.airflow import Access, Airflow
+from kubetune.client.airflow import Airflow, AirflowAccess
 from kubetune.client.http import Way, request
-from kubetune.client.watch import code_of, outcome, stages_of
+from kubetune.client.watch import exit_code_of, outcome, stages_of
 from kubetune.errors import ConfigError
 
 pytestmark = pytest.mark.slow
@@ -74,14 +74,14 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def airflow(address: str) -> Airflow:
-    return Airflow(Access(address, "admin", "loopback"), Way())
+    return Airflow(AirflowAccess(address, "admin", "loopback"), Way())
 
 
 def test_a_wrong_password_is_told_from_no_airflow(address: str) -> None:
     with pytest.raises(ConfigError, match="refuses user 'admin'"):
-        Airflow(Access(address, "admin", "wrong"), Way()).log_in()
+        Airflow(AirflowAccess(address, "admin", "wrong"), Way()).log_in()
     with pytest.raises(ConfigError, match="does not answer as Airflow does"):
-        Airflow(Access(f"{address}/nothing", "admin", "loopback"), Way()).log_in()
+        Airflow(AirflowAccess(f"{address}/nothing", "admin", "loopback"), Way()).log_in()
 
 
 def test_a_run_is_begun_once_and_keeps_what_it_was_begun_with(airflow: Airflow) -> None:
@@ -120,11 +120,11 @@ def test_stages_reasons_and_logs_have_the_shapes_we_read(airflow: Airflow, addre
 
 @pytest.mark.parametrize("code", [65, 69, 70, 75, 77, 78])
 def test_the_retry_policys_sentence_tells_the_code(code: int) -> None:
-    from kubetune.orchestration.retries import End, decide
+    from kubetune.orchestration.retries import End, decide_retry
 
     for attempt in (1, 2):
-        sentence = decide(End(code=code, message="what the stage said"), RuntimeError(), attempt)[2]
-        assert code_of(sentence, "train") == code
+        sentence = decide_retry(End(code=code, message="what the stage said"), RuntimeError(), attempt)[2]
+        assert exit_code_of(sentence, "train") == code
 
 
 def test_a_run_that_is_failed_by_hand_keeps_the_note(airflow: Airflow) -> None:

@@ -15,7 +15,7 @@ from kubernetes import client as k8s
 
 from airflow_toys import connection_to
 from kubetune.orchestration import waiting
-from kubetune.orchestration.causes import waits
+from kubetune.orchestration.causes import waiting_reason
 from kubetune.orchestration.operators import stage_task
 from kubetune.orchestration.waiting import QuotaTrigger, StagePod, StagePodTrigger
 from kubetune.stages import BY_NAME
@@ -186,5 +186,5 @@ def event(reason: str, message: str, kind: str = "Warning") -> SimpleNamespace:
     ],
 )
 def test_each_kind_of_waiting_has_its_sentence(pod: k8s.V1Pod, events: list[Any], said: str) -> None:
-    found = waits(pod, events)
+    found = waiting_reason(pod, events)
     assert said in found if said else found == ""

@@ -20,7 +20,7 @@ from data.reading import files_of, read, source_of
 from data.test_sources_remote import web
 from kubetune.config.settings import Settings, load_settings
 from kubetune.data import models
-from kubetune.data.bounds import WORDS, Bounds, is_local
+from kubetune.data.bounds import WORDS, SourceBounds, is_local
 from kubetune.data.sources import identify
 from kubetune.errors import ConfigError, DataError, KubetuneError, TemporaryError
 from kubetune.execution.platform import outside
@@ -121,7 +121,7 @@ def test_what_unpacks_to_far_more_is_refused(name: str, tmp_path: Path, small: N
         read(files_of(path), tmp_path)
     assert caught.value.rule == "expansion"
     if name != "numbers.parquet":
-        assert read(files_of(path), tmp_path, bounds=Bounds(most_ratio=1e6))[0]
+        assert read(files_of(path), tmp_path, bounds=SourceBounds(most_ratio=1e6))[0]
 
 
 def test_real_text_is_far_from_the_bound(tmp_path: Path, small: None) -> None:
@@ -136,7 +136,7 @@ def test_real_text_is_far_from_the_bound(tmp_path: Path, small: None) -> None:
 def test_what_is_unpacked_has_a_largest_size(tmp_path: Path) -> None:
     (tmp_path / "rows.csv.gz").write_bytes(gzip.compress(CSV * 100))
     with pytest.raises(DataError, match="KUBETUNE_SOURCE_MAX_BYTES"):
-        read(files_of(tmp_path / "rows.csv.gz"), tmp_path, bounds=Bounds(most_bytes=1000))
+        read(files_of(tmp_path / "rows.csv.gz"), tmp_path, bounds=SourceBounds(most_bytes=1000))
 
 
 class Endless(QuietHandler):
@@ -161,10 +161,10 @@ class Dripping(Endless):
 
 def test_a_download_has_a_largest_size_and_a_longest_time(tmp_path: Path) -> None:
     with serving(Endless) as host, pytest.raises(DataError, match="KUBETUNE_SOURCE_MAX_BYTES"):
-        read(files_of(f"{host}/rows.csv"), tmp_path, bounds=Bounds(most_bytes=200_000))
+        read(files_of(f"{host}/rows.csv"), tmp_path, bounds=SourceBounds(most_bytes=200_000))
     # Each byte comes long before the time-out between two of them.
     with serving(Dripping) as host, pytest.raises(TemporaryError, match="KUBETUNE_SOURCE_TIMEOUT_S"):
-        read(files_of(f"{host}/rows.csv"), tmp_path, bounds=Bounds(most_seconds=0.2))
+        read(files_of(f"{host}/rows.csv"), tmp_path, bounds=SourceBounds(most_seconds=0.2))
 
 
 @pytest.mark.parametrize(
@@ -289,7 +289,7 @@ def test_a_pod_is_closed_and_a_laptop_open_unless_settings_say_otherwise(monkeyp
     found = outside(load_settings())
     assert found["allowed_sources"] == {"hub", "upload"}
     assert found["redirect_hosts"] == {"cdn.example.com", "files.example.com"}
-    assert found["bounds"] == Bounds(most_bytes=1000)
+    assert found["bounds"] == SourceBounds(most_bytes=1000)
     monkeypatch.setenv("KUBETUNE_ALLOWED_SOURCES", "all")
     assert outside(load_settings())["allowed_sources"] is None
     with pytest.raises(ConfigError, match="names 'everything': allowed are all, path"):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from data.reading import read, source_of
-from kubetune.data.bounds import Bounds
+from kubetune.data.bounds import SourceBounds
 from kubetune.data.sources.sql_text import check_query
 from kubetune.errors import ConfigError, DataError
 
@@ -150,4 +150,4 @@ def test_large_rows_are_fetched_few_at_a_time(tmp_path: Path, database: str, mon
 def test_a_result_has_a_largest_size(tmp_path: Path, database: str) -> None:
     source = source_of(kind="sql", url=database, query="select a.text from rows a, rows b")
     with pytest.raises(DataError, match="KUBETUNE_SOURCE_MAX_BYTES"):
-        read(source, tmp_path, bounds=Bounds(most_bytes=100_000))
+        read(source, tmp_path, bounds=SourceBounds(most_bytes=100_000))

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from kubetune.config.evaluation import EvaluationSection
-from kubetune.evaluation.assessment import Assessment, Rows, assess
+from kubetune.evaluation.assessment import Assessment, EvaluatedRows, assess
 from kubetune.evaluation.baselines import majority
 from kubetune.evaluation.metrics import Scores
 
@@ -55,7 +55,9 @@ def assessed(simulate: Simulate) -> Callable[..., tuple[Assessment, pa.Table]]:
         )
         scores = Scores.from_probabilities(probabilities, labels)
         single = probabilities.astype(np.float32)
-        known = Rows(labels, lengths, np.zeros(rows, bool), names, {"place": table["column_place"].to_pylist()})
+        known = EvaluatedRows(
+            labels, lengths, np.zeros(rows, bool), names, {"place": table["column_place"].to_pylist()}
+        )
         settings = EvaluationSection.model_validate({"bootstrap_samples": 100, **section})
         assessment = assess(known, scores, [majority(labels, labels, known.shown_names)], settings)
         return assessment, predictions_table(table, scores, single, np.log(single), np.arange(rows))

@@ -6,7 +6,7 @@ import pytest
 
 from kubetune.evaluation.assessment import Assessment
 from kubetune.evaluation.insertion import CONTENTS, SECTIONS, insert
-from kubetune.evaluation.report import Evidence, render
+from kubetune.evaluation.report import Evidence, render_report
 
 HOSTILE = '<script>alert(1)</script> =HYPERLINK("http://evil.example") \x1b[31m\u202e<!channel> ' + "long " * 100
 VOID = {"meta", "link", "br", "img", "hr", "input"}
@@ -73,7 +73,7 @@ def page_of(made: tuple[Assessment, pa.Table], **evidence: object) -> str:
         "max_length": 64,
     }
     document = {**assessment.document, "task": "text-classification"}
-    return render(document, Evidence(table, dataset, SPEC, **evidence))
+    return render_report(document, Evidence(table, dataset, SPEC, **evidence))
 
 
 def test_hostile_text_is_shown_harmless(assessed) -> None:

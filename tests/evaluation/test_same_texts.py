@@ -5,13 +5,13 @@ import pyarrow as pa
 import pytest
 
 from kubetune.config.evaluation import EvaluationSection
-from kubetune.evaluation.assessment import Rows, assess
+from kubetune.evaluation.assessment import EvaluatedRows, assess
 from kubetune.evaluation.baselines import majority
 from kubetune.evaluation.intervals import Draws, bootstrap, estimate, label_estimates
 from kubetune.evaluation.kinds import kinds_of
 from kubetune.evaluation.metrics import METRICS, Scores
 from kubetune.evaluation.predictions import text_groups
-from kubetune.evaluation.same_texts import joined, numbered, same_words
+from kubetune.evaluation.same_texts import joined_groups, numbered, same_words
 
 
 def table(texts: list[str], tokens: list[list[int]], **more: list) -> pa.Table:
@@ -34,8 +34,8 @@ def test_of_a_pair_both_texts_count_and_so_do_token_types() -> None:
 
 
 def test_what_is_one_text_to_either_model_is_one_observation() -> None:
-    assert joined(np.array([0, 0, 1, 2, 3]), np.array([0, 1, 1, 2, 2])).tolist() == [0, 0, 0, 1, 1]
-    assert joined(np.array([], dtype=np.int64), np.array([], dtype=np.int64)).tolist() == []
+    assert joined_groups(np.array([0, 0, 1, 2, 3]), np.array([0, 1, 1, 2, 2])).tolist() == [0, 0, 0, 1, 1]
+    assert joined_groups(np.array([], dtype=np.int64), np.array([], dtype=np.int64)).tolist() == []
     assert numbered(["b", "a", "b"]).tolist() == [0, 1, 0]
     assert same_words([("Ａ  b",), ("a B",), ("ab",)]).tolist() == [0, 0, 1]
 
@@ -93,7 +93,7 @@ def test_repeating_every_row_changes_nothing_of_what_a_model_is_worth(answered) 
     found = []
     for rows in (np.arange(300), np.repeat(np.arange(300), 4)):
         labels, systems = answered(rows)
-        known = Rows(labels, rows % 9, np.zeros(len(rows), bool), ("a", "b", "c"), texts=rows)
+        known = EvaluatedRows(labels, rows % 9, np.zeros(len(rows), bool), ("a", "b", "c"), texts=rows)
         found.append(assess(known, systems["model"], [majority(labels, labels, known.names)], section))
     once, often = found
     assert once.verdict == often.verdict
@@ -111,7 +111,7 @@ def test_a_slice_of_one_text_that_is_there_often_is_not_called_weak() -> None:
     predictions = labels.copy()
     predictions[:80] = 1
     kinds = {"kind": ["often" if number < 80 else "rest" for number in range(600)]}
-    known = Rows(labels, labels, np.zeros(600, bool), ("a", "b"), kinds, texts)
+    known = EvaluatedRows(labels, labels, np.zeros(600, bool), ("a", "b"), kinds, texts)
     scores = Scores(predictions, np.full(600, 0.9), np.ones(600))
     section = EvaluationSection.model_validate({"bootstrap_samples": 100, "slices": ["kind"]})
     parts = assess(known, scores, [], section).document["slices"]["kind"]

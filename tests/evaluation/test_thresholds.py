@@ -4,7 +4,7 @@ from pydantic import ValidationError
 
 from kubetune.config.evaluation import Threshold
 from kubetune.evaluation.intervals import Estimate
-from kubetune.evaluation.thresholds import collapse, judge, warn
+from kubetune.evaluation.thresholds import collapse, judge_thresholds, warn
 
 MEASURED = {
     "accuracy": Estimate(0.82, 0.79, 0.85),
@@ -19,7 +19,7 @@ DIFFERENCES = {
 
 
 def reasons(**threshold: object) -> tuple[str, ...]:
-    verdict = judge([Threshold.model_validate(threshold)], MEASURED, DIFFERENCES)
+    verdict = judge_thresholds([Threshold.model_validate(threshold)], MEASURED, DIFFERENCES)
     assert verdict.code == (77 if verdict.reasons else 0)
     assert verdict.passed == (not verdict.reasons)
     return verdict.reasons
@@ -92,10 +92,10 @@ def test_a_narrow_miss_never_reads_as_none() -> None:
 
 def test_every_miss_is_a_reason_and_the_guard_comes_first() -> None:
     bars = [Threshold(metric="accuracy", at_least=0.9), Threshold(metric="ece", at_most=0.01)]
-    verdict = judge(bars, MEASURED, DIFFERENCES, ["collapsed to one class: so it is."])
+    verdict = judge_thresholds(bars, MEASURED, DIFFERENCES, ["collapsed to one class: so it is."])
     assert verdict.code == 77
     assert [reason.split()[0] for reason in verdict.reasons] == ["collapsed", "accuracy", "ece"]
-    assert judge([], MEASURED, DIFFERENCES).passed
+    assert judge_thresholds([], MEASURED, DIFFERENCES).passed
 
 
 @pytest.mark.parametrize(

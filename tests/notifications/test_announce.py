@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from kubetune.config.settings import Settings, load_settings
 from kubetune.errors import ConfigError
 from kubetune.notifications import sinks as module
-from kubetune.notifications.announce import announce, outbox_of, settle
+from kubetune.notifications.announce import announce, outbox_of, wait_until_sent
 from kubetune.notifications.events import Notice, decision_notice, started_notice
 from kubetune.notifications.sinks import AppriseSink, sinks_of, within
 from notifications.post_office import PostOffice, post_office
@@ -44,7 +44,7 @@ def test_a_notice_arrives_once(tmp_path: Path, office: PostOffice) -> None:
     notice = decision_notice("t-7", "keep", ["Accuracy fell by 0.02."], [("accuracy", 0.9)])
     for _ in range(2):
         announce(settings, notice)
-        settle()
+        wait_until_sent()
     (taken,) = office.taken
     assert taken["title"] == "kubetune: t-7 is not promoted, the champion stays"
     assert taken["message"] == notice.body()
@@ -54,7 +54,7 @@ def test_a_notice_arrives_once(tmp_path: Path, office: PostOffice) -> None:
 def test_hostile_text_arrives_plain_and_short(tmp_path: Path, office: PostOffice) -> None:
     long = HOSTILE + "x" * (1 << 20)
     announce(settings_for(tmp_path, office.address), Notice("failed", "r", "train", long, (long,) * 99))
-    settle()
+    wait_until_sent()
     (taken,) = office.taken
     assert len(json.dumps(taken)) < 20_000
     assert str(taken["title"]).isprintable()
@@ -98,7 +98,7 @@ def test_a_dead_sink_costs_no_more_than_the_bound(tmp_path: Path, office: PostOf
         begun = time.monotonic()
         announce(settings, started_notice("a"))
         assert time.monotonic() - begun < 0.5
-        settle(1.0)
+        wait_until_sent(1.0)
         assert time.monotonic() - begun < 2.0
     assert waiting(settings) == 1
 
@@ -110,11 +110,11 @@ def test_a_refused_notice_goes_out_with_a_later_one(
     settings = settings_for(tmp_path, office.address)
     office.status = 500
     announce(settings, started_notice("a"))
-    settle()
+    wait_until_sent()
     assert (office.taken, waiting(settings)) == ([], 1)
     office.status = 200
     announce(settings, started_notice("b"))
-    settle()
+    wait_until_sent()
     assert office.titles == ["kubetune: a started", "kubetune: b started"]
     assert waiting(settings) == 0
 
@@ -136,7 +136,7 @@ def test_nobody_is_told_where_nobody_is_named_or_nothing_may_leave(tmp_path: Pat
     ):
         assert sinks_of(settings) == ()
         announce(settings, started_notice("a"))
-        settle()
+        wait_until_sent()
     assert not (tmp_path / "state").exists()
 
 
@@ -149,7 +149,7 @@ def test_addresses_come_from_the_environment_and_are_never_shown(
     settings = load_settings().model_copy(update={"state_dir": tmp_path / "state"})
     assert [sink.name.split()[0] for sink in sinks_of(settings)] == ["json", "nonsense", "json"]
     announce(settings, started_notice("a"))
-    settle()
+    wait_until_sent()
     stored = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert secret not in caplog.text + repr(settings) + stored.decode() + "".join(capfd.readouterr())
     assert "was not taken by nonsense" in (tmp_path / "state" / "notices" / "log").read_text()

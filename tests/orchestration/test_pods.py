@@ -8,7 +8,7 @@ import pytest
 from kubetune.config.cluster import ClusterSettings, load_cluster
 from kubetune.config.load import canonical, load_recipe, parse_recipe
 from kubetune.errors import ConfigError
-from kubetune.orchestration.pods import Work, run_pods, task_pod
+from kubetune.orchestration.pods import PodWork, run_pods, task_pod
 from kubetune.stages import STAGES
 
 CLUSTER = {
@@ -100,7 +100,7 @@ def test_cpu_ranks_get_shared_memory_too() -> None:
 
 def test_every_pod_is_restricted_and_bounded() -> None:
     cluster = ClusterSettings.model_validate(CLUSTER)
-    found = [*pods("resources.train.gpus=1").values(), task_pod(Work("housekeeping", "ingest", ("gc",)), cluster)]
+    found = [*pods("resources.train.gpus=1").values(), task_pod(PodWork("housekeeping", "ingest", ("gc",)), cluster)]
     for pod in found:
         spec, (container,) = pod["spec"], pod["spec"]["containers"]
         assert container["name"] == "base"

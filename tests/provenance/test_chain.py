@@ -14,7 +14,7 @@ from kubetune.contract import Verdict
 from kubetune.errors import DataError
 from kubetune.models.champion import ChampionInput
 from kubetune.provenance.chain import archive_of, chain_of
-from kubetune.provenance.envelope import canonical
+from kubetune.provenance.envelope import canonical_bytes
 from kubetune.provenance.lineage import lineage, tree_of
 from kubetune.provenance.lineage_page import page
 from kubetune.provenance.lineage_text import tree_text
@@ -62,7 +62,9 @@ def test_equal_chains_are_equal_statements_whatever_the_run_and_the_order(statem
     other = chain_toys.commits("another-7")
     other = {name: replace(commit, attempt="adopted:tweets-1:x") for name, commit in other.items()}
     values = list(reversed(chain_toys.as_json(other)))
-    assert canonical(build_statement("tweets", ARCHIVE, values, {"outcome": "promote"})) == canonical(statement)
+    assert canonical_bytes(build_statement("tweets", ARCHIVE, values, {"outcome": "promote"})) == canonical_bytes(
+        statement
+    )
 
 
 def test_what_the_archive_does_not_need_is_left_out(commits) -> None:

@@ -14,7 +14,7 @@ from kubetune.models.sign import sign_and_store, statement_of_run
 from kubetune.provenance.chain import chain_of
 from kubetune.storage import commits
 from kubetune.storage.local import LocalStore
-from kubetune.storage.registry import Event, Model, Version, change_model, crowned, with_version
+from kubetune.storage.registry import Event, RegisteredModel, Version, change_model, crowned, with_version
 from kubetune.storage.runs import create_run, delete_run
 from kubetune.storage.versions import FORMAT, put_document
 
@@ -35,7 +35,7 @@ def folder(tmp_path: Path) -> str:
     store = LocalStore(tmp_path / "store")
     create_run(store, "tweets-1", {"name": "tweets"})
     for commit in chain_toys.commits("tweets-1").values():
-        commits.commit(store, commit)
+        commits.create_commit(store, commit)
     return str(tmp_path / "store")
 
 
@@ -81,7 +81,7 @@ def test_lineage_of_a_run(folder: str, tmp_path: Path) -> None:
 def promoted(store: LocalStore, document: str) -> None:
     version = Version(0, "tweets-1", ARCHIVE, "m", document, "promote", "2026-01-01T00:00:00Z")
 
-    def change(model: Model) -> tuple[Model, Event]:
+    def change(model: RegisteredModel) -> tuple[RegisteredModel, Event]:
         model, standing = with_version(model, version)
         return crowned(model, standing.number), Event("promoted", "2026-01-01T00:00:00Z")
 
@@ -121,4 +121,4 @@ def used_again(folder: str) -> None:
     (files / "archive.json").write_text("{}")
     create_run(store, "tweets-1", {"name": "tweets"})
     for commit in chain_toys.commits("tweets-1", files).values():
-        commits.commit(store, commit)
+        commits.create_commit(store, commit)

@@ -12,12 +12,12 @@ from kubetune.errors import ConfigError, DataError
 from kubetune.provenance.envelope import (
     MOST_BYTES,
     PAYLOAD_TYPE,
-    canonical,
+    canonical_bytes,
     load_json,
     pae,
     read_envelope,
     sign,
-    verify,
+    verify_envelope,
 )
 from kubetune.provenance.keys import key_id
 
@@ -37,13 +37,15 @@ def test_two_splits_of_the_same_text_are_two_encodings() -> None:
 def test_a_signature_is_deterministic_and_verifies(statement, key, trusted) -> None:
     envelope = sign(statement, key)
     assert envelope == sign(statement, key)
-    assert verify(envelope, "tweets", ARCHIVE, trusted) == statement
-    assert verify(json.loads(json.dumps(envelope)), "tweets", ARCHIVE, trusted) == statement
+    assert verify_envelope(envelope, "tweets", ARCHIVE, trusted) == statement
+    assert verify_envelope(json.loads(json.dumps(envelope)), "tweets", ARCHIVE, trusted) == statement
 
 
 def test_the_signature_is_plain_ed25519_of_the_encoding(statement, key) -> None:
     envelope = sign(statement, key)
-    key.public_key().verify(base64.b64decode(envelope["signatures"][0]["sig"]), pae(PAYLOAD_TYPE, canonical(statement)))
+    key.public_key().verify(
+        base64.b64decode(envelope["signatures"][0]["sig"]), pae(PAYLOAD_TYPE, canonical_bytes(statement))
+    )
 
 
 @pytest.mark.parametrize("region", ["payload", "payloadType", "sig"])
@@ -58,7 +60,7 @@ def test_each_changed_byte_is_refused(region: str, statement, key, trusted) -> N
             target = changed["signatures"][0] if region == "sig" else changed
             target[region] = text[:place] + other + text[place + 1 :]
             with pytest.raises(DataError, match="rule: statement"):
-                verify(changed, "tweets", ARCHIVE, trusted)
+                verify_envelope(changed, "tweets", ARCHIVE, trusted)
             tried += 1
     assert tried > 80
 
@@ -68,7 +70,7 @@ def test_a_payload_that_is_cut_or_grows_is_refused(statement, key, trusted) -> N
     raw = base64.b64decode(envelope["payload"])
     for payload in (raw[:-1], raw + b" ", b"", raw * 2):
         with pytest.raises(DataError, match="was changed"):
-            verify({**envelope, "payload": base64.b64encode(payload).decode()}, "tweets", ARCHIVE, trusted)
+            verify_envelope({**envelope, "payload": base64.b64encode(payload).decode()}, "tweets", ARCHIVE, trusted)
 
 
 def test_base64_has_one_spelling(statement, key, trusted) -> None:
@@ -78,42 +80,42 @@ def test_base64_has_one_spelling(statement, key, trusted) -> None:
     loose = sig[:-3] + chr(ord(sig[-3]) + 1) + "=="  # the same bytes with other bits in the padding
     for spelling in (loose, sig + "\n", sig.rstrip("=")):
         with pytest.raises(DataError, match="no DSSE envelope"):
-            verify({**envelope, "signatures": [{"sig": spelling}]}, "tweets", ARCHIVE, trusted)
+            verify_envelope({**envelope, "signatures": [{"sig": spelling}]}, "tweets", ARCHIVE, trusted)
 
 
 def test_another_key_is_refused_and_named(statement, key, trusted) -> None:
     other = Ed25519PrivateKey.generate()
     with pytest.raises(DataError, match=f"signed by '{key_id(other.public_key())[:12]}'"):
-        verify(sign(statement, other), "tweets", ARCHIVE, trusted)
+        verify_envelope(sign(statement, other), "tweets", ARCHIVE, trusted)
 
 
 def test_a_key_id_is_a_hint_and_nothing_rests_on_it(statement, key, trusted) -> None:
     other, (name,) = sign(statement, Ed25519PrivateKey.generate()), trusted
     other["signatures"][0]["keyid"] = name
     with pytest.raises(DataError, match="was changed"):
-        verify(other, "tweets", ARCHIVE, trusted)
+        verify_envelope(other, "tweets", ARCHIVE, trusted)
     unnamed = sign(statement, key)
     del unnamed["signatures"][0]["keyid"]
-    assert verify(unnamed, "tweets", ARCHIVE, trusted) == statement
+    assert verify_envelope(unnamed, "tweets", ARCHIVE, trusted) == statement
 
 
 def test_one_trusted_signature_among_several_is_enough(statement, key, trusted) -> None:
     envelope, other = sign(statement, key), sign(statement, Ed25519PrivateKey.generate())
     envelope["signatures"] = other["signatures"] + envelope["signatures"]
-    assert verify(envelope, "tweets", ARCHIVE, trusted) == statement
-    assert verify(
+    assert verify_envelope(envelope, "tweets", ARCHIVE, trusted) == statement
+    assert verify_envelope(
         sign(statement, key), "tweets", ARCHIVE, {"other": Ed25519PrivateKey.generate().public_key(), **trusted}
     )
 
 
 def test_the_statement_of_another_archive_is_refused(statement, key, trusted) -> None:
     with pytest.raises(DataError, match="it is of archive a8f8cb7af872, not of 000000000000"):
-        verify(sign(statement, key), "tweets", "0" * 64, trusted)
+        verify_envelope(sign(statement, key), "tweets", "0" * 64, trusted)
 
 
 def test_the_statement_of_another_model_is_refused(statement, key, trusted) -> None:
     with pytest.raises(DataError, match="it is of model 'tweets', not of 'topics'"):
-        verify(sign(statement, key), "topics", ARCHIVE, trusted)
+        verify_envelope(sign(statement, key), "topics", ARCHIVE, trusted)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +124,7 @@ def test_the_statement_of_another_model_is_refused(statement, key, trusted) -> N
 )
 def test_a_statement_that_names_no_model_counts_for_none(predicate, why, statement, key, trusted) -> None:
     with pytest.raises(DataError, match=why):
-        verify(sign({**statement, "predicate": predicate}, key), "tweets", ARCHIVE, trusted)
+        verify_envelope(sign({**statement, "predicate": predicate}, key), "tweets", ARCHIVE, trusted)
 
 
 @pytest.mark.parametrize(
@@ -138,11 +140,11 @@ def test_a_statement_that_names_no_model_counts_for_none(predicate, why, stateme
 )
 def test_what_the_same_key_signed_for_another_purpose_is_refused(change, statement, key, trusted) -> None:
     with pytest.raises(DataError):
-        verify(sign({**statement, **change}, key), "tweets", ARCHIVE, trusted)
+        verify_envelope(sign({**statement, **change}, key), "tweets", ARCHIVE, trusted)
 
 
 def test_another_payload_type_is_refused_though_it_is_signed(statement, key, trusted) -> None:
-    payload = canonical(statement)
+    payload = canonical_bytes(statement)
     for kind in ("application/json", "", "application/vnd.in-toto+JSON"):
         sig = base64.b64encode(key.sign(pae(kind, payload))).decode()
         envelope = {
@@ -151,7 +153,7 @@ def test_another_payload_type_is_refused_though_it_is_signed(statement, key, tru
             "signatures": [{"keyid": next(iter(trusted)), "sig": sig}],
         }
         with pytest.raises(DataError, match="its payload is of type"):
-            verify(envelope, "tweets", ARCHIVE, trusted)
+            verify_envelope(envelope, "tweets", ARCHIVE, trusted)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +172,7 @@ def test_another_payload_type_is_refused_though_it_is_signed(statement, key, tru
 )
 def test_what_is_no_envelope_is_refused(value, trusted) -> None:
     with pytest.raises(DataError, match="not valid"):
-        verify(value, "tweets", ARCHIVE, trusted)
+        verify_envelope(value, "tweets", ARCHIVE, trusted)
 
 
 def test_files_that_are_none(tmp_path, statement, key) -> None:

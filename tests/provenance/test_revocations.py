@@ -21,7 +21,7 @@ from kubetune.provenance.trust import Trust, revocations_file, write_beside
 from kubetune.storage import commits
 from kubetune.storage.blobs import tree_digest
 from kubetune.storage.local import LocalStore
-from kubetune.storage.registry import Event, Model, Version, change_model, crowned, with_version
+from kubetune.storage.registry import Event, RegisteredModel, Version, change_model, crowned, with_version
 from kubetune.storage.runs import create_run
 from kubetune.storage.statements import read_revocations
 
@@ -47,10 +47,10 @@ def store(tmp_path: Path, settings: Settings) -> LocalStore:
     found = LocalStore(tmp_path / "store")
     create_run(found, "tweets-1", {"name": "tweets"})
     for commit in chain_toys.commits("tweets-1").values():
-        commits.commit(found, commit)
+        commits.create_commit(found, commit)
     sign_and_store(found, settings, statement_of_run(found, "tweets-1", "tweets"))
 
-    def registered(model: Model) -> tuple[Model, Event]:
+    def registered(model: RegisteredModel) -> tuple[RegisteredModel, Event]:
         for archive, weights in (("a" * 64, "b" * 64), (ARCHIVE, WEIGHTS)):
             fresh = Version(0, "tweets-1", archive, weights, "d" * 64, "promote", "")
             model, version = with_version(model, fresh)

@@ -8,7 +8,7 @@ import pytest
 from huggingface_hub import InferenceClient
 
 from kubetune.serving.predictor import Answer, Refusal
-from kubetune.serving.request import ALL, Request, answer, parse
+from kubetune.serving.request import ALL, Request, answer, parse_request
 from kubetune.tasks import load_task
 
 JSON, PLAIN = "application/json", "text/plain; charset=utf-8"
@@ -82,13 +82,13 @@ BAD = {
 @pytest.mark.parametrize("name", GOOD)
 def test_good_bodies(name: str) -> None:
     body, kind, wanted = GOOD[name]
-    assert parse(body, kind, 4) == wanted
+    assert parse_request(body, kind, 4) == wanted
 
 
 @pytest.mark.parametrize("name", BAD)
 def test_bad_bodies(name: str) -> None:
     body, kind, status, reason = BAD[name]
-    found = parse(body, kind, 4)
+    found = parse_request(body, kind, 4)
     assert isinstance(found, Refusal)
     assert found.status == status
     assert reason in found.reason
@@ -96,7 +96,7 @@ def test_bad_bodies(name: str) -> None:
 
 @pytest.mark.parametrize("entry", [3, None, [], {}, {"texts": "a"}, {"text_pair": "b"}, {"text": "a", "top_k": 1}])
 def test_a_bad_entry_is_refused_alone(entry: object) -> None:
-    found = parse(json.dumps({"inputs": ["a", entry]}).encode(), JSON, 4)
+    found = parse_request(json.dumps({"inputs": ["a", entry]}).encode(), JSON, 4)
     assert isinstance(found, Request)
     assert found.items[0] == ("a",)
     assert isinstance(found.items[1], Refusal)
@@ -125,7 +125,7 @@ def test_the_client_of_hugging_face_reads_the_answer(monkeypatch: pytest.MonkeyP
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             sent.append(json.loads(body))
-            request = parse(body, self.headers["Content-Type"], 4)
+            request = parse_request(body, self.headers["Content-Type"], 4)
             assert isinstance(request, Request), request
             status, text = answer(request, [Answer((0.25, 0.75))] * len(request.items), task, labels, 1)
             self.send_response(status)

@@ -80,8 +80,8 @@ def test_a_mar_runs_in_a_plain_torchserve(archive: Path, tmp_path: Path) -> None
     assert sockets is not None
     sockets.mkdir()
     process = processes.spawn(
-        configuration.command(find_java(), tmp_path, sockets),
-        configuration.environment(find_java(), tmp_path),
+        configuration.torchserve_command(find_java(), tmp_path, sockets),
+        configuration.server_environment(find_java(), tmp_path),
         tmp_path,
         tmp_path / "server.log",
         mark=str(tmp_path / "config.properties"),

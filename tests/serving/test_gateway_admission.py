@@ -15,10 +15,10 @@ from aiohttp import web
 from kubetune.serving.gateway.app import Gateway
 from kubetune.serving.gateway.audit import MOST, WINDOW_S, Audit
 from kubetune.serving.gateway.backend import MOST_UNKNOWN, RETRY_AFTER, Backend, Health
-from kubetune.serving.gateway.http import listen
+from kubetune.serving.gateway.http import listen_on
 from kubetune.serving.gateway.keys import KeyRing, new_key
 from kubetune.serving.gateway.limits import InFlight, KeyShares, RateLimit
-from kubetune.serving.gateway.refusal import Refusal
+from kubetune.serving.gateway.refusal import HttpRefusal
 
 PLACES = 8
 PATH = "/predictions/toy"
@@ -64,13 +64,13 @@ class Scene:
         """Run a scene."""
 
         async def run() -> None:
-            behind = await listen(self.upstream, "127.0.0.1", 0)
+            behind = await listen_on(self.upstream, "127.0.0.1", 0)
             at = f"http://127.0.0.1:{behind.address[1]}"
             self.backend = Backend(at, at, f"{at}/metrics", "toy", 5.0, 10, Health(workers=workers))
             ring = self.ring if keys else None
             bounds = InFlight(PLACES), RateLimit(0), KeyShares(PLACES, 0.5)
             self.gateway = Gateway("toy", "d" * 64, ring, *bounds, self.backend)
-            front = await listen(self.gateway.handle, "127.0.0.1", 0)
+            front = await listen_on(self.gateway.handle, "127.0.0.1", 0)
             self.address, self.url, self.readers = front.address, f"http://127.0.0.1:{front.address[1]}{PATH}", {}
             async with aiohttp.ClientSession() as self.session, asyncio.timeout(30):
                 await scene()
@@ -121,11 +121,11 @@ def test_a_single_client_has_every_place_and_without_keys_bodies_hold_none(scene
     with ExitStack() as stack:
         for _ in range(PLACES // 2):
             stack.enter_context(shares.entered("alice", 2))
-        with pytest.raises(Refusal, match="its share of 8"), shares.entered("alice", 2):
+        with pytest.raises(HttpRefusal, match="its share of 8"), shares.entered("alice", 2):
             pass
         for _ in range(PLACES // 2):
             stack.enter_context(shares.entered("alice", 1))
-        with pytest.raises(Refusal, match="its share of 8"), shares.entered("alice", 1):
+        with pytest.raises(HttpRefusal, match="its share of 8"), shares.entered("alice", 1):
             pass
     (_, first), (_, second), (_, third) = new_key("alice"), new_key("alice"), new_key("bob")
     (tmp_path / "keys").write_text(f"{first}\n{second}\n{third}:other\n", encoding="utf-8")
@@ -231,7 +231,7 @@ def test_lines_that_were_left_out_are_counted_in_the_next(caplog: pytest.LogCapt
 
 def test_the_probes_port_answers_probes_alone(scene: Scene) -> None:
     async def play() -> None:
-        probes = await listen(scene.gateway.handle_probe, "127.0.0.1", 0)
+        probes = await listen_on(scene.gateway.handle_probe, "127.0.0.1", 0)
         at = f"http://127.0.0.1:{probes.address[1]}"
         found = {}
         for path in ("/healthz", "/readyz", "/ping", "/metrics", PATH, "/"):

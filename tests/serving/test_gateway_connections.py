@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from kubetune.serving.gateway.connections import Bounds, Connections, Phase, source_of
-from kubetune.serving.gateway.http import Listener, listen
+from kubetune.serving.gateway.connections import ConnectionBounds, Connections, Phase, source_of
+from kubetune.serving.gateway.http import Listener, listen_on
 from kubetune.serving.gateway.incoming import Incoming
-from kubetune.serving.gateway.refusal import Refusal
+from kubetune.serving.gateway.refusal import HttpRefusal
 
 LARGE = 8 << 20
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -31,7 +31,7 @@ class Clock:
 
 
 def test_the_one_that_has_shown_least_for_longest_is_evicted() -> None:
-    found: Connections[str] = Connections(Bounds(total=4, per_source=4), Clock())
+    found: Connections[str] = Connections(ConnectionBounds(total=4, per_source=4), Clock())
     for name in ("silent", "idle", "slow", "ours"):
         assert found.add(name, name) is None
     for name, phase in (("idle", Phase.IDLE), ("slow", Phase.BODY), ("ours", Phase.OURS)):
@@ -47,7 +47,7 @@ def test_the_one_that_has_shown_least_for_longest_is_evicted() -> None:
 
 
 def test_one_source_evicts_only_its_own() -> None:
-    found: Connections[str] = Connections(Bounds(total=100, per_source=2), Clock())
+    found: Connections[str] = Connections(ConnectionBounds(total=100, per_source=2), Clock())
     assert found.add("other", "b") is None
     added = [found.add(str(number), "a") for number in range(5)]
     assert added == [None, None, "0", "1", "2"]
@@ -80,7 +80,7 @@ class Answers:
                 await asyncio.sleep(0.01)
             if request.path in {"/body", "/left"}:
                 return web.Response(text=str(len(await self.incoming.read(request))))
-        except Refusal as refusal:
+        except HttpRefusal as refusal:
             return web.Response(status=refusal.status, text=refusal.reason)
         except ConnectionError as error:
             self.left.append(str(error))
@@ -96,7 +96,9 @@ def play(scene: Scene, **bounds: Any) -> None:
 
     async def run() -> None:
         answers, opened = Answers(), []
-        listener = await listen(answers, "127.0.0.1", 0, Bounds(**{"headers_s": 0.3, "write_s": 0.6, **bounds}))
+        listener = await listen_on(
+            answers, "127.0.0.1", 0, ConnectionBounds(**{"headers_s": 0.3, "write_s": 0.6, **bounds})
+        )
 
         async def connect(sent: bytes = b"", source: str = "127.0.0.1") -> Streams:
             reader, writer = await asyncio.open_connection(*listener.address, local_addr=(source, 0))
@@ -301,4 +303,4 @@ def test_a_port_that_is_taken_is_named() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         with pytest.raises(ConfigError, match="choose another --host, --port or --probe-port"):
-            asyncio.run(listen(Answers.__call__, *taken.getsockname()[:2]))  # type: ignore[arg-type]
+            asyncio.run(listen_on(Answers.__call__, *taken.getsockname()[:2]))  # type: ignore[arg-type]

@@ -14,8 +14,8 @@ from aiohttp import web
 
 from kubetune.serving.gateway.app import Gateway
 from kubetune.serving.gateway.backend import Backend, Health
-from kubetune.serving.gateway.connections import Bounds
-from kubetune.serving.gateway.http import Listener, listen
+from kubetune.serving.gateway.connections import ConnectionBounds
+from kubetune.serving.gateway.http import Listener, listen_on
 from kubetune.serving.gateway.keys import KeyRing, new_key
 from kubetune.serving.gateway.limits import InFlight, KeyShares, RateLimit
 
@@ -147,12 +147,12 @@ async def fuzz(folder: Path, count: int, seed: int) -> tuple[Counter[bytes], lis
 
     key, line = new_key("fuzz")
     (folder / "keys").write_text(line, encoding="utf-8")
-    behind: Listener = await listen(upstream, "127.0.0.1", 0)
+    behind: Listener = await listen_on(upstream, "127.0.0.1", 0)
     at = f"http://127.0.0.1:{behind.address[1]}"
     backend = Backend(at, at, f"{at}/metrics", "toy", 5.0, 10, Health(workers=1))
     bounds = InFlight(50), RateLimit(0), KeyShares(50, 0.5)
     gateway = Gateway("toy", "d" * 64, KeyRing(folder / "keys"), *bounds, backend)
-    front = await listen(gateway.handle, "127.0.0.1", 0, Bounds(headers_s=2, write_s=2))
+    front = await listen_on(gateway.handle, "127.0.0.1", 0, ConnectionBounds(headers_s=2, write_s=2))
     found: Counter[bytes] = Counter()
     memory: list[int] = []
     chance, wide = random.Random(seed), asyncio.Semaphore(40)

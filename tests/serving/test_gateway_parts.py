@@ -12,7 +12,7 @@ from kubetune.serving import gateway
 from kubetune.serving.gateway.keys import KeyRing, admit, new_key, parse_keys
 from kubetune.serving.gateway.limits import InFlight, RateLimit
 from kubetune.serving.gateway.metrics import STATUSES, Metrics
-from kubetune.serving.gateway.refusal import Refusal, with_id
+from kubetune.serving.gateway.refusal import HttpRefusal, with_id
 from kubetune.serving.gateway.suspects import BLOCKED_S, MOST, Lane, Suspects
 
 
@@ -58,19 +58,19 @@ def test_keys_are_admitted_revoked_and_scoped(tmp_path: Path) -> None:
         ({"Authorization": f"Basic {alice}"}, 401),
         ({"x-api-key": bob}, 403),
     ):
-        with pytest.raises(Refusal) as caught:
+        with pytest.raises(HttpRefusal) as caught:
             admit(ring, headers, "toy")
         assert caught.value.status == status
     replacement = tmp_path / "next"
     replacement.write_text(f"{scoped}\n")
     replacement.replace(file)
     clock.now += 2
-    with pytest.raises(Refusal, match="revoked"):
+    with pytest.raises(HttpRefusal, match="revoked"):
         admit(ring, {"x-api-key": alice}, "toy")
     assert admit(ring, {"x-api-key": bob}, "toy") == "bob"
     file.unlink()
     clock.now += 2
-    with pytest.raises(Refusal):
+    with pytest.raises(HttpRefusal):
         admit(ring, {"x-api-key": bob}, "toy")
     assert admit(None, {}, "toy") == ""
     with pytest.raises(ConfigError, match="does not exist"):
@@ -82,13 +82,13 @@ def test_the_rate_of_a_key_is_its_own() -> None:
     rate = RateLimit(2.0, clock)
     for _ in range(4):
         rate.take("alice")
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(HttpRefusal) as caught:
         rate.take("alice")
     assert caught.value.status == 429 and caught.value.headers["Retry-After"] == "1"
     rate.take("bob")
     clock.now += 0.5
     rate.take("alice")
-    with pytest.raises(Refusal):
+    with pytest.raises(HttpRefusal):
         rate.take("alice")
     for _ in range(1000):
         RateLimit(0.0).take("anyone")
@@ -96,7 +96,7 @@ def test_the_rate_of_a_key_is_its_own() -> None:
 
 def test_requests_in_flight_are_bounded() -> None:
     bound = InFlight(1)
-    with bound.entered(), pytest.raises(Refusal) as caught, bound.entered():
+    with bound.entered(), pytest.raises(HttpRefusal) as caught, bound.entered():
         pass
     assert caught.value.status == 503 and caught.value.headers["Retry-After"]
     with bound.entered():
@@ -114,7 +114,7 @@ def test_a_suspect_is_blocked_only_where_a_worker_died_under_it_alone() -> None:
     suspects.answered("b")
     assert not suspects.check("b")
     suspects.died("a", alone=True)
-    with pytest.raises(Refusal, match="two workers") as caught:
+    with pytest.raises(HttpRefusal, match="two workers") as caught:
         suspects.check("a")
     assert caught.value.status == 422 and suspects.blocked == 1
     clock.now += BLOCKED_S
@@ -166,7 +166,7 @@ def test_every_status_of_the_gateway_has_its_series_from_the_start() -> None:
         node
         for path in Path(gateway.__file__).parent.glob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Refusal" and node.args
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "HttpRefusal" and node.args
     ]
     refused = {node.args[0].value for node in calls if isinstance(node.args[0], ast.Constant)}
     assert len(refused) >= 10

@@ -15,7 +15,7 @@ from gateways import NAME, Running, gateway
 from kubetune.errors import ConfigError
 from kubetune.serving.archive.manifest import archive_digest
 from kubetune.serving.gateway.ending import Ending, until
-from kubetune.serving.gateway.options import Options, check
+from kubetune.serving.gateway.options import Options, check_options
 
 STUCK = """
 import asyncio, logging, time
@@ -75,7 +75,7 @@ def test_work_is_left_when_the_end_is_asked_for_and_its_error_is_not_lost() -> N
 
 def test_a_drain_that_leaves_no_time_for_requests_is_refused() -> None:
     with pytest.raises(ConfigError, match="DRAIN_S is 30, more than half of KUBETUNE_GATEWAY_SHUTDOWN_S"):
-        check(Options("toy", "", Path(), drain_s=30, shutdown_s=50))
+        check_options(Options("toy", "", Path(), drain_s=30, shutdown_s=50))
 
 
 def never_reads(running: Running) -> socket.socket:

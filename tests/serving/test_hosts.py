@@ -36,18 +36,18 @@ def test_others_are_not(host: str) -> None:
 
 
 def test_names_are_added_by_a_setting() -> None:
-    names = hosts.parse("Box.lan, 10.0.0.7 ,[fd00::7],")
+    names = hosts.parse_hosts("Box.lan, 10.0.0.7 ,[fd00::7],")
     assert names == ("box.lan", "10.0.0.7", "[fd00::7]")
     for host in ("box.lan:8080", "BOX.lan", "10.0.0.7", "[fd00::7]:1", "localhost"):
         assert hosts.allowed(host, names), host
     assert not hosts.allowed("box.lan.evil.example", names)
-    assert hosts.parse("") == ()
+    assert hosts.parse_hosts("") == ()
 
 
 @pytest.mark.parametrize("setting", ["*", "http://box", "box:8080", "box/path", "a b", "user@box"])
 def test_what_is_no_name_is_refused(setting: str) -> None:
     with pytest.raises(ConfigError, match="which is no host name: write names without port"):
-        hosts.parse(setting)
+        hosts.parse_hosts(setting)
 
 
 def test_the_names_reach_the_handler_by_a_file(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ class Blocks(HTMLParser):
 
 
 def test_the_examples_are_asked_at_the_address_the_page_was_asked_at() -> None:
-    found = Blocks(page.render("tweets", "0" * 64, archive(), "localhost:8080", keyed=False)).blocks
+    found = Blocks(page.render_page("tweets", "0" * 64, archive(), "localhost:8080", keyed=False)).blocks
     assert len(found) == 6
     for block in found[:4]:
         assert "http://localhost:8080/predictions/tweets" in block
@@ -61,20 +61,24 @@ def test_columns_that_were_joined_are_named() -> None:
 
 
 def test_keys_are_named_where_they_are_asked_for() -> None:
-    found = Blocks(page.render("tweets", "0" * 64, archive(), "localhost", keyed=True)).blocks
+    found = Blocks(page.render_page("tweets", "0" * 64, archive(), "localhost", keyed=True)).blocks
     assert all("KEY" in block for block in found[:4])
 
 
 @pytest.mark.parametrize("host", ["", '"><script>', "a b", "evil/..", "a" * 300, "[::1"])
 def test_a_host_that_is_none_is_not_repeated(host: str) -> None:
-    found = page.render("tweets", "0" * 64, archive(), host, keyed=False)
+    found = page.render_page("tweets", "0" * 64, archive(), host, keyed=False)
     assert "http://HOST/predictions/tweets" in found
     assert not host or host not in found
 
 
 def test_labels_are_data_and_many_are_counted() -> None:
-    text = page.render("tweets", "0" * 64, archive("<script>alert(1)</script>", "b" * 10), "localhost", keyed=False)
+    text = page.render_page(
+        "tweets", "0" * 64, archive("<script>alert(1)</script>", "b" * 10), "localhost", keyed=False
+    )
     assert "script" not in Blocks(text).tags
-    many = page.render("tweets", "0" * 64, archive(*(f"label-{number}" for number in range(1000))), "x", keyed=False)
+    many = page.render_page(
+        "tweets", "0" * 64, archive(*(f"label-{number}" for number in range(1000))), "x", keyed=False
+    )
     assert "and 800 more" in re.sub(r"\s+", " ", many)
     assert "default-src 'none'" in page.HEADERS["Content-Security-Policy"]

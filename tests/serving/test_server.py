@@ -21,11 +21,11 @@ SLEEPER = "import time, sys; time.sleep(float(sys.argv[1]))"
 
 
 @pytest.fixture
-def spawned(tmp_path: Path) -> Iterator[Callable[[str, str], server.Server]]:
+def spawned(tmp_path: Path) -> Iterator[Callable[[str, str], server.TorchServeProcess]]:
     """Start a process that only sleeps, with a given log, in the place of a server."""
     started: list[Process] = []
 
-    def start(seconds: str, log: str) -> server.Server:
+    def start(seconds: str, log: str) -> server.TorchServeProcess:
         mark = str(tmp_path / "config.properties")
         command = [sys.executable, "-c", SLEEPER, seconds, mark]
         process = processes.spawn(command, {}, tmp_path, tmp_path / "server.log", mark=mark)
@@ -33,7 +33,7 @@ def spawned(tmp_path: Path) -> Iterator[Callable[[str, str], server.Server]]:
         (tmp_path / "server.log").write_text(log)
         (port,) = configuration.free_ports(1)
         address = f"http://127.0.0.1:{port}"
-        return server.Server(
+        return server.TorchServeProcess(
             "toy", "0" * 64, f"{address}/predictions/toy", address, address, str(tmp_path), str(tmp_path), process
         )
 
@@ -104,7 +104,7 @@ def test_ports() -> None:
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(ConfigError, match=f"Port {port} on 127.0.0.1 is in use"):
-            configuration.listen(port)
+            configuration.hold_port(port)
         with pytest.raises(ConfigError, match=f"Port {port} on 127.0.0.1 is in use: stop what listens there"):
             configuration.choose_ports(port)
     chosen = configuration.choose_ports(port)

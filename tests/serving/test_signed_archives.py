@@ -21,7 +21,7 @@ from kubetune.models.sign import commits_json, sign_and_store, statement_of_run,
 from kubetune.provenance.keys import write_key_pair
 from kubetune.provenance.trust import Trust, statement_file
 from kubetune.serving.archive.manifest import archive_digest
-from kubetune.serving.gateway.supervisor import Options, start
+from kubetune.serving.gateway.supervisor import Options, start_torchserve
 from kubetune.serving.local.record import Record
 from kubetune.serving.local.target import LocalTarget
 from kubetune.serving.torchserve import server
@@ -55,7 +55,7 @@ def store(tmp_path: Path, archive: Path) -> LocalStore:
     create_run(found, "tweets-1", {"name": "tweets"})
     for commit in chain_toys.commits("tweets-1", archive).values():
         if commit.stage in {"ingest", "fetch", "prepare", "train", "evaluate", "package"}:
-            commits.commit(found, commit)
+            commits.create_commit(found, commit)
     return found
 
 
@@ -145,7 +145,7 @@ def test_an_archive_that_was_signed_as_another_model_is_not_served(signed, setti
     trust_for(settings, "toy", signed).require(into, digest)
     shutil.copytree(archive, into / digest)
     with pytest.raises(DataError, match="it is of model 'toy', not of 'other'"):
-        start(Options("other", digest, into, trusted_keys=settings.trusted_keys), tmp_path / "scratch")
+        start_torchserve(Options("other", digest, into, trusted_keys=settings.trusted_keys), tmp_path / "scratch")
     target = LocalTarget(tmp_path / "state", "other", trust=other)
     with target.exclusive(), pytest.raises(DataError, match="it is of model 'toy', not of 'other'"):
         target.apply(archive, 10, lambda: False)
@@ -190,12 +190,12 @@ def test_the_gateway_starts_no_server_for_an_unsigned_archive(signed, settings, 
     shutil.copytree(archive, into / digest)
     options = Options("toy", digest, into, trusted_keys=settings.trusted_keys)
     with pytest.raises(DataError, match="there is no "):
-        start(options, tmp_path / "scratch")
+        start_torchserve(options, tmp_path / "scratch")
     envelope = read_statement(signed, "toy", digest)
     envelope["signatures"][0]["sig"] = "A" * 86 + "=="
     statement_file(into, digest).write_text(json.dumps(envelope))
     with pytest.raises(DataError, match="was changed"):
-        start(options, tmp_path / "scratch")
+        start_torchserve(options, tmp_path / "scratch")
     assert not (tmp_path / "scratch").exists()
 
 
@@ -240,7 +240,9 @@ def test_a_running_local_endpoint_without_a_statement_is_no_longer_ready(archive
     target.folder.mkdir(parents=True)
     target._keep(archive)
     process = server.Process(**{**dict.fromkeys(server.Process.__dataclass_fields__), "pid": 1})
-    running = server.Server("toy", digest, "http://127.0.0.1:1/predictions/toy", "", "", str(tmp_path), "", process)
+    running = server.TorchServeProcess(
+        "toy", digest, "http://127.0.0.1:1/predictions/toy", "", "", str(tmp_path), "", process
+    )
     Record("toy", digest, running, "2026-01-01T00:00:00+00:00").write(target.folder)
     assert "there is no " in target.observe().problems[0]
 
@@ -297,7 +299,7 @@ def test_a_run_is_compared_with_what_was_signed(signed, settings, archive) -> No
         record = commits.parse_commit({**found, "run": "tweets-2"})
         if record.stage == "evaluate":
             record = commits.parse_commit({**record.to_json(), "metrics": {"accuracy": 0.5}})
-        commits.commit(signed, record)
+        commits.create_commit(signed, record)
     assert other.outputs["archive"]
     with pytest.raises(DataError, match="run tweets-2 differs from it in evaluate"):
         verify_run(signed, "tweets-2", "toy", settings.trusted_keys)

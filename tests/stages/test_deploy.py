@@ -27,7 +27,7 @@ from kubetune.serving.local import endpoints, processes
 from kubetune.serving.local.record import Record, read_record
 from kubetune.serving.local.target import LocalTarget
 from kubetune.serving.torchserve.config import free_ports
-from kubetune.serving.torchserve.server import Server
+from kubetune.serving.torchserve.server import TorchServeProcess
 from kubetune.stages import deploy
 from kubetune.storage.local import LocalStore
 from served_toys import Quiet
@@ -72,7 +72,7 @@ def recorded(state: Path) -> Record:
     return record
 
 
-def running(state: Path) -> Server:
+def running(state: Path) -> TorchServeProcess:
     found = recorded(state).server
     assert found is not None
     return found
@@ -83,7 +83,7 @@ def served(state: Path, archives: dict[str, Path]):
     """The first archive, deployed, on a port that no endpoint of this machine's user is at."""
     (port,) = free_ports(1)
     yield put(state, archives["first"], port=port)
-    endpoints.stop(state, NAME)
+    endpoints.stop_endpoint(state, NAME)
 
 
 @contextmanager
@@ -112,7 +112,7 @@ def url(served: dict) -> str:
 def test_it_is_deployed(served: dict, state: Path, archives: dict[str, Path]) -> None:
     digest = archive_digest(archives["first"])
     assert (served["archive"], served["previous"], served["changed"]) == (digest, None, True)
-    (found,) = endpoints.endpoints(state)
+    (found,) = endpoints.local_endpoints(state)
     assert (found.name, found.state, found.digest, found.url) == (NAME, "serving", digest, served["url"])
     assert os.getsid(served["pid"]) == served["pid"], "it must survive the terminal that started it"
 
@@ -233,13 +233,13 @@ def test_no_request_text_is_in_the_log_and_no_secret_in_the_workers(url: str, se
 
 
 def test_predictions_by_name(served: dict, state: Path) -> None:
-    by_name = endpoints.predict(state, NAME, [{"text": "good"}, {"text": "bad"}], top_k=1)
+    by_name = endpoints.predict_locally(state, NAME, [{"text": "good"}, {"text": "bad"}], top_k=1)
     assert [result["predictions"][0]["label"] for result in by_name] == ["positive", "negative"]
-    assert endpoints.predict(state, served["url"], [{"text": "good"}, {"text": "bad"}], top_k=1) == by_name
+    assert endpoints.predict_locally(state, served["url"], [{"text": "good"}, {"text": "bad"}], top_k=1) == by_name
     with pytest.raises(ConfigError, match="Endpoint 'toi' does not exist on this machine: known are toy"):
-        endpoints.predict(state, "toi", [{"text": "good"}])
+        endpoints.predict_locally(state, "toi", [{"text": "good"}])
     with pytest.raises(ConfigError, match="does not exist"):
-        endpoints.stop(state, "../toy")
+        endpoints.stop_endpoint(state, "../toy")
 
 
 def test_an_archive_that_fails_its_vectors_leaves_the_former_one_untouched(
@@ -250,7 +250,7 @@ def test_an_archive_that_fails_its_vectors_leaves_the_former_one_untouched(
     assert found.value.exit_code == 69
     assert "does not reproduce its golden vectors: golden vector" in str(found.value)
     assert f"The former archive {served['archive'][:12]} serves." in str(found.value)
-    (still,) = endpoints.endpoints(state)
+    (still,) = endpoints.local_endpoints(state)
     assert (still.state, still.pid, still.url) == ("serving", served["pid"], served["url"])
     assert (state / NAME / "failed.log").is_file()
 
@@ -268,7 +268,7 @@ def test_an_interrupted_deployment_leaves_no_process_behind(
     with pytest.raises(InterruptedRunError):
         deploy.run(None, {"archive": archives["second"]}, {}, context)
     assert [path.name for path in (state / NAME).glob("server-*")] == [Path(running(state).folder).name]
-    assert endpoints.endpoints(state)[0].pid == served["pid"]
+    assert endpoints.local_endpoints(state)[0].pid == served["pid"]
 
 
 def test_a_killed_server_is_seen_and_can_be_brought_back(served: dict, state: Path) -> None:
@@ -278,9 +278,9 @@ def test_a_killed_server_is_seen_and_can_be_brought_back(served: dict, state: Pa
     while not target.observe().problems and time.monotonic() < deadline:
         time.sleep(0.05)
     assert target.observe().problems == ("the server process has ended",)
-    assert endpoints.endpoints(state)[0].state == "ended"
+    assert endpoints.local_endpoints(state)[0].state == "ended"
     with pytest.raises(ConfigError, match="does not run"):
-        endpoints.predict(state, NAME, [{"text": "good"}])
+        endpoints.predict_locally(state, NAME, [{"text": "good"}])
     target.rollback(120)
     assert target.observe().problems == ()
     assert recorded(state).url == served["url"]
@@ -354,12 +354,12 @@ def test_stop_leaves_no_process_and_no_folder(served: dict, state: Path) -> None
     server = running(state)
     family = [psutil.Process(server.process.pid), *psutil.Process(server.process.pid).children(recursive=True)]
     assert len(family) == 2
-    endpoints.stop(state, NAME)
+    endpoints.stop_endpoint(state, NAME)
     assert not any(processes._runs(member) for member in family)
     assert not Path(server.folder).exists()
-    (found,) = endpoints.endpoints(state)
+    (found,) = endpoints.local_endpoints(state)
     assert (found.state, found.url, found.pid) == ("stopped", "", None)
-    endpoints.stop(state, NAME)
+    endpoints.stop_endpoint(state, NAME)
 
 
 def test_what_is_left_of_an_ended_endpoint_is_deleted_with_it(archives: dict[str, Path], tmp_path: Path) -> None:
@@ -368,7 +368,7 @@ def test_what_is_left_of_an_ended_endpoint_is_deleted_with_it(archives: dict[str
     left, front = running(tmp_path / "state"), recorded(tmp_path / "state").front
     assert front is not None
     processes.terminate(front.process)
-    assert endpoints.endpoints(tmp_path / "state")[0].state == "ended"
+    assert endpoints.local_endpoints(tmp_path / "state")[0].state == "ended"
     LocalStore(tmp_path / "store").put("runs/none", b"")
     done = subprocess.run(
         [sys.executable, "-m", "kubetune", "endpoints", "delete", NAME, "--yes", "--store", str(tmp_path / "store")],

@@ -145,7 +145,7 @@ SOURCES: dict[str, tuple[Any, Any, str]] = {
 @pytest.mark.parametrize("name", SOURCES)
 def test_a_card_says_nothing_that_is_its_owners_alone(name: str) -> None:
     model, rows, expected = SOURCES[name]
-    found = [origins.base_model(model, {}), origins.data(rows, {})]
+    found = [origins.base_model(model, {}), origins.data_origin(rows, {})]
     assert found == [f"{said}. Licence: not stated by its owner." for said in expected.split("|")]
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import toys
-from kubetune.cli.run import Work
+from kubetune.cli.run import LocalRun
 from kubetune.config.load import parse_recipe
 from kubetune.errors import DataError
 from kubetune.evaluation.facts import data_facts
@@ -97,7 +97,7 @@ def test_the_evaluation_report_repeats_it() -> None:
 
 def test_an_adopted_preparation_tells_it_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings = settings_of(tmp_path)
-    tell = Work(settings, open_configured_store(settings), "toy-2", [], as_json=False).tell
+    tell = LocalRun(settings, open_configured_store(settings), "toy-2", [], as_json=False).tell
     commit = Commit(run="toy-1", stage="prepare", key="k", facts={"data": "2 rows read"})
     call = call_of("prepare", parse_recipe(RECIPE), "toy-2", None)
     tell(call, StageResult("adopted", commit, source="toy-1"))

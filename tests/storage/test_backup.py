@@ -20,9 +20,9 @@ from kubetune.storage.backup import copy_store
 from kubetune.storage.base import Stat, Store
 from kubetune.storage.blobs import broken_blobs, put_blob
 from kubetune.storage.checkpoints import StoredCheckpoints
-from kubetune.storage.commits import Commit, commit, find_result, index, read_commit
+from kubetune.storage.commits import Commit, create_commit, find_result, index, read_commit
 from kubetune.storage.comparisons import reserve_comparison
-from kubetune.storage.endpoints import Target, change_endpoint, read_endpoint
+from kubetune.storage.endpoints import ServedArchive, change_endpoint, read_endpoint
 from kubetune.storage.gc import collect
 from kubetune.storage.open import open_store
 from kubetune.storage.registry import Event, Version, change_model, crowned, read_model, with_version
@@ -47,7 +47,7 @@ def stage_of(store: Store, run: str, stage: str, content: bytes) -> Commit:
     """Commit and index one stage, as a run does it."""
     put_blob(store, content)
     outputs = {stage: contract.one_file(content, f"{stage}.bin")}
-    record = commit(store, contract.a_commit(run, stage, key=key_of(run, stage), outputs=outputs))
+    record = create_commit(store, contract.a_commit(run, stage, key=key_of(run, stage), outputs=outputs))
     index(store, record)
     return record
 
@@ -76,7 +76,7 @@ def numbered(model: Any, fresh: Version) -> tuple[Any, int]:
 
 
 def serve(store: Store, run: str, content: bytes) -> None:
-    target = Target(run, contract.one_file(content, "archive.json"))
+    target = ServedArchive(run, contract.one_file(content, "archive.json"))
     change_endpoint(store, "toy", lambda found: replace(found, desired=target, observed=target), event="deploy", at="")
 
 

@@ -15,9 +15,9 @@ from kubetune.storage.base import Store
 from kubetune.storage.blobs import put_blob
 from kubetune.storage.commits import (
     Commit,
-    adopt,
-    commit,
+    adopt_commit,
     committed,
+    create_commit,
     find_result,
     index,
     lookup,
@@ -41,7 +41,7 @@ from kubetune.storage.runs import (
 def stored_commit(store: Store, run: str = "run-1", content: bytes = b"weights", **values: object) -> Commit:
     """Commit a stage whose one output file is stored."""
     put_blob(store, content)
-    return commit(store, contract.a_commit(run, outputs={"model": contract.one_file(content)}, **values))
+    return create_commit(store, contract.a_commit(run, outputs={"model": contract.one_file(content)}, **values))
 
 
 GARBAGE = {
@@ -72,7 +72,7 @@ def test_a_commit_is_read_as_it_was_written(store: Store) -> None:
         image="sha256:1",
         locks={"pipeline.txt": "e" * 64},
     )
-    assert commit(store, record) == record
+    assert create_commit(store, record) == record
     assert read_commit(store, "run-1", "train") == record
     assert read_commit(store, "run-1", "evaluate") is None
     assert committed(store, "run-1", ["prepare", "train"]) == {"train": record}
@@ -104,9 +104,9 @@ def test_each_part_of_the_result_counts(local: Store, name: str) -> None:
         "metrics": {"accuracy": 0.6},
         "verdict": Verdict(77, ("no",)),
     }
-    first = commit(local, contract.a_commit())
+    first = create_commit(local, contract.a_commit())
     with pytest.raises(ConflictingCommitError, match=name.removesuffix("s")) as caught:
-        commit(local, contract.a_commit(**{name: other[name]}))
+        create_commit(local, contract.a_commit(**{name: other[name]}))
     assert caught.value.exit_code == 70 and "use a new run name" in str(caught.value)
     assert read_commit(local, "run-1", "train") == first
     (kept,) = list_attempts(local, "run-1", "train").values()
@@ -115,15 +115,15 @@ def test_each_part_of_the_result_counts(local: Store, name: str) -> None:
 
 @pytest.mark.parametrize("values", [{"attempt": "x"}, {"image": "x"}, {"locks": {"a": "b"}}, {"facts": {"a": 1}}])
 def test_provenance_does_not_count(local: Store, values: dict[str, object]) -> None:
-    first = commit(local, contract.a_commit())
-    assert commit(local, contract.a_commit(**values)) == first
-    assert commit(local, contract.a_commit(fingerprint={"resumes": 3})) == first
+    first = create_commit(local, contract.a_commit())
+    assert create_commit(local, contract.a_commit(**values)) == first
+    assert create_commit(local, contract.a_commit(fingerprint={"resumes": 3})) == first
 
 
 def test_sixteen_attempts_at_once_agree(store: Store) -> None:
     for number in range(10 if store.url.startswith("file:") else 3):
         run = f"agree-{number}"
-        results = contract.at_once(lambda _, run=run: commit(store, contract.a_commit(run)))
+        results = contract.at_once(lambda _, run=run: create_commit(store, contract.a_commit(run)))
         standing = read_commit(store, run, "train")
         assert results == [standing] * 16
 
@@ -132,7 +132,7 @@ def test_sixteen_different_results_have_one_winner(store: Store) -> None:
     for number in range(10 if store.url.startswith("file:") else 3):
         run = f"differ-{number}"
         results = contract.at_once(
-            lambda index, run=run: commit(store, contract.a_commit(run, metrics={"accuracy": float(index)}))
+            lambda index, run=run: create_commit(store, contract.a_commit(run, metrics={"accuracy": float(index)}))
         )
         winners = [result for result in results if isinstance(result, Commit)]
         assert winners == [read_commit(store, run, "train")]
@@ -144,7 +144,7 @@ def test_garbage_is_absent_and_replaceable(store: Store, name: str) -> None:
     store.put(layout.commit("run-1", "train"), GARBAGE[name])
     assert read_commit(store, "run-1", "train") is None
     record = contract.a_commit()
-    assert commit(store, record) == record == read_commit(store, "run-1", "train")
+    assert create_commit(store, record) == record == read_commit(store, "run-1", "train")
 
 
 def test_no_flipped_or_truncated_record_is_read(local: Store) -> None:
@@ -160,7 +160,7 @@ def test_no_flipped_or_truncated_record_is_read(local: Store) -> None:
 
 def test_numbers_that_are_not_finite_are_not_committed(local: Store) -> None:
     with pytest.raises(KubetuneError, match="finite"):
-        commit(local, contract.a_commit(metrics={"loss": float("nan")}))
+        create_commit(local, contract.a_commit(metrics={"loss": float("nan")}))
     assert read_commit(local, "run-1", "train") is None
 
 
@@ -219,7 +219,7 @@ def test_a_quarantined_key_is_no_hit_until_its_producer_ran(store: Store) -> Non
     quarantine(store, "train", record.key, ["d" * 64], "another reader")
     assert lookup(store, "train", record.key).broken == {file.sha256, "d" * 64}
     put_blob(store, b"weights", rewrite=True)
-    assert index(store, commit(store, record)).same
+    assert index(store, create_commit(store, record)).same
     assert lookup(store, "train", record.key).commit == record
 
 
@@ -261,7 +261,7 @@ def test_a_refused_commit_is_adopted_with_its_verdict(local: Store) -> None:
     index(local, refused)
     found = lookup(local, "train", refused.key).commit
     assert found is not None
-    adopted = adopt(local, found, "run-2", "pod-7")
+    adopted = adopt_commit(local, found, "run-2", "pod-7")
     assert (adopted.run, adopted.verdict) == ("run-2", refused.verdict)
     assert adopted.attempt == "adopted:run-1:pod-7"
     assert read_commit(local, "run-2", "train") == adopted
@@ -339,7 +339,7 @@ def test_runs_are_listed_and_deleted_commits_first(store: Store, tmp_path: Path)
 def test_a_deletion_that_is_cut_leaves_no_commit(local: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     create_run(local, "one", {"name": "one"})
     for stage in ("prepare", "train", "evaluate"):
-        commit(local, contract.a_commit("one", stage))
+        create_commit(local, contract.a_commit("one", stage))
     record_attempt(local, "one", "train", "a", {})
     deleted: list[str] = []
     monkeypatch.setattr(local, "delete", lambda key: deleted.append(key) or True)

@@ -12,7 +12,7 @@ from kubetune.storage.base import Store
 from kubetune.storage.endpoints import (
     HISTORY,
     Endpoint,
-    Target,
+    ServedArchive,
     change_endpoint,
     delete_endpoint,
     list_endpoints,
@@ -20,11 +20,11 @@ from kubetune.storage.endpoints import (
 )
 from kubetune.storage.uploads import fetch_upload, put_upload
 
-FIRST = Target("run-1", contract.one_file(b"first"))
-SECOND = Target("run-2", contract.one_file(b"second"))
+FIRST = ServedArchive("run-1", contract.one_file(b"first"))
+SECOND = ServedArchive("run-2", contract.one_file(b"second"))
 
 
-def desire(store: Store, target: Target, epoch: int | None = None, event: str = "deploy") -> Endpoint:
+def desire(store: Store, target: ServedArchive, epoch: int | None = None, event: str = "deploy") -> Endpoint:
     return change_endpoint(
         store, "tweets", lambda former: replace(former, desired=target), event=event, at="2024-01-01", epoch=epoch
     )
@@ -55,7 +55,7 @@ def test_a_zombie_with_an_older_epoch_is_refused(store: Store) -> None:
 
 
 def test_sixteen_writers_lose_no_change(store: Store) -> None:
-    results = contract.at_once(lambda number: desire(store, Target(f"run-{number}", FIRST.files)))
+    results = contract.at_once(lambda number: desire(store, ServedArchive(f"run-{number}", FIRST.files)))
     found = read_endpoint(store, "tweets")
     assert found is not None and found.epoch == 16
     assert sorted(item["run"] for item in found.history) == sorted(f"run-{number}" for number in range(16))
@@ -64,7 +64,7 @@ def test_sixteen_writers_lose_no_change(store: Store) -> None:
 
 def test_one_of_sixteen_with_the_same_epoch_wins(store: Store) -> None:
     desire(store, FIRST)
-    results = contract.at_once(lambda number: desire(store, Target(f"run-{number}", SECOND.files), epoch=1))
+    results = contract.at_once(lambda number: desire(store, ServedArchive(f"run-{number}", SECOND.files), epoch=1))
     assert sum(isinstance(result, Endpoint) for result in results) == 1
     assert sum(isinstance(result, KubetuneError) for result in results) == 15
 

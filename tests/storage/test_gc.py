@@ -13,8 +13,8 @@ from kubetune import layout
 from kubetune.storage.base import Store
 from kubetune.storage.blobs import broken_blobs, put_blob
 from kubetune.storage.checkpoints import StoredCheckpoints
-from kubetune.storage.commits import Commit, adopt, commit, index, lookup, read_commit
-from kubetune.storage.endpoints import Target, change_endpoint
+from kubetune.storage.commits import Commit, adopt_commit, create_commit, index, lookup, read_commit
+from kubetune.storage.endpoints import ServedArchive, change_endpoint
 from kubetune.storage.gc import Collected, collect
 from kubetune.storage.local import UNFINISHED
 from kubetune.storage.runs import delete_run
@@ -36,7 +36,7 @@ def age(store: Store, seconds: float = GRACE + 1.2) -> None:
 def finished(store: Store, run: str = "run-1", content: bytes = b"weights", **values: Any) -> Commit:
     """A stored, committed and indexed stage."""
     put_blob(store, content, grace=GRACE)
-    record = commit(store, contract.a_commit(run, outputs={"model": contract.one_file(content)}, **values))
+    record = create_commit(store, contract.a_commit(run, outputs={"model": contract.one_file(content)}, **values))
     index(store, record)
     return record
 
@@ -83,7 +83,7 @@ def test_a_run_that_adopts_just_before_its_source_is_deleted_stays_whole(local: 
     delete_run(local, "source")
     age(local)
     collect(local, grace=GRACE)  # marks the key while the adopter holds what it read
-    adopted = adopt(local, found, "adopter", "try-1")
+    adopted = adopt_commit(local, found, "adopter", "try-1")
     index(local, adopted)
     for _ in range(3):
         age(local)
@@ -104,7 +104,7 @@ def test_a_blob_shared_with_a_deleted_run_stays(local: Store) -> None:
 
 def test_what_an_endpoint_serves_stays(local: Store) -> None:
     record = finished(local)
-    target = Target("run-1", record.files)
+    target = ServedArchive("run-1", record.files)
     change_endpoint(
         local, "tweets", lambda former: type(former)("x", desired=target, observed=target), event="deploy", at="now"
     )
@@ -180,7 +180,7 @@ def test_writers_and_gc_run_against_each_other(local: Store) -> None:
             content = b"content %d" % ((number + round_number) % 5)
             put_blob(local, content, grace=0.5)
             record = contract.a_commit(f"run-{number}-{round_number}", outputs={"model": contract.one_file(content)})
-            made.append(commit(local, record))
+            made.append(create_commit(local, record))
             time.sleep(0.03)
             if round_number % 4 == 3:
                 delete_run(local, made.pop().run)

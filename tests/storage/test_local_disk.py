@@ -15,7 +15,7 @@ import pytest
 from kubetune.errors import ConfigError, StoreUnavailableError
 from kubetune.storage.base import AbsentError
 from kubetune.storage.blobs import fetch_blob, put_blob
-from kubetune.storage.commits import commit, read_commit
+from kubetune.storage.commits import create_commit, read_commit
 from kubetune.storage.disk import explained
 from kubetune.storage.local import UNFINISHED, LocalStore
 from kubetune.storage.open import open_store
@@ -38,7 +38,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_full_disk_is_said_and_leaves_nothing_half_visible(small_disk: Path, tmp_path: Path) -> None:
     store = open_store(str(small_disk / "store"))
-    record = commit(store, a_commit())
+    record = create_commit(store, a_commit())
     digest = put_blob(store, bytes(300_000))
     for call in (
         lambda: put_blob(store, bytes(2_000_000)),

@@ -13,7 +13,7 @@ from kubetune.storage import records
 from kubetune.storage.backup import copy_store
 from kubetune.storage.base import Store
 from kubetune.storage.checkpoints import StoredCheckpoints
-from kubetune.storage.commits import commit, index
+from kubetune.storage.commits import create_commit, index
 from kubetune.storage.comparisons import reserve_comparison
 from kubetune.storage.endpoints import change_endpoint
 from kubetune.storage.open import open_store
@@ -23,7 +23,7 @@ from kubetune.storage.runs import create_run
 
 RECORDS: dict[str, tuple[str, Callable[[Store], object]]] = {
     "a recipe": (layout.run_record("run-1"), lambda store: create_run(store, "run-1", {"name": "toy"})),
-    "a commit": (layout.commit("run-1", "train"), lambda store: commit(store, contract.a_commit("run-1"))),
+    "a commit": (layout.commit("run-1", "train"), lambda store: create_commit(store, contract.a_commit("run-1"))),
     "an index entry": (layout.stage_key("train", "a" * 64), lambda store: index(store, contract.a_commit("run-1"))),
     "an endpoint": (
         layout.endpoint("toy"), lambda store: change_endpoint(store, "toy", lambda found: found, event="x", at=""),

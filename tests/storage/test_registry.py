@@ -13,7 +13,7 @@ from kubetune.storage.registry import (
     BY_PERSON,
     NOT_READY,
     Event,
-    Model,
+    RegisteredModel,
     Version,
     change_model,
     crowned,
@@ -33,8 +33,8 @@ def version(archive: str) -> Version:
     return Version(0, f"run-{archive}", archive, f"model-{archive}", "0" * 64, "promote", "2026-01-01T00:00:00Z")
 
 
-def with_champions(*archives: str) -> Model:
-    model = Model("m")
+def with_champions(*archives: str) -> RegisteredModel:
+    model = RegisteredModel("m")
     for archive in archives:
         model, standing = with_version(model, version(archive))
         model = crowned(model, standing.number)
@@ -42,7 +42,7 @@ def with_champions(*archives: str) -> Model:
 
 
 def test_versions_are_numbered_and_an_archive_has_one() -> None:
-    model, first = with_version(Model("m"), version("a"))
+    model, first = with_version(RegisteredModel("m"), version("a"))
     model, second = with_version(model, version("b"))
     model, again = with_version(model, version("a"))
     assert (first.number, second.number, again.number) == (1, 2, 1)
@@ -72,7 +72,7 @@ def test_a_rollback_that_is_undone_leaves_no_trace_in_line_and_marks() -> None:
 
 
 def test_without_a_champion_there_is_nothing_to_take_back() -> None:
-    assert uncrowned(Model("m"), BY_PERSON) == Model("m")
+    assert uncrowned(RegisteredModel("m"), BY_PERSON) == RegisteredModel("m")
     with pytest.raises(ConfigError, match="has no version 7: it has 2"):
         with_champions("a", "b").version(7)
 
@@ -112,7 +112,7 @@ def test_many_writers_lose_nothing_and_there_is_one_champion(tmp_path) -> None:
     def work(number: int) -> None:
         for part in range(5):
 
-            def change(model: Model, archive: str = f"{number}-{part}") -> tuple[Model, Event]:
+            def change(model: RegisteredModel, archive: str = f"{number}-{part}") -> tuple[RegisteredModel, Event]:
                 model, standing = with_version(model, version(archive))
                 return crowned(model, standing.number), EVENT
 

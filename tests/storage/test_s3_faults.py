@@ -20,7 +20,7 @@ from kubetune.errors import ConfigError, ConflictingCommitError, KubetuneError, 
 from kubetune.layout import PROBE, blob
 from kubetune.storage.base import Store
 from kubetune.storage.blobs import describe, fetch_blob, fetch_tree, put_blob, put_tree
-from kubetune.storage.commits import commit, index, lookup, read_commit
+from kubetune.storage.commits import create_commit, index, lookup, read_commit
 from kubetune.storage.open import open_store
 from s3_server import S3Server, make_bucket, running_moto
 
@@ -33,17 +33,17 @@ def test_reply_lost_after_the_commit_is_success(through: Opener, proxy: Proxy) -
     store = through()
     record = contract.a_commit()
     proxy.add("swallow", "COMMIT.json")
-    assert commit(store, record) == record
+    assert create_commit(store, record) == record
     assert sum(line.startswith("PUT") and "COMMIT.json" in line for line in proxy.seen) == 2
     assert read_commit(store, record.run, record.stage) == record
 
 
 def test_reply_lost_and_another_result_stands_is_a_conflict(through: Opener, proxy: Proxy) -> None:
     store = through()
-    first = commit(store, contract.a_commit(metrics={"accuracy": 0.1}))
+    first = create_commit(store, contract.a_commit(metrics={"accuracy": 0.1}))
     proxy.add("swallow", "COMMIT.json")
     with pytest.raises(ConflictingCommitError):
-        commit(store, contract.a_commit(metrics={"accuracy": 0.2}))
+        create_commit(store, contract.a_commit(metrics={"accuracy": 0.2}))
     assert read_commit(store, first.run, first.stage) == first
 
 
@@ -150,7 +150,7 @@ def test_a_cut_download_goes_on_where_it_stopped(through: Opener, proxy: Proxy, 
 
 def test_a_cut_record_is_read_again(through: Opener, proxy: Proxy) -> None:
     store = through()
-    record = commit(store, contract.a_commit())
+    record = create_commit(store, contract.a_commit())
     proxy.add("cut", "GET", times=2, after=10)
     assert read_commit(store, record.run, record.stage) == record
 
@@ -158,7 +158,7 @@ def test_a_cut_record_is_read_again(through: Opener, proxy: Proxy) -> None:
 def test_a_bit_flipped_on_the_way_out_is_read_again(through: Opener, proxy: Proxy, tmp_path: Path) -> None:
     store = through()
     digest = put_blob(store, bytes(5000))
-    record = commit(store, contract.a_commit())
+    record = create_commit(store, contract.a_commit())
     proxy.add("flip", "GET", times=1)
     fetch_blob(store, digest, tmp_path / "file")
     assert (tmp_path / "file").read_bytes() == bytes(5000)

@@ -33,7 +33,7 @@ from kubetune.storage.gc import collect
 from kubetune.storage.open import open_store
 from kubetune.storage.runs import create_run, delete_run, read_run
 from kubetune.storage.uploads import put_upload
-from kubetune.storage.users import Keys, Logs, bootstrap
+from kubetune.storage.users import Keys, Logs, bootstrap_users
 from pipelines import Silent, toy_recipe
 from s3_server import S3Server
 
@@ -52,7 +52,7 @@ class Cluster:
 
     def bootstrap(self) -> list[str]:
         wanted = policies(self.bucket, "", self.logs.bucket)
-        return list(bootstrap(self.server.settings(), self.bucket, self.keys, wanted, self.logs))
+        return list(bootstrap_users(self.server.settings(), self.bucket, self.keys, wanted, self.logs))
 
     def store(self, user: str, *, probe: bool = True) -> Store:
         return open_store(f"s3://{self.bucket}", self.settings(user), probe=probe)
@@ -293,7 +293,7 @@ def walked(cluster: Cluster, toy_model: Path, tmp_path_factory: pytest.TempPathF
     recipe = toy_recipe(rows, toy_model, [f"data.source.paths.all={address}", "training.checkpoints.every_steps=5"])
     state = folder / "state"
     yield recipe, as_users(cluster, recipe, "toy-1", state), state
-    endpoints.stop(state, "toy-users")
+    endpoints.stop_endpoint(state, "toy-users")
 
 
 @pytest.mark.s3

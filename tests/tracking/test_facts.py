@@ -8,7 +8,7 @@ import pytest
 
 import chain_toys
 from kubetune.contract import Verdict
-from kubetune.tracking.facts import Failure, Records, mirrored, params_of, plain_name, status_of
+from kubetune.tracking.facts import FailedAttempt, Records, mirrored, plain_name, recipe_params, status_of
 from kubetune.tracking.live import training_points
 
 COMMITS = chain_toys.commits("toy-1")
@@ -32,7 +32,7 @@ def refused(stage: str, code: int) -> dict[str, Any]:
         (records(*COMMITS), "FINISHED"),
         (records(**refused("evaluate", 77)), "FAILED"),
         (records(**refused("compare", 99)), "FINISHED"),
-        (records("ingest", failure=Failure("prepare", 65, "DataError")), "FAILED"),
+        (records("ingest", failure=FailedAttempt("prepare", 65, "DataError")), "FAILED"),
         (records("train", sweep="s", winner="other"), "FINISHED"),
         (records("prepare", sweep="s", winner="other"), "FAILED"),
         (records("train", sweep="s", winner="toy-1"), "RUNNING"),
@@ -54,13 +54,13 @@ def test_metrics_have_the_name_of_their_stage_and_tags_say_what_was_made() -> No
 
 
 def test_the_reason_of_a_failure_stays_in_the_store_since_it_may_quote_a_row() -> None:
-    failed = mirrored(records(failure=Failure("ingest", 65, "DataError")), "file:///s", "b")
+    failed = mirrored(records(failure=FailedAttempt("ingest", 65, "DataError")), "file:///s", "b")
     assert failed.tags["kubetune.failure"] == "ingest ended with 65 (DataError)"
 
 
 def test_too_long_and_odd_parameters_are_cut_visibly() -> None:
     recipe = {"a": {"b" * 300: "x" * 7000}, "odd name{}": [1, 2], "none": None, "empty": {}, "text": "é"}
-    found = dict(params_of(recipe))
+    found = dict(recipe_params(recipe))
     (long,) = [name for name in found if name.startswith("a.")]
     assert len(long) == 250
     assert long.endswith(" ... cut")

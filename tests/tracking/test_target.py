@@ -14,7 +14,7 @@ import pytest
 import tracked_toys as toys
 from kubetune.config.settings import Settings, load_settings
 from kubetune.errors import ConfigError, TemporaryError, TrackingAwayError
-from kubetune.tracking.target import explained, locked, target_of
+from kubetune.tracking.target import explained_response, locked, tracking_target
 
 pytestmark = pytest.mark.filterwarnings("default")  # MLflow uses what its own libraries call deprecated
 
@@ -37,13 +37,13 @@ def last_line(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def test_a_store_in_a_folder_is_mirrored_beside_it_and_one_in_s3_is_not(tmp_path: Path) -> None:
-    folder = target_of(Settings(store=str(tmp_path)))
+    folder = tracking_target(Settings(store=str(tmp_path)))
     assert folder is not None
     assert (folder.uri, folder.lock) == (f"sqlite:///{tmp_path}/mlflow.db", tmp_path / "mlflow.lock")
-    assert target_of(Settings(store=tmp_path.as_uri())) == folder
-    assert target_of(Settings(store="s3://bucket")) is None
-    assert target_of(Settings(store=str(tmp_path), tracking="none")) is None
-    server = target_of(Settings(store="s3://bucket", tracking="https://mlflow.example.com/base/"))
+    assert tracking_target(Settings(store=tmp_path.as_uri())) == folder
+    assert tracking_target(Settings(store="s3://bucket")) is None
+    assert tracking_target(Settings(store=str(tmp_path), tracking="none")) is None
+    server = tracking_target(Settings(store="s3://bucket", tracking="https://mlflow.example.com/base/"))
     assert server is not None
     assert server.uri == "https://mlflow.example.com/base"
 
@@ -64,21 +64,21 @@ def test_what_cannot_be_used_is_refused_in_a_sentence(settings: dict[str, Any], 
     with pytest.raises(
         ConfigError, match=sentence.replace("(", "\\(").replace(")", "\\)").replace("?", "\\?")
     ) as found:
-        target_of(Settings(**settings))
+        tracking_target(Settings(**settings))
     assert "secret" not in str(found.value)
 
 
 def test_answers_become_exit_codes_and_hide_passwords(tmp_path: Path) -> None:
-    target = target_of(Settings(store=str(tmp_path), tracking="http://127.0.0.1:1"))
+    target = tracking_target(Settings(store=str(tmp_path), tracking="http://127.0.0.1:1"))
     assert target is not None
-    away = explained(target, 503, "http://anna:secret@host is away")
+    away = explained_response(target, 503, "http://anna:secret@host is away")
     assert (type(away), away.exit_code) == (TrackingAwayError, 69)
     assert "secret" not in str(away)
-    assert [explained(target, status, "").exit_code for status in (401, 403, 429, 400)] == [78, 78, 69, 70]
+    assert [explained_response(target, status, "").exit_code for status in (401, 403, 429, 400)] == [78, 78, 69, 70]
 
 
 def test_one_process_mirrors_at_a_time(tmp_path: Path) -> None:
-    target = target_of(Settings(store=str(tmp_path)))
+    target = tracking_target(Settings(store=str(tmp_path)))
     assert target is not None
     with locked(target), pytest.raises(TemporaryError, match="Another process"), locked(target, wait_s=0.0):
         pass

@@ -10,7 +10,7 @@ import pytest
 from kubetune.config.settings import Settings
 from kubetune.errors import ConfigError
 from kubetune.tracking import ui
-from kubetune.tracking.target import DATABASE, client_of, target_of
+from kubetune.tracking.target import DATABASE, client_of, tracking_target
 from mlflow_server import free_port
 
 pytestmark = pytest.mark.filterwarnings("default")  # MLflow uses what its own libraries call deprecated
@@ -35,7 +35,7 @@ def test_a_program_that_is_not_there_is_said(tmp_path: Path) -> None:
 
 def test_nothing_is_served_before_anything_was_mirrored(tmp_path: Path) -> None:
     settings = Settings(store=str(tmp_path / "store"), tracking="local")
-    target = target_of(settings)
+    target = tracking_target(settings)
     assert target is not None
     with (
         pytest.raises(ConfigError, match="kubetune tracking sync"),
@@ -51,7 +51,7 @@ def test_a_whole_mlflow_shows_the_mirror(tmp_path: Path) -> None:
         pytest.skip("needs KUBETUNE_TEST_MLFLOW_PYTHON")
     program = Path(PYTHON).with_name("mlflow")
     settings = Settings(store=str(tmp_path / "store"), tracking="local", mlflow=program)
-    target = target_of(settings)
+    target = tracking_target(settings)
     assert target is not None
     with client_of(target, settings) as client:
         client().create_experiment("shown")

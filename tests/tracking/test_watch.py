@@ -13,7 +13,7 @@ from minio import Minio
 
 from kubetune.errors import ConfigError, InterruptedRunError, StoreUnavailableError, TrackingAwayError
 from kubetune.tracking import sync
-from kubetune.tracking.sync import wait_for_store, watch
+from kubetune.tracking.sync import mirror_until_ended, wait_for_store
 from s3_server import running_moto
 
 
@@ -50,7 +50,7 @@ AWAY = TrackingAwayError("away")
 
 def test_an_outage_is_told_once_and_backs_off() -> None:
     waiting, told, steps = Ticks(6), [], Steps(None, AWAY, AWAY, AWAY, None)
-    assert watch(steps, 5.0, waiting, told.append)
+    assert mirror_until_ended(steps, 5.0, waiting, told.append)
     assert waiting.waits == [5.0, 10.0, 20.0, 40.0, 5.0, 5.0]
     assert told == ["away", "MLflow answers again; what it missed was sent."]
     assert steps.seen == [False] * 6 + [True]
@@ -58,7 +58,7 @@ def test_an_outage_is_told_once_and_backs_off() -> None:
 
 def test_pauses_have_an_end() -> None:
     waiting = Ticks(12)
-    watch(Steps(*[AWAY] * 12), 5.0, waiting, lambda _: None)
+    mirror_until_ended(Steps(*[AWAY] * 12), 5.0, waiting, lambda _: None)
     assert max(waiting.waits) == sync.LONGEST_PAUSE_S
 
 
@@ -67,14 +67,14 @@ def test_a_dead_server_holds_the_follower_of_an_ended_run_for_a_minute_at_most(m
     monkeypatch.setattr(sync, "monotonic", lambda: now[0])
     waiting = Ticks(0)
     waiting.wait = lambda seconds: now.__setitem__(0, now[0] + seconds)
-    assert not watch(Steps(*[AWAY] * 100), 15.0, waiting, lambda _: None)
+    assert not mirror_until_ended(Steps(*[AWAY] * 100), 15.0, waiting, lambda _: None)
     assert now[0] <= sync.LAST_S
 
 
 @pytest.mark.parametrize("error", [ConfigError("wrong password"), InterruptedRunError("stopped")])
 def test_what_no_waiting_mends_ends_the_watch(error: Exception) -> None:
     with pytest.raises(type(error)):
-        watch(Steps(error), 5.0, Ticks(3), lambda _: None)
+        mirror_until_ended(Steps(error), 5.0, Ticks(3), lambda _: None)
 
 
 def test_a_store_that_does_not_take_our_keys_yet_is_waited_for_and_told_once() -> None:

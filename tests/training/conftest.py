@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import trained_toys as toys
-from kubetune.training.job import Job, Outcome
+from kubetune.training.job import Job, TrainingOutcome
 from kubetune.training.launch import launch
 
 
@@ -40,7 +40,7 @@ def scratch_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Trained:
     job: Job
     context: toys.ToyContext
-    outcome: Outcome | None
+    outcome: TrainingOutcome | None
 
     @property
     def losses(self) -> list[float]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from random import Random
 
 from kubetune.behaviour.swaps import Groups
-from kubetune.behaviour.words import is_negation, put
+from kubetune.behaviour.words import is_negation, replaced
 
 CLOSED = re.compile(r"[.!?…][\"'”’)]*\Z")
 STRONGER = ("very", "really", "extremely", "incredibly")
@@ -49,7 +49,7 @@ def _grade(text: str, draw: Random, entries: Groups, words: Sequence[str]) -> st
     if not places:
         return None
     found = draw.choice(places)
-    return put(text, found.span(), f"{draw.choice(words)} {found.group()}")
+    return replaced(text, found.span(), f"{draw.choice(words)} {found.group()}")
 
 
 def _one(draw: Random, entries: Groups) -> str:

@@ -19,7 +19,7 @@ Probabilities = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
-class Failure:
+class FailedCase:
     """A failed case, fit to be shown: each text on one line and shortened; HTML is escaped by what renders it.
 
     Attributes:
@@ -47,7 +47,7 @@ class _Miss:
 
 def failures_of(
     test: AnyTest, found: Cases, scores: Probabilities, numbers: Mapping[Item, int], names: Sequence[str]
-) -> list[Failure | None]:
+) -> list[FailedCase | None]:
     """Return what is wrong with each case of a test, None where it passed; in the order of its cases.
 
     Args:
@@ -57,7 +57,7 @@ def failures_of(
         numbers: Item → row of `scores`.
         names: Class names by column.
     """
-    failures: list[Failure | None] = []
+    failures: list[FailedCase | None] = []
     for case in found.cases:
         before = scores[numbers[case.item]]
         if isinstance(test, MinimumFunctionality):
@@ -114,9 +114,9 @@ def _unmoved(test: Direction, before: Probabilities, after: Probabilities, names
     return _Miss(min(1.0, max(0.0, short)), why)
 
 
-def _shown(case: Case, variant: Item | None, found: Probabilities, miss: _Miss, names: Sequence[str]) -> Failure:
+def _shown(case: Case, variant: Item | None, found: Probabilities, miss: _Miss, names: Sequence[str]) -> FailedCase:
     changed = None if variant is None else _line(variant)
-    return Failure(_line(case.item), changed, names[int(found.argmax())], miss.why, round(miss.clearness, 6))
+    return FailedCase(_line(case.item), changed, names[int(found.argmax())], miss.why, round(miss.clearness, 6))
 
 
 def _line(item: Item) -> str:

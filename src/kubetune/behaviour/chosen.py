@@ -8,7 +8,7 @@ from kubetune.behaviour.load import parse_suite, suite_of
 from kubetune.behaviour.suite import AnyTest, Perturbed, Suite
 from kubetune.behaviour.suites import shipped_suites, suite_names
 from kubetune.errors import ConfigError
-from kubetune.redaction import shown
+from kubetune.redaction import quoted
 
 
 def chosen_suite(suite: str | Mapping[str, Any], bars: Mapping[str, float | None], most: int | None = None) -> Suite:
@@ -24,14 +24,14 @@ def chosen_suite(suite: str | Mapping[str, Any], bars: Mapping[str, float | None
     """
     if isinstance(suite, str):
         if suite not in suite_names():
-            raise ConfigError(f"Suite {shown(suite)} does not exist: shipped are {', '.join(suite_names())}.")
+            raise ConfigError(f"Suite {quoted(suite)} does not exist: shipped are {', '.join(suite_names())}.")
         found = _shipped(suite)
     else:
         found = suite_of(dict(suite), "behaviour.suite")
     unknown = [name for name in bars if name not in found.capabilities]
     if unknown:
         raise ConfigError(
-            f"behaviour.bars names {', '.join(f'{shown(name)}' for name in unknown)}, which suite {found.name!r} does "
+            f"behaviour.bars names {', '.join(f'{quoted(name)}' for name in unknown)}, which suite {found.name!r} does "
             f"not test: its capabilities are {', '.join(found.capabilities)}."
         )
     raised = {

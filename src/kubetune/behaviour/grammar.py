@@ -5,7 +5,7 @@ import re
 from random import Random
 from types import MappingProxyType
 
-from kubetune.behaviour.words import free_words, like_case, put
+from kubetune.behaviour.words import free_words, like_case, replaced
 
 AGREES = MappingProxyType({"is": "are", "are": "is", "was": "were", "were": "was", "has": "have", "does": "do"})
 SUBJECT_FIRST = re.compile(r"(?<=\w )(?:is|are|was|were|has|does)(?= \w)")
@@ -19,7 +19,7 @@ def break_agreement(text: str, draw: Random) -> str | None:
     if not places or text.rstrip().endswith("?"):
         return None
     found = draw.choice(places)
-    return put(text, found.span(), AGREES[found.group()])
+    return replaced(text, found.span(), AGREES[found.group()])
 
 
 def break_order(text: str, draw: Random) -> str | None:
@@ -36,7 +36,7 @@ def break_order(text: str, draw: Random) -> str | None:
         return None
     first, second = draw.choice(places)
     turned = f"{like_case(second.group(), first.group())} {first.group().lower()}"
-    return put(text, (first.start(), second.end()), turned)
+    return replaced(text, (first.start(), second.end()), turned)
 
 
 def repeat_word(text: str, draw: Random) -> str | None:
@@ -46,4 +46,4 @@ def repeat_word(text: str, draw: Random) -> str | None:
     if not places:
         return None
     found = draw.choice(places)
-    return put(text, found.span(), f"{found.group()} {found.group().lower()}")
+    return replaced(text, found.span(), f"{found.group()} {found.group().lower()}")

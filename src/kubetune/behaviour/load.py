@@ -25,7 +25,7 @@ from kubetune.behaviour.templates import placeholders, template_problem
 from kubetune.config.section import is_secret
 from kubetune.config.yaml_text import YamlTextError, read_yaml
 from kubetune.errors import ConfigError
-from kubetune.redaction import listed, shown
+from kubetune.redaction import listed, quoted
 
 KINDS: Mapping[str, type[BaseModel]] = {"mft": MinimumFunctionality, "inv": Invariance, "dir": Direction}
 TEST: TypeAdapter[AnyTest] = TypeAdapter(AnyTest)
@@ -43,7 +43,7 @@ def load_suite(name_or_path: str) -> Suite:
     path = Path(name_or_path)
     if path.suffix not in {".yaml", ".yml"}:
         raise ConfigError(
-            f"Suite {shown(name_or_path)} does not exist: shipped are {', '.join(shipped)}; a suite of your own is "
+            f"Suite {quoted(name_or_path)} does not exist: shipped are {', '.join(shipped)}; a suite of your own is "
             "given as a path ending in .yaml."
         )
     try:
@@ -100,7 +100,7 @@ def _explain(item: Mapping[str, Any]) -> str:
     if is_secret(item):
         return f"`{where}`: {message}"
     found = item.get("input")
-    repeated = "" if isinstance(found, (dict, BaseModel)) else f" (found {shown(found)})"
+    repeated = "" if isinstance(found, (dict, BaseModel)) else f" (found {quoted(found)})"
     return f"`{where}`: {message[0].lower()}{message[1:]}{repeated}"
 
 
@@ -170,7 +170,7 @@ def _template_problems(where: str, templates: Iterable[Template], lexicons: set[
         for text in (template,) if isinstance(template, str) else template:
             problem = template_problem(text)
             if problem is not None:
-                yield f"`{where}.templates.{number}`: {problem} (found {shown(text)})"
+                yield f"`{where}.templates.{number}`: {problem} (found {quoted(text)})"
             yield from _unknown(f"{where}.templates.{number}", [name for name, _ in placeholders(text)], lexicons)
 
 

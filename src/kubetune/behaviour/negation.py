@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from random import Random
 from types import MappingProxyType
 
-from kubetune.behaviour.words import APOSTROPHES, WORD, is_negation, like_case, negations, put
+from kubetune.behaviour.words import APOSTROPHES, WORD, is_negation, like_case, negations, replaced
 
 AUXILIARY = re.compile(
     r"(?<=\w) (?:is|are|was|were|am|can|could|should|would|will|must)(?= (?!not\b)\w)|"
@@ -45,11 +45,11 @@ def negate(text: str, draw: Random) -> str | None:
     found = AUXILIARY.search(text)
     verb = VERB.search(text)
     if verb is not None and (found is None or verb.start() < found.start()):
-        return put(text, verb.span(1), _negated(verb.group(1)))
+        return replaced(text, verb.span(1), _negated(verb.group(1)))
     if found is None:
         return None
     joined = found.group().lower() == " can"
-    return put(text, found.span(), found.group() + ("not" if joined else " not"))
+    return replaced(text, found.span(), found.group() + ("not" if joined else " not"))
 
 
 def affirm(text: str, draw: Random) -> str | None:
@@ -64,10 +64,10 @@ def affirm(text: str, draw: Random) -> str | None:
         if start == 0:  # `Never again`: what is left would be no sentence
             return None
         if text[start - 1] == " ":
-            return put(text, (start - 1, end), "")
-        return put(text, (start, end + (text[end : end + 1] == " ")), "")  # behind a quote or a bracket
+            return replaced(text, (start - 1, end), "")
+        return replaced(text, (start, end + (text[end : end + 1] == " ")), "")  # behind a quote or a bracket
     if plain in BARE or plain.endswith("n't"):
-        return put(text, (start, end), like_case(BARE.get(plain, plain.removesuffix("n't")), word))
+        return replaced(text, (start, end), like_case(BARE.get(plain, plain.removesuffix("n't")), word))
     return None
 
 

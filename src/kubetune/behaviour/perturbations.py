@@ -84,7 +84,7 @@ PERTURBATIONS: Mapping[str, Perturbation | ListPerturbation] = MappingProxyType(
         "negate": Perturbation(negation.negate, keeps_meaning=False),
         "affirm": Perturbation(negation.affirm, keeps_meaning=False),
         "upper-case": Perturbation(surface.upper_case),
-        "lower-case": Perturbation(surface.lower_case),
+        "lower-case": Perturbation(surface.without_capitals),
         "punctuation-add": Perturbation(surface.add_punctuation),
         "punctuation-drop": Perturbation(surface.drop_punctuation),
         "emoji-add": ListPerturbation(surface.add_emoji, "emoji"),

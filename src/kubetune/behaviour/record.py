@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from kubetune.behaviour.lexicons import shipped_lexicon, shipped_lexicons
 from kubetune.behaviour.proportions import clustered_wilson
-from kubetune.behaviour.run import CaseResult, Outcome, SuiteResult
+from kubetune.behaviour.run import BehaviourOutcome, CaseResult, SuiteResult
 from kubetune.behaviour.suite import Suite
 from kubetune.contract import Verdict
 
@@ -66,7 +66,7 @@ def empty_document(seed: int) -> dict[str, Any]:
     }
 
 
-def capability_rates(suite: Suite, outcomes: Sequence[Outcome]) -> dict[str, dict[str, float]]:
+def capability_rates(suite: Suite, outcomes: Sequence[BehaviourOutcome]) -> dict[str, dict[str, float]]:
     """Return capability → count, sources, failures, rate, low and high over all its tests.
 
     A template or a row of several tests is one source of cases. The tests are chosen and not drawn, so the interval is

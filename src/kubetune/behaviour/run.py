@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kubetune.behaviour.cases import Cases, Row, Usable, always, case_ids, cases_of
-from kubetune.behaviour.checks import Failure, failures_of
+from kubetune.behaviour.checks import FailedCase, failures_of
 from kubetune.behaviour.proportions import clustered_wilson
 from kubetune.behaviour.suite import AnyTest, Direction, MinimumFunctionality, Suite
 from kubetune.behaviour.templates import Item
@@ -24,7 +24,7 @@ Score = Callable[[Sequence[Item]], NDArray[Any]]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class BehaviourOutcome:
     """One line of the table.
 
     Attributes:
@@ -52,7 +52,7 @@ class Outcome:
     rate: float
     low: float
     high: float
-    clearest: tuple[Failure, ...]
+    clearest: tuple[FailedCase, ...]
     clusters: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
@@ -91,7 +91,7 @@ class SuiteResult:
     suite: str
     seed: int
     scored: int
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[BehaviourOutcome, ...]
     left_out: tuple[str, ...]
     cases: tuple[CaseResult, ...] = ()
 
@@ -139,7 +139,7 @@ def run_suite(
     items = _distinct(cases)
     numbers = {item: number for number, item in enumerate(items)}
     scores = _checked(score(items) if items else np.zeros((0, len(names))), len(items), len(names))
-    outcomes: list[Outcome] = []
+    outcomes: list[BehaviourOutcome] = []
     results: list[CaseResult] = []
     for test, found in zip(tests, cases, strict=True):
         failures = failures_of(test, found, scores, numbers, names)
@@ -175,7 +175,7 @@ def _checked(scores: NDArray[Any], items: int, classes: int) -> NDArray[np.float
     return found
 
 
-def _outcome(test: AnyTest, found: Cases, outcomes: Sequence[Failure | None]) -> Outcome:
+def _outcome(test: AnyTest, found: Cases, outcomes: Sequence[FailedCase | None]) -> BehaviourOutcome:
     count, failures = len(found.cases), [failure for failure in outcomes if failure is not None]
     clusters: dict[str, tuple[int, int]] = {}
     for case, failure in zip(found.cases, outcomes, strict=True):
@@ -183,7 +183,7 @@ def _outcome(test: AnyTest, found: Cases, outcomes: Sequence[Failure | None]) ->
         clusters[case.source] = cases + 1, failed + (failure is not None)
     low, high = clustered_wilson(clusters.values())
     clearest = sorted(failures, key=lambda failure: -failure.clearness)[:SHOWN]  # stable: ties keep the cases' order
-    return Outcome(
+    return BehaviourOutcome(
         capability=test.capability,
         test=test.name,
         kind=test.kind,

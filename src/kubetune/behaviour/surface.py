@@ -18,7 +18,7 @@ def upper_case(text: str, draw: Random) -> str | None:
     return _recased(text, str.upper)
 
 
-def lower_case(text: str, draw: Random) -> str | None:
+def without_capitals(text: str, draw: Random) -> str | None:
     """No capitals, but for those of URLs and mentions."""
     return _recased(text, str.lower)
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from random import Random
 
-from kubetune.behaviour.words import like_case, masked, put
+from kubetune.behaviour.words import like_case, masked, replaced
 
 Groups = Sequence[Sequence[str]]
 """Entries of one group can stand for each other."""
@@ -44,7 +44,7 @@ def swap_number(text: str, draw: Random) -> str | None:
     other += other >= old  # every number but the old one
     if YEAR.fullmatch(str(other)):
         other += 1000  # 1800 … 2099 would read as a year
-    return put(text, found.span(), str(other))
+    return replaced(text, found.span(), str(other))
 
 
 def _swap(text: str, draw: Random, groups: Groups, *, exact: bool) -> str | None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from random import Random
 from types import MappingProxyType
 
-from kubetune.behaviour.words import free_words, is_negation, put
+from kubetune.behaviour.words import free_words, is_negation, replaced
 
 SHORTEST = 4
 """Letters of a word that may get a slip; in shorter ones it often gives another word."""
@@ -70,5 +70,5 @@ def _slip(text: str, draw: Random, edit: Edit, first: int = 1) -> str | None:
         for at in places:
             slipped = edit(word, at)
             if slipped != word and not is_negation(slipped):
-                return put(text, found.span(), slipped)
+                return replaced(text, found.span(), slipped)
     return None

@@ -1,6 +1,6 @@
 """The gate: bars of the suite's capabilities and what it found → a verdict with reasons."""
 
-from kubetune.behaviour.run import Outcome, SuiteResult
+from kubetune.behaviour.run import BehaviourOutcome, SuiteResult
 from kubetune.behaviour.suite import Capability, Suite
 from kubetune.contract import Verdict
 from kubetune.errors import RefusedError
@@ -24,7 +24,7 @@ def judge_behaviour(suite: Suite, result: SuiteResult) -> Verdict:
     return Verdict(RefusedError.exit_code if reasons else 0, tuple(reasons))
 
 
-def _miss(capability: Capability, bar: float, outcome: Outcome) -> str | None:
+def _miss(capability: Capability, bar: float, outcome: BehaviourOutcome) -> str | None:
     value = {"lower": outcome.low, "point": outcome.rate, "upper": outcome.high}[capability.bound]
     if outcome.count == 0 or value <= bar:
         return None

@@ -69,7 +69,7 @@ def protected(text: str) -> list[tuple[int, int]]:
     return [found.span() for pattern in (url_pattern(), mention_pattern(), HASHTAG) for found in pattern.finditer(text)]
 
 
-def put(text: str, span: tuple[int, int], new: str) -> str:
+def replaced(text: str, span: tuple[int, int], new: str) -> str:
     """Return `text` with `new` in the place of `span`."""
     return text[: span[0]] + new + text[span[1] :]
 

@@ -48,7 +48,7 @@ def shortened(answer: dict[str, Any], width: int) -> dict[str, Any]:
 
 def tell_people(settings: "Settings", answer: dict[str, Any] | None) -> None:
     """Announce a moved champion from this machine; in a pod Airflow does it."""
-    from kubetune.notifications.announce import announce, settle
+    from kubetune.notifications.announce import announce, wait_until_sent
     from kubetune.notifications.answers import notice_of
 
     if answer is None or settings.notices is None:
@@ -56,4 +56,4 @@ def tell_people(settings: "Settings", answer: dict[str, Any] | None) -> None:
     notice = notice_of(answer, str(answer.get("run", "")))
     if notice is not None:
         announce(settings, notice)
-        settle()
+        wait_until_sent()

@@ -31,7 +31,7 @@ def airflow_of(settings: "Settings", deadline_s: float = 20.0) -> "Airflow":
     Raises:
         ConfigError: They name none.
     """
-    from kubetune.client.airflow import Access, Airflow
+    from kubetune.client.airflow import Airflow, AirflowAccess
     from kubetune.errors import ConfigError
 
     password = settings.airflow_password
@@ -40,7 +40,7 @@ def airflow_of(settings: "Settings", deadline_s: float = 20.0) -> "Airflow":
             "No cluster is named: run `kubetune login`, or set KUBETUNE_AIRFLOW_URL, KUBETUNE_AIRFLOW_USER and "
             "KUBETUNE_AIRFLOW_PASSWORD."
         )
-    access = Access(settings.airflow_url, settings.airflow_user, password.get_secret_value())
+    access = AirflowAccess(settings.airflow_url, settings.airflow_user, password.get_secret_value())
     return Airflow(access, way_of(settings), deadline_s, tell)
 
 
@@ -212,14 +212,14 @@ INTERRUPTED = 130  # what a shell says of a command that Ctrl-C ended
 def follow(run: ClusterRun) -> None:
     """Show the stages of a run with their progress until it is over; exits as the run itself would have here."""
     from kubetune.cli.display import display
-    from kubetune.client.watch import outcome, watch
+    from kubetune.client.watch import outcome, watch_run
 
     settings = settings_for(None)
     airflow = airflow_of(settings, PATIENCE_S)
     airflow.run(run)  # an unknown run is said before the screen is touched
     shown = display()
     try:
-        for found, stages in watch(airflow, run):
+        for found, stages in watch_run(airflow, run):
             last = found, stages
             shown.show(stages)
     except KeyboardInterrupt:

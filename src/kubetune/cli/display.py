@@ -52,7 +52,7 @@ class BarProgress:
         if self._task is not None:
             self._bar.update(self._task, advance=by)
             if facts:
-                self._bar.update(self._task, facts=shown(facts))
+                self._bar.update(self._task, facts=facts_text(facts))
 
     def note(self, line: str) -> None:
         """Print one line above the bar."""
@@ -90,7 +90,7 @@ class LineProgress:
     def advance(self, by: int = 1, **facts: float | str) -> None:
         """Count; print when ten seconds have passed."""
         self._done += by
-        self._facts = shown(facts) or self._facts
+        self._facts = facts_text(facts) or self._facts
         if time.monotonic() - self._last >= LINE_EVERY_S:
             self._last = time.monotonic()
             self._say()
@@ -118,7 +118,7 @@ def whole() -> Column:
     return Column(no_wrap=True)
 
 
-def shown(facts: dict[str, float | str]) -> str:
+def facts_text(facts: dict[str, float | str]) -> str:
     """Return `loss 0.41 · 512 tokens/s`-like text."""
     parts = []
     for name, value in facts.items():
@@ -191,16 +191,16 @@ class Bars:
                 self._rows[view.name] = self._bars.add_task(view.name, start=False, total=None, state="")
             row = self._rows[view.name]
             if view.state in {"running", "queued"} and view.reason:
-                self._bars.update(row, total=None, state=f"{state_of(view)}  {view.reason}")
+                self._bars.update(row, total=None, state=f"{stage_state_of(view)}  {view.reason}")
             elif view.state == "running":
                 self._bars.start_task(row)
                 total, done = (view.step.total, view.step.done) if view.step else (None, 0)
-                self._bars.update(row, total=total, completed=done, state=state_of(view))
+                self._bars.update(row, total=total, completed=done, state=stage_state_of(view))
             elif view.seconds is not None:
-                self._bars.update(row, total=1, completed=1, state=f"{state_of(view)}  {view.seconds:.1f} s")
+                self._bars.update(row, total=1, completed=1, state=f"{stage_state_of(view)}  {view.seconds:.1f} s")
                 self._bars.stop_task(row)
             else:
-                self._bars.update(row, state=state_of(view))
+                self._bars.update(row, state=stage_state_of(view))
 
     def close(self) -> None:
         """Leave the terminal as it was found."""
@@ -216,10 +216,10 @@ def line_of(view: StageView) -> str:
     """Return one line about a stage."""
     seconds = f"{view.seconds:8.1f} s" if view.seconds is not None else ""
     due = f" (the next try is due at {view.due})" if view.due else ""
-    return f"{view.name:<10}{state_of(view):<28}{seconds}  {view.reason}{due}".rstrip()
+    return f"{view.name:<10}{stage_state_of(view):<28}{seconds}  {view.reason}{due}".rstrip()
 
 
-def state_of(view: StageView) -> str:
+def stage_state_of(view: StageView) -> str:
     """Return the state of a stage in a few words."""
     words = {"success": "done", "up_for_retry": "waits for another try", "upstream_failed": "not run"} | {
         WAITS: "waits for approval",

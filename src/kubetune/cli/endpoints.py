@@ -35,10 +35,10 @@ def known_state(settings: "Settings") -> Path:
         ConfigError: There is neither an endpoint nor a store: it was looked for in the wrong folder.
     """
     from kubetune.config.settings import state_folder
-    from kubetune.serving.local.endpoints import endpoints
+    from kubetune.serving.local.endpoints import local_endpoints
 
     state = state_folder(settings)
-    if not endpoints(state):
+    if not local_endpoints(state):
         require_store(settings)
     return state
 
@@ -48,9 +48,9 @@ def endpoints(store: StoreUrl = None, as_json: AsJson = False) -> None:
     """List the endpoints of this machine: what runs on which port, and how to stop it."""
     from dataclasses import asdict
 
-    from kubetune.serving.local.endpoints import endpoints
+    from kubetune.serving.local.endpoints import local_endpoints
 
-    found = endpoints(known_state(settings_for(store)))
+    found = local_endpoints(known_state(settings_for(store)))
     if as_json:
         print_json([asdict(endpoint) for endpoint in found])
         return
@@ -84,13 +84,13 @@ def delete(
 
     from kubetune.cli.runs import matched
     from kubetune.errors import ConfigError
-    from kubetune.serving.local.endpoints import endpoints
+    from kubetune.serving.local.endpoints import local_endpoints
     from kubetune.serving.local.target import LocalTarget
     from kubetune.storage.endpoints import delete_endpoint
 
     settings, opened_store = opened(store)
     state = known_state(settings)
-    here = {item.name: item for item in endpoints(state)}
+    here = {item.name: item for item in local_endpoints(state)}
     chosen = matched("endpoint", names, sorted({*here, *recorded(opened_store)}))
     ended = {"stopped", "ended"}
     if running := [name for name in chosen if name in here and here[name].state not in ended]:
@@ -135,9 +135,9 @@ def start(name: Annotated[str, typer.Argument(help="Endpoint.")], store: StoreUr
 
 def stop(name: Annotated[str, typer.Argument(help="Endpoint.")], store: StoreUrl = None) -> None:
     """Stop the server of an endpoint on this machine."""
-    from kubetune.serving.local.endpoints import stop
+    from kubetune.serving.local.endpoints import stop_endpoint
 
-    stop(known_state(settings_for(store)), name)
+    stop_endpoint(known_state(settings_for(store)), name)
     say(f"{name} is stopped; `kubetune start {name}` starts it again.")
 
 
@@ -176,16 +176,18 @@ def asked(
     from kubetune.cli.cluster import way_of
     from kubetune.client import endpoint as remote
     from kubetune.errors import ConfigError
-    from kubetune.serving.local.endpoints import predict
+    from kubetune.serving.local.endpoints import predict_locally
 
     url = endpoint if endpoint is not None and "://" in endpoint else None
     if url is None and (settings.endpoint_url is None or not settings.store.startswith("s3://")):
         state = known_state(settings)
-        return predict(state, endpoint or only_endpoint(state), items, top_k)
+        return predict_locally(state, endpoint or only_endpoint(state), items, top_k)
     if endpoint is None:
         raise ConfigError("Which endpoint of the cluster is meant? Name it with --endpoint.")
     key = settings.api_key.get_secret_value() if settings.api_key else None
-    return remote.predict(way_of(settings), url or remote.url_of(settings.endpoint_url, endpoint), items, top_k, key)
+    return remote.predict_in_cluster(
+        way_of(settings), url or remote.url_of(settings.endpoint_url, endpoint), items, top_k, key
+    )
 
 
 def rows_of(line: str, answer: dict[str, object]) -> list[list[str]]:
@@ -207,9 +209,9 @@ def only_endpoint(state: "object") -> str:
     from pathlib import Path
 
     from kubetune.errors import ConfigError
-    from kubetune.serving.local.endpoints import endpoints
+    from kubetune.serving.local.endpoints import local_endpoints
 
-    names = [item.name for item in endpoints(Path(str(state))) if item.pid is not None]
+    names = [item.name for item in local_endpoints(Path(str(state))) if item.pid is not None]
     if len(names) == 1:
         return names[0]
     known = ", ".join(names) or "none"

@@ -75,11 +75,11 @@ def say_nothing_written(airflow: "Airflow", run: str, view: "StageView", attempt
     Raises:
         ConfigError: Its log is gone.
     """
-    from kubetune.client.watch import own_lines, waits
+    from kubetune.client.watch import own_lines, task_wait
     from kubetune.errors import ConfigError
 
     lines = airflow.log(run, view.name, attempt)
-    if reason := waits(lines):
+    if reason := task_wait(lines):
         tell(f"Stage {view.name} has not started: {reason}")
     elif view.state not in {"success", "failed", "skipped", "up_for_retry"}:
         tell(f"Stage {view.name} has written nothing yet.")

@@ -8,7 +8,7 @@ from kubetune.cli.common import AsJson, StoreUrl, Yes, agreed, opened, print_jso
 from kubetune.cli.help import ListsByDefault
 
 if TYPE_CHECKING:
-    from kubetune.storage.registry import Model
+    from kubetune.storage.registry import RegisteredModel
 
 app = typer.Typer(help="List, show or delete registered models.", cls=ListsByDefault)
 SHOWN = {"person": "rolled back", "not-ready": "was not ready", "revoked": "revoked"}
@@ -34,7 +34,7 @@ def command(
         show_one(found[0])
 
 
-def show_all(models: "list[Model]") -> None:
+def show_all(models: "list[RegisteredModel]") -> None:
     """Print one line a model."""
     rows = []
     for model in models:
@@ -46,7 +46,7 @@ def show_all(models: "list[Model]") -> None:
         say("Nothing is registered yet: `kubetune run RECIPE` does it.")
 
 
-def show_one(model: "Model") -> None:
+def show_one(model: "RegisteredModel") -> None:
     """Print versions and history."""
     named: dict[int, list[str]] = {}
     for alias, number in model.aliases().items():

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from kubetune.notifications.walks import Tell
     from kubetune.plan import StageCall, Word
     from kubetune.storage.base import Store
-    from kubetune.storage.registry import Model
+    from kubetune.storage.registry import RegisteredModel
 
 
 AFTER_DECISION = ("package", "register")
@@ -41,7 +41,7 @@ def promote(
     from kubetune.models.pending import remembered
     from kubetune.models.policies import permit_word, policies_of
     from kubetune.models.register import at_version, carried_out, promote, told_of
-    from kubetune.redaction import shown
+    from kubetune.redaction import quoted
 
     word = word_of(by, why, request)
     if word is None:
@@ -52,7 +52,7 @@ def promote(
         if "@" in what:
             name, number = at_version(what)
             if number is None or endpoint not in (None, name):
-                raise ConfigError(f"{shown(what)} names no version of one model: write MODEL@3, without --endpoint.")
+                raise ConfigError(f"{quoted(what)} names no version of one model: write MODEL@3, without --endpoint.")
             permit_word(policies_of(settings, opened_store, name), name, word.by)
             model = promote(opened_store, name, number, clock(), word)
         else:
@@ -100,7 +100,7 @@ def register_run(store: "Store", settings: "Settings", run: str, endpoint: str |
     return endpoint or recipe.name
 
 
-def known_model(store: "Store", name: str) -> "Model":
+def known_model(store: "Store", name: str) -> "RegisteredModel":
     """Return the model that was registered just now."""
     from kubetune.models.register import known
 
@@ -173,7 +173,7 @@ def rollback(
         say(f"its signature counts on, so that it may serve again: `kubetune revoke {left} --why …` ends it.")
 
 
-def rollback_of(model: "Model", request: str) -> "Mapping[str, Any]":
+def rollback_of(model: "RegisteredModel", request: str) -> "Mapping[str, Any]":
     """Return the line of the history that tells of a rollback: of the one with this request, else of the last.
 
     Raises:

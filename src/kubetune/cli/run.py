@@ -61,7 +61,7 @@ def run(
     if run is None:
         run = new_run(opened_store, loaded)
         calls = plan(loaded, run, endpoint, until)
-    work = Work(settings, opened_store, run, [recipe, *(overrides or [])], as_json)
+    work = LocalRun(settings, opened_store, run, [recipe, *(overrides or [])], as_json)
     try:
         work.walk(calls, store, audit=audit)
     except (KubetuneError, StageFailedError) as error:
@@ -73,7 +73,7 @@ def run(
     work.end()
 
 
-class Work:
+class LocalRun:
     """A run under way, and what a person or a program is told of it."""
 
     def __init__(self, settings: "Settings", store: "Store", run: str, recipe: "Sequence[str]", as_json: bool) -> None:

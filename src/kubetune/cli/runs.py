@@ -43,7 +43,10 @@ def runs(store: StoreUrl = None, as_json: AsJson = False) -> None:
     settings, opened_store = opened(store)
     lines = run_lines(opened_store)
     live = stages_under_way(settings, [line.run for line in lines if line.state != "complete"])
-    lines = [replace(line, state=state_of(live[line.run], line.state)) if line.run in live else line for line in lines]
+    lines = [
+        replace(line, state=cluster_state_of(live[line.run], line.state)) if line.run in live else line
+        for line in lines
+    ]
     if as_json:
         print_json([asdict(line) for line in lines])
         return
@@ -62,7 +65,7 @@ def runs(store: StoreUrl = None, as_json: AsJson = False) -> None:
     )
 
 
-def state_of(stages: Mapping[str, str], stored: str) -> str:
+def cluster_state_of(stages: Mapping[str, str], stored: str) -> str:
     """Return the state of a run that a cluster still works on: its last stage there that is under way."""
     name, word = list(stages.items())[-1] if stages else ("", "")
     return f"{word} at {name}" if name else stored
@@ -179,14 +182,14 @@ def compare(
     """Show where two recipes differ and what that did to the metrics."""
     from dataclasses import asdict
 
-    from kubetune.evaluation.compare import compare, flatten
+    from kubetune.evaluation.compare import compare_runs, flatten
     from kubetune.models.history import commits_of, known_run
 
     opened_store = opened(store)[1]
     recipes = [known_run(opened_store, run) for run in (first, second)]
     found = [commits_of(opened_store, run).get("evaluate") for run in (first, second)]
     metrics: list[dict[str, float]] = [dict(commit.metrics) if commit else {} for commit in found]
-    rows = compare(recipes[0], recipes[1], metrics[0], metrics[1])
+    rows = compare_runs(recipes[0], recipes[1], metrics[0], metrics[1])
     if as_json:
         print_json([asdict(row) for row in rows])
         return
@@ -280,13 +283,13 @@ def matched(what: str, patterns: Iterable[str], known: Collection[str]) -> list[
         ConfigError: A name does not exist, or a pattern fits none; nothing is to be done then.
     """
     from kubetune.errors import ConfigError
-    from kubetune.redaction import shown
+    from kubetune.redaction import quoted
 
     found: dict[str, None] = {}
     for pattern in patterns:
         fits = [name for name in known if fnmatchcase(name, pattern)] if WILD & set(pattern) else [pattern]
         if not fits or (pattern not in known and fits == [pattern]):
             named = ", ".join(list(known)[:5]) or "none"
-            raise ConfigError(f"No {what} is called {shown(pattern)}: known are {named}; nothing was deleted.")
+            raise ConfigError(f"No {what} is called {quoted(pattern)}: known are {named}; nothing was deleted.")
         found |= dict.fromkeys(fits)
     return list(found)

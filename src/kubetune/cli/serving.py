@@ -50,7 +50,7 @@ def serve(
     settings, opened_store = opened(store)
     with stop_requests() as stop, archive_for_look(opened_store, settings, run, progress_for(), stop) as archive:
         trust = trust_for(settings, endpoint or model_of_run(opened_store, run), opened_store)
-        listening = Listening(port or settings.port, hosts.parse(settings.serve_hosts))
+        listening = Listening(port or settings.port, hosts.parse_hosts(settings.serve_hosts))
         serve_foreground(archive, listening, ready, stop, settings.ready_timeout_s, trust)
 
 
@@ -121,7 +121,7 @@ def gateway(
     import logging
 
     from kubetune.config.settings import load_settings
-    from kubetune.serving.gateway.connections import Bounds
+    from kubetune.serving.gateway.connections import ConnectionBounds
     from kubetune.serving.gateway.options import Options
     from kubetune.serving.gateway.supervisor import supervise
 
@@ -140,7 +140,7 @@ def gateway(
         max_in_flight=settings.gateway_max_in_flight,
         rate=settings.gateway_rate,
         key_share=settings.gateway_key_share,
-        bounds=Bounds(total=settings.gateway_connections, per_source=settings.gateway_connections_per_source),
+        bounds=ConnectionBounds(total=settings.gateway_connections, per_source=settings.gateway_connections_per_source),
         drain_s=settings.gateway_drain_s,
         shutdown_s=settings.gateway_shutdown_s,
         ready_timeout_s=settings.ready_timeout_s,

@@ -46,7 +46,7 @@ def bootstrap(
     from kubetune.errors import ConfigError
     from kubetune.execution.access import OPTIONAL, USERS, policies
     from kubetune.execution.platform import s3_settings
-    from kubetune.storage.users import Logs, bootstrap, bucket_of, read_keys
+    from kubetune.storage.users import Logs, bootstrap_users, bucket_of, read_keys
 
     settings = settings_for(store)
     bucket, prefix = bucket_of(settings.store)
@@ -57,7 +57,7 @@ def bootstrap(
     keys = read_keys(users, USERS, OPTIONAL)
     wanted = policies(bucket, prefix, logs)
     kept = Logs(logs, logs_days) if "logs" in keys else None
-    for line in bootstrap(s3_settings(settings), bucket, keys, wanted, kept):
+    for line in bootstrap_users(s3_settings(settings), bucket, keys, wanted, kept):
         say(line)
     if secrets:
         write_secrets(secrets, keys)

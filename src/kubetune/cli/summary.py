@@ -189,8 +189,8 @@ def head_facts(run: str, recipe: Mapping[str, Any], data: Mapping[str, Any]) -> 
     facts = {
         "Recipe": recipe["name"] + (f" ({recipe['description']})" if recipe.get("description") else ""),
         "Run": run,
-        "Base model": named(recipe["model"]["source"]),
-        "Data": named(recipe["data"]["source"]),
+        "Base model": source_name(recipe["model"]["source"]),
+        "Data": source_name(recipe["data"]["source"]),
     }
     if rows := data.get("rows"):
         removed = {name: count for name, count in rows["removed_from_train"].items() if count}
@@ -200,7 +200,7 @@ def head_facts(run: str, recipe: Mapping[str, Any], data: Mapping[str, Any]) -> 
     return {name: value[:LONGEST] for name, value in facts.items()}
 
 
-def named(source: Mapping[str, Any]) -> str:
+def source_name(source: Mapping[str, Any]) -> str:
     """Return a source in a few words: its kind and what names it."""
     values = [value for key in NAMING if (value := source.get(key))]
     told = [", ".join(map(str, value.values())) if isinstance(value, dict) else str(value) for value in values]

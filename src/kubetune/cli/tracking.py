@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from kubetune.execution.signals import StopRequest
     from kubetune.storage.base import Store
     from kubetune.tracking.sync import Pass, Syncer, Waiting
-    from kubetune.tracking.target import Target
+    from kubetune.tracking.target import MlflowTarget
 
 
 app = typer.Typer(help="Mirror runs and models into MLflow.", no_args_is_help=True)
@@ -68,7 +68,7 @@ def await_store(store: str | None, waiting: "Waiting", ready_file: Path) -> None
     from kubetune.tracking.sync import wait_for_store
 
     ready_file.unlink(missing_ok=True)
-    wait_for_store(lambda: Sources(opened(store, patient=True, probe=False)[1]).list(), waiting, tell)
+    wait_for_store(lambda: Sources(opened(store, patient=True, probe=False)[1]).list(), waiting, tell_outage)
     ready_file.touch()
 
 
@@ -79,7 +79,7 @@ def watch_on(run: str | None, every_s: float, beside: bool, stop: "StopRequest",
         InterruptedRunError: A signal asked us to stop.
     """
     from kubetune.tracking.beside import FIRST_S, RunBeside, give_way
-    from kubetune.tracking.sync import watch
+    from kubetune.tracking.sync import mirror_until_ended
 
     settings, opened_store = opened(store, patient=True, probe=False)
     with syncing(settings, opened_store) as (syncer, target):
@@ -94,11 +94,11 @@ def watch_on(run: str | None, every_s: float, beside: bool, stop: "StopRequest",
             done = locked_pass(syncer, target, None if last else run)
             for name, reason in done.refused.items():
                 if told.get(name) != reason:
-                    tell(f"{name} is not mirrored: {reason}")
+                    tell_outage(f"{name} is not mirrored: {reason}")
             told.update(done.refused)
 
         waiting.wait(FIRST_S if beside else 0.0)
-        watch(step, every_s, waiting, tell)
+        mirror_until_ended(step, every_s, waiting, tell_outage)
 
 
 @app.command()
@@ -130,7 +130,7 @@ def status(store: StoreUrl = None, as_json: AsJson = False) -> None:
 
 
 @contextmanager
-def syncing(settings: "Settings", store: "Store") -> "Iterator[tuple[Syncer, Target]]":
+def syncing(settings: "Settings", store: "Store") -> "Iterator[tuple[Syncer, MlflowTarget]]":
     """Open the mirror that the settings name.
 
     Raises:
@@ -139,9 +139,9 @@ def syncing(settings: "Settings", store: "Store") -> "Iterator[tuple[Syncer, Tar
     from kubetune.errors import ConfigError
     from kubetune.tracking.mirror import Mirror
     from kubetune.tracking.sync import Syncer
-    from kubetune.tracking.target import client_of, target_of
+    from kubetune.tracking.target import client_of, tracking_target
 
-    target = target_of(settings)
+    target = tracking_target(settings)
     if target is None:
         raise ConfigError(
             "Nothing is mirrored: set KUBETUNE_TRACKING to http(s)://host[:port] of an MLflow server, or to local "
@@ -151,7 +151,7 @@ def syncing(settings: "Settings", store: "Store") -> "Iterator[tuple[Syncer, Tar
         yield Syncer(Mirror(open_client, target, store, settings.tracking_experiment)), target
 
 
-def locked_pass(syncer: "Syncer", target: "Target", run: str | None) -> "Pass":
+def locked_pass(syncer: "Syncer", target: "MlflowTarget", run: str | None) -> "Pass":
     """Do one pass while no other process on this machine does one."""
     from kubetune.tracking.target import locked
 
@@ -159,13 +159,13 @@ def locked_pass(syncer: "Syncer", target: "Target", run: str | None) -> "Pass":
         return syncer.once(None if run is None else [run])
 
 
-def report(done: "Pass", target: "Target") -> None:
+def report(done: "Pass", target: "MlflowTarget") -> None:
     """Print what a pass did."""
     say(f"{len(done.runs)} runs and {len(done.models)} models mirrored in {target.shown}.")
     done.raise_refused()
 
 
-def tell(line: str) -> None:
+def tell_outage(line: str) -> None:
     """Print a line about an outage on standard error, with the time of day."""
     print(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {line}", file=sys.stderr, flush=True)  # noqa: T201
 
@@ -201,11 +201,11 @@ def ui(
     """Show runs and models in MLflow: of a server its address, of the local mirror a page until Ctrl-C."""
     from kubetune.errors import ConfigError, InterruptedRunError
     from kubetune.execution.signals import stop_requests
-    from kubetune.tracking.target import target_of
+    from kubetune.tracking.target import tracking_target
     from kubetune.tracking.ui import served
 
     settings, _ = opened(store, probe=False)
-    target = target_of(settings)
+    target = tracking_target(settings)
     if target is None:
         raise ConfigError("Nothing is mirrored: KUBETUNE_TRACKING is none; set it to local or to a server's address.")
     if target.artifacts is None:

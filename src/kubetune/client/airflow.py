@@ -21,7 +21,7 @@ LISTED = 100
 
 
 @dataclass(frozen=True)
-class Access:
+class AirflowAccess:
     """Where Airflow is and who asks.
 
     Attributes:
@@ -36,7 +36,7 @@ class Access:
 
 
 @dataclass(frozen=True)
-class Run:
+class DagRun:
     """A run of the DAG.
 
     Attributes:
@@ -58,7 +58,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Task:
+class TaskState:
     """A stage of a run, as Airflow sees it.
 
     Attributes:
@@ -87,7 +87,7 @@ class Airflow:
     """
 
     def __init__(
-        self, access: Access, way: Way, deadline_s: float = 20.0, away: Callable[[str], None] = lambda _: None
+        self, access: AirflowAccess, way: Way, deadline_s: float = 20.0, away: Callable[[str], None] = lambda _: None
     ) -> None:
         self.access, self.way, self.deadline_s, self.away = access, way, deadline_s, away
         self._token = ""
@@ -144,12 +144,12 @@ class Airflow:
         reply = self._ask("GET", f"/dags?limit={LISTED}")
         return sorted(str(item["dag_id"]) for item in reply.value.get("dags", []))
 
-    def find(self, run: str) -> Run | None:
+    def find(self, run: str) -> DagRun | None:
         """Return a run; None if there is none of this name."""
         reply = self._ask("GET", self._path(run), known=(200, 404))
         return None if reply.status == 404 else run_of(reply.value)
 
-    def run(self, run: str) -> Run:
+    def run(self, run: str) -> DagRun:
         """Return a run.
 
         Raises:
@@ -174,7 +174,7 @@ class Airflow:
         reply = self._ask("GET", f"/dags/{DAG}/dagRuns?{query}", known=(200, 404))
         return [] if reply.status == 404 else [str(item["dag_run_id"]) for item in reply.value["dag_runs"]]
 
-    def tasks(self, run: str) -> list[Task]:
+    def tasks(self, run: str) -> list[TaskState]:
         """Return the tasks of a run, in no order."""
         reply = self._ask("GET", f"{self._path(run)}/taskInstances?limit={LISTED}", known=(200, 404))
         return [] if reply.status == 404 else [task_of(item) for item in reply.value["task_instances"]]
@@ -251,14 +251,14 @@ class Airflow:
             pause = min(pause * 2, LONGEST_PAUSE_S)
 
 
-def run_of(value: Mapping[str, Any]) -> Run:
+def run_of(value: Mapping[str, Any]) -> DagRun:
     """Read a run from Airflow's answer."""
-    return Run(str(value["dag_run_id"]), str(value["state"]), value.get("conf") or {}, value.get("note") or "")
+    return DagRun(str(value["dag_run_id"]), str(value["state"]), value.get("conf") or {}, value.get("note") or "")
 
 
-def task_of(value: Mapping[str, Any]) -> Task:
+def task_of(value: Mapping[str, Any]) -> TaskState:
     """Read a task from Airflow's answer."""
-    return Task(
+    return TaskState(
         str(value["task_id"]),
         value.get("state") or "waiting",
         int(value.get("try_number") or 0),

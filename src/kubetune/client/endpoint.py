@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from kubetune.client.http import Way, request
 from kubetune.errors import ConfigError, TemporaryError
-from kubetune.redaction import shown
+from kubetune.redaction import quoted
 from kubetune.serving import client
 from kubetune.serving.client import Reply
 
@@ -29,11 +29,11 @@ def url_of(setting: str | None, endpoint: str) -> str:
     url = whole.replace(NAME, endpoint)
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ConfigError(f"KUBETUNE_ENDPOINT_URL {shown(setting, 120)} is no address: use http(s)://host[:port].")
+        raise ConfigError(f"KUBETUNE_ENDPOINT_URL {quoted(setting, 120)} is no address: use http(s)://host[:port].")
     return url
 
 
-def predict(
+def predict_in_cluster(
     way: Way, url: str, items: Sequence[Mapping[str, str]], top_k: int | None, api_key: str | None = None
 ) -> list[Any]:
     """Ask a cluster's endpoint; see `serving.client.predict`.

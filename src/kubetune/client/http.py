@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from kubetune.errors import ConfigError
-from kubetune.redaction import shown
+from kubetune.redaction import quoted
 from kubetune.serving.client import Reply
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -65,7 +65,7 @@ def request(
     """
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ConfigError(f"{shown(url, 120)} is no address of a server: use http(s)://host[:port].")
+        raise ConfigError(f"{quoted(url, 120)} is no address of a server: use http(s)://host[:port].")
     body = None if value is None else json.dumps(value).encode()
     sent = {"Accept": "application/json", **({"Content-Type": "application/json"} if body else {}), **(headers or {})}
     asked = urllib.request.Request(url, body, sent, method=method)  # noqa: S310 (http and https only, see above)
@@ -85,8 +85,8 @@ def request(
     except http.client.HTTPException as error:
         raise ConnectionError(type(error).__name__) from error
     if 300 <= status < 400:
-        raise ConfigError(f"{url:.120} redirects to {shown(received.get('Location', 'nowhere'), 120)}: use that one.")
-    return Reply(status, {name.lower(): text for name, text in received.items()}, decoded(raw))
+        raise ConfigError(f"{url:.120} redirects to {quoted(received.get('Location', 'nowhere'), 120)}: use that one.")
+    return Reply(status, {name.lower(): text for name, text in received.items()}, json_body(raw))
 
 
 def opener(way: Way, host: str) -> urllib.request.OpenerDirector:
@@ -110,7 +110,7 @@ def cause_of(error: urllib.error.URLError) -> str:
     return str(getattr(reason, "strerror", None) or type(reason).__name__) if not isinstance(reason, str) else reason
 
 
-def decoded(raw: bytes) -> Any:
+def json_body(raw: bytes) -> Any:
     """Return a JSON body; None if it is none."""
     try:
         return json.loads(raw)

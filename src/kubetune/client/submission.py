@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from kubetune import layout
-from kubetune.client.airflow import Airflow, Run
-from kubetune.client.watch import Outcome, outcome, stages_of
+from kubetune.client.airflow import Airflow, DagRun
+from kubetune.client.watch import RunOutcome, outcome, stages_of
 from kubetune.config.data_sources import FilesData
 from kubetune.config.load import canonical, load_recipe
 from kubetune.config.recipe import Recipe
@@ -61,7 +61,7 @@ class Submitted:
     created: bool
     paused: bool
     upload: str | None
-    end: Outcome | None = None
+    end: RunOutcome | None = None
 
 
 def recipe_for(name_or_path: str, overrides: Iterable[str], address: str | None, recipes: Path | None = None) -> Recipe:
@@ -120,7 +120,7 @@ def submit(airflow: Airflow, open_store: Callable[[], Store | None], wish: Wish)
     recipe = recipe_for(wish.recipe, wish.overrides, address, wish.recipes)  # all errors before anything is sent
     plan(recipe, wish.run or f"{recipe.name}-1", wish.endpoint)
     if wish.data is not None:
-        address = uploaded(open_store(), wish.data)
+        address = upload_file(open_store(), wish.data)
         recipe = recipe_for(wish.recipe, wish.overrides, address, wish.recipes)
     text = yaml.safe_dump(canonical(recipe), sort_keys=True, allow_unicode=True)
     conf: dict[str, Any] = {"recipe": text, "overrides": [], "endpoint": wish.endpoint}
@@ -128,7 +128,7 @@ def submit(airflow: Airflow, open_store: Callable[[], Store | None], wish: Wish)
     if wish.run is not None:
         conf["run"] = wish.run
         created = airflow.trigger(wish.run, conf)
-        end = None if created else end_of(airflow, check_same(airflow, wish.run, conf))
+        end = None if created else run_end(airflow, check_same(airflow, wish.run, conf))
         return Submitted(wish.run, created, paused, address, end)
     while True:
         run = free_name(recipe.name, airflow, open_store())
@@ -137,7 +137,7 @@ def submit(airflow: Airflow, open_store: Callable[[], Store | None], wish: Wish)
         time.sleep(TAKEN_PAUSE_S)
 
 
-def uploaded(store: Store | None, data: Path) -> str:
+def upload_file(store: Store | None, data: Path) -> str:
     """Upload a file and return its address.
 
     Raises:
@@ -151,7 +151,7 @@ def uploaded(store: Store | None, data: Path) -> str:
     return put_upload(store, data)
 
 
-def end_of(airflow: Airflow, standing: Run) -> Outcome | None:
+def run_end(airflow: Airflow, standing: DagRun) -> RunOutcome | None:
     """Return what a run that exists has come to; None if it goes on.
 
     Raises:
@@ -168,7 +168,7 @@ def end_of(airflow: Airflow, standing: Run) -> Outcome | None:
     )
 
 
-def check_same(airflow: Airflow, run: str, conf: dict[str, Any]) -> Run:
+def check_same(airflow: Airflow, run: str, conf: dict[str, Any]) -> DagRun:
     """Return a run that exists if it is the one that was asked for.
 
     Raises:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from kubetune.client.airflow import Airflow, Run, Task
+from kubetune.client.airflow import Airflow, DagRun, TaskState
 from kubetune.errors import NothingToDoError, TemporaryError
 from kubetune.stages import STAGES
 
@@ -97,7 +97,7 @@ class StageView:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunOutcome:
     """What a run came to.
 
     Attributes:
@@ -120,7 +120,7 @@ class Outcome:
         )
 
 
-def watch(airflow: Airflow, name: str) -> Iterator[tuple[Run, list[StageView]]]:
+def watch_run(airflow: Airflow, name: str) -> Iterator[tuple[DagRun, list[StageView]]]:
     """Yield a run and its stages again and again until it is over.
 
     Raises:
@@ -161,7 +161,7 @@ def under_way(airflow: Airflow, runs: Iterable[str]) -> dict[str, dict[str, str]
     }
 
 
-def _view(airflow: Airflow, run: str, task: Task, approval: Task | None) -> StageView:
+def _view(airflow: Airflow, run: str, task: TaskState, approval: TaskState | None) -> StageView:
     if approval is not None and approval.state == WAITS:
         return StageView(task.name, WAITS, reason="in Airflow, under Required Actions")
     if approval is not None and approval.state in {"skipped", "failed"}:
@@ -190,12 +190,12 @@ def _with_step(
     at, last = known.get((view.name, view.attempt), (0.0, view))
     if time.monotonic() - at >= LOG_EVERY_S:
         lines = airflow.log(run, view.name, view.attempt)
-        last = replace(view, step=last_step(pod_lines(lines)) or last.step, reason=waits(lines))
+        last = replace(view, step=last_step(pod_lines(lines)) or last.step, reason=task_wait(lines))
         known[view.name, view.attempt] = time.monotonic(), last
     return last
 
 
-def waits(lines: list[str]) -> str:
+def task_wait(lines: list[str]) -> str:
     """Return why a pod has not started, by its task's log; empty once it has, or where nothing is known."""
     for line in reversed(lines):
         if found := POD_WAITS.match(line):
@@ -228,32 +228,34 @@ def last_step(lines: list[str]) -> Step | None:
     return None
 
 
-def outcome(airflow: Airflow, run: Run, stages: list[StageView]) -> Outcome:
+def outcome(airflow: Airflow, run: DagRun, stages: list[StageView]) -> RunOutcome:
     """Return what a finished run came to, by the reason that its first failed stage left."""
     if run.note.startswith(CANCELLED):
         sentence = f"Run {run.name} was {run.note}: submit its recipe as a new run to go on."
-        return Outcome(TemporaryError.exit_code, sentence, cancelled=True)
+        return RunOutcome(TemporaryError.exit_code, sentence, cancelled=True)
     failed = [view for view in stages if view.state == "failed"]
     skipped = [view for view in stages if view.state == "skipped"]
     if skipped and not failed:  # the operator skips at exit code 99 alone; the stages after it follow
         first = skipped[0]
         told = first.reason or _said(airflow, run.name, first)[1]
         told = told or f"Stage {first.name} of run {run.name} found nothing to do."
-        return Outcome(NothingToDoError.exit_code, told)
+        return RunOutcome(NothingToDoError.exit_code, told)
     if run.state == "success" or not failed:
-        lost = Outcome(70, f"Run {run.name} failed although none of its stages did: look at it in Airflow.")
-        return Outcome(0, "") if run.state == "success" else lost
+        lost = RunOutcome(70, f"Run {run.name} failed although none of its stages did: look at it in Airflow.")
+        return RunOutcome(0, "") if run.state == "success" else lost
     first = failed[0]
     code, reason = (
-        (code_of(first.reason, first.name), first.reason) if first.reason else _said(airflow, run.name, first)
+        (exit_code_of(first.reason, first.name), first.reason) if first.reason else _said(airflow, run.name, first)
     )
     if not reason:
         told = f"it left no reason, see `kubetune logs {run.name} {first.name}`"
-        return Outcome(70, f"Stage {first.name} of run {run.name} failed: {told}.")
-    return Outcome(code or code_of(reason, first.name), f"Stage {first.name} of run {run.name} failed: {reason}")
+        return RunOutcome(70, f"Stage {first.name} of run {run.name} failed: {told}.")
+    return RunOutcome(
+        code or exit_code_of(reason, first.name), f"Stage {first.name} of run {run.name} failed: {reason}"
+    )
 
 
-def code_of(reason: str, stage: str) -> int:
+def exit_code_of(reason: str, stage: str) -> int:
     """Return the exit code in a stage's reason; where it has none, `resolve` refused and all else is ours."""
     for words, code in WORDS.items():
         if reason.startswith(words):

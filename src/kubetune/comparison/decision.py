@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from kubetune.comparison import sentences
-from kubetune.comparison.guards import Guard, Judged, calibration_guard, judge, paired_guard, slice_guards
+from kubetune.comparison.guards import Guard, Judged, calibration_guard, judge_guards, paired_guard, slice_guards
 from kubetune.comparison.paired import Discordance, mcnemar
 from kubetune.comparison.primary import Primary, measure_primary
 from kubetune.comparison.resampling import Difference, calibration_difference
@@ -124,7 +124,7 @@ def _compare(comparison: Comparison, rules: PromotionSection, spending: Spending
     calibration = calibration_difference(labels, comparison.candidate, comparison.champion, draws)
     asked = slice_guards(comparison.groups, rules, right, comparison.texts)
     asked += _further_guards(comparison.capabilities, calibration, rules)
-    guards = judge(asked, rules, spending.level, spending.next.level)
+    guards = judge_guards(asked, rules, spending.level, spending.next.level)
     outcome = _outcome(primary, guards)
     wanted = _rows_wanted(primary, guards) if outcome == "undecided" else None
     reasons = [sentences.of_metric(primary, rules), sentences.of_outcomes(found)]

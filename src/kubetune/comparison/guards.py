@@ -165,7 +165,7 @@ def slice_guards(
     return list(found.values())
 
 
-def judge(guards: Sequence[Guard], rules: PromotionSection, level: float, later: float) -> list[Judged]:
+def judge_guards(guards: Sequence[Guard], rules: PromotionSection, level: float, later: float) -> list[Judged]:
     """Judge all guards together.
 
     Args:

@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-from kubetune.comparison.sentences import counted, guarded, probability
+from kubetune.comparison.sentences import counted_rows, guarded, probability
 from kubetune.evaluation.insertion import insert
 from kubetune.evaluation.shown import one_line, signed
 
@@ -96,7 +96,7 @@ def _lines(document: Mapping[str, Any], rules: Mapping[str, Any]) -> list[dict[s
     found = [
         {
             "name": TITLES[metric["metric"]],
-            "rows": counted(metric["rows"], metric["texts"]),
+            "rows": counted_rows(metric["rows"], metric["texts"]),
             **metric["gain"],
             "bar": None,
             "p": metric["against"] if metric["ruled_out"] else metric["p"],
@@ -109,7 +109,7 @@ def _lines(document: Mapping[str, Any], rules: Mapping[str, Any]) -> list[dict[s
     found += [_guard(judged, level, alpha) for judged in document["guards"]]
     if rules["calibration_margin"] is None:
         ends = {"value": -calibration["value"], "low": -calibration["high"], "high": -calibration["low"]}
-        rows = counted(document["rows"], document["texts"])
+        rows = counted_rows(document["rows"], document["texts"])
         shown = {"name": "calibration error", "rows": rows, "word": "shown, not judged"}
         found.append(shown | ends | {"bar": None, "p": None, "level": None, "tone": ""})
     return found

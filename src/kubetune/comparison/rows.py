@@ -34,7 +34,7 @@ def test_digest_of(report: Path) -> str:
     """
     names = label_names(report)
     rows = read_predictions(report, ("row_id", "label"))
-    named(rows["label"].to_pylist(), names)
+    class_names(rows["label"].to_pylist(), names)
     return test_rows_digest(rows, names)
 
 
@@ -49,7 +49,7 @@ def label_names(report: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
-def named(numbers: Sequence[int], names: Sequence[str]) -> list[str]:
+def class_names(numbers: Sequence[int], names: Sequence[str]) -> list[str]:
     """Return the class name of each number.
 
     Raises:

@@ -15,7 +15,7 @@ def probability(value: float) -> str:
     return f"{value:.2g}" if value >= 1e-4 or value == 0 else f"{value:.1e}"
 
 
-def counted(rows: int, texts: int) -> str:
+def counted_rows(rows: int, texts: int) -> str:
     """Return the number of rows, and of distinct texts where some have the same one."""
     return f"{rows:,} rows" if texts == rows else f"{rows:,} rows of {texts:,} distinct texts"
 
@@ -23,7 +23,7 @@ def counted(rows: int, texts: int) -> str:
 def guarded(unit: str, rows: int, clusters: int) -> str:
     """Return what a guard is counted in, and of how many texts, or templates and test rows, where those are fewer."""
     if unit == "rows":
-        return counted(rows, clusters)
+        return counted_rows(rows, clusters)
     return f"{rows:,} {unit}" + ("" if clusters == rows else f" from {clusters:,} templates or test rows")
 
 
@@ -45,7 +45,7 @@ def of_metric(found: Primary, rules: PromotionSection) -> str:
     numbers = (
         f"{found.metric} is {number(found.candidate)} against {number(found.champion)} of the champion: "
         f"{signed(gain.value, digits)} (95 % interval {signed(gain.low, digits)} to {signed(gain.high, digits)}) on "
-        f"{counted(found.rows, found.texts)}"
+        f"{counted_rows(found.rows, found.texts)}"
     )
     if found.ruled_out and rules.margin:
         end = f"a gain of {rules.margin:g}, the smallest that matters, is ruled out (p {probability(found.against)} at "

@@ -8,7 +8,7 @@ from pydantic import Field, JsonValue, field_validator, model_validator
 from kubetune.behaviour.suites import suite_names
 from kubetune.config.section import Section
 from kubetune.errors import ConfigError
-from kubetune.redaction import shown
+from kubetune.redaction import quoted
 
 Bar = Annotated[float, Field(ge=0, lt=1)]
 
@@ -34,7 +34,7 @@ class BehaviourSection(Section):
         """A path would be read on another machine than it was written on, so a name is one of the shipped ones."""
         if isinstance(value, str) and value not in suite_names():
             raise ValueError(
-                f"suite {shown(value)} does not exist: shipped are {', '.join(suite_names())}; write a suite of your "
+                f"suite {quoted(value)} does not exist: shipped are {', '.join(suite_names())}; write a suite of your "
                 "own here as a mapping"
             )
         return value

@@ -14,7 +14,7 @@ from kubetune.config.recipe import NAME_RULE, Recipe
 from kubetune.config.section import is_secret
 from kubetune.config.yaml_text import MOST_CHARACTERS, YamlTextError, read_yaml
 from kubetune.errors import ConfigError
-from kubetune.redaction import listed, shown
+from kubetune.redaction import listed, quoted
 
 DEEPEST_KEY = 16
 
@@ -88,7 +88,7 @@ def _read(name_or_path: str) -> str:
         near = difflib.get_close_matches(name_or_path, shipped, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise ConfigError(
-            f"Recipe {shown(name_or_path)} does not exist: {hint}shipped are {', '.join(shipped)}; "
+            f"Recipe {quoted(name_or_path)} does not exist: {hint}shipped are {', '.join(shipped)}; "
             "a recipe of your own is given as a path ending in .yaml."
         )
     try:
@@ -103,11 +103,11 @@ def _parse_override(item: str) -> tuple[tuple[str, ...], Any]:
     key, separator, value = item.partition("=")
     parts = tuple(key.strip().split("."))
     if not separator or not all(parts) or len(parts) > DEEPEST_KEY:
-        raise ConfigError(f"Override {shown(item)} is not understood: write section.key=value.")
+        raise ConfigError(f"Override {quoted(item)} is not understood: write section.key=value.")
     try:
         return parts, read_yaml(value)
     except YamlTextError as error:
-        raise ConfigError(f"The value of override {shown(key)} is not YAML: {error}.") from None
+        raise ConfigError(f"The value of override {quoted(key)} is not YAML: {error}.") from None
 
 
 def _kinds_first(key: tuple[str, ...]) -> tuple[bool, int]:
@@ -142,7 +142,7 @@ def _explain(item: Mapping[str, Any]) -> str:
     if where == "name" and item["type"] == "string_pattern_mismatch":
         message = f"allowed are {NAME_RULE}"
     found = item.get("input")
-    repeated = "" if isinstance(found, (dict, BaseModel)) else f" (found {shown(found)})"
+    repeated = "" if isinstance(found, (dict, BaseModel)) else f" (found {quoted(found)})"
     return f"`{where}`: {message[0].lower()}{message[1:]}{repeated}"
 
 

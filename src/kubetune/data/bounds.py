@@ -29,7 +29,7 @@ WORDS = {
 
 
 @dataclass(frozen=True)
-class Bounds:
+class SourceBounds:
     """How much one source may be.
 
     Attributes:
@@ -43,12 +43,12 @@ class Bounds:
     most_seconds: float = 7200.0
 
 
-STANDARD = Bounds()
+STANDARD = SourceBounds()
 
 
-def bounds_of(platform: Mapping[str, Any]) -> Bounds:
+def bounds_of(platform: Mapping[str, Any]) -> SourceBounds:
     """Return the bounds of a deployment."""
-    found: Bounds = platform.get("bounds") or STANDARD
+    found: SourceBounds = platform.get("bounds") or STANDARD
     return found
 
 
@@ -99,7 +99,7 @@ def _resolved(host: str) -> Iterator[IPv4Address | IPv6Address]:
         yield ip_address(text.partition("%")[0])
 
 
-def check_size(size: int, name: str, bounds: Bounds) -> None:
+def check_size(size: int, name: str, bounds: SourceBounds) -> None:
     """Refuse a source that is larger than allowed.
 
     Raises:
@@ -113,7 +113,7 @@ def check_size(size: int, name: str, bounds: Bounds) -> None:
         )
 
 
-def check_expansion(unpacked: int, packed: int, name: str, bounds: Bounds) -> None:
+def check_expansion(unpacked: int, packed: int, name: str, bounds: SourceBounds) -> None:
     """Refuse a file that becomes far larger when it is read, as real text never does.
 
     Args:
@@ -144,7 +144,7 @@ class Download:
     """
 
     name: str
-    bounds: Bounds
+    bounds: SourceBounds
     _began: float = field(default_factory=time.monotonic)
 
     def write(self, response: BaseHTTPResponse, path: Path, *, decoded: bool = False) -> int:

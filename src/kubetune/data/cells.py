@@ -27,7 +27,7 @@ def cell_text(value: Any, column: str) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, bytes | bytearray | memoryview):
-        return decoded(bytes(value), column)
+        return decoded_cell(bytes(value), column)
     if isinstance(value, bool | int | float):
         return json.dumps(value)
     if isinstance(value, datetime | date | time):
@@ -37,7 +37,7 @@ def cell_text(value: Any, column: str) -> str:
     raise nested(value, column)
 
 
-def decoded(value: bytes, column: str) -> str:
+def decoded_cell(value: bytes, column: str) -> str:
     """Return bytes as UTF-8 text.
 
     Raises:

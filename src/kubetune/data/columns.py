@@ -13,7 +13,7 @@ from kubetune.data.shown import one_line
 from kubetune.errors import DataError
 
 
-def check_columns(path: Path, rules: RowRules) -> list[str]:
+def check_split_columns(path: Path, rules: RowRules) -> list[str]:
     """Refuse a raw split that lacks a column, or has one of which no text can be made.
 
     Returns:

@@ -105,7 +105,7 @@ def rows_report(gathered: Gathered) -> dict[str, Any]:
     return report | {"line": data_line(report)}
 
 
-def render(report: Mapping[str, Any]) -> str:
+def render_data_report(report: Mapping[str, Any]) -> str:
     """Return the page: self-contained, everything from the data escaped."""
     from jinja2 import Environment, StrictUndefined
 

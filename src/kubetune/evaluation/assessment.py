@@ -15,14 +15,14 @@ from kubetune.evaluation.metrics import METRICS, Ints, Scores, calibration_table
 from kubetune.evaluation.same_texts import texts_of
 from kubetune.evaluation.shown import one_line
 from kubetune.evaluation.slices import group, measure_slices
-from kubetune.evaluation.thresholds import collapse, judge, warn
+from kubetune.evaluation.thresholds import collapse, judge_thresholds, warn
 
 FORMAT = 1
 MODEL = "model"
 
 
 @dataclass(frozen=True)
-class Rows:
+class EvaluatedRows:
     """What is known of the test rows without a model; arrays have shape (rows,).
 
     Attributes:
@@ -62,7 +62,9 @@ class Assessment:
     verdict: Verdict
 
 
-def assess(rows: Rows, scores: Scores, baselines: Sequence[Baseline], section: EvaluationSection) -> Assessment:
+def assess(
+    rows: EvaluatedRows, scores: Scores, baselines: Sequence[Baseline], section: EvaluationSection
+) -> Assessment:
     """Measure the model beside its baselines and judge it.
 
     Args:
@@ -81,7 +83,9 @@ def assess(rows: Rows, scores: Scores, baselines: Sequence[Baseline], section: E
     }
     differences = {baseline.name: _differences(baseline.name, points, sampled) for baseline in baselines}
     guard = collapse(rows.labels, scores.predictions, points[MODEL]["mcc"], rows.shown_names)
-    verdict = judge(section.thresholds, measured[MODEL], differences, guard if section.refuse_collapsed else ())
+    verdict = judge_thresholds(
+        section.thresholds, measured[MODEL], differences, guard if section.refuse_collapsed else ()
+    )
     document = {
         "format": FORMAT,
         "rows": len(rows.labels),
@@ -121,7 +125,7 @@ def _differences(baseline: str, points: Mapping[str, Mapping[str, float]], sampl
     }
 
 
-def _per_class(rows: Rows, scores: Scores, sampled: Bootstrap) -> list[dict[str, Any]]:
+def _per_class(rows: EvaluatedRows, scores: Scores, sampled: Bootstrap) -> list[dict[str, Any]]:
     """The per-class table, F1 with its interval (all 0 for a class that neither occurs nor is predicted)."""
     table = per_class(rows.labels, scores.predictions, rows.names)
     for number, row in enumerate(table):
@@ -131,7 +135,9 @@ def _per_class(rows: Rows, scores: Scores, sampled: Bootstrap) -> list[dict[str,
     return table
 
 
-def _slices(rows: Rows, scores: Scores, columns: Sequence[str], draws: Draws) -> dict[str, list[dict[str, Any]]]:
+def _slices(
+    rows: EvaluatedRows, scores: Scores, columns: Sequence[str], draws: Draws
+) -> dict[str, list[dict[str, Any]]]:
     names = rows.shown_names
     groups = {column: group(column, rows.lengths, rows.labels, names, rows.columns.get(column)) for column in columns}
     return measure_slices(groups, rows.labels, scores.predictions, len(names), draws)

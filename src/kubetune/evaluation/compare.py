@@ -30,7 +30,7 @@ class ComparedRow:
     note: str = ""
 
 
-def compare(
+def compare_runs(
     left_recipe: Mapping[str, Any],
     right_recipe: Mapping[str, Any],
     left_metrics: Mapping[str, float],

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from kubetune.evaluation.metrics import Ints, Scores
-from kubetune.evaluation.same_texts import joined, numbered, same_words
+from kubetune.evaluation.same_texts import joined_groups, numbered, same_words
 from kubetune.evaluation.shown import one_line
 
 TEXT_GROUP = "text_group"
@@ -62,7 +62,7 @@ def text_groups(rows: pa.Table, texts: Sequence[str]) -> Ints:
     """
     words = same_words(list(zip(*(rows[name].to_pylist() for name in texts), strict=True)))
     tokens = [_bytes_of(rows[name]) for name in TOKENS if name in rows.column_names]
-    return joined(words, numbered(zip(*tokens, strict=True))) if tokens else words
+    return joined_groups(words, numbered(zip(*tokens, strict=True))) if tokens else words
 
 
 def test_rows_digest(table: pa.Table, names: Sequence[str]) -> str:

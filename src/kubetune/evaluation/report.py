@@ -57,7 +57,7 @@ class Evidence:
     hardest: int = 20
 
 
-def render(document: Mapping[str, Any], evidence: Evidence) -> str:
+def render_report(document: Mapping[str, Any], evidence: Evidence) -> str:
     """Return the page.
 
     Args:

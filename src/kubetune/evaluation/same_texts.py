@@ -28,7 +28,7 @@ def numbered(keys: Iterable[Hashable]) -> Ints:
     return np.array([known.setdefault(key, len(known)) for key in keys], dtype=np.int64)
 
 
-def joined(one: Ints, other: Ints) -> Ints:
+def joined_groups(one: Ints, other: Ints) -> Ints:
     """Return the finest grouping in which rows that either grouping puts together are together, shape (rows,).
 
     Two models may clean differently. What is one text to either of them is one observation of the pair.

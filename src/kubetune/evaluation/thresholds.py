@@ -22,7 +22,7 @@ TITLES = {"majority": "the majority class", "tfidf": "tf-idf"}
 Estimates = Mapping[str, Estimate]
 
 
-def judge(
+def judge_thresholds(
     thresholds: Sequence[Threshold],
     measured: Estimates,
     differences: Mapping[str, Estimates],

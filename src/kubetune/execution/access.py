@@ -17,7 +17,7 @@ ANY = "*"
 
 
 @dataclass(frozen=True)
-class Access:
+class StoreAccess:
     """Key patterns by what may be done there; `*` stands for any text, separators too.
 
     Attributes:
@@ -32,66 +32,66 @@ class Access:
     delete: tuple[str, ...] = ()
     list: tuple[str, ...] = ()
 
-    def __or__(self, other: "Access") -> "Access":
+    def __or__(self, other: "StoreAccess") -> "StoreAccess":
         """Both together."""
         both = {
             item.name: tuple(dict.fromkeys((*getattr(self, item.name), *getattr(other, item.name))))
             for item in fields(self)
         }
-        return Access(**both)
+        return StoreAccess(**both)
 
 
-PROBED = Access(get=(layout.PROBE,), put=(layout.PROBE,))
+PROBED = StoreAccess(get=(layout.PROBE,), put=(layout.PROBE,))
 """What `open_store(probe=True)` writes to learn whether the server honours conditions."""
 
 
-def stage_access(stage: Stage) -> Access:
+def stage_access(stage: Stage) -> StoreAccess:
     """Return what one stage's process does in the store, from its row in the table.
 
     It writes in the index of the stages that it reads from as well: a reader that finds broken bytes takes the key
     that led there out of use.
     """
     producers = tuple(dict.fromkeys(PRODUCER[name].name for name in stage.inputs))
-    earlier = tuple(layout.commit(ANY, name) for name in dict.fromkeys(before(stage)))
+    earlier = tuple(layout.commit(ANY, name) for name in dict.fromkeys(all_before(stage)))
     own = (f"{layout.run_prefix(ANY)}{stage.name}/*",)
     indexed = tuple(layout.stage_key(name, ANY) for name in (stage.name, *producers))
-    access = PROBED | Access(get=(layout.run_record(ANY), *earlier, *own), put=(layout.run_record(ANY), *own))
-    access |= Access(get=(*indexed, f"{layout.BLOBS}*"), put=indexed)
+    access = PROBED | StoreAccess(get=(layout.run_record(ANY), *earlier, *own), put=(layout.run_record(ANY), *own))
+    access |= StoreAccess(get=(*indexed, f"{layout.BLOBS}*"), put=indexed)
     if stage.outputs:
-        access |= Access(put=(f"{layout.BLOBS}*",))
+        access |= StoreAccess(put=(f"{layout.BLOBS}*",))
     if stage.reaches_outside and "data.source" in stage.sections:
-        access |= Access(get=(layout.upload(ANY, ANY),))
+        access |= StoreAccess(get=(layout.upload(ANY, ANY),))
     if stage.resumable:
         checkpoints = (f"{layout.CHECKPOINTS}*",)
-        access |= Access(get=checkpoints, put=checkpoints, delete=checkpoints)
+        access |= StoreAccess(get=checkpoints, put=checkpoints, delete=checkpoints)
     models = (layout.model(ANY),)
     if stage.champion:
-        access |= Access(get=(*models, layout.comparisons(ANY)), put=(layout.comparisons(ANY),))
+        access |= StoreAccess(get=(*models, layout.comparisons(ANY)), put=(layout.comparisons(ANY),))
     if stage.effect:
-        access |= Access(get=(*models, layout.POLICIES), put=models)
+        access |= StoreAccess(get=(*models, layout.POLICIES), put=models)
     if stage.effect and not stage.reaches_kubernetes:
-        access |= Access(put=(f"{layout.BLOBS}*",))  # the document of a version
+        access |= StoreAccess(put=(f"{layout.BLOBS}*",))  # the document of a version
     if stage.reaches_kubernetes:
-        access |= Access(get=(layout.endpoint(ANY),), put=(layout.endpoint(ANY),))
+        access |= StoreAccess(get=(layout.endpoint(ANY),), put=(layout.endpoint(ANY),))
     if stage.effect and "decision" in stage.inputs:  # what registers an archive signs its statement
         statements = (layout.statement(ANY, ANY), layout.REVOCATIONS)
-        access |= Access(get=statements, put=statements)
+        access |= StoreAccess(get=statements, put=statements)
     return access
 
 
-def before(stage: Stage) -> list[str]:
+def all_before(stage: Stage) -> list[str]:
     """Return the names of all stages that a stage depends on; a refusal of any of them stops it."""
-    return [name for parent in stages.before(stage) for name in (*before(stages.BY_NAME[parent]), parent)]
+    return [name for parent in stages.before(stage) for name in (*all_before(stages.BY_NAME[parent]), parent)]
 
 
-SERVE = Access(get=(f"{layout.BLOBS}*", layout.statement(ANY, ANY), layout.REVOCATIONS))
+SERVE = StoreAccess(get=(f"{layout.BLOBS}*", layout.statement(ANY, ANY), layout.REVOCATIONS))
 """`kubetune fetch-archive`: a digest is all it is given; blobs, that digest's statement and the list of revoked
 versions are all it reads."""
 
 KEPT = (layout.ENDPOINTS, layout.MODELS, layout.COMPARISONS)
 EVERYTHING = (layout.RUNS, layout.KEYS, layout.BLOBS, layout.CHECKPOINTS, *KEPT)
 
-HOUSEKEEPING = PROBED | Access(
+HOUSEKEEPING = PROBED | StoreAccess(
     get=tuple(f"{prefix}*" for prefix in EVERYTHING),
     put=(f"{layout.KEYS}*",),
     delete=tuple(f"{prefix}*" for prefix in EVERYTHING if prefix not in KEPT),
@@ -99,7 +99,7 @@ HOUSEKEEPING = PROBED | Access(
 )
 """`kubetune gc` and `kubetune delete`."""
 
-CLIENT = PROBED | Access(
+CLIENT = PROBED | StoreAccess(
     get=(
         f"{layout.RUNS}*",
         f"{layout.BLOBS}*",
@@ -114,27 +114,27 @@ CLIENT = PROBED | Access(
 )
 """A person: uploads files, and reads runs, reports and models. Runs are begun through Airflow alone."""
 
-MIRROR = Access(
+MIRROR = StoreAccess(
     get=tuple(f"{prefix}*" for prefix in (layout.RUNS, layout.KEYS, layout.BLOBS, *KEPT, layout.STATEMENTS)),
     list=(layout.RUNS, *KEPT),
 )
 """`kubetune tracking sync`: reads what people look at, and writes elsewhere."""
 
 EVERY_OBJECT = (*EVERYTHING, layout.STATEMENTS, layout.UPLOADS)
-BACKUP = Access(get=tuple(f"{prefix}*" for prefix in EVERY_OBJECT), list=EVERY_OBJECT)
+BACKUP = StoreAccess(get=tuple(f"{prefix}*" for prefix in EVERY_OBJECT), list=EVERY_OBJECT)
 """`kubetune store backup`: reads all that a restored store needs, and writes elsewhere."""
 
 _ARTIFACTS = (f"{layout.TRACKING}*",)
-TRACKING = Access(get=_ARTIFACTS, put=_ARTIFACTS, delete=_ARTIFACTS, list=(layout.TRACKING,))
+TRACKING = StoreAccess(get=_ARTIFACTS, put=_ARTIFACTS, delete=_ARTIFACTS, list=(layout.TRACKING,))
 """The bundled MLflow server: its own artifacts and nothing of ours."""
 
-LOGS = Access(get=(f"{layout.LOGS}*",), put=(f"{layout.LOGS}*",), list=(layout.LOGS,))
+LOGS = StoreAccess(get=(f"{layout.LOGS}*",), put=(f"{layout.LOGS}*",), list=(layout.LOGS,))
 """Airflow's task logs, in a bucket of their own: whoever holds this key sees nothing of the store."""
 
 OPTIONAL = frozenset({"logs", "mirror", "tracking", "backup"})
 """Users that a release without kept logs or without MLflow does not have, or where nobody backs up with own keys."""
 
-USERS: Mapping[str, Access] = MappingProxyType(
+USERS: Mapping[str, StoreAccess] = MappingProxyType(
     {
         **{stage.name: stage_access(stage) for stage in STAGES},
         "serve": SERVE,
@@ -166,7 +166,7 @@ def policies(bucket: str, prefix: str, logs: str) -> dict[str, dict[str, Any]]:
     return found | {"logs": own}
 
 
-def policy(access: Access, bucket: str, prefix: str = "") -> dict[str, Any]:
+def policy(access: StoreAccess, bucket: str, prefix: str = "") -> dict[str, Any]:
     """Return an S3 policy document.
 
     Args:

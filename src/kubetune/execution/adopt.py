@@ -121,7 +121,7 @@ def adopt(prepared: PreparedCall, store: Store, attempt: str) -> StageResult | N
         return None
     if own is not None:
         return StageResult("kept", own)
-    adopted = commits.adopt(store, entry.commit, call.run, attempt)
+    adopted = commits.adopt_commit(store, entry.commit, call.run, attempt)
     return StageResult("adopted", adopted, source=entry.commit.run)
 
 

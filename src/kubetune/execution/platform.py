@@ -9,12 +9,12 @@ from typing import Any
 
 from kubetune.config.environment import environment
 from kubetune.config.settings import Settings, stage_environment, state_folder
-from kubetune.data.bounds import WORDS, Bounds
+from kubetune.data.bounds import WORDS, SourceBounds
 from kubetune.errors import ConfigError, StoreUnavailableError
 from kubetune.layout import PROBE
 from kubetune.models.sign import trust_for
 from kubetune.plan import StageCall
-from kubetune.redaction import shown
+from kubetune.redaction import quoted
 from kubetune.storage.base import S3Settings, Store
 from kubetune.storage.open import open_store
 from kubetune.storage.uploads import fetch_upload
@@ -128,7 +128,7 @@ def outside(settings: Settings, store: Store | None = None) -> dict[str, Any]:
         "s3": s3_settings(settings),
         "allowed_sources": allowed_sources(settings),
         "redirect_hosts": frozenset(host.strip().lower() for host in settings.redirect_hosts.split(",")) - {""},
-        "bounds": Bounds(settings.source_max_bytes, settings.source_max_ratio, settings.source_timeout_s),
+        "bounds": SourceBounds(settings.source_max_bytes, settings.source_max_ratio, settings.source_timeout_s),
         "resolve_upload": None if store is None else partial(fetch_upload, store),
     }
 
@@ -142,7 +142,7 @@ def allowed_sources(settings: Settings) -> frozenset[str] | None:
     words = {word.strip() for word in (settings.allowed_sources or "all").split(",")} - {""}
     if unknown := sorted(words - {"all", *WORDS}):
         raise ConfigError(
-            f"KUBETUNE_ALLOWED_SOURCES names {shown(', '.join(unknown))}: allowed are all, {', '.join(WORDS)}."
+            f"KUBETUNE_ALLOWED_SOURCES names {quoted(', '.join(unknown))}: allowed are all, {', '.join(WORDS)}."
         )
     return None if "all" in words else frozenset(words)
 

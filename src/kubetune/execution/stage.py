@@ -64,7 +64,7 @@ class Execution:
             self.check_identity()
             broken = commits.lookup(self.store, call.stage.name, self.prepared.key).broken
             files = {name: put_tree(self.store, folder, rewrite=broken) for name, folder in outputs.items()}
-            standing = commits.commit(self.store, self.record(result, files))
+            standing = commits.create_commit(self.store, self.record(result, files))
             indexed = commits.index(self.store, standing)
         note = ""
         if not indexed.same:

@@ -20,7 +20,7 @@ from kubetune.storage.blobs import File, fetch_tree, tree_digest
 from kubetune.storage.commit_record import Commit
 from kubetune.storage.comparisons import reserve_comparison
 from kubetune.storage.records import digest_of
-from kubetune.storage.registry import Model, Version, read_model
+from kubetune.storage.registry import RegisteredModel, Version, read_model
 from kubetune.storage.versions import NO_CHAMPION, files_of, read_document
 
 ARTIFACTS = ("archive", "report", "behaviour")
@@ -81,7 +81,7 @@ def champion_input(call: StageCall, store: Store, inputs: Mapping[str, Commit]) 
 
 
 def met(
-    call: StageCall, store: Store, inputs: Mapping[str, Commit], model: Model, champion: Version
+    call: StageCall, store: Store, inputs: Mapping[str, Commit], model: RegisteredModel, champion: Version
 ) -> Mapping[str, Any]:
     """Return `champion.json` for a champion that is met now.
 

@@ -28,7 +28,7 @@ from kubetune.models.sign import sign_and_store, statement_of_run
 from kubetune.plan import call_of
 from kubetune.storage import commits
 from kubetune.storage.base import Store
-from kubetune.storage.endpoints import Endpoint, Target, change_endpoint, read_endpoint
+from kubetune.storage.endpoints import Endpoint, ServedArchive, change_endpoint, read_endpoint
 from kubetune.storage.registry import Version, read_model
 from kubetune.storage.versions import archive_digest_of, files_of, read_document
 
@@ -114,8 +114,8 @@ def serve_version(work: Execution, version: Version) -> StageResult | None:
         work.progress.note(
             f"version {version.number} of run {version.run} is the champion of {call.endpoint}: it is served"
         )
-    wanted = Target(version.run, files)
-    former: list[Target | None] = [None]
+    wanted = ServedArchive(version.run, files)
+    former: list[ServedArchive | None] = [None]
 
     def wish(endpoint: Endpoint) -> Endpoint:
         # A wish for the same archive is that of a killed attempt: what was seen to serve is what stood before it.
@@ -127,7 +127,7 @@ def serve_version(work: Execution, version: Version) -> StageResult | None:
 
     epoch = change_endpoint(store, call.endpoint, wish, event="deploy", at=clock()).epoch
     if not is_champion(store, call.endpoint, version):
-        settle(work, epoch, "rollback", unwish)
+        record_observed(work, epoch, "rollback", unwish)
         return None
     try:
         with work.body_result(archive=files) as (result, _):
@@ -135,9 +135,9 @@ def serve_version(work: Execution, version: Version) -> StageResult | None:
     except BaseException as error:
         take_back(work, version, document, error)
         # Whoever deployed meanwhile has wished for something else: then that stands.
-        settle(work, epoch, "rollback", unwish)
+        record_observed(work, epoch, "rollback", unwish)
         raise
-    if not settle(
+    if not record_observed(
         work, epoch, "serving", lambda endpoint: replace(endpoint, observed=wanted, facts=dict(result.facts))
     ):
         if is_overserved(store, call.endpoint, epoch):
@@ -204,7 +204,7 @@ def is_final(work: Execution, version: Version, error: BaseException) -> bool:
     return isinstance(error, KubetuneError) and not isinstance(error, TemporaryError)
 
 
-def settle(work: Execution, epoch: int, event: str, change: Callable[[Endpoint], Endpoint]) -> bool:
+def record_observed(work: Execution, epoch: int, event: str, change: Callable[[Endpoint], Endpoint]) -> bool:
     """Record what came of an effect, unless a later wish stands; says whether it was recorded."""
     try:
         change_endpoint(work.store, work.prepared.call.endpoint, change, event=event, at=clock(), epoch=epoch)

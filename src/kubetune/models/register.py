@@ -18,7 +18,7 @@ from kubetune.storage.registry import (
     BY_PERSON,
     NOT_READY,
     Event,
-    Model,
+    RegisteredModel,
     Version,
     change_model,
     crowned,
@@ -36,7 +36,7 @@ TAKEN_BACK = frozenset({"not-ready", "rollback-undone"})
 MOST_DIGITS = 10
 
 
-def register(call: StageCall, store: Store, at: str) -> tuple[Model, Version]:
+def register(call: StageCall, store: Store, at: str) -> tuple[RegisteredModel, Version]:
     """Record this run's model as a version, and make it the champion if its decision, or a person, says so.
 
     A second call changes nothing. A decision holds only against the champion that it was made against.
@@ -66,7 +66,7 @@ def register(call: StageCall, store: Store, at: str) -> tuple[Model, Version]:
     relative = call.recipe.promotion.gate == "champion"
     refused: list[str] = []
 
-    def change(standing: Model) -> tuple[Model, Event | None]:
+    def change(standing: RegisteredModel) -> tuple[RegisteredModel, Event | None]:
         refused.clear()
         known = standing.of_archive(fresh.archive)
         model, version = with_version(standing, fresh)
@@ -94,7 +94,9 @@ def _told(compare: Commit) -> str:
     return str(reasons[0]) if reasons else ""
 
 
-def _not_promoted(model: Model, version: Version, run: str, against: Mapping[str, Any], *, relative: bool) -> str:
+def _not_promoted(
+    model: RegisteredModel, version: Version, run: str, against: Mapping[str, Any], *, relative: bool
+) -> str:
     """Return why the decision of a run does not make this version the champion; empty: it does."""
     champion = model.champion
     if champion is not None and champion.number == version.number:
@@ -115,7 +117,7 @@ def _not_promoted(model: Model, version: Version, run: str, against: Mapping[str
     return ""
 
 
-def _said_since(model: Model, version: Version, run: str) -> str:
+def _said_since(model: RegisteredModel, version: Version, run: str) -> str:
     """Return what stands above the decision of a run since it was carried out; empty: nothing."""
     again = "so it is not promoted again by itself: `kubetune"
     if model.is_revoked(version.model):
@@ -128,7 +130,7 @@ def _said_since(model: Model, version: Version, run: str) -> str:
     return ""
 
 
-def promote(store: Store, name: str, number: int, at: str, word: Word) -> Model:
+def promote(store: Store, name: str, number: int, at: str, word: Word) -> RegisteredModel:
     """Make a registered version the champion by a person's word; a second call changes nothing.
 
     Raises:
@@ -137,7 +139,7 @@ def promote(store: Store, name: str, number: int, at: str, word: Word) -> Model:
     """
     require_files(store, known(store, name).version(number))
 
-    def change(model: Model) -> tuple[Model, Event | None]:
+    def change(model: RegisteredModel) -> tuple[RegisteredModel, Event | None]:
         wanted = crowned(model, number)
         if wanted == model or _made(model, word):
             return model, None
@@ -146,7 +148,7 @@ def promote(store: Store, name: str, number: int, at: str, word: Word) -> Model:
     return change_model(store, name, change)
 
 
-def roll_back(store: Store, name: str, at: str, word: Word) -> Model:
+def roll_back(store: Store, name: str, at: str, word: Word) -> RegisteredModel:
     """Make the previous version the champion again; the present one is not promoted again by itself.
 
     Raises:
@@ -156,7 +158,7 @@ def roll_back(store: Store, name: str, at: str, word: Word) -> Model:
     if (previous := known(store, name).previous) is not None:
         require_files(store, previous)
 
-    def change(model: Model) -> tuple[Model, Event | None]:
+    def change(model: RegisteredModel) -> tuple[RegisteredModel, Event | None]:
         if _made(model, word):
             return model, None
         if model.champion is None or model.previous is None:
@@ -184,7 +186,7 @@ def require_files(store: Store, version: Version) -> None:
         )
 
 
-def withdraw(store: Store, name: str, archive: str, at: str, why: str, *, keep_last: bool = False) -> Model:
+def withdraw(store: Store, name: str, archive: str, at: str, why: str, *, keep_last: bool = False) -> RegisteredModel:
     """Take back the move that made an archive the champion, which could not be served; leaves another champion alone.
 
     A rollback is undone whole: one step more would lead away from what serves.
@@ -198,7 +200,7 @@ def withdraw(store: Store, name: str, archive: str, at: str, why: str, *, keep_l
         keep_last: Whether the last champion of the line stays: without one the next candidate is not compared.
     """
 
-    def change(model: Model) -> tuple[Model, Event | None]:
+    def change(model: RegisteredModel) -> tuple[RegisteredModel, Event | None]:
         if model.champion is None or model.champion.archive != archive:
             return model, None
         move = model.last_move or {"event": "", "request": ""}
@@ -213,10 +215,10 @@ def withdraw(store: Store, name: str, archive: str, at: str, why: str, *, keep_l
     return change_model(store, name, change)
 
 
-def try_again(store: Store, name: str, archive: str, at: str) -> Model:
+def try_again(store: Store, name: str, archive: str, at: str) -> RegisteredModel:
     """Make a version the champion again that was taken back only because it had not become ready."""
 
-    def change(model: Model) -> tuple[Model, Event | None]:
+    def change(model: RegisteredModel) -> tuple[RegisteredModel, Event | None]:
         version = model.of_archive(archive)
         if version is None or version.withdrawn != NOT_READY or _overtaken(model):
             return model, None
@@ -225,24 +227,24 @@ def try_again(store: Store, name: str, archive: str, at: str) -> Model:
     return change_model(store, name, change)
 
 
-def _overtaken(model: Model) -> bool:
+def _overtaken(model: RegisteredModel) -> bool:
     """Whether anything has happened to the model since the last version was taken back."""
     return not model.history or model.history[-1]["event"] != "not-ready"
 
 
-def _made(model: Model, word: Word) -> bool:
+def _made(model: RegisteredModel, word: Word) -> bool:
     """Whether this very request was carried out already, and not taken back just now."""
     lines = [line for line in model.history if line["request"] == word.request] if word.request else []
     return bool(lines) and not (lines[-1]["event"] in TAKEN_BACK and lines[-1] == model.last_move)
 
 
-def carried_out(model: Model, word: Word) -> Mapping[str, Any] | None:
+def carried_out(model: RegisteredModel, word: Word) -> Mapping[str, Any] | None:
     """Return the line of the history by which a person's word moved the champion; None: it had nothing to move."""
     lines = (line for line in reversed(model.history) if word.request and line["request"] == word.request)
     return next((line for line in lines if line["event"] in MOVED), None)
 
 
-def known(store: Store, name: str) -> Model:
+def known(store: Store, name: str) -> RegisteredModel:
     """Return a model.
 
     Raises:
@@ -266,7 +268,7 @@ def at_version(text: str) -> tuple[str, int | None]:
     return name, int(number) if number else None
 
 
-def moved(model: Model, run: str = "") -> dict[str, Any] | None:
+def moved(model: RegisteredModel, run: str = "") -> dict[str, Any] | None:
     """Return what the last event of a model says, if it moved the champion."""
     return told_of(model.name, model.history[-1], run) if model.history else None
 

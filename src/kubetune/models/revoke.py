@@ -14,7 +14,7 @@ from kubetune.models.sign import sign_revocations
 from kubetune.plan import Word
 from kubetune.provenance.revocations import Revocation, Revocations
 from kubetune.storage.base import Store
-from kubetune.storage.registry import REVOKED, Event, Model, Version, change_model, reinstated, revoked
+from kubetune.storage.registry import REVOKED, Event, RegisteredModel, Version, change_model, reinstated, revoked
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Revoked:
         epoch: Of the signed list; None where nothing is signed.
     """
 
-    model: Model
+    model: RegisteredModel
     version: Version
     epoch: int | None
 
@@ -62,7 +62,7 @@ def revoke(store: Store, settings: Settings, what: str, at: str, word: Word, *, 
             return replace(standing, entries=others)
         return standing if len(others) < len(standing.entries) else replace(standing, entries=(*others, entry))
 
-    def marked(model: Model) -> tuple[Model, Event | None]:
+    def marked(model: RegisteredModel) -> tuple[RegisteredModel, Event | None]:
         if model.is_revoked(version.model) != undo:
             return model, None
         change = reinstated if undo else revoked

@@ -9,15 +9,15 @@ from kubetune.config.settings import Settings
 from kubetune.errors import ConfigError, DataError
 from kubetune.models.history import commits_of
 from kubetune.provenance.chain import archive_of
-from kubetune.provenance.envelope import sign, verify
+from kubetune.provenance.envelope import sign, verify_envelope
 from kubetune.provenance.keys import key_id, load_signing_key, load_trusted_keys
 from kubetune.provenance.revocations import RULE, Revocations, verify_revocations
 from kubetune.provenance.statement import build_statement, differing_stages
 from kubetune.provenance.trust import Trust
 from kubetune.storage.base import Store
-from kubetune.storage.registry import REVOKED, Model, read_model
+from kubetune.storage.registry import REVOKED, RegisteredModel, read_model
 from kubetune.storage.statements import (
-    joined,
+    merged_signatures,
     put_statement,
     read_revocations,
     read_statement,
@@ -53,7 +53,7 @@ def sign_and_store(store: Store, settings: Settings, statement: Mapping[str, Any
 
     def ours(standing: Mapping[str, Any]) -> bool:
         try:
-            verify(standing, model, digest, {name: key.public_key()})
+            verify_envelope(standing, model, digest, {name: key.public_key()})
         except DataError:
             return False
         return True
@@ -93,7 +93,7 @@ def sign_revocations(
     trusted = {key_id(key.public_key()): key.public_key()}
     if settings.trusted_keys is not None and has_keys(settings.trusted_keys):
         trusted |= load_trusted_keys(settings.trusted_keys)
-    known = read_model(store, model) or Model(model)
+    known = read_model(store, model) or RegisteredModel(model)
 
     def step(envelope: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
         standing = Revocations() if envelope is None else verify_revocations(envelope, trusted)
@@ -101,7 +101,7 @@ def sign_revocations(
         wanted = change(standing)
         if envelope is not None and wanted.entries == standing.entries:
             ours = standing.signed(key)
-            both = {**envelope, "signatures": joined(envelope["signatures"], ours["signatures"])}
+            both = {**envelope, "signatures": merged_signatures(envelope["signatures"], ours["signatures"])}
             return None if both == envelope else both
         return Revocations(standing.epoch + 1, wanted.entries).signed(key)
 
@@ -126,7 +126,7 @@ def has_keys(path: Path) -> bool:
     return not path.is_dir() or any(not file.name.startswith(".") for file in path.iterdir())
 
 
-def require_complete(found: Revocations, model: Model, least_epoch: int) -> None:
+def require_complete(found: Revocations, model: RegisteredModel, least_epoch: int) -> None:
     """Refuse a list that an older one was put in the place of.
 
     Raises:

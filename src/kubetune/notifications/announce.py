@@ -60,7 +60,7 @@ def announce(settings: Settings, notice: Notice) -> None:
         log.warning("a notice could not be filed (%s)", type(error).__name__)
 
 
-def settle(seconds: float = WAIT_S) -> None:
+def wait_until_sent(seconds: float = WAIT_S) -> None:
     """Wait until what was announced is sent, `seconds` at most. The rest stays in the outbox."""
     end = time.monotonic() + seconds
     while _passes and time.monotonic() < end:

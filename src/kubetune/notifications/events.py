@@ -31,7 +31,7 @@ OUTCOMES: Mapping[str, str] = {
 }
 
 
-def one_line(text: object, width: int) -> str:
+def notice_line(text: object, width: int) -> str:
     """Return text as one line of at most `width` characters, without secrets, control or invisible characters.
 
     `@` becomes its wide form, so that no chat service reads a mention where only a text was meant.
@@ -71,12 +71,12 @@ class Notice:
         if self.kind not in get_args(Kind):
             raise ValueError(f"{self.kind!r} is no kind of notice: allowed are {', '.join(get_args(Kind))}.")
         safe = {
-            "run": one_line(self.run, TITLE),
-            "stage": None if self.stage is None else one_line(self.stage, NAME),
-            "title": one_line(self.title, TITLE),
-            "lines": tuple(line for line in (one_line(text, LINE) for text in self.lines[:LINES]) if line),
+            "run": notice_line(self.run, TITLE),
+            "stage": None if self.stage is None else notice_line(self.stage, NAME),
+            "title": notice_line(self.title, TITLE),
+            "lines": tuple(line for line in (notice_line(text, LINE) for text in self.lines[:LINES]) if line),
             "link": _address(self.link),
-            "rows": tuple((one_line(name, NAME), one_line(value, VALUE)) for name, value in self.rows[:ROWS]),
+            "rows": tuple((notice_line(name, NAME), notice_line(value, VALUE)) for name, value in self.rows[:ROWS]),
             # Whatever tells two happenings apart must survive being shortened.
             "digest": self.digest if len(self.digest) <= DIGEST else hashlib.sha256(self.digest.encode()).hexdigest(),
         }
@@ -141,7 +141,7 @@ def decision_notice(
         raise ValueError(f"{outcome!r} is no outcome: allowed are {', '.join(OUTCOMES)}.")
     kind: Kind = "promote" if outcome == "promote" else "keep" if outcome == "keep" else "undecided"
     title = f"kubetune: {run} {OUTCOMES[outcome]}"
-    return Notice(kind, run, "compare", title, tuple(reasons), link, table(rows), digest)
+    return Notice(kind, run, "compare", title, tuple(reasons), link, text_table(rows), digest)
 
 
 def promoted_notice(  # noqa: PLR0913 (the facts of one sentence)
@@ -158,7 +158,7 @@ def promoted_notice(  # noqa: PLR0913 (the facts of one sentence)
     """Say that `champion` of a model was moved; `digest` names this move, for example the registry record's epoch."""
     title = f"kubetune: {name} version {version} is the champion"
     lines = [f"Of run {run}." if run else "", f"Before: version {former}." if former is not None else "", why]
-    return Notice("promoted", name, None, title, tuple(lines), link, table(rows), digest)
+    return Notice("promoted", name, None, title, tuple(lines), link, text_table(rows), digest)
 
 
 def rolled_back_notice(
@@ -190,7 +190,7 @@ def html_of(notice: Notice) -> str:
     return "\n".join([*lines, *(["<table>", *rows, "</table>"] if rows else []), *link, end])
 
 
-def table(rows: Iterable[tuple[str, object]]) -> tuple[tuple[str, str], ...]:
+def text_table(rows: Iterable[tuple[str, object]]) -> tuple[tuple[str, str], ...]:
     """Return rows as text, numbers with four significant digits."""
     return tuple((str(name), f"{value:.4g}" if isinstance(value, float) else str(value)) for name, value in rows)
 

@@ -10,7 +10,7 @@ from kubetune.config.settings import Settings
 from kubetune.errors import InterruptedRunError, KubetuneError, NothingToDoError
 from kubetune.execution.adopt import StageResult
 from kubetune.execution.local import StageFailedError
-from kubetune.notifications.announce import announce, settle
+from kubetune.notifications.announce import announce, wait_until_sent
 from kubetune.notifications.answers import notice_of
 from kubetune.notifications.events import Notice, decision_notice, failed_notice, safe_reason, started_notice
 from kubetune.plan import StageCall
@@ -49,7 +49,7 @@ def announced(
             latest[:] = [call.stage.name]
             tell(call, result)
             if call.stage.name == DECIDES:
-                _file(settings, lambda: decided(run, result))
+                _file(settings, lambda: committed_decision(run, result))
             elif moved := result.commit.facts.get("moved"):
                 _file(settings, lambda: notice_of(moved, run))
 
@@ -69,7 +69,7 @@ def announced(
             _file(settings, lambda: failed(store, run, caught, latest))
         raise
     finally:
-        settle() if wait_s is None else settle(wait_s)
+        wait_until_sent() if wait_s is None else wait_until_sent(wait_s)
 
 
 def begun(store: Store, run: str) -> Notice:
@@ -103,7 +103,7 @@ def failed(store: Store, run: str, error: Exception, latest: list[str]) -> Notic
     return _failed(run, stage, safe_reason(code, str(error)), f"{code} {error}")
 
 
-def decided(run: str, result: StageResult) -> Notice:
+def committed_decision(run: str, result: StageResult) -> Notice:
     """Return the notice of a decision, whose facts are in the commit of stage `compare`.
 
     Raises:

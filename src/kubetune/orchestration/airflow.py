@@ -19,8 +19,14 @@ from kubetune.orchestration.bounds import check_runs, check_word, endpoint_of, w
 from kubetune.orchestration.cleanup import delete_finished_pods, prune_database
 from kubetune.orchestration.notices import notify, notify_answer, notify_started
 from kubetune.orchestration.operators import ShowAnswer, approved_task, pod_task, promotion_task, stage_tasks
-from kubetune.orchestration.pods import Work, run_pods, task_pod
-from kubetune.orchestration.promotion_pods import PROMOTED, named, promotion_pods, revocation_pod, rollback_pod
+from kubetune.orchestration.pods import PodWork, run_pods, task_pod
+from kubetune.orchestration.promotion_pods import (
+    PROMOTED,
+    promotion_pods,
+    recordable_name,
+    revocation_pod,
+    rollback_pod,
+)
 from kubetune.orchestration.requests import PromoteRequest, RevokeRequest, RollbackRequest, RunRequest, SweepRequest
 from kubetune.orchestration.retries import FINAL
 from kubetune.orchestration.sweep_pods import TRIALS, WINNERS, sweep_pods
@@ -39,10 +45,10 @@ __all__ = [
     "approved_task",
     "connect",
     "dag",
+    "dag_params",
     "delete_finished_pods",
     "gc_pod",
     "notify_answer",
-    "params_of",
     "pod_task",
     "promotion_tasks",
     "prune_database",
@@ -60,7 +66,7 @@ def dag(name: str, doc: str, request: type[Any] | None = None, **settings: Any) 
     return DAG(
         dag_id=name,
         doc_md=doc,
-        params=params_of(request) if request is not None else None,
+        params=dag_params(request) if request is not None else None,
         start_date=datetime(2026, 1, 1, tzinfo=UTC),
         catchup=False,
         tags=["kubetune", tag()],
@@ -76,7 +82,7 @@ def dag(name: str, doc: str, request: type[Any] | None = None, **settings: Any) 
     )
 
 
-def params_of(model: type[Any]) -> dict[str, Param]:
+def dag_params(model: type[Any]) -> dict[str, Param]:
     """Return the params of a DAG from the model that reads them: names, types, defaults, rules and help are its own."""
     schema = model.model_json_schema()
     params = {}
@@ -174,7 +180,7 @@ def _cluster(context: Any, settings: Settings) -> ClusterSettings:
 def _asked(context: Any) -> tuple[str, str]:
     """Who asked, and an identity of the request that all of its tries share."""
     run = context["dag_run"]
-    return named(getattr(run, "triggering_user_name", None)), run.run_id
+    return recordable_name(getattr(run, "triggering_user_name", None)), run.run_id
 
 
 def promotion_tasks(pods: Any) -> dict[str, Any]:
@@ -217,4 +223,4 @@ class refusals:  # noqa: N801 (reads as a statement)
 @task
 def gc_pod() -> dict[str, Any]:
     """Return the pod that removes what no run, endpoint or key needs."""
-    return task_pod(Work("housekeeping", "ingest", ("gc",)), load_cluster(load_settings().cluster_file))
+    return task_pod(PodWork("housekeeping", "ingest", ("gc",)), load_cluster(load_settings().cluster_file))

@@ -12,7 +12,7 @@ from kubetune.config.cluster import load_cluster
 from kubetune.config.settings import load_settings
 from kubetune.errors import RefusedError
 from kubetune.orchestration.pods import APPROVAL, ENDPOINT, RUN_LABEL, Pod, literal
-from kubetune.orchestration.promotion_pods import named
+from kubetune.orchestration.promotion_pods import recordable_name
 from kubetune.stages import Stage
 
 BODY = """\
@@ -67,7 +67,12 @@ class Approval(ApprovalOperator):
         pod: Pod = copy.deepcopy(self.pod)
         # An answer is a request of its own: one that is asked for anew, in the same run, is another.
         request = f"{context['run_id']} {answer['responded_at'].isoformat()}"
-        pod["spec"]["containers"][0]["args"] += ["--request", literal(request), "--by", literal(named(person["name"]))]
+        pod["spec"]["containers"][0]["args"] += [
+            "--request",
+            literal(request),
+            "--by",
+            literal(recordable_name(person["name"])),
+        ]
         return pod
 
     def refusal(self, answer: Mapping[str, Any], person: Mapping[str, str] | None) -> str:
@@ -77,7 +82,7 @@ class Approval(ApprovalOperator):
         """
         if person is None:
             return "nobody agreed in time"
-        name = named(person["name"])
+        name = recordable_name(person["name"])
         if answer["chosen_options"] != [self.APPROVE]:
             return f"{name} said no"
         cluster = load_cluster(load_settings().cluster_file)

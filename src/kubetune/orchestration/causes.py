@@ -41,7 +41,7 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def plain(text: str) -> str:
+def plain_reason(text: str) -> str:
     """Return a text with every printed answer of the Kubernetes API replaced by the sentence in it."""
 
     def sentence(dump: re.Match[str]) -> str:
@@ -149,18 +149,18 @@ def hindrance(events: Iterable[Any]) -> str:
     return f"{found[-1].reason}: {found[-1].message}" if found else ""
 
 
-def waits(pod: Any, events: Iterable[Any] = ()) -> str:
+def waiting_reason(pod: Any, events: Iterable[Any] = ()) -> str:
     """Return in one sentence why a pod has not started, and what helps; empty if nothing is known to keep it."""
     status, stage = pod.status, (pod.metadata.labels or {}).get("kubetune.io/stage", "STAGE")
     if status is None or status.phase != "Pending":
         return ""
     if place := unscheduled(status.conditions):
-        return one_line(f"{NO_NODE}: {place} Lower resources.{stage}, or free or add a node.")
+        return reason_line(f"{NO_NODE}: {place} Lower resources.{stage}, or free or add a node.")
     if stuck := halted(pod) or hindrance(events):
-        return one_line(f"its container does not start: {stuck}")
+        return reason_line(f"its container does not start: {stuck}")
     return ""
 
 
-def one_line(text: str) -> str:
+def reason_line(text: str) -> str:
     """Return a text as a reason can hold it: one line of bounded length without an answer's headers."""
-    return " ".join(plain(text).split())[:WIDTH]
+    return " ".join(plain_reason(text).split())[:WIDTH]

@@ -24,7 +24,7 @@ from kubetune.notifications.events import (
     started_notice,
 )
 from kubetune.notifications.outbox import Outbox
-from kubetune.orchestration.retries import decide, end_of
+from kubetune.orchestration.retries import decide_retry, pod_end
 
 log = logging.getLogger(__name__)
 PASS_S = 60.0
@@ -36,7 +36,7 @@ RECIPE = re.compile(r"[A-Za-z0-9._-]{1,60}")
 
 def notify(context: Mapping[str, Any]) -> None:
     """Tell everyone whom the settings name that a task failed; the callback of every task."""
-    _tell(context, failure)
+    _tell(context, failure_notice)
 
 
 def notify_started(context: Mapping[str, Any]) -> None:
@@ -66,7 +66,7 @@ STAGE_CALLBACKS: Mapping[str, dict[str, Any]] = {
 """Further callbacks of stages, by stage name."""
 
 
-def failure(context: Mapping[str, Any]) -> Notice:
+def failure_notice(context: Mapping[str, Any]) -> Notice:
     """Return what is told of a failed task, one notice a try."""
     instance = context["ti"]
     digest = f"{instance.dag_id} {getattr(instance, 'try_number', 0)} {getattr(instance, 'map_index', -1)}"
@@ -83,10 +83,12 @@ def failure_reason(context: Mapping[str, Any]) -> str:
     if not hasattr(context["task"], "pod_template_dict"):  # a task of Airflow's own process
         ours = type(exception).__name__ == "AirflowFailException"  # raised by `refusals` with our sentence
         return str(exception) if ours else f"{type(exception).__name__}: its log says where."
-    end = end_of(exception, context)
+    end = pod_end(exception, context)
     if end.ours and end.code in {65, 70}:
         return safe_reason(end.code, end.message)
-    sentence = decide(end if end.ours else replace(end, message=""), exception if end.code is None else UNNAMED, 1)[2]
+    sentence = decide_retry(
+        end if end.ours else replace(end, message=""), exception if end.code is None else UNNAMED, 1
+    )[2]
     if end.ours:
         return sentence
     if sentence.startswith("the image cannot be had"):
@@ -114,7 +116,7 @@ def beginning(context: Mapping[str, Any]) -> Notice:
 def _answered(context: Mapping[str, Any], unsaid: Mapping[str, Any]) -> Notice | None:
     """Return the notice of a pod's answer; `unsaid` is what the task's end alone says."""
     instance = context["ti"]
-    answer = read_answer(end_of(UNNAMED, context).raw)
+    answer = read_answer(pod_end(UNNAMED, context).raw)
     if answer is None:
         pulled = instance.xcom_pull(task_ids=instance.task_id, key="answer")
         answer = pulled if isinstance(pulled, dict) else None

@@ -39,7 +39,7 @@ Pod = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Work:
+class PodWork:
     """What a pod is to run.
 
     Attributes:
@@ -85,7 +85,7 @@ def stage_pod(call: StageCall, cluster: ClusterSettings) -> Pod:
     """
     stage = call.stage
     resolved = json.dumps(canonical(call.recipe), sort_keys=True, separators=(",", ":"))
-    work = Work(
+    work = PodWork(
         name=stage.name,
         image=stage.image,
         args=("stage", stage.name, "--run", call.run, "--endpoint", call.endpoint, "--resolved", resolved),
@@ -100,7 +100,7 @@ def stage_pod(call: StageCall, cluster: ClusterSettings) -> Pod:
     return task_pod(work, cluster)
 
 
-def task_pod(work: Work, cluster: ClusterSettings) -> Pod:
+def task_pod(work: PodWork, cluster: ClusterSettings) -> Pod:
     """Return a pod that runs `kubetune ARGS` with the account, secrets and limits of `work.name`.
 
     It satisfies Pod Security `restricted`. Storage credentials are mounted files; the name is left to who creates it.
@@ -151,7 +151,7 @@ def stage_deadline_s(call: StageCall, cluster: ClusterSettings) -> int:
     return 60 * (wanted.timeout_minutes or cluster.defaults_of(call.stage.name).timeout_minutes)
 
 
-def _labels(work: Work, cluster: ClusterSettings) -> dict[str, str]:
+def _labels(work: PodWork, cluster: ClusterSettings) -> dict[str, str]:
     """Labels of the chart's selectors, and those that the network policies let through."""
     labels = {
         "app.kubernetes.io/name": "kubetune",
@@ -169,7 +169,7 @@ def _labels(work: Work, cluster: ClusterSettings) -> dict[str, str]:
     return labels
 
 
-def _container(work: Work, cluster: ClusterSettings) -> dict[str, Any]:
+def _container(work: PodWork, cluster: ClusterSettings) -> dict[str, Any]:
     return {
         "name": CONTAINER,
         "image": cluster.images.reference(work.image),
@@ -189,7 +189,7 @@ def _container(work: Work, cluster: ClusterSettings) -> dict[str, Any]:
     }
 
 
-def _environment(work: Work, cluster: ClusterSettings) -> list[dict[str, Any]]:
+def _environment(work: PodWork, cluster: ClusterSettings) -> list[dict[str, Any]]:
     image = cluster.images.digests.get(work.image) or cluster.images.reference(work.image)
     values: dict[str, str] = {
         "KUBETUNE_STORE": cluster.store.url,
@@ -232,7 +232,7 @@ def _quantities(wanted: StageResources, defaults: StageDefaults, cluster: Cluste
     }
 
 
-def _mounted(work: Work, cluster: ClusterSettings) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+def _mounted(work: PodWork, cluster: ClusterSettings) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """Volumes, each with where it is mounted."""
     wanted, defaults = work.resources, cluster.defaults_of(work.name)
     found: list[tuple[str, str, dict[str, Any]]] = [
@@ -263,7 +263,7 @@ def _mounted(work: Work, cluster: ClusterSettings) -> list[tuple[dict[str, Any],
     ]
 
 
-def _placement(work: Work, cluster: ClusterSettings) -> dict[str, Any]:
+def _placement(work: PodWork, cluster: ClusterSettings) -> dict[str, Any]:
     """Node selector, tolerations, priority and runtime class; those for GPUs only where GPUs are asked for."""
     place, gpu, wanted = cluster.scheduling, cluster.gpu, work.resources
     selector = {**place.node_selector, **(gpu.node_selector if wanted.gpus else {})}

@@ -3,14 +3,14 @@
 import re
 
 from kubetune.config.cluster import ClusterSettings
-from kubetune.execution.access import before
-from kubetune.orchestration.pods import RUN_LABEL, SIGNER, Pod, Work, task_pod
+from kubetune.execution.access import all_before
+from kubetune.orchestration.pods import RUN_LABEL, SIGNER, Pod, PodWork, task_pod
 from kubetune.orchestration.requests import PromoteRequest, RevokeRequest, RollbackRequest
 from kubetune.stages import BY_NAME, STAGES, Stage
 
 DECIDES = next(stage for stage in STAGES if stage.champion)
 """A person's word stands above its verdict."""
-PROMOTED = tuple(stage for stage in STAGES if DECIDES.name in before(stage))
+PROMOTED = tuple(stage for stage in STAGES if DECIDES.name in all_before(stage))
 """Stages that a run which was kept back has not seen."""
 MOVES = next(stage for stage in STAGES if stage.reaches_kubernetes)
 """Its image, account and user move the champion and the endpoint together."""
@@ -43,14 +43,14 @@ def revocation_pod(request: RevokeRequest, by: str, request_id: str, cluster: Cl
     """Return the pod that ends a version's signature: that of the stage that signs, since it alone has the key."""
     undo = ("--undo",) if request.undo else ()
     args = ("revoke", request.version, *undo, "--why", request.why, "--by", by, "--request", request_id)
-    return task_pod(Work(SIGNS.name, SIGNS.image, args, endpoint=request.version.partition("@")[0]), cluster)
+    return task_pod(PodWork(SIGNS.name, SIGNS.image, args, endpoint=request.version.partition("@")[0]), cluster)
 
 
 def _stage_pod(stage: Stage, request: PromoteRequest, word: tuple[str, ...], cluster: ClusterSettings) -> Pod:
     """A stage of a run that the store knows: its recipe is read there, so resources are the platform's defaults."""
     endpoint = ("--endpoint", request.endpoint) if request.endpoint is not None else ()
     args = ("stage", stage.name, "--run", request.what, *endpoint, *word)
-    work = Work(
+    work = PodWork(
         name=stage.name,
         image=stage.image,
         args=args,
@@ -62,9 +62,9 @@ def _stage_pod(stage: Stage, request: PromoteRequest, word: tuple[str, ...], clu
 
 
 def _moving(args: tuple[str, ...], endpoint: str, cluster: ClusterSettings) -> Pod:
-    return task_pod(Work(MOVES.name, MOVES.image, args, kubernetes=True, endpoint=endpoint), cluster)
+    return task_pod(PodWork(MOVES.name, MOVES.image, args, kubernetes=True, endpoint=endpoint), cluster)
 
 
-def named(person: str | None) -> str:
+def recordable_name(person: str | None) -> str:
     """Return a user's name as a record can hold it: one printable line, never empty."""
     return re.sub(r"\s+", " ", "".join(c if c.isprintable() else " " for c in person or "")).strip()[:200] or "airflow"

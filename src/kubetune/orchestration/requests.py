@@ -16,7 +16,7 @@ from kubetune.config.recipe import Recipe
 from kubetune.errors import ConfigError
 from kubetune.layout import RUN_PATTERN, RUN_RULE
 from kubetune.plan import StageCall, plan
-from kubetune.redaction import secret_in, shown
+from kubetune.redaction import quoted, secret_in
 
 MOST_TRIALS = 20
 """The recipe of each trial travels in pod arguments, which have a size limit; a wider search is several sweeps."""
@@ -144,7 +144,7 @@ def read_request(model: type[Request], params: Mapping[str, Any], conf: Mapping[
         request = model.model_validate({key: params[key] for key in model.model_fields if key in params})
     except ValidationError as error:
         problems += [
-            f"`{'.'.join(map(str, item['loc']))}`: {item['msg']} (found {shown(item['input'])})"
+            f"`{'.'.join(map(str, item['loc']))}`: {item['msg']} (found {quoted(item['input'])})"
             for item in error.errors()
         ]
     if problems:
@@ -182,7 +182,7 @@ def find_recipe(given: str, overrides: list[str], folder: Path) -> Recipe:
     hint = f"did you mean {near[0]!r}? " if near else ""
     own = f"mounted are {', '.join(mounted)}; " if mounted else ""
     raise ConfigError(
-        f"Recipe {shown(given)} does not exist: {hint}shipped are {', '.join(shipped)}; {own}"
+        f"Recipe {quoted(given)} does not exist: {hint}shipped are {', '.join(shipped)}; {own}"
         "a recipe of your own is given as its YAML text, or mounted by the chart's value `recipes`."
     )
 
@@ -232,7 +232,7 @@ def _written(key: str, value: Any) -> str:
     try:
         return json.dumps(value)
     except (RecursionError, ValueError, TypeError):
-        raise ConfigError(f"The grid's value of {shown(key)} is nested too deeply: give numbers or texts.") from None
+        raise ConfigError(f"The grid's value of {quoted(key)} is nested too deeply: give numbers or texts.") from None
 
 
 def check_comparable(recipes: list[Recipe]) -> None:

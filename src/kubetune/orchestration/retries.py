@@ -62,7 +62,7 @@ class End:
 
 def told(exception: BaseException | None) -> str:
     """Return the text of an exception and of those behind it, answers of the Kubernetes API as their sentence."""
-    return "\n".join(text for error in causes.chain(exception) if (text := causes.plain(str(error)).strip()))
+    return "\n".join(text for error in causes.chain(exception) if (text := causes.plain_reason(str(error)).strip()))
 
 
 def pod_of(task: Any) -> Any:
@@ -71,7 +71,7 @@ def pod_of(task: Any) -> Any:
     return seen or getattr(task, "remote_pod", None) or getattr(task, "pod", None)
 
 
-def end_of(exception: BaseException, context: Any) -> End:
+def pod_end(exception: BaseException, context: Any) -> End:
     """Read the operator's pod, and the exception's text where there is none."""
     pod = pod_of(context["task"] if context else None)
     status = getattr(pod, "status", None)
@@ -100,9 +100,9 @@ def vanished(exception: BaseException) -> bool:
     return found is not None and found[0] == 404 and causes.GONE.search(found[1]) is not None
 
 
-def decide(end: End, exception: BaseException, try_number: int) -> tuple[bool, timedelta | None, str]:
+def decide_retry(end: End, exception: BaseException, try_number: int) -> tuple[bool, timedelta | None, str]:
     """Return whether to try again, after which time, and the sentence that says what happened."""
-    said, text = causes.one_line(end.message), told(exception)
+    said, text = causes.reason_line(end.message), told(exception)
     refused = causes.refusal(exception)
     # A task that waits for its pod knows the pod as it was when it was made: then the exception alone tells.
     place = end.waiting or "its events in the log say what the nodes lack"
@@ -127,14 +127,14 @@ def decide(end: End, exception: BaseException, try_number: int) -> tuple[bool, t
     ]  # fmt: skip
     for holds, again, delay, sentence in table:
         if holds:
-            return again, delay, causes.one_line(sentence)
+            return again, delay, causes.reason_line(sentence)
     delay = min(DELAY * 2 ** max(0, try_number - 1), LONGEST)
     return True, delay, said if end.code is None else f"ended with {end.code}: {said}"
 
 
 def reason_of(exception: BaseException, context: Any) -> str:
     """Return the sentence that a person should read."""
-    return decide(end_of(exception, context), exception, 1)[2]
+    return decide_retry(pod_end(exception, context), exception, 1)[2]
 
 
 class ExitCodePolicy(RetryPolicy):
@@ -142,7 +142,7 @@ class ExitCodePolicy(RetryPolicy):
 
     def evaluate(self, exception: BaseException, try_number: int, max_tries: int, context: Any = None) -> RetryDecision:
         """See `RetryPolicy.evaluate`."""
-        again, delay, sentence = decide(end_of(exception, context), exception, try_number)
+        again, delay, sentence = decide_retry(pod_end(exception, context), exception, try_number)
         if context is not None:
             context["ti"].xcom_push(key="reason", value=sentence)
             if again and delay is not None and try_number <= max_tries:

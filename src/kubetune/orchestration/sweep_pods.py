@@ -5,7 +5,7 @@ from typing import Any
 
 from kubetune.config.cluster import ClusterSettings
 from kubetune.config.load import canonical
-from kubetune.orchestration.pods import RUN_LABEL, Pod, Work, literal, stage_pod, task_pod
+from kubetune.orchestration.pods import RUN_LABEL, Pod, PodWork, literal, stage_pod, task_pod
 from kubetune.orchestration.requests import sharing
 from kubetune.plan import StageCall
 from kubetune.stages import BY_NAME, STAGES, Stage, before
@@ -41,7 +41,7 @@ def sweep_pods(sweep: str, trials: list[tuple[StageCall, ...]], cluster: Cluster
         arguments = ["stage", stage.name, "--run", sweep, "--winner", "--endpoint", last[stage].endpoint]
         pods[stage.name] = _with(stage_pod(last[stage], cluster), sweep, arguments)
     reader = WINNERS[0]  # its user may read what trainings recorded; a GPU for it would be waste
-    work = Work(reader.name, reader.image, ("choose", sweep, *runs), {RUN_LABEL: sweep})
+    work = PodWork(reader.name, reader.image, ("choose", sweep, *runs), {RUN_LABEL: sweep})
     pods["choose"] = task_pod(work, cluster)
     return pods
 

@@ -16,7 +16,7 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes_asyncio.client import CoreV1Api
 from urllib3.exceptions import HTTPError
 
-from kubetune.orchestration.causes import NO_NODE, full_quota, one_line, unscheduled, waits
+from kubetune.orchestration.causes import NO_NODE, full_quota, reason_line, unscheduled, waiting_reason
 
 WAITS = "The pod waits: "
 """How a line of a task's log begins that says why its pod has not started; `kubetune.client.watch` looks for it."""
@@ -55,7 +55,7 @@ class _Reasons:
     def tell(self, pod: Any, events: Any = ()) -> Any:
         """Log the reason if it is another one than before; returns the pod."""
         self.seen = pod
-        reason = waits(pod, events)
+        reason = waiting_reason(pod, events)
         if reason and reason != self.told:
             self.told = reason
             self.log.info("%s%s", WAITS, reason)
@@ -145,7 +145,7 @@ class QuotaTrigger(BaseTrigger):
         while self.reason:
             if self.reason != told:
                 told = self.reason
-                self.log.info("%s%s%s", WAITS, QUOTA, one_line(told))
+                self.log.info("%s%s%s", WAITS, QUOTA, reason_line(told))
             await asyncio.sleep(QUOTA_POLL_S)
             self.reason = await self.full()
         yield TriggerEvent({"status": "room"})
@@ -158,7 +158,7 @@ class QuotaTrigger(BaseTrigger):
         except Exception as error:  # whatever the client raises: a trigger that fails would cost the task a try
             status = getattr(error, "status", None)
             if status is None or status >= 500 or status in {401, 429}:
-                self.log.info("The Kubernetes API could not be asked: %s", one_line(str(error)))
+                self.log.info("The Kubernetes API could not be asked: %s", reason_line(str(error)))
                 return self.reason
             return full_quota(error) or ""
         return ""

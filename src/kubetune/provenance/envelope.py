@@ -61,7 +61,7 @@ def pae(payload_type: str, payload: bytes) -> bytes:
 
 def sign(value: Mapping[str, Any], key: "Ed25519PrivateKey", kind: str = PAYLOAD_TYPE) -> dict[str, Any]:
     """Return the envelope of a statement, or of another value of a named type, signed with one key."""
-    payload = canonical(value)
+    payload = canonical_bytes(value)
     signature = {
         "keyid": key_id(key.public_key()),
         "sig": base64.b64encode(key.sign(pae(kind, payload))).decode(),
@@ -69,7 +69,7 @@ def sign(value: Mapping[str, Any], key: "Ed25519PrivateKey", kind: str = PAYLOAD
     return {"payload": base64.b64encode(payload).decode(), "payloadType": kind, "signatures": [signature]}
 
 
-def verify(
+def verify_envelope(
     envelope: Mapping[str, Any], model: str, digest: str, keys: "Mapping[str, Ed25519PublicKey]"
 ) -> dict[str, Any]:
     """Return the statement in an envelope if a trusted key signed it and it is of this archive as this model's.
@@ -198,7 +198,7 @@ def load_json(data: bytes) -> dict[str, Any]:
     return value
 
 
-def canonical(value: Mapping[str, Any]) -> bytes:
+def canonical_bytes(value: Mapping[str, Any]) -> bytes:
     """Return the bytes of a value: JSON with sorted keys, no spaces, finite numbers only."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 

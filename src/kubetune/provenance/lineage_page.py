@@ -45,16 +45,16 @@ def page(chain: Sequence[Link], title: str, lead: str) -> str:
         f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>",
         f'<h1>{escape(title)}</h1><p class="lead">{escape(lead)}</p>',
         picture(chain),
-        table("Artifacts", ("artifact", "written by", "digest of its file list"), artifacts),
-        table("Keys", ("stage", "key", "code", "recipe values"), stages),
-        table("Where it ran and what it read", ("stage", "image", "lock", "outside"), places),
-        table("Measured", ("stage", "metric", "value"), measured) if measured else "",
+        html_table("Artifacts", ("artifact", "written by", "digest of its file list"), artifacts),
+        html_table("Keys", ("stage", "key", "code", "recipe values"), stages),
+        html_table("Where it ran and what it read", ("stage", "image", "lock", "outside"), places),
+        html_table("Measured", ("stage", "metric", "value"), measured) if measured else "",
         "</body></html>",
     ]
     return "\n".join(parts) + "\n"
 
 
-def table(heading: str, names: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def html_table(heading: str, names: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a table under its heading."""
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
     body = "\n".join("<tr>" + "".join(f"<td>{_cell(value)}</td>" for value in row) + "</tr>" for row in rows)

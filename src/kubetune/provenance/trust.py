@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kubetune.errors import DataError, TemporaryError
-from kubetune.provenance.envelope import RULE, read_envelope, verify
+from kubetune.provenance.envelope import RULE, read_envelope, verify_envelope
 from kubetune.provenance.keys import load_trusted_keys
 from kubetune.provenance.revocations import RULE as REVOKED
 from kubetune.provenance.revocations import Revocations, verify_revocations, weights_of
@@ -69,7 +69,7 @@ class Trust:
         """Return the statement, and what came from elsewhere by the file that it belongs into."""
         keys, fresh = load_trusted_keys(self.keys), {}
         try:
-            statement = verify(read_envelope(statement_file(folder, digest)), self.model, digest, keys)
+            statement = verify_envelope(read_envelope(statement_file(folder, digest)), self.model, digest, keys)
         except DataError:
             if self.source is None:
                 raise
@@ -80,7 +80,7 @@ class Trust:
                     f"Archive {digest[:12]} has no statement as model {self.model}, and KUBETUNE_TRUSTED_KEYS asks for "
                     "one: register its run for that model where KUBETUNE_SIGNING_KEY is set.",
                 ) from None
-            statement = verify(envelope, self.model, digest, keys)
+            statement = verify_envelope(envelope, self.model, digest, keys)
             fresh[statement_file(folder, digest)] = envelope
         revoked, listed = self._revocations(folder, keys)
         if (found := revoked.of(self.model, digest, weights_of(statement))) is not None:

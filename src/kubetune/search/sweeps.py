@@ -9,8 +9,8 @@ from kubetune.config.evaluation import LOWER_IS_BETTER
 from kubetune.errors import ConfigError, RefusedError
 from kubetune.storage.base import Store
 from kubetune.storage.commits import read_commit
-from kubetune.storage.records import find, settle
-from kubetune.storage.runs import FORMAT, changed_paths, read_run, recipe_of
+from kubetune.storage.records import create_or_get, find
+from kubetune.storage.runs import FORMAT, changed_paths, read_run, recorded_recipe
 
 TRIED = "train"
 
@@ -74,7 +74,7 @@ def choose(store: Store, sweep: str, runs: Sequence[str]) -> Choice:
         )
     best = trials[0].run
     record = {"format": FORMAT, "recipe": recipes[best], "winner": best, "trials": list(runs)}
-    winner = settle(store, layout.run_record(sweep), record, _winner, precious=True)
+    winner = create_or_get(store, layout.run_record(sweep), record, _winner, precious=True)
     if winner not in recipes:
         raise ConfigError(f"Sweep {sweep} has chosen {winner or 'no run, it is a run itself'}: use a new sweep name.")
     return Choice(winner, metric, tuple(trials))
@@ -100,7 +100,7 @@ def _recipe(store: Store, run: str) -> dict[str, Any]:
     found = read_run(store, run)
     if found is None:
         raise ConfigError(f"Run {run!r} does not exist in {store.url}, so it cannot be compared.")
-    return recipe_of({"recipe": found})
+    return recorded_recipe({"recipe": found})
 
 
 def _value(store: Store, run: str, metric: str) -> float | None:

@@ -15,7 +15,7 @@ FILE = "hosts.json"
 """Beside the archive in TorchServe's model folder: names besides loopback; without the file every name is allowed."""
 
 
-def parse(setting: str) -> tuple[str, ...]:
+def parse_hosts(setting: str) -> tuple[str, ...]:
     """Read names with commas between.
 
     Raises:

@@ -60,7 +60,9 @@ class _BodyError(Exception):
         self.refusal = Refusal(status, reason)
 
 
-def parse(body: bytes, content_type: str, max_items: int, texts: Mapping[str, Joined] = NONE) -> Request | Refusal:
+def parse_request(
+    body: bytes, content_type: str, max_items: int, texts: Mapping[str, Joined] = NONE
+) -> Request | Refusal:
     """Read a request's bytes; never raises, whatever the bytes.
 
     Args:

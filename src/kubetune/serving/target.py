@@ -22,7 +22,7 @@ class Observed:
     facts: dict[str, Any]
 
 
-class Target(Protocol):
+class DeploymentTarget(Protocol):
     """One endpoint on some platform."""
 
     def exclusive(self) -> AbstractContextManager[None]:

@@ -14,9 +14,9 @@ from kubetune.comparison.champion import Champion, read_champion
 from kubetune.comparison.decision import FORMAT, Comparison, Decision, decide
 from kubetune.comparison.report_parts import with_parts
 from kubetune.comparison.rows import (
+    class_names,
     kept_columns,
     label_names,
-    named,
     read_cases,
     read_json,
     read_predictions,
@@ -29,7 +29,7 @@ from kubetune.contract import Context, Result, Verdict
 from kubetune.errors import DataError, InterruptedRunError, KubetuneError, NothingToDoError, RefusedError
 from kubetune.evaluation.metrics import Floats, Ints, Scores
 from kubetune.evaluation.predictions import TEXT_GROUP
-from kubetune.evaluation.same_texts import joined, same_words
+from kubetune.evaluation.same_texts import joined_groups, same_words
 from kubetune.evaluation.shown import one_line
 from kubetune.evaluation.slices import Groups, group
 from kubetune.serving.archive.manifest import read_archive
@@ -155,7 +155,7 @@ def _pair(kind: str, inputs: Mapping[str, Path], champion: Champion, context: Co
         notes.append("No behavioural case was met by both models, so no capability is guarded.")
     elif len(suites) > 1:
         notes.append(f"The champion was tested with another suite; the {met:,} cases that both met are compared.")
-    texts = joined(rows[TEXT_GROUP].to_numpy().astype(np.int64), answers.texts)
+    texts = joined_groups(rows[TEXT_GROUP].to_numpy().astype(np.int64), answers.texts)
     rows = rows.filter(pa.array(answers.answered))
     known = (*names, *(name for name in answers.labels if name not in names))
     numbers = np.array([known.index(name) for name in answers.labels], dtype=np.int64)
@@ -230,10 +230,10 @@ def _stored(rows: pa.Table, names: Sequence[str], report: Path) -> _Answers | No
     if set(labels) != set(names) or place.keys() != set(ids):
         return None
     theirs = theirs.take(pa.array([place[row] for row in ids], pa.int64()))
-    if named(theirs["label"].to_pylist(), labels) != named(rows["label"].to_pylist(), names):
+    if class_names(theirs["label"].to_pylist(), labels) != class_names(rows["label"].to_pylist(), names):
         return None
     predictions = theirs["prediction"].to_numpy().astype(np.int64)
-    named(predictions.tolist(), labels)
+    class_names(predictions.tolist(), labels)
     confidence, answered = theirs["confidence"].to_numpy(), np.ones(len(ids), dtype=bool)
     return _Answers("stored", labels, predictions, confidence, answered, _texts(theirs))
 

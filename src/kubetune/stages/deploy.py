@@ -7,7 +7,7 @@ from typing import Any
 from kubetune.contract import Context, Result
 from kubetune.errors import KubetuneError, NotReadyError
 from kubetune.serving.archive.manifest import archive_digest, read_archive
-from kubetune.serving.target import Observed, Target
+from kubetune.serving.target import DeploymentTarget, Observed
 
 READY_TIMEOUT_S = 180.0
 
@@ -27,24 +27,24 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
     """
     platform = context.platform
     timeout_s = float(platform.get("ready_timeout_s", READY_TIMEOUT_S))
-    return deploy(target_of(platform), inputs["archive"], context, timeout_s)
+    return deploy(deployment_target(platform), inputs["archive"], context, timeout_s)
 
 
-def target_of(platform: Mapping[str, Any]) -> Target:
+def deployment_target(platform: Mapping[str, Any]) -> DeploymentTarget:
     """Return the endpoint where the settings say that endpoints live; each kind needs libraries of its own image."""
     endpoint = str(platform["endpoint"])
     if platform.get("serving", "local") == "local":
         from kubetune.serving import hosts
         from kubetune.serving.local.target import LocalTarget
 
-        names = hosts.parse(platform.get("serve_hosts", ""))
+        names = hosts.parse_hosts(platform.get("serve_hosts", ""))
         return LocalTarget(Path(platform["state_dir"]), endpoint, platform.get("port"), platform.get("trust"), names)
     from kubetune.serving.cluster.target import ClusterTarget
 
     return ClusterTarget(str(platform["serving_namespace"]), str(platform["serving_release"]), endpoint)
 
 
-def deploy(target: Target, archive: Path, context: Context, timeout_s: float) -> Result:
+def deploy(target: DeploymentTarget, archive: Path, context: Context, timeout_s: float) -> Result:
     """Make `target` serve `archive`.
 
     Returns:
@@ -71,7 +71,7 @@ def deploy(target: Target, archive: Path, context: Context, timeout_s: float) ->
         return _result(digest, before, after, changed=True)
 
 
-def _undo(target: Target, before: Observed, timeout_s: float) -> str:
+def _undo(target: DeploymentTarget, before: Observed, timeout_s: float) -> str:
     """Bring the former archive back and say how that went."""
     try:
         target.rollback(timeout_s)

@@ -17,12 +17,12 @@ import torch
 from kubetune.config.cpus import cpu_quota_threads
 from kubetune.contract import Context, Result
 from kubetune.errors import DataError, InterruptedRunError, KubetuneError
-from kubetune.evaluation.assessment import Rows, assess
+from kubetune.evaluation.assessment import EvaluatedRows, assess
 from kubetune.evaluation.baselines import Baseline, majority, sample_rows, tfidf
 from kubetune.evaluation.metrics import Scores
 from kubetune.evaluation.overlap import split_sketch
 from kubetune.evaluation.predictions import predictions_table, text_groups, write_predictions
-from kubetune.evaluation.report import Evidence, render
+from kubetune.evaluation.report import Evidence, render_report
 from kubetune.tasks import load_task
 from kubetune.tasks.base import Task
 from kubetune.tasks.hardware import evaluation_device
@@ -72,7 +72,7 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
     write_predictions(table, outputs["report"] / "predictions.parquet")
     text = json.dumps(document, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
     (outputs["report"] / "metrics.json").write_text(text + "\n", encoding="utf-8")
-    (outputs["report"] / "report.html").write_text(render(document, evidence), encoding="utf-8")
+    (outputs["report"] / "report.html").write_text(render_report(document, evidence), encoding="utf-8")
     for warning in document["warnings"]:
         context.progress.note(f"warning: {warning}")
     raw = zip(*(test[f"raw_{name}"].to_pylist() for name in task.columns), strict=True)
@@ -133,9 +133,9 @@ def _baselines(train: Path, task: Task, test: pa.Table, names: tuple[str, ...]) 
     ]
 
 
-def _rows(test: pa.Table, names: tuple[str, ...], texts: np.ndarray) -> Rows:
+def _rows(test: pa.Table, names: tuple[str, ...], texts: np.ndarray) -> EvaluatedRows:
     kept = {name.removeprefix(KEPT): test[name].to_pylist() for name in test.column_names if name.startswith(KEPT)}
-    return Rows(
+    return EvaluatedRows(
         labels=test["label"].to_numpy().astype(np.int64),
         lengths=test["length"].to_numpy().astype(np.int64),
         truncated=test["truncated"].to_numpy(),

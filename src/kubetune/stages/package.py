@@ -15,7 +15,7 @@ import yaml
 
 from kubetune.contract import Context, Result
 from kubetune.errors import KubetuneError, RefusedError
-from kubetune.serving.archive.cards import decided, limits, render
+from kubetune.serving.archive.cards import decision_sentence, limits, render_template
 from kubetune.serving.archive.manifest import (
     MODEL_CONFIG,
     MODEL_FILES,
@@ -24,9 +24,9 @@ from kubetune.serving.archive.manifest import (
     archive_digest,
     write_manifest,
 )
-from kubetune.serving.archive.origins import base_model, data, front_matter
+from kubetune.serving.archive.origins import base_model, data_origin, front_matter
 from kubetune.serving.golden.rows import Limits, pick
-from kubetune.serving.golden.vectors import Answers, Golden, check, write_golden
+from kubetune.serving.golden.vectors import Answers, Golden, check_golden, write_golden
 from kubetune.serving.predictor import Answer, Predictor
 from kubetune.tasks import load_task
 from kubetune.tasks.spec import load_spec
@@ -92,16 +92,16 @@ def _card(config: Any, archive: Archive, metrics: Mapping[str, Any], inputs: Map
     behaviour, decision = (
         json.loads((inputs[name] / f"{name}.json").read_text(encoding="utf-8")) for name in ("behaviour", "decision")
     )
-    return render(
+    return render_template(
         "MODEL_CARD.md.j2",
         front_matter=front_matter(config.model.source, config.data.source),
         base_model=base_model(config.model.source, base),
-        data=data(config.data.source, rows),
+        data=data_origin(config.data.source, rows),
         archive=archive,
         metrics=metrics,
         behaviour=behaviour,
         decision=decision,
-        decided=decided(decision),
+        decided=decision_sentence(decision),
         limits=limits(metrics, len(archive.labels), archive.max_length),
     )
 
@@ -119,7 +119,7 @@ def _prove(out: Path, golden: Golden, context: Context) -> None:
         ]
         return Answers(found, predictor.precision)
 
-    if wrong := check(golden, ask):
+    if wrong := check_golden(golden, ask):
         raise KubetuneError(f"The packaged model does not reproduce the evaluation: {'; '.join(wrong)}.")
     context.telemetry.record("golden", vectors=len(golden.vectors), precision=predictor.precision)
 

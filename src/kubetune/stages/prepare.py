@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pyarrow.parquet as pq
 
 from kubetune.contract import Context, Result
-from kubetune.data.columns import bytes_sentence, check_columns
+from kubetune.data.columns import bytes_sentence, check_split_columns
 from kubetune.data.label_column import UNLABELLED, check_labelled, marks_of, said_of, survey
 from kubetune.data.labels import LabelBook
 from kubetune.data.numbering import open_book
 from kubetune.data.rejects import check_given_splits, check_reject_share, write_rejects
-from kubetune.data.report import Gathered, data_report, render
+from kubetune.data.report import Gathered, data_report, render_data_report
 from kubetune.data.rows import RawSplit, RowRules, Scan, accepted_schema, scan_split
 from kubetune.data.selection import SelectionRules, select
 from kubetune.data.splits import SPLITS, TEST, VALIDATION
@@ -54,7 +54,7 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
     write_rejects(outputs["dataset"] / "rejects.parquet", gathered.scan, selection, gathered.raw_splits)
     report = data_report(outputs["dataset"], gathered, lengths, config.model.max_length)
     _write_json(outputs["dataset"] / "data_report.json", report)
-    (outputs["dataset"] / "data_report.html").write_text(render(report), encoding="utf-8")
+    (outputs["dataset"] / "data_report.html").write_text(render_data_report(report), encoding="utf-8")
     context.progress.note(f"data: {report['line']}")
     document = {
         "format": 1,
@@ -103,7 +103,7 @@ def examine(data: Any, raw: Path, context: Context) -> Examined:
     splits = _raw_splits(raw)
     files = {name: raw / f"{name}.parquet" for name in splits}
     rules = _row_rules(data)
-    said = list(dict.fromkeys(sentence for path in files.values() for sentence in check_columns(path, rules)))
+    said = list(dict.fromkeys(sentence for path in files.values() for sentence in check_split_columns(path, rules)))
     source = json.loads((raw / "source.json").read_text(encoding="utf-8"))
     decoded = [name for name in source.get("decoded", ()) if name in rules.columns]
     said += [bytes_sentence(name) for name in decoded]

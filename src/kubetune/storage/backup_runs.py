@@ -8,7 +8,7 @@ from kubetune.storage.blobs import in_parallel
 from kubetune.storage.commit_record import Commit, parse_commit
 from kubetune.storage.commits import index, parse_entry
 from kubetune.storage.records import ROUNDS, find
-from kubetune.storage.runs import recipe_of
+from kubetune.storage.runs import recorded_recipe
 from kubetune.storage.transfer import Transfer, read_whole, relate_commits, relate_runs
 
 Report = Callable[[str], None]
@@ -43,7 +43,7 @@ def copy_run(transfer: Transfer, run: str) -> Results:
         found = copy_content_of_commit(transfer, key, reached=key in lying)
         if found is not None:
             commits[key] = found
-    data, recipe = read_whole(transfer.source, record, recipe_of)
+    data, recipe = read_whole(transfer.source, record, recorded_recipe)
     if data is not None and recipe is None:
         transfer.note_broken(record, "the record is not whole")
     if data is None or recipe is None or not transfer.record(record, data, relate_runs):

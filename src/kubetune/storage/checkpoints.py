@@ -30,7 +30,7 @@ Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class StoredCheckpoint:
     """One complete checkpoint.
 
     Attributes:
@@ -51,15 +51,15 @@ class Checkpoint:
         return {"step": self.step, "files": [file.to_json() for file in self.files]}
 
 
-Checkpoints = tuple[Checkpoint, ...] | None
+Checkpoints = tuple[StoredCheckpoint, ...] | None
 """What a head names, newest first; None: there is no head, or garbage."""
 
 
-def parse_head(value: Mapping[str, Any]) -> tuple[Checkpoint, ...]:
+def parse_head(value: Mapping[str, Any]) -> tuple[StoredCheckpoint, ...]:
     """Read the head record, newest first; KeyError, TypeError or ValueError says that it is none."""
     if value["format"] != FORMAT:
         raise ValueError("unknown format")
-    return tuple(Checkpoint(int(item["step"]), parse_files(item["files"])) for item in value["checkpoints"])
+    return tuple(StoredCheckpoint(int(item["step"]), parse_files(item["files"])) for item in value["checkpoints"])
 
 
 class StoredCheckpoints:
@@ -92,10 +92,10 @@ class StoredCheckpoints:
             self.report("The head of the checkpoints is garbage and counts as absent: training starts from step 0.")
         return folders
 
-    def _head(self) -> Found[tuple[Checkpoint, ...]]:
+    def _head(self) -> Found[tuple[StoredCheckpoint, ...]]:
         return find(self.store, layout.checkpoint_head(self.key), parse_head)
 
-    def _fetched(self, checkpoints: tuple[Checkpoint, ...]) -> list[Path]:
+    def _fetched(self, checkpoints: tuple[StoredCheckpoint, ...]) -> list[Path]:
         """Fetch each; those that are whole, in their order."""
         folders = []
         for checkpoint in checkpoints:
@@ -116,7 +116,7 @@ class StoredCheckpoints:
         Raises:
             StoreUnavailableError: The store did not take it, or gave other bytes back; what was there before stands.
         """
-        checkpoint = Checkpoint(step_of(folder), list_tree(folder))
+        checkpoint = StoredCheckpoint(step_of(folder), list_tree(folder))
         for last in (False, False, True):
             before = self._head()
             if checkpoint not in self._kept(checkpoint, before.value):
@@ -133,8 +133,8 @@ class StoredCheckpoints:
         self._delete(digests((*(found or ()), checkpoint)) - digests(kept), limit)
 
     def _name(
-        self, checkpoint: Checkpoint, before: Found[tuple[Checkpoint, ...]] | None
-    ) -> tuple[Checkpoints, tuple[Checkpoint, ...]]:
+        self, checkpoint: StoredCheckpoint, before: Found[tuple[StoredCheckpoint, ...]] | None
+    ) -> tuple[Checkpoints, tuple[StoredCheckpoint, ...]]:
         """Put a checkpoint into the head, if `before` (None: whatever) stands there; returns what stood and stands."""
         found: Checkpoints = None
 
@@ -148,13 +148,13 @@ class StoredCheckpoints:
         kept = update(self.store, layout.checkpoint_head(self.key), parse_head, change)
         return found, kept or ()
 
-    def _kept(self, new: Checkpoint, head: Checkpoints) -> tuple[Checkpoint, ...]:
+    def _kept(self, new: StoredCheckpoint, head: Checkpoints) -> tuple[StoredCheckpoint, ...]:
         """The checkpoints of a head with a new one in it, newest first."""
         others = [item for item in head or () if item.digest not in self._broken and item.step != new.step]
         # By step, so that a straggler of an earlier attempt does not push out what is further on.
         return tuple(sorted([new, *others], key=lambda item: -item.step)[:KEPT])
 
-    def _deletable_until(self, checkpoint: Checkpoint) -> float:
+    def _deletable_until(self, checkpoint: StoredCheckpoint) -> float:
         """Until when (by the store's clock) a file must have been put to be deleted; asked before the head is changed.
 
         Who puts a file after that change puts it later, also where the store rounds its times.
@@ -171,7 +171,7 @@ class StoredCheckpoints:
             if not self.store.delete(key, unless_newer_than=limit) and self.store.stat(key) is not None:
                 self._left.add(digest)
 
-    def _put_all(self, folder: Path, checkpoint: Checkpoint) -> None:
+    def _put_all(self, folder: Path, checkpoint: StoredCheckpoint) -> None:
         in_parallel(lambda file: self._put(folder, file), checkpoint.files)
 
     def _put(self, folder: Path, file: File) -> None:
@@ -186,7 +186,7 @@ class StoredCheckpoints:
             "stand: check the store, then run the same command again."
         )
 
-    def _fetch(self, checkpoint: Checkpoint, folder: Path) -> None:
+    def _fetch(self, checkpoint: StoredCheckpoint, folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
         def fetch(file: File) -> None:
@@ -195,7 +195,7 @@ class StoredCheckpoints:
         in_parallel(fetch, checkpoint.files)
 
 
-def digests(checkpoints: Iterable[Checkpoint]) -> set[str]:
+def digests(checkpoints: Iterable[StoredCheckpoint]) -> set[str]:
     """Digests of all files of some checkpoints."""
     return {file.sha256 for checkpoint in checkpoints for file in checkpoint.files}
 

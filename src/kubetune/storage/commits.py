@@ -9,15 +9,15 @@ from kubetune.errors import ConflictingCommitError
 from kubetune.storage.base import Store
 from kubetune.storage.blobs import missing_blobs
 from kubetune.storage.commit_record import FORMAT, Commit, differences, parse_commit
-from kubetune.storage.records import encode, find, settle, update
+from kubetune.storage.records import create_or_get, encode, find, update
 
 __all__ = [
     "Commit",
-    "Entry",
+    "IndexEntry",
     "Indexed",
-    "adopt",
-    "commit",
+    "adopt_commit",
     "committed",
+    "create_commit",
     "find_result",
     "index",
     "lookup",
@@ -40,7 +40,7 @@ def read_commit(store: Store, run: str, stage: str) -> Commit | None:
     return find(store, layout.commit(run, stage), parse).value
 
 
-def commit(store: Store, record: Commit) -> Commit:
+def create_commit(store: Store, record: Commit) -> Commit:
     """Make a result exist: create the record unless one stands there. The last thing that a stage writes.
 
     Returns:
@@ -56,7 +56,7 @@ def commit(store: Store, record: Commit) -> Commit:
             raise ValueError("it is the commit of another run or stage")
         return found
 
-    standing = settle(store, layout.commit(record.run, record.stage), record.to_json(), parse)
+    standing = create_or_get(store, layout.commit(record.run, record.stage), record.to_json(), parse)
     if standing.result != record.result:
         beside = layout.attempt(record.run, record.stage, f"conflict-{record.result[:12]}")
         store.put(beside, encode(record.to_json()))
@@ -67,9 +67,9 @@ def commit(store: Store, record: Commit) -> Commit:
     return standing
 
 
-def adopt(store: Store, found: Commit, run: str, attempt: str) -> Commit:
+def adopt_commit(store: Store, found: Commit, run: str, attempt: str) -> Commit:
     """Commit an earlier result in another run; its provenance stays that of the execution that made it."""
-    return commit(store, replace(found, run=run, attempt=f"adopted:{found.run}:{attempt}"))
+    return create_commit(store, replace(found, run=run, attempt=f"adopted:{found.run}:{attempt}"))
 
 
 def committed(store: Store, run: str, stages: Iterable[str]) -> dict[str, Commit]:
@@ -79,7 +79,7 @@ def committed(store: Store, run: str, stages: Iterable[str]) -> dict[str, Commit
 
 
 @dataclass(frozen=True)
-class Entry:
+class IndexEntry:
     """What the index says of a stage key.
 
     Attributes:
@@ -105,9 +105,9 @@ class Entry:
         }
 
 
-def parse_entry(value: Mapping[str, Any]) -> Entry:
+def parse_entry(value: Mapping[str, Any]) -> IndexEntry:
     """Read an index entry from a record; KeyError, TypeError or ValueError says that it is none."""
-    return Entry(
+    return IndexEntry(
         commit=parse_commit(value["commit"]) if value["commit"] is not None else None,
         broken=frozenset(value["broken"]),
         retired=bool(value["retired"]),
@@ -115,29 +115,29 @@ def parse_entry(value: Mapping[str, Any]) -> Entry:
     )
 
 
-def lookup(store: Store, stage: str, key: str) -> Entry:
+def lookup(store: Store, stage: str, key: str) -> IndexEntry:
     """Ask the index for a stage key. The result can be adopted where `commit` is set.
 
     The blobs of a commit that is returned are there with their size; only `--audit` and readers see their bytes. Where
     blobs are missing, `commit` is None and `broken` names them.
     """
 
-    def parse(value: Mapping[str, Any]) -> Entry:
+    def parse(value: Mapping[str, Any]) -> IndexEntry:
         entry = parse_entry(value)
         if entry.commit is not None and (entry.commit.stage, entry.commit.key) != (stage, key):
             raise ValueError("it is the entry of another key")
         return entry
 
-    entry = find(store, layout.stage_key(stage, key), parse).value or Entry()
+    entry = find(store, layout.stage_key(stage, key), parse).value or IndexEntry()
     if entry.commit is None or entry.retired:
-        return Entry(broken=entry.broken, reason=entry.reason)
+        return IndexEntry(broken=entry.broken, reason=entry.reason)
     missing = missing_blobs(store, entry.commit.files)
     if missing:
-        return Entry(broken=missing, reason=f"{len(missing)} of its blobs are missing")
+        return IndexEntry(broken=missing, reason=f"{len(missing)} of its blobs are missing")
     return entry
 
 
-def find_result(store: Store, run: str, stage: str, key: str) -> Entry:
+def find_result(store: Store, run: str, stage: str, key: str) -> IndexEntry:
     """Find what stands in for running a stage: the index's commit, else the run's own one that never was indexed.
 
     Returns:
@@ -150,7 +150,7 @@ def find_result(store: Store, run: str, stage: str, key: str) -> Entry:
     if own is None or own.key != key:
         return entry
     missing = missing_blobs(store, own.files)
-    return Entry(broken=missing, reason="blobs are missing") if missing else Entry(own)
+    return IndexEntry(broken=missing, reason="blobs are missing") if missing else IndexEntry(own)
 
 
 @dataclass(frozen=True)
@@ -174,13 +174,13 @@ def index(store: Store, ours: Commit) -> Indexed:
     An entry is replaced only where it is garbage, retired, quarantined, or its blobs are gone.
     """
 
-    def change(entry: Entry | None) -> dict[str, Any] | None:
+    def change(entry: IndexEntry | None) -> dict[str, Any] | None:
         if entry is None or entry.commit is None or entry.retired:
-            return Entry(ours).to_json()
+            return IndexEntry(ours).to_json()
         first = entry.commit
         same_key = (first.stage, first.key) == (ours.stage, ours.key)
         stands = same_key and (first.result == ours.result or not missing_blobs(store, first.files))
-        return None if stands else Entry(ours).to_json()
+        return None if stands else IndexEntry(ours).to_json()
 
     entry = update(store, layout.stage_key(ours.stage, ours.key), parse_entry, change)
     first = entry.commit if entry is not None and entry.commit is not None else ours
@@ -200,13 +200,13 @@ def quarantine(store: Store, stage: str, key: str, broken: Collection[str], reas
         reason: One sentence for a person.
     """
 
-    def change(entry: Entry | None) -> dict[str, Any] | None:
+    def change(entry: IndexEntry | None) -> dict[str, Any] | None:
         known = entry.broken if entry is not None else frozenset()
         if entry is not None and entry.commit is not None:
             if not {file.sha256 for file in entry.commit.files} & set(broken):
                 return None
         elif set(broken) <= known:
             return None
-        return Entry(broken=known | frozenset(broken), reason=reason).to_json()
+        return IndexEntry(broken=known | frozenset(broken), reason=reason).to_json()
 
     update(store, layout.stage_key(stage, key), parse_entry, change)

@@ -15,7 +15,7 @@ HISTORY = 50
 
 
 @dataclass(frozen=True)
-class Target:
+class ServedArchive:
     """An archive that an endpoint can serve. It names its files, so it outlives the run that made it.
 
     Attributes:
@@ -51,8 +51,8 @@ class Endpoint:
 
     name: str
     epoch: int = 0
-    desired: Target | None = None
-    observed: Target | None = None
+    desired: ServedArchive | None = None
+    observed: ServedArchive | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     history: tuple[Mapping[str, Any], ...] = ()
 
@@ -83,9 +83,9 @@ def parse_endpoint(value: Mapping[str, Any]) -> Endpoint:
     )
 
 
-def parse_target(value: Mapping[str, Any] | None) -> Target | None:
+def parse_target(value: Mapping[str, Any] | None) -> ServedArchive | None:
     """Read a target from a record."""
-    return None if value is None else Target(str(value["run"]), parse_files(value["files"]))
+    return None if value is None else ServedArchive(str(value["run"]), parse_files(value["files"]))
 
 
 def read_endpoint(store: Store, name: str) -> Endpoint | None:

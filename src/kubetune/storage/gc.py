@@ -14,7 +14,7 @@ from kubetune.errors import KubetuneError
 from kubetune.storage.base import GRACE_S, Clock, Stat, Store
 from kubetune.storage.blobs import in_parallel
 from kubetune.storage.checkpoints import digests, parse_head
-from kubetune.storage.commits import Commit, Entry, parse_commit, parse_entry
+from kubetune.storage.commits import Commit, IndexEntry, parse_commit, parse_entry
 from kubetune.storage.endpoints import parse_endpoint
 from kubetune.storage.records import find, update
 from kubetune.storage.registry import parse_model
@@ -105,7 +105,7 @@ def collect(
     return result
 
 
-def read_entries(store: Store, result: Collected) -> list[tuple[Stat, Entry]]:
+def read_entries(store: Store, result: Collected) -> list[tuple[Stat, IndexEntry]]:
     """All index entries."""
     stats = list(store.list(layout.KEYS))
     found = in_parallel(lambda stat: find(store, stat.key, parse_entry), stats)
@@ -151,7 +151,7 @@ def reached_by_models(store: Store, result: Collected) -> set[str]:
 
 
 def sweep_keys(
-    sweep: Sweep, entries: list[tuple[Stat, Entry]], commits: dict[tuple[str, str], Commit], result: Collected
+    sweep: Sweep, entries: list[tuple[Stat, IndexEntry]], commits: dict[tuple[str, str], Commit], result: Collected
 ) -> None:
     """Mark entries whose run is gone; remove those that were marked a grace time ago."""
     for stat, entry in entries:
@@ -164,7 +164,7 @@ def sweep_keys(
 def retire(store: Store, key: str, commit: Commit) -> bool:
     """Mark an index entry, if it still names that commit."""
 
-    def change(standing: Entry | None) -> dict[str, object] | None:
+    def change(standing: IndexEntry | None) -> dict[str, object] | None:
         if standing is None or standing.commit != commit:
             return None
         return replace(standing, retired=True, reason=f"run {commit.run} was deleted").to_json()

@@ -120,7 +120,7 @@ def find_whole(store: Store, key: str, parse: Parse[T]) -> Found[T]:
     return found
 
 
-def settle(store: Store, key: str, value: Mapping[str, Any], parse: Parse[T], *, precious: bool = False) -> T:
+def create_or_get(store: Store, key: str, value: Mapping[str, Any], parse: Parse[T], *, precious: bool = False) -> T:
     """Create a record, or return the one that already stands there; garbage is replaced, or refused where `precious`.
 
     Raises:

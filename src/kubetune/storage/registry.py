@@ -51,7 +51,7 @@ class Version:
 
 
 @dataclass(frozen=True)
-class Model:
+class RegisteredModel:
     """A registered model.
 
     Attributes:
@@ -152,11 +152,11 @@ class Event:
     about: int | None = None
 
 
-def parse_model(value: Mapping[str, Any]) -> Model:
+def parse_model(value: Mapping[str, Any]) -> RegisteredModel:
     """Read a model from a record; KeyError, TypeError or ValueError says that it is none."""
     if value["format"] != FORMAT:
         raise ValueError("unknown format")
-    return Model(
+    return RegisteredModel(
         name=str(value["name"]),
         epoch=int(value["epoch"]),
         versions=tuple(Version(**version) for version in value["versions"]),
@@ -166,7 +166,7 @@ def parse_model(value: Mapping[str, Any]) -> Model:
     )
 
 
-def read_model(store: Store, name: str) -> Model | None:
+def read_model(store: Store, name: str) -> RegisteredModel | None:
     """Return a model's record; None if there is none.
 
     Raises:
@@ -175,14 +175,16 @@ def read_model(store: Store, name: str) -> Model | None:
     return find_whole(store, layout.model(layout.check_run(name)), parse_model).value
 
 
-def list_models(store: Store) -> list[Model]:
+def list_models(store: Store) -> list[RegisteredModel]:
     """Return all models by name."""
     names = [entry.key.removeprefix(layout.MODELS).removesuffix(".json") for entry in store.list(layout.MODELS)]
     found = [read_model(store, name) for name in sorted(names)]
     return [model for model in found if model is not None]
 
 
-def change_model(store: Store, name: str, change: Callable[[Model], tuple[Model, Event | None]]) -> Model:
+def change_model(
+    store: Store, name: str, change: Callable[[RegisteredModel], tuple[RegisteredModel, Event | None]]
+) -> RegisteredModel:
     """Change a model by compare-and-set.
 
     Args:
@@ -199,8 +201,8 @@ def change_model(store: Store, name: str, change: Callable[[Model], tuple[Model,
     """
     call = uuid4().hex
 
-    def step(standing: Model | None) -> dict[str, Any] | None:
-        former = standing or Model(name)
+    def step(standing: RegisteredModel | None) -> dict[str, Any] | None:
+        former = standing or RegisteredModel(name)
         if any(line.get("call") == call for line in former.history):
             return None  # this change landed, its answer was lost, and others have changed the model since
         wanted, event = change(former)
@@ -220,10 +222,12 @@ def change_model(store: Store, name: str, change: Callable[[Model], tuple[Model,
         history = (*former.history, line)[-HISTORY:]
         return replace(wanted, name=name, epoch=former.epoch + 1, history=history).to_json()
 
-    return update(store, layout.model(layout.check_run(name)), parse_model, step, precious=True) or Model(name)
+    return update(store, layout.model(layout.check_run(name)), parse_model, step, precious=True) or RegisteredModel(
+        name
+    )
 
 
-def with_version(model: Model, version: Version) -> tuple[Model, Version]:
+def with_version(model: RegisteredModel, version: Version) -> tuple[RegisteredModel, Version]:
     """Return the model with this version, and the version as it stands: one with the same archive is kept."""
     standing = model.of_archive(version.archive)
     if standing is None:
@@ -232,7 +236,7 @@ def with_version(model: Model, version: Version) -> tuple[Model, Version]:
     return replace(model, candidate=standing.number), standing
 
 
-def crowned(model: Model, number: int) -> Model:
+def crowned(model: RegisteredModel, number: int) -> RegisteredModel:
     """Return the model with this version as champion, not withdrawn; the former one stands behind it.
 
     Raises:
@@ -252,7 +256,7 @@ def crowned(model: Model, number: int) -> Model:
     return model
 
 
-def uncrowned(model: Model, reason: str) -> Model:
+def uncrowned(model: RegisteredModel, reason: str) -> RegisteredModel:
     """Return the model without its champion: the former one is it again, and the version is marked withdrawn."""
     if model.champion is None:
         return model
@@ -260,7 +264,7 @@ def uncrowned(model: Model, reason: str) -> Model:
     return replace(marked, line=marked.line[:-1])
 
 
-def restored(model: Model, number: int) -> Model:
+def restored(model: RegisteredModel, number: int) -> RegisteredModel:
     """Return the model with the version as champion that a rollback took away, as if there had been none."""
     unmarked = with_changed(model, _marked(model.version(number), ""))
     return replace(unmarked, line=(*unmarked.line, number))
@@ -271,7 +275,7 @@ def _marked(version: Version, reason: str) -> Version:
     return version if version.withdrawn == REVOKED else replace(version, withdrawn=reason)
 
 
-def revoked(model: Model, weights: str) -> Model:
+def revoked(model: RegisteredModel, weights: str) -> RegisteredModel:
     """Return the model with all versions of these weights revoked.
 
     The champion stays until somebody names another; behind it none is left that a rollback would bring back.
@@ -280,19 +284,19 @@ def revoked(model: Model, weights: str) -> Model:
     return _all_marked(replace(model, line=(*line, *model.line[-1:])), weights, REVOKED)
 
 
-def reinstated(model: Model, weights: str) -> Model:
+def reinstated(model: RegisteredModel, weights: str) -> RegisteredModel:
     """Return the model with the versions of these weights as if a person had rolled them back."""
     return _all_marked(model, weights, BY_PERSON)
 
 
-def _all_marked(model: Model, weights: str, reason: str) -> Model:
+def _all_marked(model: RegisteredModel, weights: str, reason: str) -> RegisteredModel:
     for version in model.versions:
         if version.model == weights:
             model = with_changed(model, replace(version, withdrawn=reason))
     return model
 
 
-def with_changed(model: Model, version: Version) -> Model:
+def with_changed(model: RegisteredModel, version: Version) -> RegisteredModel:
     """Return the model with one version replaced by its number."""
     return replace(
         model, versions=tuple(version if other.number == version.number else other for other in model.versions)

@@ -9,7 +9,7 @@ from kubetune import layout
 from kubetune.errors import ConfigError
 from kubetune.storage.base import Store
 from kubetune.storage.blobs import in_parallel, tree_paths
-from kubetune.storage.records import decode, encode, find_whole, settle
+from kubetune.storage.records import create_or_get, decode, encode, find_whole
 
 FORMAT = 1
 
@@ -43,8 +43,8 @@ def create_run(store: Store, run: str, recipe: Mapping[str, Any], log: str = "")
         KubetuneError: Its record is broken: a run of that name stands, and its commits are no other recipe's.
     """
     record = {"format": FORMAT, "recipe": recipe} | ({"log": log} if log else {})
-    standing = settle(store, layout.run_record(run), record, recipe_of, precious=True)
-    differ = sorted(changed_paths(standing, recipe_of({"recipe": recipe})))
+    standing = create_or_get(store, layout.run_record(run), record, recorded_recipe, precious=True)
+    differ = sorted(changed_paths(standing, recorded_recipe({"recipe": recipe})))
     if differ:
         raise ConfigError(
             f"Run {run!r} was begun with another recipe ({', '.join(differ)[:400]} differ): a run keeps its recipe, "
@@ -58,7 +58,7 @@ def read_run(store: Store, run: str) -> dict[str, Any] | None:
     Raises:
         KubetuneError: Its record is broken.
     """
-    return find_whole(store, layout.run_record(layout.check_run(run)), recipe_of).value
+    return find_whole(store, layout.run_record(layout.check_run(run)), recorded_recipe).value
 
 
 def read_log(store: Store, run: str) -> str:
@@ -66,7 +66,7 @@ def read_log(store: Store, run: str) -> str:
     return find_whole(store, layout.run_record(run), lambda record: str(record.get("log") or "")).value or ""
 
 
-def recipe_of(record: Mapping[str, Any]) -> dict[str, Any]:
+def recorded_recipe(record: Mapping[str, Any]) -> dict[str, Any]:
     """The recipe in a run's record, as plain JSON values."""
     recipe = (decode(encode({"recipe": record["recipe"]})) or {})["recipe"]
     if not isinstance(recipe, dict):

@@ -247,7 +247,7 @@ class S3Store:
             response, tries = self._pool.persist(attempt, also_transient=CONFLICT)
         if response.status == 200:
             return response.headers["ETag"].strip('"')
-        code = code_of(response)
+        code = error_code_of(response)
         if response.status not in LOST or code == "NoSuchBucket":
             raise self._refusal(code, f"HTTP status {response.status}")
         if tries > 1 and (lying := self.get(key)) is not None and lying.data == data:
@@ -289,7 +289,7 @@ class S3Store:
         return KubetuneError(f"{where} answered {code or 'an error without a code'} ({message:.200}).")
 
 
-def code_of(response: BaseHTTPResponse) -> str:
+def error_code_of(response: BaseHTTPResponse) -> str:
     """The S3 error code in an answer; empty if there is none."""
     found = CODE.search(response.data)
     return found[1].decode() if found else ""

@@ -123,7 +123,7 @@ def put_statement(
         wanted = dict(envelope)
         if standing is not None:
             if _content(standing) == _content(envelope):
-                wanted = {**standing, "signatures": joined(standing["signatures"], envelope["signatures"])}
+                wanted = {**standing, "signatures": merged_signatures(standing["signatures"], envelope["signatures"])}
             elif stays(standing):
                 return None
         return None if wanted == standing else {"format": FORMAT, "envelope": wanted}
@@ -144,7 +144,7 @@ def _content(envelope: Envelope) -> tuple[str, str]:
     return envelope["payloadType"], envelope["payload"]
 
 
-def joined(standing: list[dict[str, str]], ours: list[dict[str, str]]) -> list[dict[str, str]]:
+def merged_signatures(standing: list[dict[str, str]], ours: list[dict[str, str]]) -> list[dict[str, str]]:
     """Ours, then those of other keys; a key signs equal content in one way, so another signature by it is wrong."""
     names = {signature["keyid"] for signature in ours}
     others = [signature for signature in standing if signature["keyid"] not in names]

@@ -16,7 +16,7 @@ from kubetune.storage.base import GRACE_S, Store
 from kubetune.storage.blobs import READS, File, fetch_file, in_parallel, is_intact
 from kubetune.storage.commit_record import parse_commit
 from kubetune.storage.records import ROUNDS, Parse, contended, decode, pause, refuse_newer
-from kubetune.storage.runs import recipe_of
+from kubetune.storage.runs import recorded_recipe
 
 T = TypeVar("T")
 Relation = Literal["same", "follows", "conflict"]
@@ -163,7 +163,7 @@ class Transfer:
 
 def relate_runs(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> Relation:
     """A run keeps its recipe."""
-    return "same" if recipe_of(theirs) == recipe_of(ours) else "conflict"
+    return "same" if recorded_recipe(theirs) == recorded_recipe(ours) else "conflict"
 
 
 def relate_commits(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> Relation:

@@ -167,7 +167,7 @@ def bucket_of(url: str) -> tuple[str, str]:
     return parts.netloc, f"{prefix}/" if prefix else ""
 
 
-def bootstrap(
+def bootstrap_users(
     settings: S3Settings | None,
     bucket: str,
     keys: Mapping[str, Keys],

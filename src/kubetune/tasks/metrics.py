@@ -11,7 +11,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return shares.astype(np.float32)
 
 
-def confusion(labels: np.ndarray, predictions: np.ndarray, classes: int) -> np.ndarray:
+def confusion_counts(labels: np.ndarray, predictions: np.ndarray, classes: int) -> np.ndarray:
     """Counts (classes, classes): true class by row, predicted class by column."""
     return np.bincount(labels.astype(np.int64) * classes + predictions, minlength=classes**2).reshape(classes, classes)
 
@@ -26,7 +26,7 @@ def classification_metrics(labels: np.ndarray, logits: np.ndarray) -> dict[str, 
         labels: (rows,) class numbers.
         logits: (rows, classes).
     """
-    counts = confusion(labels, logits.argmax(axis=1), logits.shape[1]).astype(np.float64)
+    counts = confusion_counts(labels, logits.argmax(axis=1), logits.shape[1]).astype(np.float64)
     true, predicted, hits = counts.sum(axis=1), counts.sum(axis=0), np.diag(counts)
     rows = counts.sum()
     support = true + predicted

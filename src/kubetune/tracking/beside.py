@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kubetune.config.environment import child_environment
 from kubetune.config.settings import Settings, state_folder
-from kubetune.tracking.target import is_installed, target_of
+from kubetune.tracking.target import is_installed, tracking_target
 
 EVERY_S = 15.0
 FIRST_S = 10.0
@@ -29,7 +29,7 @@ def start_beside(settings: Settings, run: str) -> Path | None:
         ConfigError: The settings name no usable MLflow.
         OSError: The state folder cannot be written, or no process can be started.
     """
-    if target_of(settings) is None or not is_installed():
+    if tracking_target(settings) is None or not is_installed():
         return None
     log = state_folder(settings) / "tracking.log"
     log.parent.mkdir(parents=True, exist_ok=True)

@@ -35,7 +35,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Failure:
+class FailedAttempt:
     """The last attempt of a stage that has no commit; never its reason, which may quote a row."""
 
     stage: str
@@ -68,7 +68,7 @@ class Records:
     commits: Mapping[str, Commit] = field(default_factory=dict)
     committed: Mapping[str, int] = field(default_factory=dict)
     points: tuple[Point, ...] = ()
-    failure: Failure | None = None
+    failure: FailedAttempt | None = None
     sweep: str = ""
     winner: str = ""
     log: str = ""
@@ -121,8 +121,8 @@ def mirrored(records: Records, store: str, begun: str) -> Mirrored:
         status=status,
         begun=records.begun,
         ended=None if status == "RUNNING" else records.ended,
-        tags={name: shortened(redact(value), LONGEST_TAG) for name, value in tags.items() if value},
-        params=dict(params_of(records.recipe)),
+        tags={name: shortened_param(redact(value), LONGEST_TAG) for name, value in tags.items() if value},
+        params=dict(recipe_params(records.recipe)),
         points=(*_stage_points(records), *records.points),
         files=_files(records.commits),
         sweep=records.sweep,
@@ -184,22 +184,25 @@ def _files(commits: Mapping[str, Commit]) -> dict[str, File]:
     return found
 
 
-def params_of(recipe: Any, path: str = "") -> Iterator[tuple[str, str]]:
+def recipe_params(recipe: Any, path: str = "") -> Iterator[tuple[str, str]]:
     """Yield dotted path and text of each value of a recipe, cut visibly where MLflow takes no more."""
     if isinstance(recipe, Mapping) and recipe:
         for name in sorted(recipe):
-            yield from params_of(recipe[name], f"{path}.{name}" if path else str(name))
+            yield from recipe_params(recipe[name], f"{path}.{name}" if path else str(name))
     else:
         text = recipe if isinstance(recipe, str) else json.dumps(recipe, ensure_ascii=False, sort_keys=True)
-        yield plain_name(path), shortened(redact(text), LONGEST_PARAM)  # a run of an older version may hold a secret
+        yield (
+            plain_name(path),
+            shortened_param(redact(text), LONGEST_PARAM),
+        )  # a run of an older version may hold a secret
 
 
 def plain_name(name: str) -> str:
     """Return a name of a parameter or metric that MLflow takes: other characters become `_`, a long one is cut."""
-    return shortened(FORBIDDEN.sub("_", name), LONGEST_NAME, " ... cut")
+    return shortened_param(FORBIDDEN.sub("_", name), LONGEST_NAME, " ... cut")
 
 
-def shortened(text: str, most: int, mark: str = "") -> str:
+def shortened_param(text: str, most: int, mark: str = "") -> str:
     """Return at most `most` characters; what is cut says so at its end."""
     if len(text) <= most:
         return text

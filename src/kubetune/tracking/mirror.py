@@ -16,7 +16,7 @@ from kubetune.storage.blobs import fetch_blob
 from kubetune.tracking import facts
 from kubetune.tracking.facts import BEGUN, FILE, MIRRORED, PARENT, RUN, STORE, Mirrored, Point
 from kubetune.tracking.models import ARCHIVE, VERSION, WITHDRAWN, MirroredModel, MirroredVersion
-from kubetune.tracking.target import Target, tracking_errors
+from kubetune.tracking.target import MlflowTarget, tracking_errors
 
 MOST_VALUES, MOST_TEXTS, PAGE = 800, 100, 1000
 """Metrics, and parameters or tags, of one request; results of one page."""
@@ -27,7 +27,7 @@ KIND = {"mlflow.experimentKind": "custom_model_development"}
 class Mirror:
     """One MLflow experiment and registry, seen as the mirror of one store."""
 
-    def __init__(self, open_client: Callable[[], Any], target: Target, store: Store, experiment: str) -> None:
+    def __init__(self, open_client: Callable[[], Any], target: MlflowTarget, store: Store, experiment: str) -> None:
         self._open, self.target, self.store, self.experiment = open_client, target, store, experiment
         self.name = store_name(store)
         self._experiment_id: str | None = None
@@ -274,4 +274,4 @@ def follows(versions: Mapping[int, Any], wanted: MirroredModel) -> bool:
 
 def store_name(store: Store) -> str:
     """Return the name of a store in tags: its address, fit for a filter."""
-    return facts.shortened(store.url.replace("'", "%27"), facts.LONGEST_NAME, " ... cut")
+    return facts.shortened_param(store.url.replace("'", "%27"), facts.LONGEST_NAME, " ... cut")

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from kubetune.storage.records import digest_of
-from kubetune.storage.registry import Model, Version
-from kubetune.tracking.facts import LONGEST_TAG, MIRRORED, RUN, STORE, shortened
+from kubetune.storage.registry import RegisteredModel, Version
+from kubetune.tracking.facts import LONGEST_TAG, MIRRORED, RUN, STORE, shortened_param
 
 FORMAT = 1
 ARCHIVE, VERSION, WITHDRAWN = "kubetune.archive", "kubetune.config.version", "kubetune.withdrawn"
@@ -49,13 +49,13 @@ class MirroredModel:
     tags: Mapping[str, str]
 
 
-def stamp_of(model: Model) -> str:
+def record_digest(model: RegisteredModel) -> str:
     """Return the digest of a model's whole record."""
     record: dict[str, Any] = model.to_json()
     return digest_of([FORMAT, record])
 
 
-def mirrored_model(model: Model, store: str) -> MirroredModel:
+def mirrored_model(model: RegisteredModel, store: str) -> MirroredModel:
     """Return how a model shall stand in MLflow.
 
     Args:
@@ -64,7 +64,7 @@ def mirrored_model(model: Model, store: str) -> MirroredModel:
     """
     last = model.history[-1] if model.history else {}
     said = " ".join(str(last.get(name) or "") for name in ("at", "event", "by", "why"))
-    tags = {STORE: store, MIRRORED: stamp_of(model), "kubetune.last": shortened(said, LONGEST_TAG)}
+    tags = {STORE: store, MIRRORED: record_digest(model), "kubetune.last": shortened_param(said, LONGEST_TAG)}
     versions = tuple(_version(version) for version in model.versions)
     return MirroredModel(model.name, versions, model.aliases(), tags)
 

@@ -9,7 +9,7 @@ from kubetune.storage.base import Stat, Store
 from kubetune.storage.commits import committed
 from kubetune.storage.records import digest_of, find
 from kubetune.storage.runs import list_attempts, read_log, read_run
-from kubetune.tracking.facts import TRIED, Failure, Records
+from kubetune.tracking.facts import TRIED, FailedAttempt, Records
 from kubetune.tracking.live import training_points
 
 FORMAT = 2
@@ -18,7 +18,7 @@ COMMIT = "COMMIT.json"
 
 
 @dataclass(frozen=True)
-class Source:
+class ListedRun:
     """A run as a listing shows it.
 
     Attributes:
@@ -63,7 +63,7 @@ class Sources:
         self.store = store
         self._choices: dict[tuple[str, float], tuple[str, tuple[str, ...]]] = {}
 
-    def list(self) -> dict[str, Source]:
+    def list(self) -> dict[str, ListedRun]:
         """Return all runs by name, sweeps before their trials."""
         objects: dict[str, list[Stat]] = {}
         for entry in self.store.list(layout.RUNS):
@@ -73,7 +73,7 @@ class Sources:
             record = next((item for item in listed if item.key == layout.run_record(run)), None)
             if record is not None:  # else it is being deleted
                 rest = tuple(sorted((item for item in listed if item != record), key=lambda item: item.key))
-                found[run] = Source(run, record, rest)
+                found[run] = ListedRun(run, record, rest)
         for sweep in [source for source in found.values() if not source.objects]:
             winner, trials = self._choice(sweep)
             if winner:
@@ -83,14 +83,14 @@ class Sources:
                     found[trial] = replace(found[trial], sweep=sweep.run, winner=winner)
         return dict(sorted(found.items(), key=lambda item: (bool(item[1].sweep), item[0])))
 
-    def _choice(self, source: Source) -> tuple[str, tuple[str, ...]]:
+    def _choice(self, source: ListedRun) -> tuple[str, tuple[str, ...]]:
         name = (source.run, source.record.modified)
         if name not in self._choices:
             found = find(self.store, source.record.key, _parse_choice).value
             self._choices[name] = found or ("", ())
         return self._choices[name]
 
-    def read(self, source: Source) -> Records | None:
+    def read(self, source: ListedRun) -> Records | None:
         """Read the records of a run; None: it was deleted meanwhile."""
         recipe = read_run(self.store, source.run)
         if recipe is None:
@@ -113,12 +113,12 @@ class Sources:
             log=read_log(self.store, source.run),
         )
 
-    def _histories(self, source: Source) -> Iterable[bytes]:
+    def _histories(self, source: ListedRun) -> Iterable[bytes]:
         """Telemetry of the training; that of an adopted one stays with the run that trained."""
         stored = [self.store.get(item.key) for item in source.of(TRIED, "telemetry")]
         return [item.data for item in stored if item is not None]
 
-    def _failure(self, source: Source) -> Failure | None:
+    def _failure(self, source: ListedRun) -> FailedAttempt | None:
         """The failed attempt that nothing has followed."""
         for stage, commit in source.stages.items():
             failed = source.of(stage, "attempts")
@@ -129,7 +129,7 @@ class Sources:
             if last.modified >= max(began, default=0.0):
                 name = last.key.rpartition("/")[2].removesuffix(".json")
                 facts = list_attempts(self.store, source.run, stage).get(name, {})
-                return Failure(stage, int(facts.get("exit_code", 70)), str(facts.get("kind", "unknown")))
+                return FailedAttempt(stage, int(facts.get("exit_code", 70)), str(facts.get("kind", "unknown")))
         return None
 
 

@@ -7,11 +7,11 @@ from typing import Protocol
 
 from kubetune.errors import ConfigError, InterruptedRunError, KubetuneError, TemporaryError, TrackingAwayError
 from kubetune.storage.records import digest_of
-from kubetune.storage.registry import Model, list_models
+from kubetune.storage.registry import RegisteredModel, list_models
 from kubetune.tracking.facts import MIRRORED, mirrored
 from kubetune.tracking.mirror import Mirror
-from kubetune.tracking.models import mirrored_model, stamp_of
-from kubetune.tracking.source import Source, Sources
+from kubetune.tracking.models import mirrored_model, record_digest
+from kubetune.tracking.source import ListedRun, Sources
 
 LONGEST_PAUSE_S = 300.0
 FIRST_PAUSE_S, LONGEST_FIRST_PAUSE_S = 1.0, 30.0
@@ -100,7 +100,7 @@ class Syncer:
         self._once_models(done)
         return done
 
-    def _put(self, source: Source, standing: object) -> None:
+    def _put(self, source: ListedRun, standing: object) -> None:
         records = self.sources.read(source)
         if records is None:
             return  # deleted meanwhile
@@ -111,11 +111,13 @@ class Syncer:
         self._runs[source.run] = (run, source.stamp)
 
     def _once_models(self, done: Pass) -> None:
-        changed = [model for model in list_models(self.mirror.store) if self._models.get(model.name) != stamp_of(model)]
+        changed = [
+            model for model in list_models(self.mirror.store) if self._models.get(model.name) != record_digest(model)
+        ]
         found = self.mirror.found_models() if changed else {}
         for model in changed:
             standing = found.get(model.name)
-            if standing is None or standing.tags.get(MIRRORED) != stamp_of(model):
+            if standing is None or standing.tags.get(MIRRORED) != record_digest(model):
                 try:
                     self.mirror.put_model(mirrored_model(model, self.mirror.name), standing, self._linked(model))
                     done.models.append(model.name)
@@ -124,9 +126,9 @@ class Syncer:
                 except KubetuneError as error:
                     done.refused[f"model {model.name}"] = str(error)
                     continue
-            self._models[model.name] = stamp_of(model)
+            self._models[model.name] = record_digest(model)
 
-    def _linked(self, model: Model) -> dict[str, str]:
+    def _linked(self, model: RegisteredModel) -> dict[str, str]:
         """Run → MLflow run, of those that made the model's versions."""
         names = {version.run for version in model.versions}
         linked = {name: self._runs[name][0] for name in names if name in self._runs}
@@ -145,7 +147,7 @@ class Syncer:
         names = [
             model.name
             for model in list_models(self.mirror.store)
-            if model.name not in models or models[model.name].tags.get(MIRRORED) != stamp_of(model)
+            if model.name not in models or models[model.name].tags.get(MIRRORED) != record_digest(model)
         ]
         return sorted(runs), names
 
@@ -159,7 +161,7 @@ class Syncer:
         return self.once()
 
 
-def chosen(sources: dict[str, Source], only: list[str]) -> dict[str, Source]:
+def chosen(sources: dict[str, ListedRun], only: list[str]) -> dict[str, ListedRun]:
     """Return some runs and their sweeps; one that does not exist (yet) is left out."""
     wanted = {*only, *(sources[name].sweep for name in only if name in sources)}
     return {name: source for name, source in sources.items() if name in wanted}
@@ -176,7 +178,9 @@ class Waiting(Protocol):
         """Return after this time, or at once when it ends."""
 
 
-def watch(step: Callable[[bool], object], every_s: float, waiting: Waiting, tell: Callable[[str], None]) -> bool:
+def mirror_until_ended(
+    step: Callable[[bool], object], every_s: float, waiting: Waiting, tell: Callable[[str], None]
+) -> bool:
     """Pass again and again; returns once what is followed has ended, and whether the last pass was good.
 
     Args:

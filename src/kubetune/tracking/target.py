@@ -26,7 +26,7 @@ ALLOWED = "allowed are none, local and http(s)://host[:port]"
 
 
 @dataclass(frozen=True)
-class Target:
+class MlflowTarget:
     """An MLflow.
 
     Attributes:
@@ -47,7 +47,7 @@ class Target:
         return self.artifacts is None or self.artifacts.with_name(DATABASE).exists()
 
 
-def target_of(settings: Settings) -> Target | None:
+def tracking_target(settings: Settings) -> MlflowTarget | None:
     """Return the MLflow that the settings name; None where they say `none`. Imports nothing of it.
 
     Raises:
@@ -66,11 +66,11 @@ def target_of(settings: Settings) -> Target | None:
         if set("?#%") & set(str(folder)):
             raise ConfigError(f"{folder} cannot hold MLflow's database: use a folder without ?, # and % in its name.")
         database = folder / DATABASE
-        return Target(f"sqlite:///{database}", str(database), folder / LOCK, folder / ARTIFACTS)
+        return MlflowTarget(f"sqlite:///{database}", str(database), folder / LOCK, folder / ARTIFACTS)
     return remote_target(kind, settings)
 
 
-def remote_target(url: str, settings: Settings) -> Target:
+def remote_target(url: str, settings: Settings) -> MlflowTarget:
     """Return the target for a server.
 
     Raises:
@@ -91,7 +91,7 @@ def remote_target(url: str, settings: Settings) -> Target:
         raise ConfigError(f"KUBETUNE_CA_BUNDLE names {settings.ca_bundle}, which is no file: name a PEM file.")
     name = hashlib.sha256(f"{url} {settings.store}".encode()).hexdigest()[:16]
     lock = Path(tempfile.gettempdir()) / f"kubetune-tracking-{os.getuid()}-{name}.lock"
-    return Target(url.rstrip("/"), url.rstrip("/"), lock)
+    return MlflowTarget(url.rstrip("/"), url.rstrip("/"), lock)
 
 
 def store_folder(url: str) -> Path | None:
@@ -108,7 +108,7 @@ def is_installed() -> bool:
 
 
 @contextmanager
-def client_of(target: Target, settings: Settings) -> Iterator[Callable[[], Any]]:
+def client_of(target: MlflowTarget, settings: Settings) -> Iterator[Callable[[], Any]]:
     """Give a block what opens MLflow's client; nothing of MLflow is imported before it is called.
 
     Raises:
@@ -150,7 +150,7 @@ def make_database(path: Path) -> None:
 
 
 @contextmanager
-def tracking_errors(target: Target) -> Iterator[None]:
+def tracking_errors(target: MlflowTarget) -> Iterator[None]:
     """Turn the errors of MLflow's client into sentences.
 
     Raises:
@@ -163,13 +163,13 @@ def tracking_errors(target: Target) -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        raise explained(target, int(error.get_http_status_code()), str(error)) from error  # type: ignore[no-untyped-call]
+        raise explained_response(target, int(error.get_http_status_code()), str(error)) from error  # type: ignore[no-untyped-call]
     except OSError as error:  # what comes of an upload of a file: errors of `requests` are of this kind too
         status = getattr(getattr(error, "response", None), "status_code", None)
-        raise explained(target, int(status or 503), f"{type(error).__name__}: {error}") from error
+        raise explained_response(target, int(status or 503), f"{type(error).__name__}: {error}") from error
 
 
-def explained(target: Target, status: int, reason: str) -> KubetuneError:
+def explained_response(target: MlflowTarget, status: int, reason: str) -> KubetuneError:
     """Return the error for an answer, or for none."""
     short = " ".join(re.sub(r"//[^/@\s]+@", "//", reason).split())[:300]
     if status in {401, 403}:
@@ -186,7 +186,7 @@ def explained(target: Target, status: int, reason: str) -> KubetuneError:
 
 
 @contextmanager
-def locked(target: Target, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
+def locked(target: MlflowTarget, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
     """Let one process on this machine mirror at a time; the lock dies with its process.
 
     Raises:

@@ -12,7 +12,7 @@ from pathlib import Path
 from kubetune.config.environment import child_environment
 from kubetune.config.settings import Settings, tracking_environment
 from kubetune.errors import ConfigError, NotReadyError
-from kubetune.tracking.target import DATABASE, Target
+from kubetune.tracking.target import DATABASE, MlflowTarget
 
 PAGE = Path("server/js/build/index.html")
 """Where the whole of MLflow holds its page, below its package."""
@@ -41,7 +41,7 @@ def server_program(settings: Settings) -> list[str]:
 
 
 @contextmanager
-def served(target: Target, settings: Settings, port: int, should_stop: Callable[[], bool]) -> Iterator[str]:
+def served(target: MlflowTarget, settings: Settings, port: int, should_stop: Callable[[], bool]) -> Iterator[str]:
     """Run MLflow's server over a local mirror on loopback for the length of a block, and give the block its address.
 
     Raises:

@@ -48,7 +48,7 @@ def is_collapsed(labels: np.ndarray, predictions: np.ndarray) -> bool:
     return bool(predicted >= NEARLY_ALL and true < NEARLY_ALL)
 
 
-def judge(state: State, metric: str, value: float, stopping: EarlyStopping | None) -> bool:
+def judge_evaluation(state: State, metric: str, value: float, stopping: EarlyStopping | None) -> bool:
     """Enter an evaluation into `state`; return whether these are the best weights so far."""
     sign = -1.0 if metric == "loss" else 1.0
     gain = math.inf if state.best_value is None else sign * (value - state.best_value)

@@ -72,7 +72,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainingOutcome:
     """What a finished run says of itself; deterministic.
 
     Attributes:

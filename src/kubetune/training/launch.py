@@ -16,7 +16,7 @@ from kubetune import errors
 from kubetune.config.environment import child_environment
 from kubetune.contract import Context
 from kubetune.errors import DataError, KubetuneError, TemporaryError
-from kubetune.training.job import Job, Outcome
+from kubetune.training.job import Job, TrainingOutcome
 
 POLL_SECONDS = 0.02
 KILLED = {-signal.SIGKILL, -signal.SIGTERM, -signal.SIGBUS}
@@ -72,7 +72,7 @@ class PythonProcess:
 
 def launch(
     job: Job, context: Context, silence_seconds: float = SILENCE_SECONDS, start: Starter = PythonProcess
-) -> Outcome:
+) -> TrainingOutcome:
     """Run the loop with as many ranks as the job says.
 
     Args:
@@ -101,7 +101,7 @@ def launch(
         for process in ranks:
             process.kill()
     result = json.loads((room / "result.json").read_text(encoding="utf-8"))
-    return Outcome(metrics=result["metrics"], facts=result["facts"])
+    return TrainingOutcome(metrics=result["metrics"], facts=result["facts"])
 
 
 def _environment(rank: int, job: Job) -> dict[str, str]:

@@ -15,22 +15,22 @@ from kubetune.tasks.trial import try_model
 from kubetune.tasks.weights import not_finite
 from kubetune.training.batches import MicroBatch, Timeline, micro_batch_size, micro_batches, tokens_of
 from kubetune.training.determinism import choose_precision, deterministic, fingerprint, seed_everything
-from kubetune.training.guards import check_divergence, check_finite_step, is_collapsed, judge
-from kubetune.training.job import Host, Job, Outcome
+from kubetune.training.guards import check_divergence, check_finite_step, is_collapsed, judge_evaluation
+from kubetune.training.job import Host, Job, TrainingOutcome
 from kubetune.training.meter import Meter
 from kubetune.training.optimizer import build_optimizer, clip, set_rate
 from kubetune.training.parameters import drop_unused, freeze, named_parameters, snapshot
 from kubetune.training.ranks import gather_rows, start_accelerator, total
 from kubetune.training.result import write_result
 from kubetune.training.resume import resume, save
-from kubetune.training.rows import Rows, read_rows
-from kubetune.training.run import Run, heartbeat, phase
+from kubetune.training.rows import EncodedRows, read_rows
+from kubetune.training.run import TrainingRun, heartbeat, phase
 from kubetune.training.schedule import rate_factor
 
 EVALUATION_BATCH = 64
 
 
-def train(job: Job, host: Host) -> Outcome:
+def train(job: Job, host: Host) -> TrainingOutcome:
     """Fine-tune, and write artifact `model`.
 
     Returns:
@@ -58,10 +58,10 @@ def train(job: Job, host: Host) -> Outcome:
             if run.timeline.checkpoint_due(run.state.step):
                 save(run)
             evaluate_if_due(run)
-        return write_result(run) if run.is_main else Outcome()
+        return write_result(run) if run.is_main else TrainingOutcome()
 
 
-def prepare(job: Job, host: Host) -> Run:
+def prepare(job: Job, host: Host) -> TrainingRun:
     """Build everything before step 1; the same on a first and on a resumed attempt."""
     with phase(host, "load"):
         settings, task = job.settings, load_task(job.spec.task)
@@ -78,7 +78,7 @@ def prepare(job: Job, host: Host) -> Run:
         before = snapshot(module)
         use_plain_attention(module)
         module.to(accelerator.device)
-    run = Run(
+    run = TrainingRun(
         job=job,
         host=host,
         task=task,
@@ -102,7 +102,7 @@ def prepare(job: Job, host: Host) -> Run:
     return run
 
 
-def build_timeline(job: Job, train_rows: Rows, validation_rows: int) -> Timeline:
+def build_timeline(job: Job, train_rows: EncodedRows, validation_rows: int) -> Timeline:
     """Work out steps, evaluations and checkpoints.
 
     Raises:
@@ -124,7 +124,7 @@ def build_timeline(job: Job, train_rows: Rows, validation_rows: int) -> Timeline
     )
 
 
-def class_weights(job: Job, rows: Rows, device: torch.device) -> torch.Tensor | None:
+def class_weights(job: Job, rows: EncodedRows, device: torch.device) -> torch.Tensor | None:
     """Return the weight of each class, (classes,) fp32, or None.
 
     Raises:
@@ -141,7 +141,7 @@ def class_weights(job: Job, rows: Rows, device: torch.device) -> torch.Tensor | 
     return torch.tensor(asked, dtype=torch.float32, device=device)
 
 
-def backward(run: Run, parts: list[MicroBatch], rows: int) -> torch.Tensor:
+def backward(run: TrainingRun, parts: list[MicroBatch], rows: int) -> torch.Tensor:
     """Add the gradients of this rank's part of a global batch of `rows` rows; return the sum of its losses.
 
     The loss of a step is the mean over the rows of all ranks and micro-batches, not a mean of means: each micro-batch
@@ -164,7 +164,7 @@ def backward(run: Run, parts: list[MicroBatch], rows: int) -> torch.Tensor:
     return loss_sum
 
 
-def train_step(run: Run) -> bool:
+def train_step(run: TrainingRun) -> bool:
     """Do one optimizer step; return whether the ranks agreed to stop after it."""
     state, settings, timeline = run.state, run.job.settings, run.timeline
     world, rank = run.accelerator.num_processes, run.accelerator.process_index
@@ -195,7 +195,7 @@ def train_step(run: Run) -> bool:
     return stop > 0
 
 
-def evaluate_if_due(run: Run) -> None:
+def evaluate_if_due(run: TrainingRun) -> None:
     """Measure the current weights on the validation rows, where due and not yet done, and keep the best."""
     state = run.state
     if state.evaluated_at == state.step or not run.timeline.evaluation_due(state.step) or not len(run.validation):
@@ -220,7 +220,7 @@ def evaluate_if_due(run: Run) -> None:
     )
     state.evaluated_at, state.loss_sum, state.loss_rows = state.step, 0.0, 0
     metric = run.job.settings.best_metric
-    if judge(state, metric, metrics[metric], run.job.settings.early_stopping) and run.is_main:
+    if judge_evaluation(state, metric, metrics[metric], run.job.settings.early_stopping) and run.is_main:
         run.best = {name: tensor.detach().to("cpu", copy=True) for name, tensor in run.module.state_dict().items()}
     if run.is_main:
         run.host.record("evaluation", **state.evaluations[-1])
@@ -228,7 +228,7 @@ def evaluate_if_due(run: Run) -> None:
         run.host.note(f"step {state.step}: validation {shown}")
 
 
-def _try_longest_batch(run: Run, groups: dict[str, list[str]]) -> None:
+def _try_longest_batch(run: TrainingRun, groups: dict[str, list[str]]) -> None:
     """Run the longest batch unrecorded: memory runs out now or never, and tensors without a gradient show.
 
     The generators are seeded afterwards and no weight moves. Ranks do it twice, since the gradient buckets of

@@ -6,13 +6,13 @@ from typing import Any
 from kubetune.errors import ConfigError
 from kubetune.tasks.spec import save_model
 from kubetune.tasks.weights import not_finite
-from kubetune.training.job import Outcome
+from kubetune.training.job import TrainingOutcome
 from kubetune.training.optimizer import optimizer_tensors
 from kubetune.training.parameters import parameter_table
-from kubetune.training.run import Run
+from kubetune.training.run import TrainingRun
 
 
-def write_result(run: Run) -> Outcome:
+def write_result(run: TrainingRun) -> TrainingOutcome:
     """Write the best weights (the last ones where nothing was evaluated) and `training.json`.
 
     Raises:
@@ -29,10 +29,10 @@ def write_result(run: Run) -> Outcome:
     report = _report(run) | {"parameters": table}
     text = json.dumps(report, sort_keys=True, indent=2, allow_nan=False) + "\n"
     (run.job.output / "training.json").write_text(text, encoding="utf-8")
-    return Outcome(metrics=_metrics(report), facts=_facts(run, report))
+    return TrainingOutcome(metrics=_metrics(report), facts=_facts(run, report))
 
 
-def _report(run: Run) -> dict[str, Any]:
+def _report(run: TrainingRun) -> dict[str, Any]:
     state, timeline = run.state, run.timeline
     kept = next((entry for entry in state.evaluations if entry["step"] == state.best_step), None)
     return {
@@ -61,7 +61,7 @@ def _metrics(report: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def _facts(run: Run, report: dict[str, Any]) -> dict[str, Any]:
+def _facts(run: TrainingRun, report: dict[str, Any]) -> dict[str, Any]:
     facts: dict[str, Any] = {"fingerprint": run.state.fingerprints[-1], "collapsed": report["collapsed"]}
     if len(run.state.fingerprints) > 1:
         facts["earlier_fingerprints"] = run.state.fingerprints[:-1]

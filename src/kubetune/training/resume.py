@@ -8,9 +8,9 @@ from kubetune.tasks.weights import not_finite
 from kubetune.training.determinism import check_resumable, generator_states, restore_generators
 from kubetune.training.optimizer import load_optimizer_tensors, optimizer_tensors
 from kubetune.training.ranks import total
-from kubetune.training.run import Run, phase
+from kubetune.training.run import TrainingRun, phase
 from kubetune.training.state import (
-    Checkpoint,
+    CheckpointContents,
     begin_checkpoint,
     complete_checkpoint,
     load_checkpoint,
@@ -21,7 +21,7 @@ from kubetune.training.state import (
 FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
-def save(run: Run) -> None:
+def save(run: TrainingRun) -> None:
     """Write a checkpoint of the completed steps and wait until it is durable in the store.
 
     Raises:
@@ -42,7 +42,7 @@ def save(run: Run) -> None:
             ) from error
 
 
-def _write(run: Run) -> None:
+def _write(run: TrainingRun) -> None:
     accelerator, step = run.accelerator, run.state.step
     aside = run.job.spool / f".step-{step:08d}.partial"
     if run.is_main:
@@ -52,7 +52,7 @@ def _write(run: Run) -> None:
     total(accelerator, 0.0)
     if run.is_main:
         optimizer = optimizer_tensors(run.optimizer, run.parameters)
-        checkpoint = Checkpoint(run.state, run.module.state_dict(), optimizer, run.best)
+        checkpoint = CheckpointContents(run.state, run.module.state_dict(), optimizer, run.best)
         folder = complete_checkpoint(aside, checkpoint, run.host.alive)
         run.host.publish(folder)
         shutil.rmtree(folder, ignore_errors=True)
@@ -60,7 +60,7 @@ def _write(run: Run) -> None:
     total(accelerator, 0.0)  # nobody goes on, or ends because it was asked to, before the checkpoint is durable
 
 
-def resume(run: Run) -> None:
+def resume(run: TrainingRun) -> None:
     """Take up the newest checkpoint that is whole, or start at step 0; say which and why.
 
     Raises:
@@ -86,7 +86,7 @@ def resume(run: Run) -> None:
         run.host.note(f"resumed after step {step} of {run.timeline.steps}")
 
 
-def _compare_fingerprints(run: Run, checkpoint: Checkpoint) -> None:
+def _compare_fingerprints(run: TrainingRun, checkpoint: CheckpointContents) -> None:
     """Refuse another world; say what else differs."""
     current = run.state.fingerprints[-1]
     for sentence in check_resumable(checkpoint.state.fingerprints[-1], current, checkpoint.state.step):
@@ -94,7 +94,7 @@ def _compare_fingerprints(run: Run, checkpoint: Checkpoint) -> None:
         run.host.record("fingerprint-changed", reason=sentence)
 
 
-def _take_up(run: Run, checkpoint: Checkpoint) -> None:
+def _take_up(run: TrainingRun, checkpoint: CheckpointContents) -> None:
     current = run.state.fingerprints[-1]
     run.module.load_state_dict(checkpoint.weights, strict=True)
     load_optimizer_tensors(run.optimizer, run.parameters, checkpoint.optimizer)

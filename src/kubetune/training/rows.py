@@ -10,7 +10,7 @@ from kubetune.errors import DataError
 from kubetune.tasks.base import Encoded
 
 
-class Rows(Sequence[Encoded]):
+class EncodedRows(Sequence[Encoded]):
     """Encoded rows of one split.
 
     Attributes:
@@ -45,7 +45,7 @@ class Rows(Sequence[Encoded]):
         return [self[int(index)] for index in indices]
 
 
-def read_rows(dataset: Path, split: str, classes: int) -> Rows:
+def read_rows(dataset: Path, split: str, classes: int) -> EncodedRows:
     """Read `<split>.parquet` of artifact `dataset`.
 
     Raises:
@@ -73,7 +73,7 @@ def read_rows(dataset: Path, split: str, classes: int) -> Rows:
         raise DataError("dataset", f"{path.name} of the prepared dataset cannot be read: prepare again") from error
     if len(labels) and not (labels.min() >= 0 and labels.max() < classes):
         raise DataError("label-range", f"{path.name} has labels outside 0..{classes - 1}: prepare again")
-    return Rows(columns, offsets - offsets[0], labels)
+    return EncodedRows(columns, offsets - offsets[0], labels)
 
 
 def _numbers(array: Any) -> np.ndarray:

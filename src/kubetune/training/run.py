@@ -13,12 +13,12 @@ from kubetune.training.batches import Timeline
 from kubetune.training.job import Host, Job
 from kubetune.training.meter import Meter, process_seconds
 from kubetune.training.parameters import Snapshot
-from kubetune.training.rows import Rows
+from kubetune.training.rows import EncodedRows
 from kubetune.training.state import State
 
 
 @dataclass
-class Run:
+class TrainingRun:
     """Everything a run in progress consists of.
 
     Attributes:
@@ -35,8 +35,8 @@ class Run:
     host: Host
     task: Task
     accelerator: Accelerator
-    train: Rows
-    validation: Rows
+    train: EncodedRows
+    validation: EncodedRows
     timeline: Timeline
     module: torch.nn.Module
     wrapped: torch.nn.Module
@@ -68,7 +68,7 @@ def phase(host: Host, name: str) -> Iterator[None]:
 
 
 @contextmanager
-def heartbeat(run: Run) -> Iterator[None]:
+def heartbeat(run: TrainingRun) -> Iterator[None]:
     """Give a sign of life after each forward pass of the bare module: a validation pass may take hours."""
     handle = run.module.register_forward_hook(lambda *_: run.host.alive())
     try:

@@ -60,7 +60,7 @@ class State:
 
 
 @dataclass
-class Checkpoint:
+class CheckpointContents:
     """What a checkpoint folder holds.
 
     Attributes:
@@ -96,7 +96,7 @@ def begin_checkpoint(spool: Path, step: int) -> Path:
     return aside
 
 
-def complete_checkpoint(aside: Path, checkpoint: Checkpoint, alive: Callable[[], None] = lambda: None) -> Path:
+def complete_checkpoint(aside: Path, checkpoint: CheckpointContents, alive: Callable[[], None] = lambda: None) -> Path:
     """Add the shared files to `aside`, sync everything, write the manifest, rename.
 
     Args:
@@ -129,7 +129,7 @@ def complete_checkpoint(aside: Path, checkpoint: Checkpoint, alive: Callable[[],
     return done
 
 
-def load_checkpoint(folder: Path, with_best: bool = True) -> Checkpoint:
+def load_checkpoint(folder: Path, with_best: bool = True) -> CheckpointContents:
     """Read a checkpoint folder after its digests were checked.
 
     Args:
@@ -139,11 +139,11 @@ def load_checkpoint(folder: Path, with_best: bool = True) -> Checkpoint:
     Raises:
         CorruptArtifactError: Half a checkpoint, or bytes without their digest.
     """
-    verify(folder)
+    verify_checkpoint(folder)
     try:
         state = State(**json.loads((folder / "state.json").read_text(encoding="utf-8")))
         best = folder / "best.safetensors"
-        return Checkpoint(
+        return CheckpointContents(
             state,
             read_tensors(folder / "weights.safetensors"),
             read_tensors(folder / "optimizer.safetensors"),
@@ -153,7 +153,7 @@ def load_checkpoint(folder: Path, with_best: bool = True) -> Checkpoint:
         raise CorruptArtifactError("", f"Checkpoint {folder.name} cannot be read ({type(error).__name__})") from error
 
 
-def verify(folder: Path) -> None:
+def verify_checkpoint(folder: Path) -> None:
     """Check each file of a checkpoint against its manifest.
 
     Raises:

@@ -35,7 +35,7 @@ SHARD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\.(safetensors|bin)")
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class PretrainedCheckpoint:
     """A checkpoint that lies in a folder of this machine.
 
     Attributes:

@@ -9,7 +9,7 @@ from kubetune.data.models.completion import check_loads, model_type, tokenizer_c
 from kubetune.data.models.files import (
     CONFIG_FILE,
     WEIGHT_FILES,
-    Checkpoint,
+    PretrainedCheckpoint,
     file_names,
     needed_names,
     read_object,
@@ -23,7 +23,9 @@ SOURCE_FILE = "source.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
 
 
-def freeze(checkpoint: Checkpoint, tokenizer_dir: Path, weights_dir: Path, scratch: Path) -> dict[str, Any]:
+def freeze_checkpoint(
+    checkpoint: PretrainedCheckpoint, tokenizer_dir: Path, weights_dir: Path, scratch: Path
+) -> dict[str, Any]:
     """Fill both folders from a checkpoint.
 
     A single safetensors file is copied as it is. Shards are merged into one file, one tensor's bytes after the other;
@@ -36,7 +38,7 @@ def freeze(checkpoint: Checkpoint, tokenizer_dir: Path, weights_dir: Path, scrat
         DataError: Something is missing, damaged, not finite, or would run code of the checkpoint.
     """
     from kubetune.data.models.pickled import convert
-    from kubetune.data.models.tensors import check_finite, check_index, merge
+    from kubetune.data.models.tensors import check_finite_file, check_index, merge
 
     folder = checkpoint.folder
     names = needed_names(file_names(folder))
@@ -57,14 +59,14 @@ def freeze(checkpoint: Checkpoint, tokenizer_dir: Path, weights_dir: Path, scrat
     merge(files, weights_dir / WEIGHT_FILES[0])
     if len(parts) > len(files):
         check_index(parts[0], weights_dir / WEIGHT_FILES[0])
-    parameters = check_finite(weights_dir / WEIGHT_FILES[0])
+    parameters = check_finite_file(weights_dir / WEIGHT_FILES[0])
     form = "pickle" if pickled else "safetensors"
     facts = {**stated(checkpoint), "format": form, "parameters": parameters, "added": added}
     write_json(weights_dir / SOURCE_FILE, facts)
     return facts
 
 
-def freeze_tokenizer(checkpoint: Checkpoint, tokenizer_dir: Path) -> list[str]:
+def freeze_tokenizer(checkpoint: PretrainedCheckpoint, tokenizer_dir: Path) -> list[str]:
     """Copy the tokenizer's files, and only those.
 
     Returns:
@@ -90,7 +92,7 @@ def freeze_tokenizer(checkpoint: Checkpoint, tokenizer_dir: Path) -> list[str]:
     return [f"{TOKENIZER_CONFIG}: tokenizer_class={missing}"]
 
 
-def stated(checkpoint: Checkpoint) -> dict[str, Any]:
+def stated(checkpoint: PretrainedCheckpoint) -> dict[str, Any]:
     """Return what `source.json` says of every kind."""
     return {"kind": checkpoint.kind, "revision": checkpoint.revision, "licence": checkpoint.licence}
 

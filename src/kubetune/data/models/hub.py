@@ -9,8 +9,8 @@ from typing import Any
 
 from kubetune.data.bounds import bounds_of, check_size
 from kubetune.data.hub import ANSWER_WITHIN_S, hub_client, hub_errors
-from kubetune.data.models.files import Checkpoint, needed_names, shard_names
-from kubetune.data.models.freeze import freeze
+from kubetune.data.models.files import PretrainedCheckpoint, needed_names, shard_names
+from kubetune.data.models.freeze import freeze_checkpoint
 from kubetune.data.models.licence import card_licence
 from kubetune.errors import DataError, TemporaryError
 
@@ -30,7 +30,7 @@ def identify(source: Any, platform: Mapping[str, Any]) -> str | None:
     return str(_describe(source, platform)[1].sha)
 
 
-def locate(source: Any, platform: Mapping[str, Any], scratch: Path, *, weights: bool = True) -> Checkpoint:
+def locate(source: Any, platform: Mapping[str, Any], scratch: Path, *, weights: bool = True) -> PretrainedCheckpoint:
     """Download what is needed of the commit to `scratch`; without `weights`, the tokenizer alone.
 
     Raises:
@@ -43,7 +43,7 @@ def locate(source: Any, platform: Mapping[str, Any], scratch: Path, *, weights: 
     names = needed_names(listed, weights=weights)
     bounds = bounds_of(platform)
     check_size(sum(listed[name].size or 0 for name in names), f"Model {source.name}", bounds)
-    checkpoint = Checkpoint(scratch / "hub", source.kind, str(info.sha), None)
+    checkpoint = PretrainedCheckpoint(scratch / "hub", source.kind, str(info.sha), None)
     _download(client, source.name, checkpoint, {name: listed[name] for name in names})
     for index in (name for name in names if name.endswith(".index.json")):
         shards = shard_names(checkpoint.folder / index)
@@ -58,7 +58,7 @@ def fetch(
     source: Any, platform: Mapping[str, Any], tokenizer_dir: Path, weights_dir: Path, scratch: Path
 ) -> dict[str, Any]:
     """See `locate` and `freeze`."""
-    return freeze(locate(source, platform, scratch), tokenizer_dir, weights_dir, scratch)
+    return freeze_checkpoint(locate(source, platform, scratch), tokenizer_dir, weights_dir, scratch)
 
 
 def _describe(source: Any, platform: Mapping[str, Any]) -> tuple[Any, Any]:
@@ -70,7 +70,7 @@ def _describe(source: Any, platform: Mapping[str, Any]) -> tuple[Any, Any]:
         )
 
 
-def _download(client: Any, name: str, checkpoint: Checkpoint, files: Mapping[str, Any]) -> None:
+def _download(client: Any, name: str, checkpoint: PretrainedCheckpoint, files: Mapping[str, Any]) -> None:
     """Download files of the commit, and compare them with the digests that the hub lists: the client checks sizes."""
     what = f"Model {name} at commit {str(checkpoint.revision)[:12]}"
     with hub_errors(what):

@@ -6,11 +6,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kubetune.data.bounds import check_allowed
-from kubetune.data.models.files import Checkpoint, checkpoint_digest
-from kubetune.data.models.freeze import freeze
+from kubetune.data.models.files import PretrainedCheckpoint, checkpoint_digest
+from kubetune.data.models.freeze import freeze_checkpoint
 from kubetune.data.models.licence import card_licence, distribution_licence
 from kubetune.errors import ConfigError
-from kubetune.redaction import shown
+from kubetune.redaction import quoted
 
 
 def identify(source: Any, platform: Mapping[str, Any]) -> str | None:
@@ -23,23 +23,23 @@ def identify(source: Any, platform: Mapping[str, Any]) -> str | None:
     return checkpoint_digest(_folder(_distribution(source, platform), source))
 
 
-def locate(source: Any, platform: Mapping[str, Any], scratch: Path, *, weights: bool = True) -> Checkpoint:
+def locate(source: Any, platform: Mapping[str, Any], scratch: Path, *, weights: bool = True) -> PretrainedCheckpoint:
     """Return the checkpoint; without `weights`, only its tokenizer need be there."""
     distribution = _distribution(source, platform)
     folder = _folder(distribution, source)
     licence = card_licence(folder) or distribution_licence(distribution.metadata)  # type: ignore[arg-type]
-    return Checkpoint(folder, source.kind, distribution.version, licence)
+    return PretrainedCheckpoint(folder, source.kind, distribution.version, licence)
 
 
 def fetch(
     source: Any, platform: Mapping[str, Any], tokenizer_dir: Path, weights_dir: Path, scratch: Path
 ) -> dict[str, Any]:
     """See `freeze`."""
-    return freeze(locate(source, platform, scratch), tokenizer_dir, weights_dir, scratch)
+    return freeze_checkpoint(locate(source, platform, scratch), tokenizer_dir, weights_dir, scratch)
 
 
 def _distribution(source: Any, platform: Mapping[str, Any]) -> metadata.Distribution:
-    check_allowed("package", f"Distribution {shown(source.distribution)}", platform)
+    check_allowed("package", f"Distribution {quoted(source.distribution)}", platform)
     try:
         found = metadata.distribution(source.distribution)
     except metadata.PackageNotFoundError as error:

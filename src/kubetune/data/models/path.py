@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from kubetune.data.bounds import check_allowed
-from kubetune.data.models.files import Checkpoint, checkpoint_digest
-from kubetune.data.models.freeze import freeze
+from kubetune.data.models.files import PretrainedCheckpoint, checkpoint_digest
+from kubetune.data.models.freeze import freeze_checkpoint
 from kubetune.data.models.licence import card_licence
 from kubetune.errors import ConfigError
-from kubetune.redaction import shown
+from kubetune.redaction import quoted
 
 
 def identify(source: Any, platform: Mapping[str, Any]) -> str | None:
@@ -23,24 +23,24 @@ def identify(source: Any, platform: Mapping[str, Any]) -> str | None:
     return checkpoint_digest(_folder(source, platform))
 
 
-def locate(source: Any, platform: Mapping[str, Any], scratch: Path, *, weights: bool = True) -> Checkpoint:
+def locate(source: Any, platform: Mapping[str, Any], scratch: Path, *, weights: bool = True) -> PretrainedCheckpoint:
     """Return the checkpoint; without `weights`, only its tokenizer need be there."""
     folder = _folder(source, platform)
-    return Checkpoint(folder, source.kind, checkpoint_digest(folder, weights=weights), card_licence(folder))
+    return PretrainedCheckpoint(folder, source.kind, checkpoint_digest(folder, weights=weights), card_licence(folder))
 
 
 def fetch(
     source: Any, platform: Mapping[str, Any], tokenizer_dir: Path, weights_dir: Path, scratch: Path
 ) -> dict[str, Any]:
     """See `freeze`."""
-    return freeze(locate(source, platform, scratch), tokenizer_dir, weights_dir, scratch)
+    return freeze_checkpoint(locate(source, platform, scratch), tokenizer_dir, weights_dir, scratch)
 
 
 def _folder(source: Any, platform: Mapping[str, Any]) -> Path:
-    check_allowed("path", f"model.source.path {shown(source.path, 200)}", platform)
+    check_allowed("path", f"model.source.path {quoted(source.path, 200)}", platform)
     folder = Path(source.path).expanduser()
     if not os.path.isdir(folder):  # noqa: PTH112  (a path that no file system takes is no folder either)
         raise ConfigError(
-            f"model.source.path {shown(source.path, 200)} is no folder: give the one that holds config.json."
+            f"model.source.path {quoted(source.path, 200)} is no folder: give the one that holds config.json."
         )
     return folder

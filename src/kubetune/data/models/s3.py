@@ -11,13 +11,13 @@ import urllib3
 from minio import Minio
 from minio.error import InvalidResponseError, S3Error, ServerError
 
-from kubetune.data.bounds import Bounds, Download, bounds_of, check_allowed, check_size
-from kubetune.data.models.files import Checkpoint, is_read, needed_names, shard_names
-from kubetune.data.models.freeze import freeze
+from kubetune.data.bounds import Download, SourceBounds, bounds_of, check_allowed, check_size
+from kubetune.data.models.files import PretrainedCheckpoint, is_read, needed_names, shard_names
+from kubetune.data.models.freeze import freeze_checkpoint
 from kubetune.data.models.licence import card_licence
 from kubetune.data.s3_client import s3_client
 from kubetune.errors import ConfigError, DataError, TemporaryError
-from kubetune.redaction import shown
+from kubetune.redaction import quoted
 
 REPEATABLE = frozenset({"InternalError", "RequestTimeout", "ServiceUnavailable", "SlowDown"})
 
@@ -30,7 +30,7 @@ class Place:
     url: str
     bucket: str
     prefix: str
-    bounds: Bounds
+    bounds: SourceBounds
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def identify(source: Any, platform: Mapping[str, Any]) -> str | None:
     return _digest(_objects(_place(source, platform)))
 
 
-def locate(source: Any, platform: Mapping[str, Any], scratch: Path, *, weights: bool = True) -> Checkpoint:
+def locate(source: Any, platform: Mapping[str, Any], scratch: Path, *, weights: bool = True) -> PretrainedCheckpoint:
     """Download what is needed to `scratch`, each object as it was when listed.
 
     Raises:
@@ -74,18 +74,18 @@ def locate(source: Any, platform: Mapping[str, Any], scratch: Path, *, weights: 
             if shard not in objects:
                 raise DataError("weights", f"{index} names {shard}, which is not below {place.url}: upload it")
             _download(place, objects[shard], folder / shard)
-    return Checkpoint(folder, source.kind, _digest(objects), card_licence(folder))
+    return PretrainedCheckpoint(folder, source.kind, _digest(objects), card_licence(folder))
 
 
 def fetch(
     source: Any, platform: Mapping[str, Any], tokenizer_dir: Path, weights_dir: Path, scratch: Path
 ) -> dict[str, Any]:
     """See `locate` and `freeze`."""
-    return freeze(locate(source, platform, scratch), tokenizer_dir, weights_dir, scratch)
+    return freeze_checkpoint(locate(source, platform, scratch), tokenizer_dir, weights_dir, scratch)
 
 
 def _place(source: Any, platform: Mapping[str, Any]) -> Place:
-    check_allowed("s3", f"model.source.url {shown(source.url, 200)}", platform)
+    check_allowed("s3", f"model.source.url {quoted(source.url, 200)}", platform)
     client = s3_client(platform.get("s3"), f"model.source.url {source.url!r:.200}")
     bucket, _, prefix = source.url.removeprefix("s3://").partition("/")
     prefix = prefix.strip("/")

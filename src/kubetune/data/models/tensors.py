@@ -20,7 +20,7 @@ METADATA = {"format": "pt"}
 
 
 @dataclass(frozen=True)
-class Entry:
+class TensorEntry:
     """A tensor inside a file: name, type and shape as the header states them, and where its bytes are."""
 
     name: str
@@ -39,7 +39,7 @@ def merge(files: Sequence[Path], target: Path) -> None:
     Raises:
         DataError: A file is damaged, or two hold a tensor of the same name.
     """
-    entries: dict[str, Entry] = {}
+    entries: dict[str, TensorEntry] = {}
     for path in files:
         metadata, found = read_header(path)
         if len(files) == 1 and metadata == METADATA:
@@ -54,7 +54,7 @@ def merge(files: Sequence[Path], target: Path) -> None:
         _write(sorted(entries.values(), key=_order), out)
 
 
-def read_header(path: Path) -> tuple[dict[str, str], list[Entry]]:
+def read_header(path: Path) -> tuple[dict[str, str], list[TensorEntry]]:
     """Return metadata and entries of a safetensors file after the library has checked it.
 
     Raises:
@@ -71,13 +71,13 @@ def read_header(path: Path) -> tuple[dict[str, str], list[Entry]]:
     values, start = _raw_header(path)
     metadata = values.pop("__metadata__", {})
     entries = [
-        Entry(name, facts["dtype"], facts["shape"], path, start + facts["data_offsets"][0], _size(facts))
+        TensorEntry(name, facts["dtype"], facts["shape"], path, start + facts["data_offsets"][0], _size(facts))
         for name, facts in values.items()
     ]
     return metadata, entries
 
 
-def check_finite(path: Path) -> int:
+def check_finite_file(path: Path) -> int:
     """Refuse NaN and infinity in a safetensors file, one tensor at a time.
 
     Returns:
@@ -115,7 +115,7 @@ def check_index(index: Path, merged: Path) -> None:
         )
 
 
-def _write(entries: Sequence[Entry], out: BinaryIO) -> None:
+def _write(entries: Sequence[TensorEntry], out: BinaryIO) -> None:
     header: dict[str, Any] = {"__metadata__": METADATA}
     offset = 0
     for entry in entries:
@@ -138,7 +138,7 @@ def _write(entries: Sequence[Entry], out: BinaryIO) -> None:
                 out.write(piece)
 
 
-def _order(entry: Entry) -> tuple[float, str, str]:
+def _order(entry: TensorEntry) -> tuple[float, str, str]:
     elements = math.prod(entry.shape)
     return (-(entry.size / elements) if elements else 0.0, entry.dtype, entry.name)
 

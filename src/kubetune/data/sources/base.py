@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from kubetune.data.shown import one_line
 from kubetune.errors import DataError
-from kubetune.redaction import shown
+from kubetune.redaction import quoted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -123,7 +123,7 @@ def check_file_name(name: str, what: str) -> None:
     if len(name.encode("utf-8", "surrogatepass")) > LONGEST_NAME or not all(map(str.isprintable, name)):
         raise DataError(
             "file-name",
-            f"{shown(what, 120)} names no file that can be kept: its name has control characters or "
+            f"{quoted(what, 120)} names no file that can be kept: its name has control characters or "
             f"more than {LONGEST_NAME} bytes.",
         )
 
@@ -137,6 +137,6 @@ def file_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def digest_of(parts: Any) -> str:
+def digest_of_parts(parts: Any) -> str:
     """Return one identity for JSON-able parts whose order matters."""
     return "sha256:" + hashlib.sha256(json.dumps(parts, ensure_ascii=True).encode()).hexdigest()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from kubetune.data.bounds import STANDARD, Bounds
+from kubetune.data.bounds import STANDARD, SourceBounds
 from kubetune.data.sources.base import Facts
 from kubetune.data.sources.batches import check_columns, in_batches
 from kubetune.data.sources.dialect import NAMES, SAMPLE_CHARACTERS, SAMPLE_LINES, Delimiter, Dialect, delimiter_of
@@ -21,7 +21,7 @@ LIKE_ROWS = 5
 
 
 def read_delimited(
-    path: Path, name: str, layout: str, dialect: Dialect, facts: Facts, bounds: Bounds = STANDARD
+    path: Path, name: str, layout: str, dialect: Dialect, facts: Facts, bounds: SourceBounds = STANDARD
 ) -> Iterator[pa.RecordBatch]:
     """Stream the rows of a file with a header; every value is a string, an empty field an empty string.
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from kubetune.config.data_sources import FilesData
 from kubetune.data.bounds import bounds_of, check_allowed
-from kubetune.data.sources.base import Facts, Reading, digest_of, file_digest, is_file
+from kubetune.data.sources.base import Facts, Reading, digest_of_parts, file_digest, is_file
 from kubetune.errors import ConfigError, DataError
-from kubetune.redaction import shown
+from kubetune.redaction import quoted
 
 if TYPE_CHECKING:
     from kubetune.data.sources.tables import TableFile
@@ -30,7 +30,7 @@ def identify(source: FilesData, platform: Mapping[str, Any]) -> str | None:
         if known is None:
             return None
         parts.append([split, *known])
-    return digest_of(parts)
+    return digest_of_parts(parts)
 
 
 def read(source: FilesData, encoding: str, platform: Mapping[str, Any], scratch: Path) -> Reading:
@@ -61,7 +61,7 @@ def _addresses(source: FilesData, platform: Mapping[str, Any]) -> Iterator[tuple
         for address in ([found] if isinstance(found, str) else found)
     ]
     for _, address in given:  # all of them before any is looked at
-        check_allowed(_scheme(address) or "path", shown(address, 120), platform)
+        check_allowed(_scheme(address) or "path", quoted(address, 120), platform)
     for split, address in given:
         if _scheme(address):
             yield split, address
@@ -130,11 +130,11 @@ def _bring(split: str, address: str, platform: Mapping[str, Any], folder: Path) 
             raise ConfigError(f"{address:.120} is in a store and none is open: name the store.")
         path: Path = resolve(address, folder)
     elif scheme == "s3":
-        from kubetune.data.sources.s3_objects import download as download_object
+        from kubetune.data.sources.s3_objects import download_object
 
         path = download_object(address, platform, folder)
     else:
-        from kubetune.data.sources.web import download
+        from kubetune.data.sources.web import download_url
 
-        path = download(address, platform, folder)
+        path = download_url(address, platform, folder)
     return TableFile(split, path.name, path)

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from kubetune.config.data_sources import HubData
-from kubetune.data.bounds import Bounds, bounds_of, check_size
+from kubetune.data.bounds import SourceBounds, bounds_of, check_size
 from kubetune.data.hub import ANSWER_WITHIN_S, hub_client, hub_errors
 from kubetune.data.sources.base import Facts, FileFact, Reading, file_digest
 from kubetune.errors import ConfigError, DataError, TemporaryError
@@ -83,7 +83,7 @@ class _Repository:
     client: "HfApi"
     info: "DatasetInfo"
     folder: Path
-    bounds: Bounds
+    bounds: SourceBounds
 
     @property
     def name(self) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from kubetune.data.bounds import STANDARD, Bounds
+from kubetune.data.bounds import STANDARD, SourceBounds
 from kubetune.data.sources.base import Facts
 from kubetune.data.sources.json_lines import DECODER, plain_row
 from kubetune.data.sources.text_lines import LONGEST_LINE, decoded
@@ -24,7 +24,7 @@ ALLOWED = 'allowed are an array of objects, objects one after another, or {"data
 
 
 def read_documents(
-    path: Path, name: str, encoding: str, facts: Facts | None = None, bounds: Bounds = STANDARD
+    path: Path, name: str, encoding: str, facts: Facts | None = None, bounds: SourceBounds = STANDARD
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Stream (line on which it begins, object).
 

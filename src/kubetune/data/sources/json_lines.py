@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from kubetune.data.bounds import STANDARD, Bounds
+from kubetune.data.bounds import STANDARD, SourceBounds
 from kubetune.data.sources.base import Facts
 from kubetune.data.sources.text_lines import MOST_COLUMNS, read_lines
 from kubetune.errors import DataError
@@ -62,7 +62,7 @@ def values(row: dict[str, Any], schema: pa.Schema) -> list[Any]:
 
 
 def read_objects(
-    path: Any, name: str, encoding: str, facts: Facts | None = None, bounds: Bounds = STANDARD
+    path: Any, name: str, encoding: str, facts: Facts | None = None, bounds: SourceBounds = STANDARD
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Stream (line, object); blank lines are no rows.
 

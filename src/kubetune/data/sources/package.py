@@ -7,15 +7,15 @@ from typing import Any
 
 from kubetune.config.data_sources import PackageData
 from kubetune.data.bounds import bounds_of, check_allowed
-from kubetune.data.sources.base import Facts, Reading, digest_of, file_digest
+from kubetune.data.sources.base import Facts, Reading, digest_of_parts, file_digest
 from kubetune.errors import ConfigError, DataError
-from kubetune.redaction import shown
+from kubetune.redaction import quoted
 
 
 def identify(source: PackageData, platform: Mapping[str, Any]) -> str | None:
     """Return the digest of version and content."""
     installed, path = _find(source, platform)
-    return digest_of([installed.version, path.name, file_digest(path)])
+    return digest_of_parts([installed.version, path.name, file_digest(path)])
 
 
 def read(source: PackageData, encoding: str, platform: Mapping[str, Any], scratch: Path) -> Reading:
@@ -39,7 +39,7 @@ def read(source: PackageData, encoding: str, platform: Mapping[str, Any], scratc
 
 
 def _find(source: PackageData, platform: Mapping[str, Any]) -> tuple[metadata.Distribution, Path]:
-    check_allowed("package", f"Distribution {shown(source.distribution)}", platform)
+    check_allowed("package", f"Distribution {quoted(source.distribution)}", platform)
     wanted = source.distribution + (f"=={source.version}" if source.version else "")
     try:
         installed = metadata.distribution(source.distribution)

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from kubetune.data.bounds import Bounds, check_expansion
+from kubetune.data.bounds import SourceBounds, check_expansion
 from kubetune.data.sources.batches import check_columns
 
 BATCH_ROWS = 8192
@@ -19,7 +19,7 @@ FEWEST_BYTES = {"BOOLEAN": 0.125, "INT32": 4, "FLOAT": 4, "INT64": 8, "DOUBLE": 
 """Bytes of one decoded value by physical type; of a text at least its 4 bytes of offset."""
 
 
-def read_parquet(path: Path, name: str, packed: int, bounds: Bounds) -> Iterator[pa.RecordBatch]:
+def read_parquet(path: Path, name: str, packed: int, bounds: SourceBounds) -> Iterator[pa.RecordBatch]:
     """Stream the rows of a Parquet file; dictionaries are resolved, strings are checked to be UTF-8.
 
     Args:

@@ -31,7 +31,7 @@ def identity(address: str, platform: Mapping[str, Any]) -> list[str]:
     return [Path(key).name, version or f"etag:{found.etag}"]
 
 
-def download(address: str, platform: Mapping[str, Any], folder: Path) -> Path:
+def download_object(address: str, platform: Mapping[str, Any], folder: Path) -> Path:
     """Write the object below a folder and return its path; raises as `identity` does."""
     bucket, key = _split(address)
     path, bounds = folder / Path(key).name, bounds_of(platform)

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from kubetune.config.data_sources import SqlData
-from kubetune.data.bounds import Bounds, bounds_of, check_allowed, check_host, check_size
+from kubetune.data.bounds import SourceBounds, bounds_of, check_allowed, check_host, check_size
 from kubetune.data.cells import cell_text
 from kubetune.data.sources.base import Facts, Reading, is_file
 from kubetune.data.sources.sql_text import check_query
 from kubetune.errors import ConfigError, DataError, TemporaryError
-from kubetune.redaction import redact, shown
+from kubetune.redaction import quoted, redact
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Engine
@@ -97,7 +97,7 @@ def _check_place(url: "URL", platform: Mapping[str, Any]) -> None:
     if not url.host or ELSEWHERE & {name.lower() for name in url.query}:
         check_allowed("path", f"A database of {url.drivername} that no host names", platform)
     else:
-        check_host(url.host, f"The database at {shown(url.host)}", platform)
+        check_host(url.host, f"The database at {quoted(url.host)}", platform)
 
 
 def _engine(url: "URL") -> "Engine":
@@ -113,7 +113,7 @@ def _engine(url: "URL") -> "Engine":
         ) from None
 
 
-def _spool(engine: "Engine", source: SqlData, scratch: Path, bounds: Bounds, decoded: set[str]) -> list[str]:
+def _spool(engine: "Engine", source: SqlData, scratch: Path, bounds: SourceBounds, decoded: set[str]) -> list[str]:
     """Write the rows of each split as JSON lines; returns the splits, and adds to `decoded` what columns hold bytes."""
     from kubetune.data.sources.batches import check_columns
 

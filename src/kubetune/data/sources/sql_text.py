@@ -18,7 +18,7 @@ FIRST = frozenset({"SELECT", "WITH", "("})
 
 
 @dataclass(frozen=True)
-class Reading:
+class SqlReading:
     """One way of reading SQL.
 
     Attributes:
@@ -64,14 +64,14 @@ def check_query(query: str) -> None:
                 )
 
 
-def _readings(query: str) -> Iterator[Reading]:
+def _readings(query: str) -> Iterator[SqlReading]:
     """Yield the ways that may differ for this query."""
     signs = ("\\", "$", "#", "--", "/*", "\r")
     for values in itertools.product(*((False, True) if sign in query else (False,) for sign in signs)):
-        yield Reading(*values)
+        yield SqlReading(*values)
 
 
-def _marks(query: str, how: Reading) -> Iterator[str]:
+def _marks(query: str, how: SqlReading) -> Iterator[str]:
     """Yield the words in capitals, `;` and `(` that stand outside of texts, quoted names and comments."""
     place = 0
     while (found := MARK.search(query, place)) is not None:
@@ -94,12 +94,12 @@ def _after(query: str, end: str, place: int) -> int:
     return len(query) if at < 0 else at + len(end)
 
 
-def _after_line(query: str, place: int, how: Reading) -> int:
+def _after_line(query: str, place: int, how: SqlReading) -> int:
     ends = [query.find(end, place) for end in ("\n", "\r")[: 1 + how.returns]]
     return min((end for end in ends if end >= 0), default=len(query))
 
 
-def _after_text(query: str, place: int, quote: str, how: Reading) -> int:
+def _after_text(query: str, place: int, quote: str, how: SqlReading) -> int:
     while True:
         at = query.find(quote, place)
         if at < 0:
@@ -112,7 +112,7 @@ def _after_text(query: str, place: int, quote: str, how: Reading) -> int:
         return at + 1  # a doubled quote begins the next text at once, which is the same
 
 
-def _after_comment(query: str, place: int, how: Reading) -> int:
+def _after_comment(query: str, place: int, how: SqlReading) -> int:
     depth = 1
     for found in re.finditer(r"/\*|\*/", query[place:]):
         depth += (1 if how.nested else 0) if found[0] == "/*" else -1

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from kubetune.data.bounds import STANDARD, Bounds
+from kubetune.data.bounds import STANDARD, SourceBounds
 from kubetune.data.sources.base import Facts, FileFact, file_digest
 from kubetune.data.sources.batches import check_columns, in_batches
 from kubetune.data.sources.delimited import read_delimited
@@ -51,7 +51,7 @@ class TableReader:
     dialect: Dialect
     scratch: Path
     facts: Facts
-    bounds: Bounds = STANDARD
+    bounds: SourceBounds = STANDARD
 
     def read(self, files: Sequence[TableFile]) -> "Iterator[tuple[str, pa.RecordBatch]]":
         """Stream the rows of files in their order.

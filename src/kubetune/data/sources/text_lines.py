@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from kubetune.data.bounds import STANDARD, Bounds, check_expansion
+from kubetune.data.bounds import STANDARD, SourceBounds, check_expansion
 from kubetune.data.sources.base import CHUNK, Facts
 from kubetune.errors import ConfigError, DataError
 
@@ -45,7 +45,7 @@ def check_encoding(encoding: str) -> str:
     return name.removesuffix("-sig")  # the mark is removed anyway
 
 
-def read_bytes(path: Path, name: str, bounds: Bounds = STANDARD) -> Iterator[bytes]:
+def read_bytes(path: Path, name: str, bounds: SourceBounds = STANDARD) -> Iterator[bytes]:
     """Stream a file in chunks, unpacked where the name ends in `.gz`.
 
     Raises:
@@ -68,7 +68,7 @@ def read_bytes(path: Path, name: str, bounds: Bounds = STANDARD) -> Iterator[byt
 
 
 def read_lines(
-    path: Path, name: str, encoding: str, bounds: Bounds = STANDARD, facts: Facts | None = None
+    path: Path, name: str, encoding: str, bounds: SourceBounds = STANDARD, facts: Facts | None = None
 ) -> Iterator[str]:
     r"""Stream the lines of a text file with their ends (`\n`, `\r\n` or `\r`), a byte order mark removed.
 
@@ -103,7 +103,7 @@ def read_lines(
 
 
 def decoded(
-    path: Path, name: str, encoding: str, bounds: Bounds = STANDARD, facts: Facts | None = None
+    path: Path, name: str, encoding: str, bounds: SourceBounds = STANDARD, facts: Facts | None = None
 ) -> Iterator[str]:
     """Stream the text of a file in pieces; arguments and errors are those of `read_lines`."""
     wanted = check_encoding(encoding)

@@ -15,13 +15,13 @@ from urllib3.response import BaseHTTPResponse
 from kubetune.data.bounds import Download, bounds_of, check_allowed, check_host, is_local
 from kubetune.data.sources.base import check_file_name
 from kubetune.errors import ConfigError, DataError, KubetuneError, TemporaryError
-from kubetune.redaction import shown as clipped
+from kubetune.redaction import quoted as clipped
 
 MOST_REDIRECTS = 5
 TRANSIENT = [408, 429, 500, 502, 503, 504]
 
 
-def download(address: str, platform: Mapping[str, Any], folder: Path) -> Path:
+def download_url(address: str, platform: Mapping[str, Any], folder: Path) -> Path:
     """Write what lies at an address below a folder and return its path.
 
     Redirects are followed inside the host; to others only where the deployment names them, so that a server cannot

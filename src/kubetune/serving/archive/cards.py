@@ -12,7 +12,7 @@ LONGEST = 600
 """Characters of a sentence."""
 
 
-def render(template: str, **values: Any) -> str:
+def render_template(template: str, **values: Any) -> str:
     """Return a template of this package filled in.
 
     Args:
@@ -20,12 +20,12 @@ def render(template: str, **values: Any) -> str:
         values: What the template names; filters `plain` and `sentence` make untrusted text fit for a line of Markdown.
     """
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)  # noqa: S701
-    environment.filters |= {"plain": plain, "sentence": sentence}
+    environment.filters |= {"plain": plain_label, "sentence": sentence}
     text = (files("kubetune.serving.archive") / template).read_text(encoding="utf-8")
     return environment.from_string(text).render(**values)
 
 
-def plain(text: str, most: int = 60) -> str:
+def plain_label(text: str, most: int = 60) -> str:
     """Labels are data: no mark-up, no control characters, one line."""
     kept = "".join(character if character.isprintable() and character not in MARKUP else " " for character in text)
     return " ".join(kept.split())[:most]
@@ -33,15 +33,15 @@ def plain(text: str, most: int = 60) -> str:
 
 def sentence(text: str) -> str:
     """Sentences quote labels and slices outside of code marks: brackets make no link and stars no emphasis."""
-    return "".join(f"\\{character}" if character in "\\[]*" else character for character in plain(text, LONGEST))
+    return "".join(f"\\{character}" if character in "\\[]*" else character for character in plain_label(text, LONGEST))
 
 
-def decided(decision: Mapping[str, Any]) -> str:
+def decision_sentence(decision: Mapping[str, Any]) -> str:
     """Say in one sentence what a `decision.json` decided."""
     champion = decision["champion"]
     against = "without a champion to compare with"
     if champion is not None:
-        against = f"against version {champion['version']} of {plain(champion['name'], 80)}"
+        against = f"against version {champion['version']} of {plain_label(champion['name'], 80)}"
     outcomes = {
         "promote": f"To be promoted, {against}.",
         "keep": f"Not to be promoted, {against}.",
@@ -68,14 +68,14 @@ def limits(metrics: Mapping[str, Any], labels: int, max_length: int) -> list[str
         row = min(present, key=lambda row: row["f1"]["value"])
         f1 = row["f1"]
         found.append(
-            f"It is weakest on “{plain(row['label'])}”: F1 {f1['value']:.3f}, 95 % interval {f1['low']:.3f} to "
+            f"It is weakest on “{plain_label(row['label'])}”: F1 {f1['value']:.3f}, 95 % interval {f1['low']:.3f} to "
             f"{f1['high']:.3f}, on {row['support']:,} rows."
         )
     weak = [(column, part) for column, parts in metrics["slices"].items() for part in parts if part["weak"]]
     for column, part in sorted(weak, key=lambda pair: float(pair[1]["accuracy"]["value"]))[:WEAK_SLICES]:
         found.append(
-            f"It is weaker where {plain(column)} is {plain(part['name'])}: accuracy {part['accuracy']['value']:.3f} on "
-            f"{part['rows']:,} rows."
+            f"It is weaker where {plain_label(column)} is {plain_label(part['name'])}: accuracy "
+            f"{part['accuracy']['value']:.3f} on {part['rows']:,} rows."
         )
     if ece := metrics["metrics"].get("ece"):
         found.append(f"Its confidence is off by {ece['value']:.3f} on average over the test rows.")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kubetune.errors import ConfigError, KubetuneError
-from kubetune.serving.archive.cards import render
+from kubetune.serving.archive.cards import render_template
 from kubetune.serving.archive.manifest import MODEL_CONFIG, read_archive
 from kubetune.serving.torchserve.config import MODEL_VERSION
 
@@ -83,7 +83,7 @@ def export_hf(archive_dir: Path, out: Path) -> None:
     _write_object(out / "config.json", config)
     card = (archive_dir / "MODEL_CARD.md").read_text(encoding="utf-8")
     head, card = _front_matter(card)
-    text = head + render("EXPORT.md.j2", archive=archive) + "\n" + card
+    text = head + render_template("EXPORT.md.j2", archive=archive) + "\n" + card
     (out / "README.md").write_text(text, encoding="utf-8")
 
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from kubetune.serving.archive.cards import plain
+from kubetune.serving.archive.cards import plain_label
 
 FILES_NAMED = 3
 
@@ -24,7 +24,7 @@ def base_model(source: Any, facts: Mapping[str, Any]) -> str:
     return f"{_model(source)}. {_terms(facts)}"
 
 
-def data(source: Any, facts: Mapping[str, Any]) -> str:
+def data_origin(source: Any, facts: Mapping[str, Any]) -> str:
     """Return one sentence about the rows; arguments as of `base_model`, of section `data.source`.
 
     Folders, hosts, queries and addresses stay out: a card is shown to people who should not know them.
@@ -45,15 +45,15 @@ def front_matter(base: Any, rows: Any) -> str:
 def _model(source: Any) -> str:
     if (published := _published(source, "model hub")) is not None:
         return published
-    return f"`{plain(_last(source.url if source.kind == 's3' else source.path))}`, a folder of its owner"
+    return f"`{plain_label(_last(source.url if source.kind == 's3' else source.path))}`, a folder of its owner"
 
 
 def _published(source: Any, hub: str) -> str | None:
     """Name what others can get too; None: it is its owner's."""
     if source.kind == "hub":
-        return f"`{plain(source.name, 120)}` of a {hub}"
+        return f"`{plain_label(source.name, 120)}` of a {hub}"
     if source.kind == "package":
-        return f"`{plain(_last(source.path))}` of Python package `{plain(source.distribution, 120)}`"
+        return f"`{plain_label(_last(source.path))}` of Python package `{plain_label(source.distribution, 120)}`"
     return None
 
 
@@ -64,13 +64,13 @@ def _data(source: Any) -> str:
         return "the rows of a database query"
     listed = [path for paths in source.paths.values() for path in ([paths] if isinstance(paths, str) else paths)]
     more = f" and {len(listed) - FILES_NAMED} more" if len(listed) > FILES_NAMED else ""
-    return f"{', '.join(f'`{plain(_last(path))}`' for path in listed[:FILES_NAMED])}{more}, of its owner"
+    return f"{', '.join(f'`{plain_label(_last(path))}`' for path in listed[:FILES_NAMED])}{more}, of its owner"
 
 
 def _terms(facts: Mapping[str, Any]) -> str:
     revision, licence = facts.get("revision"), facts.get("licence")
-    dated = f"Revision `{plain(str(revision), 80)}`. " if revision else ""
-    return f"{dated}Licence: {plain(str(licence), 200) if licence else 'not stated by its owner'}."
+    dated = f"Revision `{plain_label(str(revision), 80)}`. " if revision else ""
+    return f"{dated}Licence: {plain_label(str(licence), 200) if licence else 'not stated by its owner'}."
 
 
 def _last(path: str) -> str:

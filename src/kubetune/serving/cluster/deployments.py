@@ -33,7 +33,7 @@ class Deployments:
     def __init__(self, namespace: str, client: Any = None) -> None:
         from kubernetes import client as kubernetes
 
-        client = client or connect()
+        client = client or connect_to_cluster()
         self.namespace = namespace
         self._apps, self._core = kubernetes.AppsV1Api(client), kubernetes.CoreV1Api(client)
 
@@ -124,7 +124,7 @@ def _bytes(body: Any) -> bytes:
 RAW: dict[str, Any] = {"_preload_content": False, "_request_timeout": TIMEOUT_S}
 
 
-def connect() -> Any:
+def connect_to_cluster() -> Any:
     """Return a client of the pod's own account, else of the user's kubeconfig.
 
     Raises:

@@ -44,12 +44,12 @@ def is_ready(pod: Json) -> bool:
     return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
 
 
-def reasons(deployment: Json, pods: Iterable[Json]) -> list[str]:
+def pod_reasons(deployment: Json, pods: Iterable[Json]) -> list[str]:
     """Return what keeps the pods of a revision from being ready, one sentence each, the surest first."""
     found = [_pod_reason(pod) for pod in pods if not is_ready(pod)]
     conditions = (deployment.get("status") or {}).get("conditions") or []
     failed = [item for item in conditions if item["type"] == "ReplicaFailure" and item["status"] == "True"]
-    found += [(0, plain(item.get("message", "pods cannot be created"))) for item in failed]
+    found += [(0, plain_line(item.get("message", "pods cannot be created"))) for item in failed]
     return [text for _, text in sorted(found)]
 
 
@@ -69,10 +69,10 @@ def _pod_reason(pod: Json) -> tuple[int, str]:
             return 0, _ended_sentence(status, ended)
         waiting = (status.get("state") or {}).get("waiting") or {}
         if waiting.get("reason") not in (None, "PodInitializing", "ContainerCreating"):
-            return 1, plain(f"{status['name']} waits: {waiting['reason']} {waiting.get('message', '')}")
+            return 1, plain_line(f"{status['name']} waits: {waiting['reason']} {waiting.get('message', '')}")
     for condition in (pod.get("status") or {}).get("conditions") or []:
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
-            return 2, plain(f"a pod has no node: {condition.get('message', condition.get('reason', ''))}")
+            return 2, plain_line(f"a pod has no node: {condition.get('message', condition.get('reason', ''))}")
     return 3, "a pod is starting"
 
 
@@ -91,9 +91,9 @@ def _ended(status: Json) -> Json | None:
 
 def _ended_sentence(status: Json, ended: Json) -> str:
     told = str(ended.get("message") or ended.get("reason") or "it gave no reason").strip().splitlines()
-    return plain(f"{status['name']} ended with {ended['exitCode']}: {SPOKEN.sub('', told[-1])}")
+    return plain_line(f"{status['name']} ended with {ended['exitCode']}: {SPOKEN.sub('', told[-1])}")
 
 
-def plain(text: str) -> str:
+def plain_line(text: str) -> str:
     """Return text from a cluster as one printable line of at most 400 characters."""
     return " ".join("".join(character if character.isprintable() else " " for character in text).split())[:400]

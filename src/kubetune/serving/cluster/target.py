@@ -14,7 +14,7 @@ from typing import Any
 from kubetune.errors import ConfigError, InterruptedRunError, NotReadyError, TemporaryError
 from kubetune.serving.archive.manifest import archive_digest, read_archive
 from kubetune.serving.cluster.deployments import ConflictError, Deployments, Json
-from kubetune.serving.cluster.rollout import ARCHIVE, annotation, hopeless, is_ready, reasons, unfinished
+from kubetune.serving.cluster.rollout import ARCHIVE, annotation, hopeless, is_ready, pod_reasons, unfinished
 from kubetune.serving.target import Observed
 
 SERVED = "kubetune.io/served-archive"
@@ -128,7 +128,8 @@ class ClusterTarget:
                 return
         raise TemporaryError(
             f"Endpoint {self.endpoint} is being changed by another deployment: it was to go from "
-            f"{shown(former)} to {shown(wanted)} and names {shown(current)} now; look at it, then run this again."
+            f"{archive_text(former)} to {archive_text(wanted)} and names {archive_text(current)} now; look at it, then "
+            "run this again."
         )
 
     def _wait(self, digest: str | None, timeout_s: float, should_stop: Callable[[], bool]) -> None:
@@ -140,7 +141,8 @@ class ClusterTarget:
                 self._applied = None  # what is there now is the other's to restore
                 raise ConfigError(  # another try would take it back, and the two would go on for ever
                     f"Endpoint {self.endpoint} was taken over by another deployment while this one waited: it names "
-                    f"{shown(annotation(deployment))} now, not {shown(digest)}; submit this one again to serve it."
+                    f"{archive_text(annotation(deployment))} now, not {archive_text(digest)}; submit this one again to "
+                    "serve it."
                 )
             why = unfinished(deployment)
             alive, _ = self._api.pods(selector(deployment))
@@ -152,7 +154,7 @@ class ClusterTarget:
             if should_stop():
                 raise InterruptedRunError(f"Waiting for endpoint {self.endpoint} was interrupted: run this again.")
             if time.monotonic() > deadline:
-                told = "; ".join([why or "a pod is not ready", *reasons(deployment, pods)[:2]])
+                told = "; ".join([why or "a pod is not ready", *pod_reasons(deployment, pods)[:2]])
                 raise NotReadyError(f"Endpoint {self.endpoint} was not ready in {timeout_s:g} s: {told}.")
             time.sleep(POLL_S)
 
@@ -168,7 +170,7 @@ class ClusterTarget:
         deployment = self._api.read(self.name)
         place = "/metadata/annotations"
         operations = [{"op": "test", "path": f"/spec/template{place}/{escaped(ARCHIVE)}", "value": digest}]
-        operations.append(put(deployment["metadata"], place, SERVED, digest))
+        operations.append(put_annotation(deployment["metadata"], place, SERVED, digest))
         self._api.patch(self.name, operations)
 
     def _facts(self, deployment: Json) -> dict[str, Any]:
@@ -191,10 +193,10 @@ def change(deployment: Json, wanted: str | None) -> list[Json]:
     else:  # absence has no test of its own
         version = deployment["metadata"]["resourceVersion"]
         test = {"op": "test", "path": "/metadata/resourceVersion", "value": version}
-    return [test, {"op": "remove", "path": path} if wanted is None else put(pods, place, ARCHIVE, wanted)]
+    return [test, {"op": "remove", "path": path} if wanted is None else put_annotation(pods, place, ARCHIVE, wanted)]
 
 
-def put(metadata: Json, place: str, name: str, value: str) -> Json:
+def put_annotation(metadata: Json, place: str, name: str, value: str) -> Json:
     """Return the operation that sets an annotation, also where there is none yet."""
     if metadata.get("annotations"):
         return {"op": "add", "path": f"{place}/{escaped(name)}", "value": value}
@@ -212,6 +214,6 @@ def escaped(name: str) -> str:
     return name.replace("~", "~0").replace("/", "~1")
 
 
-def shown(digest: str | None) -> str:
+def archive_text(digest: str | None) -> str:
     """Return an archive as a person reads it."""
     return f"archive {digest[:12]}" if digest else "no archive"

@@ -15,14 +15,14 @@ from aiohttp import web
 from kubetune.serving.archive.manifest import Archive
 from kubetune.serving.gateway import page
 from kubetune.serving.gateway.audit import Audit
-from kubetune.serving.gateway.backend import RETRY_AFTER, Answer, Backend
+from kubetune.serving.gateway.backend import RETRY_AFTER, Backend, BackendResponse
 from kubetune.serving.gateway.connections import Connections
 from kubetune.serving.gateway.http import Connection
 from kubetune.serving.gateway.incoming import Incoming, allow, check_head
 from kubetune.serving.gateway.keys import KeyRing, admit
 from kubetune.serving.gateway.limits import InFlight, KeyShares, RateLimit
 from kubetune.serving.gateway.metrics import CONTENT_TYPE, Metrics
-from kubetune.serving.gateway.refusal import JSON, Refusal, refused, with_id
+from kubetune.serving.gateway.refusal import JSON, HttpRefusal, refused, with_id
 from kubetune.serving.gateway.suspects import Lane, Suspects
 from kubetune.serving.torchserve.config import MODEL_VERSION
 
@@ -109,7 +109,7 @@ class Gateway:
         request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         try:
             response = await route(request, request_id)
-        except Refusal as refusal:
+        except HttpRefusal as refusal:
             if refusal.audit:
                 self.audit.note(refusal.audit, request, request_id)
             response = refused(refusal, request_id)
@@ -117,7 +117,7 @@ class Gateway:
             raise  # the client has left
         except Exception:  # a bug of ours must not end the connection without a word
             log.exception("request %s failed", request_id)
-            response = refused(Refusal(500, "the gateway failed, its log says where"), request_id)
+            response = refused(HttpRefusal(500, "the gateway failed, its log says where"), request_id)
         self.stamp(response, request_id)
         return response
 
@@ -135,14 +135,14 @@ class Gateway:
         own = f"/predictions/{self.endpoint}"
         if request.path in ("/", own) and request.method in ("GET", "HEAD"):
             if self.archive is None:
-                raise Refusal(503, self.nothing_yet(), RETRY_AFTER)
-            return page.shown(request, self.endpoint, self.digest, self.archive, keyed=self.ring is not None)
+                raise HttpRefusal(503, self.nothing_yet(), RETRY_AFTER)
+            return page.page_response(request, self.endpoint, self.digest, self.archive, keyed=self.ring is not None)
         if request.path in (own, f"{own}/{MODEL_VERSION}"):
             allow(request, ("POST", "GET", "HEAD") if request.path == own else ("POST",))
             return await self.admitted(request, request_id, name)
         if request.path.startswith("/explanations"):
-            raise Refusal(404, "explanations are not served: TorchServe would answer them with a prediction")
-        raise Refusal(404, f"this path is not served: predictions are asked for by POST {own}")
+            raise HttpRefusal(404, "explanations are not served: TorchServe would answer them with a prediction")
+        raise HttpRefusal(404, f"this path is not served: predictions are asked for by POST {own}")
 
     async def route_probe(self, request: web.BaseRequest, request_id: str) -> web.Response:
         """Find what answers a path of the probes' port.
@@ -153,7 +153,7 @@ class Gateway:
         del request_id
         probe = self.probes().get(request.path)
         if probe is None:
-            raise Refusal(404, f"this port answers {', '.join(PROBES)}")
+            raise HttpRefusal(404, f"this port answers {', '.join(PROBES)}")
         allow(request, ("GET", "HEAD"))
         return await probe()
 
@@ -182,9 +182,9 @@ class Gateway:
             Refusal: 503, there is none, or it has no worker: TorchServe would queue the request for a minute.
         """
         if self.backend is None:
-            raise Refusal(503, self.nothing_yet() if not self.digest else "the model is loading", RETRY_AFTER)
+            raise HttpRefusal(503, self.nothing_yet() if not self.digest else "the model is loading", RETRY_AFTER)
         if not self.backend.health.workers:
-            raise Refusal(503, f"no worker of the model is ready: {self.backend.health.reason()}", RETRY_AFTER)
+            raise HttpRefusal(503, f"no worker of the model is ready: {self.backend.health.reason()}", RETRY_AFTER)
         return self.backend
 
     async def predict(self, backend: Backend, wanted: Prediction, request_id: str) -> web.Response:
@@ -202,7 +202,7 @@ class Gateway:
             response.headers["x-precision"] = answer.precision
         return response
 
-    async def ask(self, backend: Backend, wanted: Prediction) -> Answer:
+    async def ask(self, backend: Backend, wanted: Prediction) -> BackendResponse:
         """Ask; a prediction changes nothing, so it may be asked for twice."""
         digest = hashlib.sha256(wanted.kind.encode() + b"\0" + wanted.body).hexdigest()
         alone = self.suspects.check(digest)
@@ -222,13 +222,13 @@ class Gateway:
     async def healthz(self) -> web.Response:
         """Liveness: java answers. A worker that loads, dies or is wrong is no reason to kill the others."""
         if self.backend is not None and not await self.backend.lives():
-            raise Refusal(503, "TorchServe does not answer")
+            raise HttpRefusal(503, "TorchServe does not answer")
         return web.json_response({"status": "ok"})
 
     async def readyz(self) -> web.Response:
         """Readiness: the workers are READY and the golden vectors were reproduced."""
         if reason := self.not_ready():
-            raise Refusal(503, reason)
+            raise HttpRefusal(503, reason)
         return web.json_response({"status": "ready", "archive": self.digest or None})
 
     async def ping(self) -> web.Response:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import aiohttp
 
 from kubetune.serving.client import socket_of
-from kubetune.serving.gateway.refusal import Refusal
+from kubetune.serving.gateway.refusal import HttpRefusal
 
 PROBE_S = 2.0
 SLACK_S = 5.0
@@ -24,7 +24,7 @@ RETRY_AFTER = {"Retry-After": "2"}
 
 
 @dataclass(frozen=True)
-class Answer:
+class BackendResponse:
     """What came back.
 
     Attributes:
@@ -148,7 +148,7 @@ class Backend:
             if session is not None:
                 await session.close()
 
-    async def predict(self, path: str, body: bytes, content_type: str) -> Answer:
+    async def predict(self, path: str, body: bytes, content_type: str) -> BackendResponse:
         """Ask once.
 
         Raises:
@@ -167,13 +167,17 @@ class Backend:
                 by_handler = "x-archive-digest" in reply.headers
                 died = not by_handler and reply.status >= 500 and message(content) == DIED
                 slow = self.clock() - started >= self.timeout_s
-                return Answer(reply.status, content, by_handler, died, slow, reply.headers.get("x-precision", ""))
+                return BackendResponse(
+                    reply.status, content, by_handler, died, slow, reply.headers.get("x-precision", "")
+                )
         except TimeoutError:
             if not self.health.workers:
-                raise Refusal(503, f"no worker of the model is ready: {self.health.reason()}", RETRY_AFTER) from None
-            raise Refusal(504, f"the model gave no answer in {total:g} s") from None
+                raise HttpRefusal(
+                    503, f"no worker of the model is ready: {self.health.reason()}", RETRY_AFTER
+                ) from None
+            raise HttpRefusal(504, f"the model gave no answer in {total:g} s") from None
         except aiohttp.ClientError:
-            raise Refusal(503, "the model server is not there, try again", RETRY_AFTER) from None
+            raise HttpRefusal(503, "the model server is not there, try again", RETRY_AFTER) from None
 
     async def wait_worker(self) -> None:
         """Return when a worker is READY again.
@@ -186,7 +190,7 @@ class Backend:
             await asyncio.sleep(WORKER_POLL_S)
             if await self.workers():
                 return
-        raise Refusal(503, "a worker of the model died and none came back yet", RETRY_AFTER)
+        raise HttpRefusal(503, "a worker of the model died and none came back yet", RETRY_AFTER)
 
     async def workers(self) -> dict[str, int] | None:
         """Process numbers of the workers that TorchServe calls READY now, by their ids; None: it does not answer."""

@@ -27,7 +27,7 @@ class Phase(IntEnum):
 
 
 @dataclass(frozen=True)
-class Bounds:
+class ConnectionBounds:
     """What connections may take.
 
     Attributes:
@@ -60,7 +60,7 @@ class Connections(Generic[Connection]):
         evicted: Connections that were ended because there were too many.
     """
 
-    def __init__(self, bounds: Bounds, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, bounds: ConnectionBounds, clock: Callable[[], float] = time.monotonic) -> None:
         self.bounds, self.evicted = bounds, 0
         self._clock = clock
         self._entries: dict[Connection, _Entry] = {}

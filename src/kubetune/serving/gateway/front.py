@@ -30,12 +30,12 @@ from kubetune.serving.gateway.backend import RETRY_AFTER, Backend
 from kubetune.serving.gateway.http import Listener
 from kubetune.serving.gateway.logtail import LogTail
 from kubetune.serving.gateway.options import Options
-from kubetune.serving.gateway.refusal import Refusal, refused
-from kubetune.serving.gateway.supervisor import Model, backend_of, look, new_gateway
+from kubetune.serving.gateway.refusal import HttpRefusal, refused
+from kubetune.serving.gateway.supervisor import ServedModel, backend_of, look, new_gateway
 from kubetune.serving.golden.vectors import read_golden
 from kubetune.serving.local.front import STATE
 from kubetune.serving.local.record import Record, read_record
-from kubetune.serving.torchserve.server import Server
+from kubetune.serving.torchserve.server import TorchServeProcess
 
 log = logging.getLogger(__name__)
 POLL_S = 0.1
@@ -64,7 +64,7 @@ class Served:
         watching: Looks at the server every second.
     """
 
-    model: Model
+    model: ServedModel
     gateway: Gateway
     backend: Backend
     names: frozenset[str]
@@ -122,9 +122,9 @@ class Front:
         served = self.current
         if not hosts.allowed(request.headers.get("Host", ""), served.names if served else ()):
             reason = "this server is asked as localhost or 127.0.0.1; KUBETUNE_SERVE_HOSTS adds names"
-            return refused(Refusal(421, reason), uuid.uuid4().hex)
+            return refused(HttpRefusal(421, reason), uuid.uuid4().hex)
         if served is None:
-            return refused(Refusal(503, "the endpoint is starting", RETRY_AFTER), uuid.uuid4().hex)
+            return refused(HttpRefusal(503, "the endpoint is starting", RETRY_AFTER), uuid.uuid4().hex)
         served.open += 1
         try:
             return await served.gateway.handle(request)
@@ -133,7 +133,7 @@ class Front:
 
     async def follow(self) -> None:
         """Bring what serves in line with the record, let go what has no request left, and say so."""
-        if (stamp := stamp_of(self.folder / "record.json")) != self._stamp:
+        if (stamp := file_stamp(self.folder / "record.json")) != self._stamp:
             self._stamp = stamp
             try:
                 record = read_record(self.folder)
@@ -147,7 +147,7 @@ class Front:
             await close(served)
         self.say()
 
-    async def switch(self, record: Record | None, running: Server | None) -> None:
+    async def switch(self, record: Record | None, running: TorchServeProcess | None) -> None:
         """Send new requests to another server."""
         new = None
         if record is not None and running is not None:
@@ -171,7 +171,7 @@ class Front:
             self._written = text
 
 
-def stamp_of(path: Path) -> tuple[int, int] | None:
+def file_stamp(path: Path) -> tuple[int, int] | None:
     """Return what changes when a file is replaced; None: it is not there."""
     with suppress(OSError):
         found = path.stat()
@@ -179,7 +179,7 @@ def stamp_of(path: Path) -> tuple[int, int] | None:
     return None
 
 
-async def serve(record: Record, running: Server, source: Path) -> Served:
+async def serve(record: Record, running: TorchServeProcess, source: Path) -> Served:
     """Return the gateway before a server that was just found ready.
 
     Raises:
@@ -187,7 +187,7 @@ async def serve(record: Record, running: Server, source: Path) -> Served:
         CorruptArtifactError: It is damaged.
     """
     options = Options(record.name, record.digest, source.parent)
-    model = Model(running, source, read_archive(source, verify=False), read_golden(source))
+    model = ServedModel(running, source, read_archive(source, verify=False), read_golden(source))
     gateway, backend = new_gateway(options), backend_of(model, options)
     backend.health.see(await backend.workers())
     backend.health.golden = True  # whoever wrote the record had reproduced them; a new worker is looked at again
@@ -195,11 +195,11 @@ async def serve(record: Record, running: Server, source: Path) -> Served:
     served = Served(
         model, gateway, backend, hosts.read(Path(running.folder) / "model-store" / record.name) or frozenset()
     )
-    served.watching = asyncio.create_task(watch(served))
+    served.watching = asyncio.create_task(watch_server(served))
     return served
 
 
-async def watch(served: Served) -> None:
+async def watch_server(served: Served) -> None:
     """Look at a server every second until this is cancelled."""
     while True:
         try:

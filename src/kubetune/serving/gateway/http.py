@@ -14,8 +14,8 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from kubetune.errors import ConfigError
-from kubetune.serving.gateway.connections import Bounds, Connections, Phase, source_of
-from kubetune.serving.gateway.refusal import Refusal, refused
+from kubetune.serving.gateway.connections import ConnectionBounds, Connections, Phase, source_of
+from kubetune.serving.gateway.refusal import HttpRefusal, refused
 
 log = logging.getLogger(__name__)
 Handle = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -41,7 +41,7 @@ LIMITS: dict[str, Any] = {
 class Connection(RequestHandler):
     """One connection; every wait for its client has an end."""
 
-    def __init__(self, server: "Server", **settings: Any) -> None:
+    def __init__(self, server: "HttpServer", **settings: Any) -> None:
         super().__init__(server, **settings)
         self._open = server.open
 
@@ -79,7 +79,7 @@ class Connection(RequestHandler):
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         """Write an answer; a client that does not read it in time is swept away."""
-        resp.headers["Server"] = SERVER
+        resp.headers["HttpServer"] = SERVER
         self.enter(Phase.ANSWER)
         try:
             return await super().finish_response(request, resp, start_time)
@@ -98,21 +98,21 @@ class Connection(RequestHandler):
         large = "TooLong" in type(exc).__name__
         reason = "the request line or a header is too long" if large else "the request is not HTTP/1.1 that can be read"
         status = 431 if large else status
-        response = refused(Refusal(status, reason if status < 500 else "the gateway failed"), uuid.uuid4().hex)
+        response = refused(HttpRefusal(status, reason if status < 500 else "the gateway failed"), uuid.uuid4().hex)
         if status >= 500 and not isinstance(exc, ConnectionError):  # the client has left, which is no fault
             log.error("a connection failed (%s)", type(exc).__name__)
         response.force_close()
         return response
 
 
-class Server(web.Server):
+class HttpServer(web.Server):
     """Makes our connections.
 
     Attributes:
         open: Those that are open.
     """
 
-    def __init__(self, handle: Handle, bounds: Bounds) -> None:
+    def __init__(self, handle: Handle, bounds: ConnectionBounds) -> None:
         async def answer(request: web.BaseRequest) -> web.StreamResponse:
             request.protocol.enter(Phase.OURS)  # type: ignore[attr-defined]
             return await handle(request)
@@ -143,8 +143,8 @@ class Listener:
         open: The open connections.
     """
 
-    def __init__(self, handle: Handle, bounds: Bounds) -> None:
-        self._server = Server(handle, bounds)
+    def __init__(self, handle: Handle, bounds: ConnectionBounds) -> None:
+        self._server = HttpServer(handle, bounds)
         self.open = self._server.open
         self._runner = web.ServerRunner(self._server, shutdown_timeout=CLOSE_S)
         self._site: web.BaseSite | None = None
@@ -213,13 +213,13 @@ class Listener:
                 connection.abort()
 
 
-async def listen(handle: Handle, host: str, port: int, bounds: Bounds | None = None) -> Listener:
+async def listen_on(handle: Handle, host: str, port: int, bounds: ConnectionBounds | None = None) -> Listener:
     """Listen on a port.
 
     Raises:
         ConfigError: The port is in use or not ours.
     """
-    listener = Listener(handle, bounds or Bounds())
+    listener = Listener(handle, bounds or ConnectionBounds())
     await listener.start(host, port)
     return listener
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from kubetune.serving.gateway.http import clients_turn
-from kubetune.serving.gateway.refusal import JSON, Refusal
+from kubetune.serving.gateway.refusal import JSON, HttpRefusal
 
 MAX_BODY = 1 << 20
 BODY_TIMEOUT_S = 15.0
@@ -18,7 +18,7 @@ KINDS = (JSON, "text/plain")
 def allow(request: web.BaseRequest, methods: tuple[str, ...]) -> None:
     """Refuse other methods: bare TorchServe answers PUT and DELETE with a prediction."""
     if request.method not in methods:
-        raise Refusal(405, f"use {methods[0]}", {"Allow": ", ".join(methods)})
+        raise HttpRefusal(405, f"use {methods[0]}", {"Allow": ", ".join(methods)})
 
 
 def check_head(request: web.BaseRequest) -> str:
@@ -27,14 +27,14 @@ def check_head(request: web.BaseRequest) -> str:
     Only the name of the type goes on to the model server: parameters may hold any byte, and it needs none.
     """
     if request.query_string:
-        raise Refusal(400, "a prediction takes no query: put everything into the body")
+        raise HttpRefusal(400, "a prediction takes no query: put everything into the body")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise Refusal(415, "send the body without compression")
+        raise HttpRefusal(415, "send the body without compression")
     kind = request.headers.get("Content-Type", JSON).partition(";")[0].strip().lower()
     if kind not in KINDS:
-        raise Refusal(415, f"send {' or '.join(KINDS)}")
+        raise HttpRefusal(415, f"send {' or '.join(KINDS)}")
     if (request.content_length or 0) > MAX_BODY:
-        raise Refusal(413, f"the body has {request.content_length} bytes: at most {MAX_BODY} are allowed")
+        raise HttpRefusal(413, f"the body has {request.content_length} bytes: at most {MAX_BODY} are allowed")
     return kind
 
 
@@ -69,7 +69,7 @@ class Incoming:
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             request.writer.output_size = 0
         if request.content.is_eof():
-            return whole(request)
+            return whole_body(request)
         content, limit = bytearray(), asyncio.timeout(self._timeout_s)
         body = _Body(limit)
         self._bodies[body] = None
@@ -82,10 +82,10 @@ class Incoming:
                         self._grow(body, len(chunk))
         except TimeoutError:
             if body.given_up:
-                raise Refusal(503, "too many bodies are on their way", {"Retry-After": "1"}) from None
-            raise Refusal(408, f"the body did not come in {self._timeout_s:g} s") from None
+                raise HttpRefusal(503, "too many bodies are on their way", {"Retry-After": "1"}) from None
+            raise HttpRefusal(408, f"the body did not come in {self._timeout_s:g} s") from None
         except (web.PayloadAccessError, web.RequestPayloadError) as error:
-            raise Refusal(400, "the body cannot be read") from error
+            raise HttpRefusal(400, "the body cannot be read") from error
         except RuntimeError as error:  # so says aiohttp where the client left before its body was asked for
             if request.transport is not None:
                 raise
@@ -114,14 +114,14 @@ class Incoming:
 def bound(size: int) -> None:
     """Refuse a body of more than `MAX_BODY` bytes."""
     if size > MAX_BODY:
-        raise Refusal(413, f"the body has more than {MAX_BODY} bytes")
+        raise HttpRefusal(413, f"the body has more than {MAX_BODY} bytes")
 
 
-def whole(request: web.BaseRequest) -> bytes:
+def whole_body(request: web.BaseRequest) -> bytes:
     """Return a body that came with its headers, as most do: nothing to wait for, so no timer."""
     try:
         content = request.content.read_nowait()
     except (web.PayloadAccessError, web.RequestPayloadError) as error:
-        raise Refusal(400, "the body cannot be read") from error
+        raise HttpRefusal(400, "the body cannot be read") from error
     bound(len(content))
     return content

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kubetune.errors import ConfigError
-from kubetune.serving.gateway.refusal import Refusal
+from kubetune.serving.gateway.refusal import HttpRefusal
 
 log = logging.getLogger(__name__)
 LINE = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,62}):([0-9a-f]{64})(?::([a-z0-9-]+(?:,[a-z0-9-]+)*))?")
@@ -129,11 +129,11 @@ def admit(ring: KeyRing | None, headers: Mapping[str, str], endpoint: str) -> st
     presented = bearer.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "").strip()
     if not presented:
         reason = "send an API key as `Authorization: Bearer KEY` or `x-api-key: KEY`"
-        raise Refusal(401, reason, CHALLENGE, audit="it has no API key")
+        raise HttpRefusal(401, reason, CHALLENGE, audit="it has no API key")
     key = ring.find(presented)
     if key is None:
-        raise Refusal(401, "the API key is not known, or was revoked", CHALLENGE, audit="its API key is not known")
+        raise HttpRefusal(401, "the API key is not known, or was revoked", CHALLENGE, audit="its API key is not known")
     if key.endpoints and endpoint not in key.endpoints:
         reason = f"the API key does not open endpoint {endpoint}"
-        raise Refusal(403, reason, audit=f"key {key.name} does not open endpoint {endpoint}")
+        raise HttpRefusal(403, reason, audit=f"key {key.name} does not open endpoint {endpoint}")
     return key.name

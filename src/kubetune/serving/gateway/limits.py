@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from kubetune.serving.gateway.refusal import Refusal
+from kubetune.serving.gateway.refusal import HttpRefusal
 
 BURST_S = 2.0
 """Seconds of its rate that a key may use at once."""
@@ -30,7 +30,7 @@ class InFlight:
             Refusal: 503, the bound is reached.
         """
         if self.now >= self.limit:
-            raise Refusal(503, f"{self.limit} requests are in flight, no more are taken", {"Retry-After": "1"})
+            raise HttpRefusal(503, f"{self.limit} requests are in flight, no more are taken", {"Retry-After": "1"})
 
     @contextmanager
     def entered(self) -> Iterator[None]:
@@ -71,7 +71,9 @@ class KeyShares:
         """
         most = self.limit if keys == 1 else self.each
         if self._now[name] >= most:
-            raise Refusal(429, f"{most} requests of this key are open, its share of {self.limit}", {"Retry-After": "1"})
+            raise HttpRefusal(
+                429, f"{most} requests of this key are open, its share of {self.limit}", {"Retry-After": "1"}
+            )
         self._now[name] += 1
         try:
             yield
@@ -101,5 +103,5 @@ class RateLimit:
         if tokens < 1:
             self._buckets[name] = (tokens, now)
             wait = math.ceil((1 - tokens) / self.rate)
-            raise Refusal(429, f"more than {self.rate:g} requests a second", {"Retry-After": str(wait)})
+            raise HttpRefusal(429, f"more than {self.rate:g} requests a second", {"Retry-After": str(wait)})
         self._buckets[name] = (tokens - 1, now)

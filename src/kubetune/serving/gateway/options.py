@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kubetune.errors import ConfigError
-from kubetune.serving.gateway.connections import Bounds
+from kubetune.serving.gateway.connections import ConnectionBounds
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?")
@@ -46,13 +46,13 @@ class Options:
     max_in_flight: int = 100
     rate: float = 0.0
     key_share: float = 0.5
-    bounds: Bounds = field(default_factory=Bounds)
+    bounds: ConnectionBounds = field(default_factory=ConnectionBounds)
     drain_s: float = 5.0
     shutdown_s: float = 50.0
     ready_timeout_s: float = 180.0
 
 
-def check(options: Options) -> None:
+def check_options(options: Options) -> None:
     """Refuse what cannot be served, before anything listens."""
     if not NAME.fullmatch(options.endpoint) or options.endpoint.startswith("token"):
         raise ConfigError(

@@ -21,13 +21,15 @@ EXAMPLE = "The text that you want an answer for"
 MOST_LABELS = 200
 
 
-def shown(request: web.BaseRequest, endpoint: str, digest: str, archive: Archive, *, keyed: bool) -> web.Response:
-    """Return the page as an answer; see `render`."""
-    text = render(endpoint, digest, archive, request.headers.get("Host", ""), keyed=keyed)
+def page_response(
+    request: web.BaseRequest, endpoint: str, digest: str, archive: Archive, *, keyed: bool
+) -> web.Response:
+    """Return the page as an answer; see `render_page`."""
+    text = render_page(endpoint, digest, archive, request.headers.get("Host", ""), keyed=keyed)
     return web.Response(text=text, content_type="text/html", headers=HEADERS)
 
 
-def render(endpoint: str, digest: str, archive: Archive, host: str, *, keyed: bool) -> str:
+def render_page(endpoint: str, digest: str, archive: Archive, host: str, *, keyed: bool) -> str:
     """Return the page as HTML.
 
     Args:

@@ -8,7 +8,7 @@ from aiohttp import web
 JSON = "application/json"
 
 
-class Refusal(Exception):  # noqa: N818 - it is an answer, not a fault
+class HttpRefusal(Exception):  # noqa: N818 - it is an answer, not a fault
     """A request gets this answer instead of a prediction.
 
     Attributes:
@@ -24,7 +24,7 @@ class Refusal(Exception):  # noqa: N818 - it is an answer, not a fault
         self.audit = audit
 
 
-def render(status: int, reason: str, request_id: str) -> bytes:
+def render_error(status: int, reason: str, request_id: str) -> bytes:
     """Return the JSON body of an error; the handler's own errors look the same but for the id."""
     return json.dumps({"error": {"status": status, "reason": reason, "request_id": request_id}}).encode()
 
@@ -42,10 +42,10 @@ def with_id(body: bytes, status: int, request_id: str) -> bytes:
     if isinstance(error, dict) and "reason" in error:
         return json.dumps({"error": {**error, "request_id": request_id}}).encode()
     message = value.get("message") if isinstance(value, dict) else None
-    return render(status, str(message or "the model server gave no reason")[:200], request_id)
+    return render_error(status, str(message or "the model server gave no reason")[:200], request_id)
 
 
-def refused(refusal: Refusal, request_id: str) -> web.Response:
+def refused(refusal: HttpRefusal, request_id: str) -> web.Response:
     """Return the answer that a refusal stands for."""
-    body = render(refusal.status, refusal.reason, request_id)
+    body = render_error(refusal.status, refusal.reason, request_id)
     return web.Response(status=refusal.status, body=body, content_type=JSON, headers=refusal.headers)

@@ -17,13 +17,13 @@ from kubetune.provenance.trust import Trust
 from kubetune.serving.archive.manifest import Archive, archive_digest, read_archive
 from kubetune.serving.gateway.app import Gateway
 from kubetune.serving.gateway.backend import Backend, Health
-from kubetune.serving.gateway.connections import Bounds
+from kubetune.serving.gateway.connections import ConnectionBounds
 from kubetune.serving.gateway.ending import Ending, until
-from kubetune.serving.gateway.http import Listener, allow_files, listen
+from kubetune.serving.gateway.http import Listener, allow_files, listen_on
 from kubetune.serving.gateway.keys import KeyRing
 from kubetune.serving.gateway.limits import InFlight, KeyShares, RateLimit
 from kubetune.serving.gateway.logtail import LogTail
-from kubetune.serving.gateway.options import Options, check
+from kubetune.serving.gateway.options import Options, check_options
 from kubetune.serving.golden.vectors import Golden, read_golden
 from kubetune.serving.local import processes
 from kubetune.serving.torchserve import server
@@ -35,15 +35,15 @@ GOLDEN_S = 300.0
 QUIET_S = 2.0
 MOST_DRAIN_S = 15.0
 """A busy node was seen to send requests for 8 seconds to a pod that was no longer ready."""
-PROBE_BOUNDS = Bounds(total=64, per_source=32)
+PROBE_BOUNDS = ConnectionBounds(total=64, per_source=32)
 SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER
 
 
 @dataclass(frozen=True)
-class Model:
+class ServedModel:
     """A started TorchServe and what it serves."""
 
-    running: server.Server
+    running: server.TorchServeProcess
     source: Path
     archive: Archive
     golden: Golden
@@ -58,9 +58,9 @@ async def supervise(options: Options) -> None:
         DataError: The archive has no valid statement, and keys are trusted.
         NotReadyError: TorchServe did not become ready, or ended.
     """
-    check(options)
+    check_options(options)
     gateway = new_gateway(options)
-    model: Model | None = None
+    model: ServedModel | None = None
     ending = Ending(options.shutdown_s, lambda: kill(model))
     ending.listen()
     collect_orphans()
@@ -68,7 +68,7 @@ async def supervise(options: Options) -> None:
     scratch = Path(tempfile.mkdtemp(prefix="kubetune-gateway-"))
     try:
         if options.digest:
-            model = await asyncio.to_thread(start, options, scratch)
+            model = await asyncio.to_thread(start_torchserve, options, scratch)
             gateway.archive, gateway.backend = model.archive, backend_of(model, options)
         await until(ending.asked, asyncio.create_task(look_after(model, gateway, options, ending)))
         gateway.draining = True
@@ -81,7 +81,7 @@ async def supervise(options: Options) -> None:
         if gateway.backend is not None:
             await gateway.backend.close()
         if model is not None:
-            await asyncio.to_thread(server.stop, model.running, ending.left() / 2)
+            await asyncio.to_thread(server.stop_server, model.running, ending.left() / 2)
         shutil.rmtree(scratch, ignore_errors=True)
         ending.over()
 
@@ -108,9 +108,9 @@ async def open_ports(gateway: Gateway, options: Options) -> tuple[Listener, List
     bounds = replace(options.bounds, total=min(options.bounds.total, max(1, files - PROBE_BOUNDS.total)))
     if bounds.total < options.bounds.total:
         log.warning("only %d connections are taken: the system lets the process open no more files", bounds.total)
-    probes = await listen(gateway.handle_probe, options.host, options.probe_port, PROBE_BOUNDS)
+    probes = await listen_on(gateway.handle_probe, options.host, options.probe_port, PROBE_BOUNDS)
     try:
-        clients = await listen(gateway.handle, options.host, options.port, bounds)
+        clients = await listen_on(gateway.handle, options.host, options.port, bounds)
     except ConfigError:
         await probes.close()
         raise
@@ -121,13 +121,13 @@ async def open_ports(gateway: Gateway, options: Options) -> tuple[Listener, List
     return clients, probes
 
 
-def kill(model: Model | None) -> None:
+def kill(model: ServedModel | None) -> None:
     """Kill TorchServe and its workers at once."""
     if model is not None:
         processes.terminate(model.running.process, 0.0)
 
 
-async def look_after(model: Model | None, gateway: Gateway, options: Options, ending: Ending) -> None:
+async def look_after(model: ServedModel | None, gateway: Gateway, options: Options, ending: Ending) -> None:
     """Wait until the model is ready, and watch it from then on; ends by being cancelled.
 
     Raises:
@@ -142,7 +142,7 @@ async def look_after(model: Model | None, gateway: Gateway, options: Options, en
         await become_ready(model, gateway.backend, options, ending)
     finally:
         tail.pump()
-    await watch(model, gateway.backend, tail)
+    await watch_torchserve(model, gateway.backend, tail)
 
 
 async def quiet(gateway: Gateway, drain_s: float, ending: Ending) -> None:
@@ -155,7 +155,7 @@ async def quiet(gateway: Gateway, drain_s: float, ending: Ending) -> None:
         await asyncio.sleep(QUIET_S / 10)
 
 
-def start(options: Options, scratch: Path) -> Model:
+def start_torchserve(options: Options, scratch: Path) -> ServedModel:
     """Start TorchServe for the archive that the init container placed."""
     source = options.archives / options.digest
     archive = read_archive(source, verify=False)
@@ -169,11 +169,11 @@ def start(options: Options, scratch: Path) -> Model:
     # Nobody types this port. The first free one from 8080 on would be that of every supervisor which starts now, since
     # Java binds it seconds later.
     (port,) = free_ports(1)
-    running = server.start(options.endpoint, source, scratch / "server", Listening(port), trust)
-    return Model(running, source, archive, read_golden(source))
+    running = server.start_server(options.endpoint, source, scratch / "server", Listening(port), trust)
+    return ServedModel(running, source, archive, read_golden(source))
 
 
-def backend_of(model: Model, options: Options) -> Backend:
+def backend_of(model: ServedModel, options: Options) -> Backend:
     """Return the asynchronous view of a started server."""
     serving = model.archive.serving
     return Backend(
@@ -187,7 +187,7 @@ def backend_of(model: Model, options: Options) -> Backend:
     )
 
 
-async def become_ready(model: Model, backend: Backend, options: Options, ending: Ending) -> None:
+async def become_ready(model: ServedModel, backend: Backend, options: Options, ending: Ending) -> None:
     """Wait for workers and golden vectors.
 
     Raises:
@@ -203,7 +203,7 @@ async def become_ready(model: Model, backend: Backend, options: Options, ending:
     log.warning("archive %s is ready: its golden vectors are reproduced", model.running.digest[:12])
 
 
-async def watch(model: Model, backend: Backend, tail: LogTail) -> None:
+async def watch_torchserve(model: ServedModel, backend: Backend, tail: LogTail) -> None:
     """Look every second until this is cancelled.
 
     Raises:
@@ -215,7 +215,7 @@ async def watch(model: Model, backend: Backend, tail: LogTail) -> None:
         await asyncio.sleep(WATCH_S)
 
 
-async def look(model: Model, backend: Backend, tail: LogTail) -> None:
+async def look(model: ServedModel, backend: Backend, tail: LogTail) -> None:
     """Bring what is known of the model up to date."""
     health = backend.health
     if not await asyncio.to_thread(processes.alive, model.running.process):

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from kubetune.serving.gateway.refusal import Refusal
+from kubetune.serving.gateway.refusal import HttpRefusal
 
 BLOCKED_S = 3600.0
 MOST = 1024
@@ -36,7 +36,7 @@ class Suspects:
         """
         until = self._blocked.get(digest)
         if until is not None and until > self._clock():
-            raise Refusal(422, "this very request made two workers of the model die: it is blocked, change it")
+            raise HttpRefusal(422, "this very request made two workers of the model die: it is blocked, change it")
         self._blocked.pop(digest, None)
         return digest in self._suspected
 

@@ -93,7 +93,7 @@ def read_golden(folder: Path) -> Golden:
     return golden
 
 
-def check(golden: Golden, predict: Predict) -> list[str]:
+def check_golden(golden: Golden, predict: Predict) -> list[str]:
     """Return one sentence for each vector that `predict` does not reproduce; none holds text of a row."""
     answers = predict([vector.item for vector in golden.vectors])
     if len(answers.scores) != len(golden.vectors):

@@ -21,7 +21,7 @@ POLL_S = 0.2
 
 
 @dataclass(frozen=True)
-class Endpoint:
+class LocalEndpoint:
     """One line of `kubetune endpoints`.
 
     Attributes:
@@ -41,13 +41,15 @@ class Endpoint:
     since: str
 
 
-def endpoints(state_dir: Path) -> list[Endpoint]:
+def local_endpoints(state_dir: Path) -> list[LocalEndpoint]:
     """Return the endpoints of this machine by name."""
     folders = sorted(path for path in state_dir.iterdir() if path.is_dir()) if state_dir.is_dir() else []
     return [_endpoint(record) for folder in folders if (record := read_record(folder)) is not None]
 
 
-def predict(state_dir: Path, where: str, items: Sequence[Mapping[str, str]], top_k: int | None = None) -> list[Any]:
+def predict_locally(
+    state_dir: Path, where: str, items: Sequence[Mapping[str, str]], top_k: int | None = None
+) -> list[Any]:
     """Ask an endpoint, see `client.predict`.
 
     Args:
@@ -69,7 +71,7 @@ def predict(state_dir: Path, where: str, items: Sequence[Mapping[str, str]], top
     return client.predict(record.url, items, top_k, float(serving.response_timeout_s), serving.max_items)
 
 
-def stop(state_dir: Path, name: str) -> None:
+def stop_endpoint(state_dir: Path, name: str) -> None:
     """Stop an endpoint; its archive and record stay.
 
     Raises:
@@ -106,7 +108,7 @@ def serve_foreground(
         ConfigError: Port in use, no Java, no archive.
     """
     with tempfile.TemporaryDirectory(prefix="kubetune-serve-") as scratch:
-        running = server.start("model", archive, Path(scratch) / "server", listening, trust)
+        running = server.start_server("model", archive, Path(scratch) / "server", listening, trust)
         try:
             server.wait_ready(running, archive, timeout_s, should_stop)
             ready(running.url)
@@ -117,24 +119,24 @@ def serve_foreground(
         except (InterruptedRunError, KeyboardInterrupt):
             return
         finally:
-            server.stop(running)
+            server.stop_server(running)
 
 
 def _known(state_dir: Path, name: str) -> Record:
     folder = state_dir / name
     record = read_record(folder) if folder.parent == state_dir else None
     if record is None:
-        known = ", ".join(endpoint.name for endpoint in endpoints(state_dir)) or "none yet"
+        known = ", ".join(endpoint.name for endpoint in local_endpoints(state_dir)) or "none yet"
         raise ConfigError(f"Endpoint {name!r:.60} does not exist on this machine: known are {known}.")
     return record
 
 
-def _endpoint(record: Record) -> Endpoint:
+def _endpoint(record: Record) -> LocalEndpoint:
     running = record.server
     if running is None:
-        return Endpoint(record.name, "stopped", record.digest, "", None, record.since)
+        return LocalEndpoint(record.name, "stopped", record.digest, "", None, record.since)
     if not processes.alive(running.process) or (record.front and not processes.alive(record.front.process)):
         state = "ended"
     else:
         state = "serving" if server.workers_ready(running) else "starting"
-    return Endpoint(record.name, state, record.digest, record.url, running.process.pid, record.since)
+    return LocalEndpoint(record.name, state, record.digest, record.url, running.process.pid, record.since)

@@ -27,7 +27,7 @@ POLL_S = 0.05
 PROBE_S = 5.0
 
 
-def listen(wanted: int | None, former: int | None) -> socket.socket:
+def listen_for_front(wanted: int | None, former: int | None) -> socket.socket:
     """Return a socket that listens: what connects from now on waits for the front.
 
     Args:
@@ -41,12 +41,12 @@ def listen(wanted: int | None, former: int | None) -> socket.socket:
         deadline = time.monotonic() + RELEASE_S
         while time.monotonic() < deadline:
             with suppress(ConfigError):
-                return torchserve_config.listen(former)
+                return torchserve_config.hold_port(former)
             time.sleep(POLL_S)
-    return torchserve_config.listen(wanted)
+    return torchserve_config.hold_port(wanted)
 
 
-def start(folder: Path, listening: socket.socket) -> FrontProcess:
+def start_front(folder: Path, listening: socket.socket) -> FrontProcess:
     """Start the front of an endpoint on a socket that listens; it outlives this process.
 
     Args:
@@ -55,15 +55,15 @@ def start(folder: Path, listening: socket.socket) -> FrontProcess:
     """
     folder = folder.resolve()
     descriptor = listening.fileno()
-    command = [sys.executable, "-P", "-m", MODULE, str(folder), str(descriptor), mark_of(folder)]
+    command = [sys.executable, "-P", "-m", MODULE, str(folder), str(descriptor), front_mark(folder)]
     environment = {"PATH": defpath, "HOME": str(folder), "LANG": "C.UTF-8"}
     process = processes.spawn(
-        command, environment, folder, folder / LOG, mark=mark_of(folder), descriptors=(descriptor,)
+        command, environment, folder, folder / LOG, mark=front_mark(folder), descriptors=(descriptor,)
     )
     return FrontProcess(listening.getsockname()[1], process)
 
 
-def mark_of(folder: Path) -> str:
+def front_mark(folder: Path) -> str:
     """Return what recognises the front of an endpoint's folder."""
     return str(folder.resolve() / STATE)
 
@@ -100,7 +100,7 @@ def wait_left(folder: Path, front: FrontProcess, server: str, timeout_s: float) 
         time.sleep(POLL_S)
 
 
-def problems(record: Record) -> list[str]:
+def front_problems(record: Record) -> list[str]:
     """Return what is wrong with the address of an endpoint whose server is right, one sentence each."""
     if record.front is None or not processes.alive(record.front.process):
         return [f"nothing answers on its port {record.port}"]

@@ -10,7 +10,7 @@ from typing import Any, Self
 from kubetune.errors import ConfigError
 from kubetune.serving.local.processes import Process, alive
 from kubetune.serving.torchserve.config import LOOPBACK
-from kubetune.serving.torchserve.server import Server
+from kubetune.serving.torchserve.server import TorchServeProcess
 
 FORMAT = 2
 FORMATS = (1, FORMAT)
@@ -50,7 +50,7 @@ class Record:
 
     name: str
     digest: str
-    server: Server | None
+    server: TorchServeProcess | None
     since: str
     front: FrontProcess | None = None
     last_port: int | None = None
@@ -107,7 +107,7 @@ def read_record(folder: Path) -> Record | None:
         values = json.loads(path.read_text(encoding="utf-8"))
         if values["format"] not in FORMATS:
             raise ValueError("format")
-        running = None if values["server"] is None else Server.from_json(values["server"])
+        running = None if values["server"] is None else TorchServeProcess.from_json(values["server"])
         front = None if values.get("front") is None else FrontProcess.from_json(values["front"])
         last_port = values.get("port") or (running.port if running else None)
         return Record(values["name"], values["digest"], running, values["since"], front, last_port)

@@ -26,7 +26,7 @@ from kubetune.serving.local.record import FrontProcess, Record, read_record
 from kubetune.serving.target import Observed
 from kubetune.serving.torchserve import server
 from kubetune.serving.torchserve.config import Listening, free_ports
-from kubetune.serving.torchserve.server import Server
+from kubetune.serving.torchserve.server import TorchServeProcess
 
 PORT_TRIES = 3
 PORT_TAKEN = "Address already in use"
@@ -95,7 +95,7 @@ class LocalTarget:
         try:
             if self.trust is not None:
                 self.trust.require(self.folder / "archives", record.digest)
-            wrong = server.problems(record.server, self.archive(record.digest)) or front.problems(record)
+            wrong = server.server_problems(record.server, self.archive(record.digest)) or front.front_problems(record)
         except KubetuneError as error:
             wrong = [str(error)]
         if self.port not in (None, record.port):
@@ -141,7 +141,7 @@ class LocalTarget:
             replace(record, server=None, since=now(), front=None, last_port=record.port).write(self.folder)
             if record.front is not None:
                 processes.terminate(record.front.process)
-            server.stop(record.server)
+            server.stop_server(record.server)
 
     def archive(self, digest: str) -> Path:
         """Return where the copy of an archive lies."""
@@ -162,20 +162,24 @@ class LocalTarget:
         if self._front(former) is not None or (former is not None and former.listens_itself):
             yield None
             return
-        with front.listen(self.port, former.port if former else None) as listening:
+        with front.listen_for_front(self.port, former.port if former else None) as listening:
             yield listening
 
     def _switch(
-        self, former: Record | None, started: Server, address: socket.socket | None, should_stop: Callable[[], bool]
+        self,
+        former: Record | None,
+        started: TorchServeProcess,
+        address: socket.socket | None,
+        should_stop: Callable[[], bool],
     ) -> Record:
         """Let new requests meet a server; returns what is recorded now."""
         keeps = self._front(former)
         if keeps is None and address is None and former is not None and former.server is not None:
-            server.stop(former.server)
-            with front.listen(self.port, former.port) as listening:
+            server.stop_server(former.server)
+            with front.listen_for_front(self.port, former.port) as listening:
                 return self._switch(replace(former, server=None), started, listening, should_stop)
         if keeps is None and address is not None:
-            keeps = front.start(self.folder, address)
+            keeps = front.start_front(self.folder, address)
         if keeps is None:
             raise NotReadyError(f"The front of {self.name} ended while the model started: deploy it again.")
         record = Record(self.name, started.digest, started, now(), keeps)
@@ -183,7 +187,7 @@ class LocalTarget:
         front.wait_switched(self.folder, keeps, started.folder, should_stop)
         return record
 
-    def _switch_back(self, former: Record | None, started: Server) -> None:
+    def _switch_back(self, former: Record | None, started: TorchServeProcess) -> None:
         """Take a switch back that did not come to its end; what served before has not gone yet."""
         if former is None:
             (self.folder / "record.json").unlink(missing_ok=True)
@@ -194,7 +198,7 @@ class LocalTarget:
                 with contextlib.suppress(KubetuneError):
                     front.wait_switched(self.folder, keeps, former.server.folder, lambda: False)
         self._end_fronts(former)
-        server.stop(started)
+        server.stop_server(started)
 
     def _leave(self, former: Record, switched: Record) -> None:
         """End what served before, once none of its requests is under way."""
@@ -204,9 +208,9 @@ class LocalTarget:
         if former.server is not None:
             if switched.front is not None:
                 front.wait_left(self.folder, switched.front, former.server.folder, seconds)
-            server.stop(former.server)
+            server.stop_server(former.server)
 
-    def _start(self, source: Path, timeout_s: float, should_stop: Callable[[], bool]) -> Server:
+    def _start(self, source: Path, timeout_s: float, should_stop: Callable[[], bool]) -> TorchServeProcess:
         """Start and wait. Java binds its ports seconds after they were found free: who lost one to another tries again.
 
         A server that does not become ready, or an interruption, leaves no process behind.
@@ -216,18 +220,18 @@ class LocalTarget:
                 return self._start_once(source, timeout_s, should_stop)
         return self._start_once(source, timeout_s, should_stop)
 
-    def _start_once(self, source: Path, timeout_s: float, should_stop: Callable[[], bool]) -> Server:
+    def _start_once(self, source: Path, timeout_s: float, should_stop: Callable[[], bool]) -> TorchServeProcess:
         folder, (port,) = self.folder / f"server-{secrets.token_hex(4)}", free_ports(1)
-        started = server.start(self.name, source, folder, Listening(port, self.hosts), self.trust)
+        started = server.start_server(self.name, source, folder, Listening(port, self.hosts), self.trust)
         try:
             server.wait_ready(started, source, timeout_s, should_stop)
         except NotReadyError as error:
             kept = Path(shutil.copyfile(started.log, self.folder / "failed.log"))
-            server.stop(started)
+            server.stop_server(started)
             lost = PORT_TAKEN in kept.read_text(encoding="utf-8", errors="replace")
             raise (_PortTakenError if lost else NotReadyError)(f"{error} Its log is kept as {kept}.") from error
         except BaseException:
-            server.stop(started)
+            server.stop_server(started)
             raise
         return started
 
@@ -235,14 +239,17 @@ class LocalTarget:
         """End what a deployment started and was killed before it could record it: it holds ports and memory."""
         known = former.server.folder if former is not None and former.server is not None else ""
         for folder in self.folder.glob("server-*"):
-            if str(folder.resolve()) != known and (stray := processes.with_mark(server.mark_of(folder))) is not None:
+            if (
+                str(folder.resolve()) != known
+                and (stray := processes.with_mark(server.server_mark(folder))) is not None
+            ):
                 processes.terminate(stray)
         self._end_fronts(former)
 
     def _end_fronts(self, former: Record | None) -> None:
         """End fronts of this endpoint that the record does not name."""
         known = former.front.process if former is not None and former.front is not None else None
-        while (stray := processes.with_mark(front.mark_of(self.folder), known)) is not None:
+        while (stray := processes.with_mark(front.front_mark(self.folder), known)) is not None:
             processes.terminate(stray)
 
     def _keep(self, archive: Path) -> Path:

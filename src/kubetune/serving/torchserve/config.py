@@ -69,13 +69,13 @@ def choose_ports(wanted: int | None) -> Ports:
     Raises:
         ConfigError: `wanted` is in use, or none of 8080 to 8179 is free.
     """
-    with listen(wanted) as found:
+    with hold_port(wanted) as found:
         inference = int(found.getsockname()[1])
     management, metrics, grpc_inference, grpc_management = free_ports(4)
     return Ports(inference, management, metrics, grpc_inference, grpc_management)
 
 
-def listen(wanted: int | None = None) -> socket.socket:
+def hold_port(wanted: int | None = None) -> socket.socket:
     """Return a socket that listens on a loopback port, so that nobody else can.
 
     Args:
@@ -183,7 +183,7 @@ def management_socket(temporary: Path) -> Path | None:
     return temporary / "management.sock"
 
 
-def command(java: Path, folder: Path, temporary: Path) -> list[str]:
+def torchserve_command(java: Path, folder: Path, temporary: Path) -> list[str]:
     """Return the command line, as TorchServe's own launcher builds it.
 
     The launcher itself is not used: it keeps one process-number file for the whole machine.
@@ -214,7 +214,7 @@ def command(java: Path, folder: Path, temporary: Path) -> list[str]:
     ]
 
 
-def environment(java: Path, folder: Path) -> dict[str, str]:
+def server_environment(java: Path, folder: Path) -> dict[str, str]:
     """Return all variables that server and workers get: no credential of the caller reaches them."""
     return {
         "PATH": f"{java.parent}:{defpath}",

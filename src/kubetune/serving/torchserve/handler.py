@@ -74,7 +74,7 @@ class TextHandler:
             return body.from_json(value, max_items, archive.texts)
         part = headers.get("body")  # of the body as TorchServe has it, unless a header of that name hides it
         kind = part.get("content-type", "") if isinstance(part, dict) else ""
-        request = body.parse(bytes(value), kind, max_items, archive.texts)
+        request = body.parse_request(bytes(value), kind, max_items, archive.texts)
         if isinstance(request, Refusal):
             log.warning(
                 "refused %d bytes, sha256 %s: %s", len(value), hashlib.sha256(value).hexdigest()[:12], request.reason

@@ -27,7 +27,7 @@ DEATH = "Backend worker process died."
 
 
 @dataclass(frozen=True)
-class Server:
+class TorchServeProcess:
     """A started server; plain values, so that it can be recorded and found again.
 
     Attributes:
@@ -70,9 +70,9 @@ class Server:
         return cls(**{**values, "process": Process(**values["process"])})
 
 
-def start(
+def start_server(
     name: str, source: Path, folder: Path, listening: Listening | None = None, trust: Trust | None = None
-) -> Server:
+) -> TorchServeProcess:
     """Start TorchServe for one archive; returns before it is ready.
 
     Args:
@@ -100,13 +100,13 @@ def start(
     configuration.write_files(folder, name, source, archive, ports)
     hosts.write(folder / "model-store" / name, listening.hosts)
     process = processes.spawn(
-        configuration.command(java, folder, temporary),
-        configuration.environment(java, folder),
+        configuration.torchserve_command(java, folder, temporary),
+        configuration.server_environment(java, folder),
         folder,
         folder / "server.log",
-        mark=mark_of(folder),
+        mark=server_mark(folder),
     )
-    return Server(
+    return TorchServeProcess(
         name=name,
         digest=archive_digest(source),
         url=f"http://{configuration.LOOPBACK}:{ports.inference}/predictions/{name}",
@@ -118,12 +118,12 @@ def start(
     )
 
 
-def mark_of(folder: Path) -> str:
+def server_mark(folder: Path) -> str:
     """Return what recognises the server whose configuration lies in this folder."""
     return str(folder.resolve() / "config.properties")
 
 
-def wait_ready(server: Server, source: Path, timeout_s: float, should_stop: Callable[[], bool]) -> None:
+def wait_ready(server: TorchServeProcess, source: Path, timeout_s: float, should_stop: Callable[[], bool]) -> None:
     """Return once `problems` finds nothing.
 
     Raises:
@@ -152,7 +152,7 @@ def wait_ready(server: Server, source: Path, timeout_s: float, should_stop: Call
         time.sleep(POLL_S)
 
 
-def problems(server: Server, source: Path) -> list[str]:
+def server_problems(server: TorchServeProcess, source: Path) -> list[str]:
     """Return what keeps the endpoint from being ready, one sentence each; empty: it is."""
     if not processes.alive(server.process):
         return ["the server process has ended"]
@@ -162,7 +162,7 @@ def problems(server: Server, source: Path) -> list[str]:
     return _golden(server, archive, golden.read_golden(source))
 
 
-def stop(server: Server, grace_s: float = 15.0) -> None:
+def stop_server(server: TorchServeProcess, grace_s: float = 15.0) -> None:
     """End the process with its workers and remove its folders.
 
     Args:
@@ -187,7 +187,7 @@ def last_words(log: Path, lines: int = 200) -> str:
     return "".join(character if character.isprintable() else " " for character in text)[:300]
 
 
-def workers_ready(server: Server) -> int:
+def workers_ready(server: TorchServeProcess) -> int:
     """Workers that TorchServe calls READY; `/ping` is of no use, it is 200 without any."""
     try:
         reply = client.call(f"{server.management}/models/{server.name}", timeout_s=PROBE_TIMEOUT_S)
@@ -198,7 +198,7 @@ def workers_ready(server: Server) -> int:
     return sum(worker["status"] == "READY" for model in reply.value for worker in model["workers"])
 
 
-def reproduce(server: Server, archive: Archive, vectors: golden.Golden) -> list[str]:
+def reproduce(server: TorchServeProcess, archive: Archive, vectors: golden.Golden) -> list[str]:
     """Ask the golden vectors over HTTP, all of them of this very archive; returns what is wrong, one sentence each.
 
     Raises:
@@ -220,10 +220,10 @@ def reproduce(server: Server, archive: Archive, vectors: golden.Golden) -> list[
             found += [scores(result) for result in reply.value["results"]]
         return golden.Answers(found, precision)
 
-    return golden.check(vectors, ask)
+    return golden.check_golden(vectors, ask)
 
 
-def _golden(server: Server, archive: Archive, vectors: golden.Golden) -> list[str]:
+def _golden(server: TorchServeProcess, archive: Archive, vectors: golden.Golden) -> list[str]:
     """The same where no answer is as bad as a wrong one."""
     try:
         return reproduce(server, archive, vectors)
