@@ -20,7 +20,7 @@ from kubetune.cli.promote import Terminal
 from kubetune.clock import clock
 from kubetune.config.load import parse_recipe
 from kubetune.errors import ConfigError, KubetuneError
-from kubetune.execution.local import walk
+from kubetune.execution.local import execute_plan
 from kubetune.execution.run import StageResult, open_configured_store
 from kubetune.models.register import known, try_again, withdraw
 from kubetune.plan import StageCall, Word, call_of
@@ -35,8 +35,8 @@ from kubetune.storage.registry import (
     RegisteredModel,
     Version,
     change_model,
-    crowned,
-    uncrowned,
+    demote,
+    set_champion,
     with_version,
 )
 from kubetune.storage.runs import create_run
@@ -71,19 +71,19 @@ class Desk:
 
     def word(self) -> Word | None:
         """The word with which a walk registers."""
-        walk((self.call,), self.store, self.settings, self, Silent())
+        execute_plan((self.call,), self.store, self.settings, self, Silent())
         return self.words[-1]
 
     def promote(self, archive: str, by: str, run: str = "toy-1") -> None:
         def change(model: RegisteredModel) -> tuple[RegisteredModel, Event]:
             version = Version(0, run, archive, archive, "d" * 64, "promote", AT)
             model, version = with_version(model, version)
-            return crowned(model, version.number), Event("promoted", AT, by)
+            return set_champion(model, version.number), Event("promoted", AT, by)
 
         change_model(self.store, "toy", change)
 
     def roll_back(self) -> None:
-        change_model(self.store, "toy", lambda model: (uncrowned(model, BY_PERSON), Event("rolled-back", AT, "carl")))
+        change_model(self.store, "toy", lambda model: (demote(model, BY_PERSON), Event("rolled-back", AT, "carl")))
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from kubetune.plan import Word
 from kubetune.provenance.keys import write_key_pair
 from kubetune.storage.base import Store
 from kubetune.storage.local import LocalStore
-from kubetune.storage.registry import Event, RegisteredModel, Version, change_model, crowned, with_version
-from kubetune.storage.s3_http import Patience
+from kubetune.storage.registry import Event, RegisteredModel, Version, change_model, set_champion, with_version
+from kubetune.storage.s3_http import Backoff
 from s3_server import S3Server, make_bucket, running_moto
 
 MODEL = layout.model("toy")
@@ -33,7 +33,7 @@ def three_versions(store: Store) -> None:
     def registered(model: RegisteredModel) -> tuple[RegisteredModel, Event]:
         for number in range(1, 4):
             fresh = Version(0, f"run-{number}", f"{number:064x}", f"m{number}", "d" * 64, "keep", "")
-            model = crowned(with_version(model, fresh)[0], number)
+            model = set_champion(with_version(model, fresh)[0], number)
         return model, Event("promoted", "")
 
     change_model(store, "toy", registered)
@@ -56,15 +56,15 @@ def test_a_change_whose_answer_is_lost_is_not_made_over_what_another_person_did(
     three_versions(direct)
     with proxy_to(server.address) as proxy:
         store = server.open(proxy.url, prefix=move.replace(" ", "-"))
-        wait = Patience.wait
+        wait = Backoff.wait
 
-        def meanwhile(self: Patience, cause: str) -> None:
-            monkeypatch.setattr(Patience, "wait", wait)
+        def meanwhile(self: Backoff, cause: str) -> None:
+            monkeypatch.setattr(Backoff, "wait", wait)
             promote(direct, "toy", 3, "", Word("bob", "no, this one"))
             promote(direct, "toy", 2, "", Word("bob", "or rather this one"))
             promote(direct, "toy", 3, "", Word("bob", "no, this one"))
 
-        monkeypatch.setattr(Patience, "wait", meanwhile)
+        monkeypatch.setattr(Backoff, "wait", meanwhile)
         proxy.add("swallow", f"PUT /{server.bucket}/{move.replace(' ', '-')}/{MODEL}")
         model = MOVES[move](store)
     assert all(fault.times == 0 for fault in proxy.faults)

@@ -62,7 +62,7 @@ def test_a_rollback_during_a_deployment_goes_back_once_however_often_it_is_asked
             world.rollback()
 
     world.meanwhile = back
-    with pytest.raises(TemporaryError, match="wished for by another run meanwhile"):
+    with pytest.raises(TemporaryError, match="changed by another run meanwhile"):
         world.promote(3)
     assert (world.serving, world.model.line) == (3, (1, 2))
     assert "a rollback that was cut off is finished" in world.rollback()
@@ -76,7 +76,7 @@ def test_of_two_promotions_at_once_the_later_serves_once_either_is_repeated(worl
             world.promote(2)
 
     world.meanwhile = other
-    with pytest.raises(TemporaryError, match="wished for by another run meanwhile"):
+    with pytest.raises(TemporaryError, match="changed by another run meanwhile"):
         world.promote(1, "--request", "first")
     assert "version 2 of toy is the champion and serves" in world.promote(1, "--request", "first")
     assert (world.serving, world.model.champion.number) == (2, 2)

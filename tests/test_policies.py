@@ -14,7 +14,7 @@ from kubetune.config.load import canonical
 from kubetune.config.policy import parse_policies
 from kubetune.config.recipe import Recipe
 from kubetune.errors import ConfigError, KubetuneError, NothingToDoError, RefusedError
-from kubetune.execution.local import walk
+from kubetune.execution.local import execute_plan
 from kubetune.execution.run import run_stage
 from kubetune.models.policies import asks_for_approval, policies_of, put_policies, stored_policies
 from kubetune.models.register import known
@@ -22,7 +22,15 @@ from kubetune.plan import StageCall, Word, call_of
 from kubetune.storage import commits
 from kubetune.storage.blobs import put_tree, tree_digest
 from kubetune.storage.local import LocalStore
-from kubetune.storage.registry import Event, RegisteredModel, Version, change_model, crowned, read_model, with_version
+from kubetune.storage.registry import (
+    Event,
+    RegisteredModel,
+    Version,
+    change_model,
+    read_model,
+    set_champion,
+    with_version,
+)
 from kubetune.storage.runs import create_run
 from pipelines import Silent, settings_of, toy_recipe
 
@@ -138,7 +146,7 @@ def test_who_is_asked_on_a_laptop_follows_from_the_policy(desk: Desk) -> None:
     assert not asks_for_approval(policies_of(desk.settings, desk.store, "toy"), call)
     desk.bind(approval=True)
     assert asks_for_approval(policies_of(desk.settings, desk.store, "toy"), call)
-    walk((call,), desk.store, desk.settings, Person(), Silent())
+    execute_plan((call,), desk.store, desk.settings, Person(), Silent())
     assert asked == ["register"]
     assert known(desk.store, "toy").history[-1]["by"] == "ada"
 
@@ -205,7 +213,7 @@ def test_the_decision_of_a_run_is_carried_out_once_and_that_of_another_run_anew(
 
     def another_is_chosen(model: RegisteredModel) -> tuple[RegisteredModel, Event]:
         model, version = with_version(model, Version(0, "other-1", "e" * 64, "f" * 64, "d" * 64, "promote", ""))
-        return crowned(model, version.number), Event("promoted", "", "bob", "this one")
+        return set_champion(model, version.number), Event("promoted", "", "bob", "this one")
 
     change_model(desk.store, "toy", another_is_chosen)
     with pytest.raises(NothingToDoError, match="Version 1 of toy was promoted by this run before, and another"):

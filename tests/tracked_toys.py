@@ -17,7 +17,7 @@ from kubetune.storage.base import Store
 from kubetune.storage.blobs import File, put_blob
 from kubetune.storage.commits import adopt_commit, create_commit
 from kubetune.storage.open import open_store
-from kubetune.storage.registry import Event, Version, change_model, crowned, uncrowned, with_version
+from kubetune.storage.registry import Event, Version, change_model, demote, set_champion, with_version
 from kubetune.storage.runs import create_run
 from kubetune.tracking.mirror import Mirror
 from kubetune.tracking.sync import Syncer
@@ -94,13 +94,13 @@ def register(store: Store, run: str, archive: str, name: str = "toy") -> None:
 
     def change(model: Any) -> Any:
         model, standing = with_version(model, version)
-        return crowned(model, standing.number), event
+        return set_champion(model, standing.number), event
 
     change_model(store, name, change)
 
 
 def roll_back(store: Store, name: str = "toy") -> None:
-    change_model(store, name, lambda model: (uncrowned(model, "person"), Event("rolled-back", AT, "anna", "slower")))
+    change_model(store, name, lambda model: (demote(model, "person"), Event("rolled-back", AT, "anna", "slower")))
 
 
 def fill(settings: Settings) -> None:

@@ -10,7 +10,16 @@ from kubetune.data.duplicates import conflicting, leaked, occurrence, repeated, 
 from kubetune.data.labels import LabelBook
 from kubetune.data.rejects import check_reject_share
 from kubetune.data.rows import Scan
-from kubetune.data.splits import TEST, TRAIN, VALIDATION, carve, group_of, limit_rows, quotas, seeded_order
+from kubetune.data.splits import (
+    TEST,
+    TRAIN,
+    VALIDATION,
+    group_of,
+    limit_rows,
+    quotas,
+    seeded_order,
+    stratified_group_split,
+)
 from kubetune.errors import DataError
 
 SHARES = {VALIDATION: 0.1, TEST: 0.2}
@@ -29,9 +38,9 @@ def pool(seed: int, rows: int = 4000, texts: int = 3500) -> tuple[np.ndarray, np
 def test_a_split_is_stratified_whole_groups_and_a_function_of_the_seed(seed: int) -> None:
     digests, group, label = pool(seed)
     rows = np.arange(len(group))
-    split = carve(rows, group, label, seeded_order(digests, seed), SHARES)
-    again = carve(rows, group, label, seeded_order(digests, seed), SHARES)
-    other = carve(rows, group, label, seeded_order(digests, seed + 1), SHARES)
+    split = stratified_group_split(rows, group, label, seeded_order(digests, seed), SHARES)
+    again = stratified_group_split(rows, group, label, seeded_order(digests, seed), SHARES)
+    other = stratified_group_split(rows, group, label, seeded_order(digests, seed + 1), SHARES)
     assert (split == again).all()
     assert (split != other).mean() > 0.2
     for value in range(3):
@@ -44,8 +53,8 @@ def test_a_split_is_stratified_whole_groups_and_a_function_of_the_seed(seed: int
 def test_the_split_does_not_depend_on_the_order_of_rows() -> None:
     digests, group, label = pool(1)
     turned = np.random.default_rng(0).permutation(len(group))
-    split = carve(np.arange(len(group)), group, label, seeded_order(digests, 0), SHARES)
-    after = carve(
+    split = stratified_group_split(np.arange(len(group)), group, label, seeded_order(digests, 0), SHARES)
+    after = stratified_group_split(
         np.arange(len(group)), group_of(digests[turned]), label[turned], seeded_order(digests, 0)[turned], SHARES
     )
     assert (after == split[turned]).all()
@@ -73,7 +82,7 @@ def test_shares_count_as_they_are_written() -> None:
         group, label, order = np.arange(rows), np.zeros(rows, dtype=np.int32), seeded_order(digests, 0)
         for hundredths in range(1, 50):
             shares = {VALIDATION: hundredths / 100, TEST: hundredths / 100}
-            split = carve(np.arange(rows), group, label, order, shares)
+            split = stratified_group_split(np.arange(rows), group, label, order, shares)
             wanted = (2 * rows * hundredths + 100) // 200
             left = min(wanted, rows - 1 - wanted)
             assert [(split == number).sum() for number in (TEST, VALIDATION)] == [wanted, left]
@@ -83,7 +92,9 @@ def test_the_largest_group_that_may_leave_train_is_counted_as_written() -> None:
     """A hundredth of a share of 0.57 of 10,000 rows is a group of 57; in binary, 10000 * 0.57 is less than 5,700."""
     group = np.concatenate([np.zeros(57, dtype=np.int64), np.arange(1, 9944)])
     order = np.arange(len(group), dtype=np.uint64)
-    split = carve(np.arange(len(group)), group, np.zeros(len(group), dtype=np.int32), order, {TEST: 0.57})
+    split = stratified_group_split(
+        np.arange(len(group)), group, np.zeros(len(group), dtype=np.int32), order, {TEST: 0.57}
+    )
     assert (split[:57] == TEST).all()
     assert (split == TEST).sum() == 5700
 
@@ -104,7 +115,7 @@ def test_quotas_are_those_of_exact_arithmetic() -> None:
 
 def test_a_limit_leaves_out_exactly_the_rest_and_is_nested() -> None:
     digests, group, label = pool(2)
-    split = carve(np.arange(len(group)), group, label, seeded_order(digests, 0), SHARES)
+    split = stratified_group_split(np.arange(len(group)), group, label, seeded_order(digests, 0), SHARES)
     order = seeded_order(np.random.default_rng(1).integers(0, 2**63, size=digests.shape, dtype=np.uint64), 0)
     kept = [~limit_rows(split, label, order, limit) for limit in (300, 900)]
     assert [mask.sum() for mask in kept] == [300, 900]
@@ -149,7 +160,7 @@ def test_the_shares_hold_over_many_labels_of_few_rows(labels: int, rows_a_label:
     digests = np.random.default_rng(rows).integers(0, 2**63, size=(rows, 2), dtype=np.uint64)
     label = np.arange(rows, dtype=np.int32) % labels
     order = seeded_order(digests, 0)
-    split = carve(np.arange(rows), np.arange(rows), label, order, {VALIDATION: 0.1, TEST: 0.1})
+    split = stratified_group_split(np.arange(rows), np.arange(rows), label, order, {VALIDATION: 0.1, TEST: 0.1})
     if rows_a_label > 1:
         for number in (VALIDATION, TEST):
             assert abs((split == number).sum() - rows / 10) <= 1
@@ -158,13 +169,15 @@ def test_the_shares_hold_over_many_labels_of_few_rows(labels: int, rows_a_label:
     assert (np.bincount(label[split == TRAIN], minlength=labels) >= 1).all()
     turned = np.random.default_rng(1).permutation(rows)
     renamed = np.random.default_rng(2).permutation(labels).astype(np.int32)[label]
-    again = carve(np.arange(rows), np.arange(rows), renamed[turned], order[turned], {VALIDATION: 0.1, TEST: 0.1})
+    again = stratified_group_split(
+        np.arange(rows), np.arange(rows), renamed[turned], order[turned], {VALIDATION: 0.1, TEST: 0.1}
+    )
     assert (again == split[turned]).all()
 
 
 def test_repeated_texts_do_not_push_the_shares_away() -> None:
     digests, group, label = pool(7, rows=4000, texts=1200)
     label = (group % 40).astype(np.int32)
-    split = carve(np.arange(len(group)), group, label, seeded_order(digests, 0), SHARES)
+    split = stratified_group_split(np.arange(len(group)), group, label, seeded_order(digests, 0), SHARES)
     assert abs((split == TEST).sum() - 800) <= 10
     assert abs((split == VALIDATION).sum() - 400) <= 10

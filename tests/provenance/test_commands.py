@@ -14,7 +14,7 @@ from kubetune.models.sign import sign_and_store, statement_of_run
 from kubetune.provenance.chain import chain_of
 from kubetune.storage import commits
 from kubetune.storage.local import LocalStore
-from kubetune.storage.registry import Event, RegisteredModel, Version, change_model, crowned, with_version
+from kubetune.storage.registry import Event, RegisteredModel, Version, change_model, set_champion, with_version
 from kubetune.storage.runs import create_run, delete_run
 from kubetune.storage.versions import FORMAT, put_document
 
@@ -83,7 +83,7 @@ def promoted(store: LocalStore, document: str) -> None:
 
     def change(model: RegisteredModel) -> tuple[RegisteredModel, Event]:
         model, standing = with_version(model, version)
-        return crowned(model, standing.number), Event("promoted", "2026-01-01T00:00:00Z")
+        return set_champion(model, standing.number), Event("promoted", "2026-01-01T00:00:00Z")
 
     change_model(store, "tweets", change)
 

@@ -21,7 +21,7 @@ from kubetune.provenance.trust import Trust, revocations_file, write_beside
 from kubetune.storage import commits
 from kubetune.storage.blobs import tree_digest
 from kubetune.storage.local import LocalStore
-from kubetune.storage.registry import Event, RegisteredModel, Version, change_model, crowned, with_version
+from kubetune.storage.registry import Event, RegisteredModel, Version, change_model, set_champion, with_version
 from kubetune.storage.runs import create_run
 from kubetune.storage.statements import read_revocations
 
@@ -54,7 +54,7 @@ def store(tmp_path: Path, settings: Settings) -> LocalStore:
         for archive, weights in (("a" * 64, "b" * 64), (ARCHIVE, WEIGHTS)):
             fresh = Version(0, "tweets-1", archive, weights, "d" * 64, "promote", "")
             model, version = with_version(model, fresh)
-            model = crowned(model, version.number)
+            model = set_champion(model, version.number)
         return model, Event("promoted", "")
 
     change_model(found, "tweets", registered)

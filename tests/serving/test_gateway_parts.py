@@ -13,7 +13,7 @@ from kubetune.serving.gateway.keys import KeyRing, admit, new_key, parse_keys
 from kubetune.serving.gateway.limits import InFlight, RateLimit
 from kubetune.serving.gateway.metrics import STATUSES, Metrics
 from kubetune.serving.gateway.refusal import HttpRefusal, with_id
-from kubetune.serving.gateway.suspects import BLOCKED_S, MOST, Lane, Suspects
+from kubetune.serving.gateway.suspects import BLOCKED_S, MOST, Bulkhead, PoisonRequests
 
 
 class Clock:
@@ -106,7 +106,7 @@ def test_requests_in_flight_are_bounded() -> None:
 
 def test_a_suspect_is_blocked_only_where_a_worker_died_under_it_alone() -> None:
     clock = Clock()
-    suspects = Suspects(clock)
+    suspects = PoisonRequests(clock)
     assert not suspects.check("a")
     suspects.died("a", alone=False)
     suspects.died("b", alone=False)
@@ -126,7 +126,7 @@ def test_a_suspect_is_blocked_only_where_a_worker_died_under_it_alone() -> None:
 
 def test_a_suspect_is_alone_and_the_others_wait() -> None:
     async def scene() -> list[str]:
-        lane, told = Lane(), []
+        lane, told = Bulkhead(), []
 
         async def work(name: str, *, alone: bool) -> None:
             async with lane.entered(alone=alone):

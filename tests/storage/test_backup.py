@@ -25,7 +25,7 @@ from kubetune.storage.comparisons import reserve_comparison
 from kubetune.storage.endpoints import ServedArchive, change_endpoint, read_endpoint
 from kubetune.storage.gc import collect
 from kubetune.storage.open import open_store
-from kubetune.storage.registry import Event, Version, change_model, crowned, read_model, with_version
+from kubetune.storage.registry import Event, Version, change_model, read_model, set_champion, with_version
 from kubetune.storage.runs import create_run, delete_run, list_runs, put_telemetry, read_run, record_attempt
 from kubetune.storage.statements import put_statement, read_revocations, read_statement, update_revocations
 from kubetune.storage.transfer import Copied
@@ -66,7 +66,7 @@ def promote(store: Store, number: int, run: str, content: bytes) -> None:
     document = put_document(store, {"format": FORMAT, "files": {"archive": files}})
     fresh = Version(number, run, files[0]["sha256"], f"model of {run}", document, "promote", "")
     change_model(
-        store, "toy", lambda model: (crowned(*numbered(model, fresh)), Event("promoted", f"at {number}", by=run))
+        store, "toy", lambda model: (set_champion(*numbered(model, fresh)), Event("promoted", f"at {number}", by=run))
     )
 
 

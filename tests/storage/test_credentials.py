@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 import yaml
 
-from kubetune.storage.s3_http import PatientPool
+from kubetune.storage.s3_http import RetryingPool
 from s3_server import S3Server
 
 if "KUBETUNE_TEST_S3" not in os.environ:
@@ -107,9 +107,9 @@ def test_a_wrong_key_is_said_at_once(
         )
         words = (*words, "--run", "run-1", "--recipe", "toy.yaml")
     asked: list[str] = []
-    once = PatientPool.once
+    once = RetryingPool.once
     monkeypatch.setattr(
-        PatientPool, "once", lambda pool, *args, **more: asked.append(args[1]) or once(pool, *args, **more)
+        RetryingPool, "once", lambda pool, *args, **more: asked.append(args[1]) or once(pool, *args, **more)
     )
     monkeypatch.setattr(sys, "argv", ["kubetune", *words])
     with pytest.raises(SystemExit) as ended:

@@ -16,12 +16,12 @@ from kubetune.storage.registry import (
     RegisteredModel,
     Version,
     change_model,
-    crowned,
+    demote,
     list_models,
     parse_model,
     read_model,
     restored,
-    uncrowned,
+    set_champion,
     with_version,
 )
 from kubetune.storage.versions import put_document, read_document
@@ -37,7 +37,7 @@ def with_champions(*archives: str) -> RegisteredModel:
     model = RegisteredModel("m")
     for archive in archives:
         model, standing = with_version(model, version(archive))
-        model = crowned(model, standing.number)
+        model = set_champion(model, standing.number)
     return model
 
 
@@ -54,25 +54,25 @@ def test_the_line_has_champion_and_previous_and_nobody_twice() -> None:
     model = with_champions("a", "b", "a")
     assert model.line == (2, 1)
     assert model.aliases() == {"champion": 1, "previous": 2, "candidate": 1}
-    assert crowned(model, 1) == model
+    assert set_champion(model, 1) == model
 
 
 @pytest.mark.parametrize("reason", [BY_PERSON, NOT_READY])
 def test_going_back_marks_the_version_and_being_crowned_again_unmarks_it(reason: str) -> None:
-    model = uncrowned(with_champions("a", "b"), reason)
+    model = demote(with_champions("a", "b"), reason)
     assert model.champion is not None and model.champion.number == 1
     assert model.previous is None
     assert model.version(2).withdrawn == reason
-    assert crowned(model, 2).version(2).withdrawn == ""
+    assert set_champion(model, 2).version(2).withdrawn == ""
 
 
 def test_a_rollback_that_is_undone_leaves_no_trace_in_line_and_marks() -> None:
     before = with_champions("a", "b", "c")
-    assert restored(uncrowned(before, BY_PERSON), 3) == before
+    assert restored(demote(before, BY_PERSON), 3) == before
 
 
 def test_without_a_champion_there_is_nothing_to_take_back() -> None:
-    assert uncrowned(RegisteredModel("m"), BY_PERSON) == RegisteredModel("m")
+    assert demote(RegisteredModel("m"), BY_PERSON) == RegisteredModel("m")
     with pytest.raises(ConfigError, match="has no version 7: it has 2"):
         with_champions("a", "b").version(7)
 
@@ -114,7 +114,7 @@ def test_many_writers_lose_nothing_and_there_is_one_champion(tmp_path) -> None:
 
             def change(model: RegisteredModel, archive: str = f"{number}-{part}") -> tuple[RegisteredModel, Event]:
                 model, standing = with_version(model, version(archive))
-                return crowned(model, standing.number), EVENT
+                return set_champion(model, standing.number), EVENT
 
             change_model(store, "m", change)
 

@@ -173,13 +173,13 @@ def submit(
     ] = None,
 ) -> None:
     """Check a recipe here and run it in the cluster; the same submission again changes nothing."""
-    from kubetune.client.submission import Wish, submit
+    from kubetune.client.submission import SubmitRequest, submit
     from kubetune.config.version import skew
 
     settings = settings_for(None)
-    wish = Wish(recipe, (*(overrides or []), *(changes or [])), data, run, endpoint, settings.recipes_dir)
+    request = SubmitRequest(recipe, (*(overrides or []), *(changes or [])), data, run, endpoint, settings.recipes_dir)
     airflow = airflow_of(settings)
-    done = submit(airflow, lambda: bucket(settings), wish)
+    done = submit(airflow, lambda: bucket(settings), request)
     if differ := skew(airflow.version()):
         tell(differ)
     if done.upload is not None:

@@ -63,7 +63,7 @@ def run(
         calls = plan(loaded, run, endpoint, until)
     work = LocalRun(settings, opened_store, run, [recipe, *(overrides or [])], as_json)
     try:
-        work.walk(calls, store, audit=audit)
+        work.execute(calls, store, audit=audit)
     except (KubetuneError, StageFailedError) as error:
         with suppress(KubetuneError):  # a store that is away now must not hide the reason
             work.end(error, made=made)
@@ -82,15 +82,15 @@ class LocalRun:
         self.stages: list[dict[str, Any]] = []
         self.endpoint: str | None = None
 
-    def walk(self, calls: "tuple[StageCall, ...]", store: str | None, *, audit: bool) -> None:
+    def execute(self, calls: "tuple[StageCall, ...]", store: str | None, *, audit: bool) -> None:
         """Run the stages.
 
         Raises:
-            KubetuneError, StageFailedError: As `local.walk`.
+            KubetuneError, StageFailedError: As `local.execute_plan`.
         """
         from kubetune.cli.display import progress_for
         from kubetune.cli.promote import Terminal
-        from kubetune.execution.local import walk
+        from kubetune.execution.local import execute_plan
         from kubetune.execution.signals import stop_requests
         from kubetune.notifications.walks import announced
 
@@ -102,7 +102,7 @@ class LocalRun:
             try:
                 with announced(self.settings, self.store, self.run, stop) as noted:
                     person = Terminal(noted(self.tell), store, self.show)
-                    walk(calls, self.store, self.settings, person, progress, audit=audit)
+                    execute_plan(calls, self.store, self.settings, person, progress, audit=audit)
             finally:
                 progress.close()
         if any(call.stage.name == "deploy" for call in calls):

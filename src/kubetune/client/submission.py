@@ -25,7 +25,7 @@ DECIDED = frozenset({0, RefusedError.exit_code, NothingToDoError.exit_code})
 
 
 @dataclass(frozen=True)
-class Wish:
+class SubmitRequest:
     """What is to be run.
 
     Attributes:
@@ -104,32 +104,33 @@ def only_here(path: str) -> bool:
     return not Path(path).is_absolute() or Path(path).exists()
 
 
-def submit(airflow: Airflow, open_store: Callable[[], Store | None], wish: Wish) -> Submitted:
+def submit(airflow: Airflow, open_store: Callable[[], Store | None], request: SubmitRequest) -> Submitted:
     """Begin a run.
 
     Args:
         airflow: Airflow.
         open_store: Opens the cluster's store; returns None where the settings name none. Asked where it is needed.
-        wish: What is wanted.
+        request: What is wanted.
 
     Raises:
         ConfigError: The recipe has errors, the file cannot be uploaded, or the run exists with another recipe.
         TemporaryError: Airflow or the store does not answer.
     """
-    address = None if wish.data is None else f"{SCHEME}{'0' * 64}/{wish.data.name}"
-    recipe = recipe_for(wish.recipe, wish.overrides, address, wish.recipes)  # all errors before anything is sent
-    plan(recipe, wish.run or f"{recipe.name}-1", wish.endpoint)
-    if wish.data is not None:
-        address = upload_file(open_store(), wish.data)
-        recipe = recipe_for(wish.recipe, wish.overrides, address, wish.recipes)
+    address = None if request.data is None else f"{SCHEME}{'0' * 64}/{request.data.name}"
+    # All errors before anything is sent.
+    recipe = recipe_for(request.recipe, request.overrides, address, request.recipes)
+    plan(recipe, request.run or f"{recipe.name}-1", request.endpoint)
+    if request.data is not None:
+        address = upload_file(open_store(), request.data)
+        recipe = recipe_for(request.recipe, request.overrides, address, request.recipes)
     text = yaml.safe_dump(canonical(recipe), sort_keys=True, allow_unicode=True)
-    conf: dict[str, Any] = {"recipe": text, "overrides": [], "endpoint": wish.endpoint}
+    conf: dict[str, Any] = {"recipe": text, "overrides": [], "endpoint": request.endpoint}
     paused = airflow.paused()
-    if wish.run is not None:
-        conf["run"] = wish.run
-        created = airflow.trigger(wish.run, conf)
-        end = None if created else run_end(airflow, check_same(airflow, wish.run, conf))
-        return Submitted(wish.run, created, paused, address, end)
+    if request.run is not None:
+        conf["run"] = request.run
+        created = airflow.trigger(request.run, conf)
+        end = None if created else run_end(airflow, check_same(airflow, request.run, conf))
+        return Submitted(request.run, created, paused, address, end)
     while True:
         run = free_name(recipe.name, airflow, open_store())
         if airflow.trigger(run, {**conf, "run": run}):  # else another one took the name meanwhile

@@ -9,7 +9,17 @@ import numpy as np
 from kubetune.data import duplicates as dup
 from kubetune.data.labels import LabelBook, check_labels, check_two_classes
 from kubetune.data.rows import Scan
-from kubetune.data.splits import NEITHER, POOL, SPLITS, TEST, TRAIN, VALIDATION, carve, group_of, limit_rows
+from kubetune.data.splits import (
+    NEITHER,
+    POOL,
+    SPLITS,
+    TEST,
+    TRAIN,
+    VALIDATION,
+    group_of,
+    limit_rows,
+    stratified_group_split,
+)
 from kubetune.data.splits import seeded_order as seeded
 from kubetune.errors import DataError
 
@@ -136,7 +146,7 @@ def check_not_empty(
 def _clean_train(
     split: np.ndarray, group: np.ndarray, label: np.ndarray, rules: SelectionRules, order: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Carve the missing splits and take rows out of train, in place; return who left and why."""
+    """Make the missing splits and take rows out of train, in place; return who left and why."""
     removed = {reason: np.zeros(len(split), dtype=bool) for reason in REMOVALS}
     if rules.remove_duplicates:
         removed[REMOVALS[0]], removed[REMOVALS[1]] = dup.leaked(split, group)
@@ -145,7 +155,7 @@ def _clean_train(
     missing = {number: share for number, share in rules.shares.items() if share and not (split == number).any()}
     rows = np.flatnonzero((split == POOL) | (split == TRAIN))
     if len(rows):
-        split[rows] = carve(rows, group, label, order, missing)
+        split[rows] = stratified_group_split(rows, group, label, order, missing)
     removed[REMOVALS[2]] = dup.resolve_conflicts(split, group, label, rules.conflicts)
     dup.remove(split, removed[REMOVALS[2]])
     if rules.remove_duplicates:

@@ -48,7 +48,7 @@ def group_of(digests: np.ndarray) -> np.ndarray:
     return groups
 
 
-def carve(
+def stratified_group_split(
     rows: np.ndarray, group: np.ndarray, label: np.ndarray, order: np.ndarray, shares: Mapping[int, float]
 ) -> np.ndarray:
     """Give each of `rows` a split, so that each label has its share in each and each group lies in one.

@@ -1,4 +1,4 @@
-"""The walk of a plan on one machine: adopt what exists, run the rest, one process a stage."""
+"""Executes a plan on one machine: adopt what exists, run the rest, one process a stage."""
 
 import os
 import signal
@@ -32,13 +32,13 @@ from kubetune.storage.runs import FORMAT, list_runs, record_attempt
 from kubetune.storage.versions import archive_digest_of
 
 REPAIRS = 2
-"""How often a walk goes back to a producer whose bytes were found broken."""
+"""How often an execution goes back to a producer whose bytes were found broken."""
 DECIDED = ("promoted", "rolled-back")
 """Events of a model's history by which somebody chose its champion."""
 
 
 class Person(Protocol):
-    """Who watches a walk.
+    """Who watches an execution.
 
     Attributes:
         tell: Called after each stage.
@@ -83,7 +83,8 @@ def new_run(store: Store, recipe: Recipe) -> str:
 def require_here(recipe: Recipe, stages: Iterable[str], store: Store) -> None:
     """Refuse a run that cannot be made here, before a record of it exists.
 
-    Stages of which the store holds a result may be adopted, which needs no GPU: `walk` asks again once one has to run.
+    Stages of which the store holds a result may be adopted, which needs no GPU: `execute_plan` asks again once
+    one has to run.
 
     Raises:
         ConfigError: A stage that no run of this store ever made asks for more than this machine has.
@@ -91,7 +92,7 @@ def require_here(recipe: Recipe, stages: Iterable[str], store: Store) -> None:
     require(recipe, [name for name in stages if next(iter(store.list(layout.stage_keys(name))), None) is None])
 
 
-def walk(
+def execute_plan(
     calls: tuple[StageCall, ...],
     store: Store,
     settings: Settings,

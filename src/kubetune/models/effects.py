@@ -74,7 +74,7 @@ def is_settled(work: Execution) -> bool:
 
 
 def apply_deploy(work: Execution) -> StageResult:
-    """Serve the champion; the wish is recorded before it, what came of it after it.
+    """Serve the champion; the desired state is recorded before it, what came of it after it.
 
     Raises:
         NotReadyError: It did not become ready; the one before it is the champion again, and serves.
@@ -104,8 +104,8 @@ def own_archive(work: Execution) -> str | None:
 def serve_version(work: Execution, version: Version) -> StageResult | None:
     """Serve a version; None: it is not the champion any more, so what is has to be served after all.
 
-    The champion is looked up again behind the wish and behind what is recorded of it: whoever moves the champion after
-    either look wishes later, and so finds out, or is found out, by the epoch.
+    The champion is looked up again behind the desired state and behind what is recorded of it: whoever moves the
+    champion after either look records a later desired state, and so finds out, or is found out, by the epoch.
     """
     call, store = work.prepared.call, work.store
     document = read_document(store, version)
@@ -117,25 +117,25 @@ def serve_version(work: Execution, version: Version) -> StageResult | None:
     wanted = ServedArchive(version.run, files)
     former: list[ServedArchive | None] = [None]
 
-    def wish(endpoint: Endpoint) -> Endpoint:
-        # A wish for the same archive is that of a killed attempt: what was seen to serve is what stood before it.
+    def desire(endpoint: Endpoint) -> Endpoint:
+        # The same archive was desired by a killed attempt: what was seen to serve is what stood before it.
         former[0] = endpoint.desired if endpoint.desired != wanted else endpoint.observed
         return replace(endpoint, desired=wanted)
 
-    def unwish(endpoint: Endpoint) -> Endpoint:
+    def revert(endpoint: Endpoint) -> Endpoint:
         return replace(endpoint, desired=former[0])
 
-    epoch = change_endpoint(store, call.endpoint, wish, event="deploy", at=clock()).epoch
+    epoch = change_endpoint(store, call.endpoint, desire, event="deploy", at=clock()).epoch
     if not is_champion(store, call.endpoint, version):
-        record_observed(work, epoch, "rollback", unwish)
+        record_observed(work, epoch, "rollback", revert)
         return None
     try:
         with work.body_result(archive=files) as (result, _):
             done = work.record(result, {})
     except BaseException as error:
         take_back(work, version, document, error)
-        # Whoever deployed meanwhile has wished for something else: then that stands.
-        record_observed(work, epoch, "rollback", unwish)
+        # Whoever deployed meanwhile desires something else: then that stands.
+        record_observed(work, epoch, "rollback", revert)
         raise
     if not record_observed(
         work, epoch, "serving", lambda endpoint: replace(endpoint, observed=wanted, facts=dict(result.facts))
@@ -143,7 +143,7 @@ def serve_version(work: Execution, version: Version) -> StageResult | None:
         if is_overserved(store, call.endpoint, epoch):
             return None
         # Else the world would be this run's and the record, which `gc` believes, another's.
-        raise TemporaryError(f"Endpoint {call.endpoint} was wished for by another run meanwhile: run this again.")
+        raise TemporaryError(f"Endpoint {call.endpoint} was changed by another run meanwhile: run this again.")
     if not is_champion(store, call.endpoint, version):
         return None
     return StageResult("effect", replace(done, facts={**done.facts, "version": version.number}))
@@ -156,7 +156,7 @@ def is_champion(store: Store, name: str, version: Version) -> bool:
 
 
 def is_overserved(store: Store, name: str, epoch: int) -> bool:
-    """Whether the champion was served to the end since a wish, whose archive may stand in its place now.
+    """Whether the champion was served to the end since a desired state, whose archive may stand in its place now.
 
     Its deployment was told that all is well, so nobody repeats it; one that was not yet ends, or is repeated.
     """
@@ -205,7 +205,7 @@ def is_final(work: Execution, version: Version, error: BaseException) -> bool:
 
 
 def record_observed(work: Execution, epoch: int, event: str, change: Callable[[Endpoint], Endpoint]) -> bool:
-    """Record what came of an effect, unless a later wish stands; says whether it was recorded."""
+    """Record what came of an effect, unless a later desired state stands; says whether it was recorded."""
     try:
         change_endpoint(work.store, work.prepared.call.endpoint, change, event=event, at=clock(), epoch=epoch)
     except KubetuneError as error:
@@ -249,7 +249,7 @@ def serve_champion(
 def is_pending(store: Store, name: str) -> bool:
     """Whether the endpoint has not yet been brought to what the registry names: a move was begun and not finished.
 
-    What was wished for counts beside what was seen: who was overtaken serves, and could not record it.
+    What is desired counts beside what was seen: who was overtaken serves, and could not record it.
     """
     champion, endpoint = known(store, name).champion, read_endpoint(store, name)
     if champion is None or endpoint is None or endpoint.observed is None:

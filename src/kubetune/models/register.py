@@ -21,10 +21,10 @@ from kubetune.storage.registry import (
     RegisteredModel,
     Version,
     change_model,
-    crowned,
+    demote,
     read_model,
     restored,
-    uncrowned,
+    set_champion,
     with_version,
 )
 from kubetune.storage.versions import archive_digest_of, files_of, put_document, read_document
@@ -80,7 +80,7 @@ def register(call: StageCall, store: Store, at: str) -> tuple[RegisteredModel, V
             return standing, None
         who, why = (word.by, word.why) if word is not None else (call.run, " ".join(compare.verdict.reasons))
         event = Event("promoted", at, who, why or _told(compare), word.request if word is not None else "")
-        return crowned(model, version.number), event
+        return set_champion(model, version.number), event
 
     model = change_model(store, call.endpoint, change)
     version = model.of_archive(fresh.archive)
@@ -140,7 +140,7 @@ def promote(store: Store, name: str, number: int, at: str, word: Word) -> Regist
     require_files(store, known(store, name).version(number))
 
     def change(model: RegisteredModel) -> tuple[RegisteredModel, Event | None]:
-        wanted = crowned(model, number)
+        wanted = set_champion(model, number)
         if wanted == model or _made(model, word):
             return model, None
         return wanted, Event("promoted", at, word.by, word.why, word.request)
@@ -166,7 +166,7 @@ def roll_back(store: Store, name: str, at: str, word: Word) -> RegisteredModel:
                 f"Model {name} has no previous champion to go back to: `kubetune promote` names any of its "
                 f"{len(model.versions)} versions."
             )
-        return uncrowned(model, BY_PERSON), Event("rolled-back", at, word.by, word.why, word.request)
+        return demote(model, BY_PERSON), Event("rolled-back", at, word.by, word.why, word.request)
 
     return change_model(store, name, change)
 
@@ -210,7 +210,7 @@ def withdraw(store: Store, name: str, archive: str, at: str, why: str, *, keep_l
             return restored(model, move["former"]), Event("rollback-undone", at, "", why, move["request"])
         if keep_last and len(model.line) == 1:
             return model, None
-        return uncrowned(model, NOT_READY), Event("not-ready", at, "", why, move["request"])
+        return demote(model, NOT_READY), Event("not-ready", at, "", why, move["request"])
 
     return change_model(store, name, change)
 
@@ -222,7 +222,7 @@ def try_again(store: Store, name: str, archive: str, at: str) -> RegisteredModel
         version = model.of_archive(archive)
         if version is None or version.withdrawn != NOT_READY or _overtaken(model):
             return model, None
-        return crowned(model, version.number), Event("tried-again", at, request=model.history[-1]["request"])
+        return set_champion(model, version.number), Event("tried-again", at, request=model.history[-1]["request"])
 
     return change_model(store, name, change)
 

@@ -83,7 +83,8 @@ def sign_revocations(
 
     Raises:
         ConfigError: The key cannot be used, or a list is there and no key.
-        DataError: The standing list is by a stranger, or older than the registry: to sign it would forget revocations.
+        DataError: The standing list is by an unknown key, or older than the registry: to sign it would forget
+            revocations.
     """
     if settings.signing_key is None:
         if change(Revocations()) != Revocations():

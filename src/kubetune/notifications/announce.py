@@ -14,7 +14,7 @@ from kubetune.notifications.sinks import sinks_of
 
 log = logging.getLogger(__name__)
 WAIT_S = 10.0
-"""Seconds that `settle` waits at most: all that a dead sink can cost a command."""
+"""Seconds that `wait_until_sent` waits at most: all that an unreachable service can cost a command."""
 PASS_S = 60.0
 """Seconds for which one pass over the outbox begins to send."""
 LOG_BYTES = 128 << 10
@@ -41,8 +41,8 @@ class _Log(logging.Handler):
 def announce(settings: Settings, notice: Notice) -> None:
     """File a notice and begin to send what waits; returns at once and raises no error of its own.
 
-    Call `settle` before the command ends. What is not sent by then goes out with the next command that announces; why
-    it was not is in the outbox's `log`.
+    Call `wait_until_sent` before the command ends. What is not sent by then goes out with the next command that
+    announces; why it was not is in the outbox's `log`.
     """
     try:
         if not sinks_of(settings):

@@ -27,7 +27,7 @@ DECIDES = "compare"
 def announced(
     settings: Settings, store: Store, run: str, stopped: Callable[[], bool], wait_s: float | None = None
 ) -> Iterator[Callable[[Tell], Tell]]:
-    """Tell people about the walk of a block.
+    """Tell people about the plan that a block executes.
 
     Args:
         settings: Whom to tell; nobody: nothing is read and nothing costs time.
@@ -37,7 +37,7 @@ def announced(
         wait_s: Seconds that the end waits for sinks at most; None: `announce.WAIT_S`.
 
     Yields:
-        Wraps what `walk` calls after each stage.
+        Wraps what `execute_plan` calls after each stage.
     """
     if settings.notices is None:
         yield lambda tell: tell
@@ -86,7 +86,7 @@ def failed(store: Store, run: str, error: Exception, latest: list[str]) -> Notic
     Args:
         store: Where attempts are recorded.
         run: Run id.
-        error: What ended the walk.
+        error: What ended the execution.
         latest: The stage that was finished last, if one was: a refusal follows from its verdict.
     """
     if isinstance(error, StageFailedError):

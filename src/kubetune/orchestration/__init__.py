@@ -1,1 +1,1 @@
-"""A run on a cluster: the pods of its stages, and the Airflow DAGs that walk them."""
+"""A run on a cluster: the pods of its stages, and the Airflow DAGs that execute them."""

@@ -74,7 +74,7 @@ def choose(store: Store, sweep: str, runs: Sequence[str]) -> Choice:
         )
     best = trials[0].run
     record = {"format": FORMAT, "recipe": recipes[best], "winner": best, "trials": list(runs)}
-    winner = create_or_get(store, layout.run_record(sweep), record, _winner, precious=True)
+    winner = create_or_get(store, layout.run_record(sweep), record, _winner, required=True)
     if winner not in recipes:
         raise ConfigError(f"Sweep {sweep} has chosen {winner or 'no run, it is a run itself'}: use a new sweep name.")
     return Choice(winner, metric, tuple(trials))

@@ -1,4 +1,4 @@
-"""The pipeline's table of contents. Planner, runner, DAG, images and tests walk it; nothing lists the stages again."""
+"""The pipeline's table of contents: planner, executor, DAGs, images and tests read it, nothing lists stages again."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -218,7 +218,7 @@ def copy_statement(transfer: Transfer, key: str) -> None:
 
 
 def copy_named_content(transfer: Transfer, key: str, value: Any) -> None:
-    """Copy what a model's versions or an endpoint name. What is lost is noted: the record is precious."""
+    """Copy what a model's versions or an endpoint name. What is lost is noted: the record is required."""
     reached = transfer.target.stat(key) is not None
     targets = [target for target in (getattr(value, "desired", None), getattr(value, "observed", None)) if target]
     lost = [digest for target in targets for digest in transfer.blobs(target.files, reached=reached)]

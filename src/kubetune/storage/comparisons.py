@@ -36,7 +36,7 @@ def reserve_comparison(store: Store, name: str, rows: Rows, pair: str, same: Cal
             return None
         return {"format": FORMAT, "made": [*made, {"pair": pair, "rows": dict(rows)}]}
 
-    found = update(store, layout.comparisons(layout.check_run(name)), parse_comparisons, change, precious=True)
+    found = update(store, layout.comparisons(layout.check_run(name)), parse_comparisons, change, required=True)
     earlier = 0
     for item in (found or {"made": ()})["made"]:
         if item["pair"] == pair:

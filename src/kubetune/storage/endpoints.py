@@ -143,7 +143,7 @@ def change_endpoint(
         history = (*former.history, line)[-HISTORY:]
         return replace(wanted, name=name, epoch=former.epoch + 1, history=history).to_json()
 
-    changed = update(store, layout.endpoint(layout.check_run(name)), parse_endpoint, step, precious=True)
+    changed = update(store, layout.endpoint(layout.check_run(name)), parse_endpoint, step, required=True)
     if changed is None:
         raise KubetuneError(f"Endpoint {name!r} was not written: this is a bug.")
     return changed

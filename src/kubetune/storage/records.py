@@ -1,7 +1,7 @@
 """Small JSON records that carry their own digest: a record is whole or it is nothing.
 
 A half-written, edited or misplaced record reads as absent, and whoever writes it next may replace it; but one that
-nothing can make again (`precious`: a run's recipe, an endpoint, a model, its comparisons) is refused.
+nothing can make again (`required`: a run's recipe, an endpoint, a model, its comparisons) is refused.
 """
 
 import hashlib
@@ -120,8 +120,8 @@ def find_whole(store: Store, key: str, parse: Parse[T]) -> Found[T]:
     return found
 
 
-def create_or_get(store: Store, key: str, value: Mapping[str, Any], parse: Parse[T], *, precious: bool = False) -> T:
-    """Create a record, or return the one that already stands there; garbage is replaced, or refused where `precious`.
+def create_or_get(store: Store, key: str, value: Mapping[str, Any], parse: Parse[T], *, required: bool = False) -> T:
+    """Create a record, or return the one that already stands there; garbage is replaced, or refused where `required`.
 
     Raises:
         StoreUnavailableError: Others keep writing and removing it.
@@ -131,7 +131,7 @@ def create_or_get(store: Store, key: str, value: Mapping[str, Any], parse: Parse
     for round_number in range(ROUNDS):
         if store.create(key, data):
             return parse(value)
-        found = find_whole(store, key, parse) if precious else find(store, key, parse)
+        found = find_whole(store, key, parse) if required else find(store, key, parse)
         if found.value is not None:
             return found.value
         if found.etag is not None and store.swap(key, data, found.etag) is not None:
@@ -146,7 +146,7 @@ def update(
     parse: Parse[T],
     change: Callable[[T | None], Mapping[str, Any] | None],
     *,
-    precious: bool = False,
+    required: bool = False,
 ) -> T | None:
     """Change a record by compare-and-set, starting again from what another writer left.
 
@@ -156,7 +156,7 @@ def update(
         parse: Builds a value from a record.
         change: Gets what stands (None: nothing or garbage), returns what shall stand (None: leave it). Called once a
             round, so it must have no effect of its own.
-        precious: Whether garbage is refused instead of replaced, see `find_whole`.
+        required: Whether garbage is refused instead of replaced, see `find_whole`.
 
     Returns:
         What stands now.
@@ -165,7 +165,7 @@ def update(
         StoreUnavailableError: Others kept winning.
     """
     for round_number in range(ROUNDS):
-        found = find_whole(store, key, parse) if precious else find(store, key, parse)
+        found = find_whole(store, key, parse) if required else find(store, key, parse)
         wanted = change(found.value)
         if wanted is None:
             return found.value

@@ -222,7 +222,7 @@ def change_model(
         history = (*former.history, line)[-HISTORY:]
         return replace(wanted, name=name, epoch=former.epoch + 1, history=history).to_json()
 
-    return update(store, layout.model(layout.check_run(name)), parse_model, step, precious=True) or RegisteredModel(
+    return update(store, layout.model(layout.check_run(name)), parse_model, step, required=True) or RegisteredModel(
         name
     )
 
@@ -236,7 +236,7 @@ def with_version(model: RegisteredModel, version: Version) -> tuple[RegisteredMo
     return replace(model, candidate=standing.number), standing
 
 
-def crowned(model: RegisteredModel, number: int) -> RegisteredModel:
+def set_champion(model: RegisteredModel, number: int) -> RegisteredModel:
     """Return the model with this version as champion, not withdrawn; the former one stands behind it.
 
     Raises:
@@ -256,7 +256,7 @@ def crowned(model: RegisteredModel, number: int) -> RegisteredModel:
     return model
 
 
-def uncrowned(model: RegisteredModel, reason: str) -> RegisteredModel:
+def demote(model: RegisteredModel, reason: str) -> RegisteredModel:
     """Return the model without its champion: the former one is it again, and the version is marked withdrawn."""
     if model.champion is None:
         return model

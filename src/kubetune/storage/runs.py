@@ -43,7 +43,7 @@ def create_run(store: Store, run: str, recipe: Mapping[str, Any], log: str = "")
         KubetuneError: Its record is broken: a run of that name stands, and its commits are no other recipe's.
     """
     record = {"format": FORMAT, "recipe": recipe} | ({"log": log} if log else {})
-    standing = create_or_get(store, layout.run_record(run), record, recorded_recipe, precious=True)
+    standing = create_or_get(store, layout.run_record(run), record, recorded_recipe, required=True)
     differ = sorted(changed_paths(standing, recorded_recipe({"recipe": recipe})))
     if differ:
         raise ConfigError(

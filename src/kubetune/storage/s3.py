@@ -23,7 +23,7 @@ from urllib3.response import BaseHTTPResponse
 from kubetune.errors import ConfigError, KubetuneError, StoreUnavailableError
 from kubetune.layout import PROBE
 from kubetune.storage.base import CHUNK, AbsentError, S3Settings, Stat, Stored, check_key
-from kubetune.storage.s3_http import Patience, PatientPool, raise_if_permanent
+from kubetune.storage.s3_http import Backoff, RetryingPool, raise_if_permanent
 
 CODE = re.compile(rb"<Code>([A-Za-z0-9.]+)</Code>")
 BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -70,7 +70,7 @@ class S3Store:
         self.bucket = bucket
         self.prefix = f"{check_key(prefix)}/" if prefix else ""
         self.settings = settings
-        self._pool = PatientPool(settings)
+        self._pool = RetryingPool(settings)
         self._probed = threading.Lock()
         try:
             self._client = Minio(
@@ -115,7 +115,7 @@ class S3Store:
 
     def get(self, key: str) -> Stored | None:
         """Read a small object; None if nothing lies there."""
-        patience = Patience(self.settings)
+        backoff = Backoff(self.settings)
         with self._translated():
             while True:
                 try:
@@ -130,7 +130,7 @@ class S3Store:
                         return None
                     raise
                 except HTTPError as error:  # cut while the body came
-                    patience.wait(type(error).__name__)
+                    backoff.wait(type(error).__name__)
 
     def put(self, key: str, source: Path | bytes) -> None:
         """Write an object whatever lies there, a large one in parts; see `Store.put`."""
@@ -149,7 +149,7 @@ class S3Store:
     def read(self, key: str) -> Iterator[bytes]:
         """Stream an object in chunks, going on where a cut connection stopped; AbsentError if nothing lies there."""
         offset = 0
-        patience = Patience(self.settings)
+        backoff = Backoff(self.settings)
         with self._translated():
             while True:
                 try:
@@ -161,11 +161,11 @@ class S3Store:
                 try:
                     for chunk in response.stream(CHUNK):
                         offset += len(chunk)
-                        patience.progress()
+                        backoff.progress()
                         yield chunk
                     return
                 except HTTPError as error:
-                    patience.wait(type(error).__name__)
+                    backoff.wait(type(error).__name__)
                 finally:
                     response.close()
                     response.release_conn()

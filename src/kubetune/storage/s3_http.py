@@ -24,7 +24,7 @@ LONGEST_PAUSE_S = 5.0
 CONNECTIONS = 16
 
 
-class Patience:
+class Backoff:
     """Back-off inside a deadline that starts with the first failure.
 
     Args:
@@ -61,7 +61,7 @@ class Patience:
         time.sleep(min(pause, left))
 
 
-class PatientPool(urllib3.PoolManager):
+class RetryingPool(urllib3.PoolManager):
     """Connection pool with our time-outs, our retries and no redirects."""
 
     def __init__(self, settings: S3Settings) -> None:
@@ -102,19 +102,19 @@ class PatientPool(urllib3.PoolManager):
             StoreUnavailableError: The deadline is over.
             ConfigError: The server's certificate cannot be trusted, or the address is none.
         """
-        patience = Patience(self.settings)
+        backoff = Backoff(self.settings)
         while True:
             try:
                 response = attempt()
             except HTTPError as error:
                 raise_if_permanent(error, self.settings.endpoint)
-                patience.wait(type(error).__name__)
+                backoff.wait(type(error).__name__)
                 continue
             if not is_transient(response, also_transient):
-                return response, patience.failures + 1
+                return response, backoff.failures + 1
             response.drain_conn()
             response.release_conn()
-            patience.wait(f"HTTP status {response.status}")
+            backoff.wait(f"HTTP status {response.status}")
 
 
 def is_transient(response: BaseHTTPResponse, also: frozenset[int]) -> bool:

@@ -70,7 +70,7 @@ def update_revocations(store: Store, change: Callable[[Envelope | None], Envelop
         wanted = change(standing)
         return None if wanted is None else {"format": FORMAT, "envelope": dict(wanted)}
 
-    return update(store, layout.REVOCATIONS, parse_statement, step, precious=True)
+    return update(store, layout.REVOCATIONS, parse_statement, step, required=True)
 
 
 def _read(store: Store, key: str, what: str, remedy: str) -> dict[str, Any] | None:

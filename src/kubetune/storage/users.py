@@ -195,14 +195,14 @@ def bootstrap_users(
     from minio.credentials.providers import StaticProvider
     from minio.versioningconfig import VersioningConfig
 
-    from kubetune.storage.s3_http import PatientPool
+    from kubetune.storage.s3_http import RetryingPool
 
     if settings is None:
         raise ConfigError(
             "The store's root keys are missing: set KUBETUNE_S3_ENDPOINT, KUBETUNE_S3_ACCESS_KEY and "
             "KUBETUNE_S3_SECRET_KEY."
         )
-    server, pool = urlsplit(settings.endpoint), PatientPool(settings)
+    server, pool = urlsplit(settings.endpoint), RetryingPool(settings)
     reached: dict[str, Any] = {"secure": server.scheme == "https", "region": settings.region, "http_client": pool}
     client = Minio(server.netloc, access_key=settings.access_key, secret_key=settings.secret_key, **reached)
     root = StaticProvider(settings.access_key, settings.secret_key)

@@ -119,7 +119,7 @@ def _environment(rank: int, job: Job) -> dict[str, str]:
 
 
 def _supervise(ranks: list[RankProcess], room: Path, host: ContextHost, silence_seconds: float) -> None:
-    """Pass on what rank 0 says, pass on the wish to stop, and end with the first rank that ends badly."""
+    """Pass on what rank 0 says, pass on the request to stop, and end with the first rank that ends badly."""
     tail = _Tail(room / "events.jsonl")
     awake = time.time()
     while True:

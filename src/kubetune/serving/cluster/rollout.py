@@ -7,7 +7,7 @@ from typing import Any
 ARCHIVE = "kubetune.io/archive"
 SPOKEN = re.compile(r"^(?:kubetune: |exit=\d+ )")
 """How a last line begins, in the log and in the termination message."""
-HOPELESS = {65: 1, 78: 1, 69: 2, 70: 2}
+UNRECOVERABLE_AFTER = {65: 1, 78: 1, 69: 2, 70: 2}
 """After so many restarts with such an exit code the next one will end the same way."""
 
 Json = Mapping[str, Any]
@@ -53,12 +53,12 @@ def pod_reasons(deployment: Json, pods: Iterable[Json]) -> list[str]:
     return [text for _, text in sorted(found)]
 
 
-def hopeless(pods: Iterable[Json]) -> str:
+def unrecoverable(pods: Iterable[Json]) -> str:
     """Return the reason of a pod that will never be ready; empty: there is none."""
     for pod in pods:
         for status in _statuses(pod):
             ended = _ended(status)
-            if ended and status.get("restartCount", 0) >= HOPELESS.get(ended["exitCode"], 1 << 30):
+            if ended and status.get("restartCount", 0) >= UNRECOVERABLE_AFTER.get(ended["exitCode"], 1 << 30):
                 return _ended_sentence(status, ended)
     return ""
 

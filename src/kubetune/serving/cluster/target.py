@@ -14,7 +14,7 @@ from typing import Any
 from kubetune.errors import ConfigError, InterruptedRunError, NotReadyError, TemporaryError
 from kubetune.serving.archive.manifest import archive_digest, read_archive
 from kubetune.serving.cluster.deployments import ConflictError, Deployments, Json
-from kubetune.serving.cluster.rollout import ARCHIVE, annotation, hopeless, is_ready, pod_reasons, unfinished
+from kubetune.serving.cluster.rollout import ARCHIVE, annotation, is_ready, pod_reasons, unfinished, unrecoverable
 from kubetune.serving.target import Observed
 
 SERVED = "kubetune.io/served-archive"
@@ -149,7 +149,7 @@ class ClusterTarget:
             pods = [pod for pod in alive if annotation(pod) == digest]
             if not why and pods and all(is_ready(pod) for pod in pods):
                 return
-            if never := hopeless(pods):
+            if never := unrecoverable(pods):
                 raise NotReadyError(f"Endpoint {self.endpoint} cannot become ready: {never}.")
             if should_stop():
                 raise InterruptedRunError(f"Waiting for endpoint {self.endpoint} was interrupted: run this again.")

@@ -23,7 +23,7 @@ from kubetune.serving.gateway.keys import KeyRing, admit
 from kubetune.serving.gateway.limits import InFlight, KeyShares, RateLimit
 from kubetune.serving.gateway.metrics import CONTENT_TYPE, Metrics
 from kubetune.serving.gateway.refusal import JSON, HttpRefusal, refused, with_id
-from kubetune.serving.gateway.suspects import Lane, Suspects
+from kubetune.serving.gateway.suspects import Bulkhead, PoisonRequests
 from kubetune.serving.torchserve.config import MODEL_VERSION
 
 log = logging.getLogger(__name__)
@@ -75,8 +75,8 @@ class Gateway:
     backend: Backend | None = None
     draining: bool = False
     asked: float = 0.0
-    suspects: Suspects = field(default_factory=Suspects)
-    lane: Lane = field(default_factory=Lane)
+    suspects: PoisonRequests = field(default_factory=PoisonRequests)
+    lane: Bulkhead = field(default_factory=Bulkhead)
     incoming: Incoming = field(default_factory=Incoming)
     audit: Audit = field(default_factory=Audit)
     connections: Connections[Connection] | None = None

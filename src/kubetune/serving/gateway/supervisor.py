@@ -99,7 +99,7 @@ def new_gateway(options: Options) -> Gateway:
 
 
 async def open_ports(gateway: Gateway, options: Options) -> tuple[Listener, Listener]:
-    """Listen on the port of clients and on that of probes, which strangers cannot fill.
+    """Listen on the port of clients and on that of probes, which clients cannot fill.
 
     Raises:
         ConfigError: A port is in use or not ours.

@@ -15,7 +15,7 @@ MOST = 1024
 """Digests remembered; older ones are forgotten first."""
 
 
-class Suspects:
+class PoisonRequests:
     """Digests of requests: suspected after one dead worker, blocked for an hour after one that died under it alone."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -56,7 +56,7 @@ class Suspects:
         self._suspected.pop(digest, None)
 
 
-class Lane:
+class Bulkhead:
     """Many requests side by side, or a suspected one alone."""
 
     def __init__(self) -> None:
