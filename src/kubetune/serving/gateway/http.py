@@ -79,7 +79,7 @@ class Connection(RequestHandler):
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         """Write an answer; a client that does not read it in time is swept away."""
-        resp.headers["HttpServer"] = SERVER
+        resp.headers["Server"] = SERVER
         self.enter(Phase.ANSWER)
         try:
             return await super().finish_response(request, resp, start_time)
