@@ -31,16 +31,14 @@ from transformers import AutoTokenizer
 
 from kubetune.behaviour.cases import Row, cases_of
 from kubetune.behaviour.chosen import chosen_suite
-from kubetune.behaviour.record import capability_rates
+from kubetune.behaviour.record import capability_rates, judge_behaviour
 from kubetune.behaviour.run import SuiteResult, run_suite
 from kubetune.behaviour.suite import Suite
-from kubetune.behaviour.verdict import judge_behaviour
 from kubetune.behaviour.words import free_words
-from kubetune.comparison.capabilities import paired_capabilities
-from kubetune.comparison.guards import paired_guard
+from kubetune.comparison.guards import paired_capabilities, paired_guard
 from kubetune.config.load import load_recipe
 from kubetune.tasks import load_task
-from kubetune.tasks.metrics import softmax
+from kubetune.tasks.classification import softmax
 from kubetune.tasks.spec import load_spec
 from kubetune.tasks.texts import TextModel
 

@@ -23,13 +23,13 @@ import torch
 import yaml
 from transformers import AutoTokenizer
 
-from kubetune.config.serving import ServingSection
+from kubetune.config.recipe import ServingSection
 from kubetune.serving.archive.export import export_hf
 from kubetune.serving.archive.manifest import read_archive, write_manifest
 from kubetune.serving.local import processes
 from kubetune.serving.torchserve import config as configuration
 from kubetune.serving.torchserve import server
-from kubetune.serving.torchserve.java import find_java
+from kubetune.serving.torchserve.server import find_java
 from kubetune.stages import package
 from kubetune.tasks import load_task
 from kubetune.tasks.base import ModelSpec

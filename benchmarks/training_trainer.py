@@ -21,7 +21,7 @@ def run_trainer(dataset: Path, model: Path, threads: int, steps: int | None) -> 
     from transformers import AutoModelForSequenceClassification, AutoTokenizer, DataCollatorWithPadding, Trainer
     from transformers.utils import logging
 
-    from kubetune.tasks.metrics import classification_metrics
+    from kubetune.tasks.classification import classification_metrics
     from kubetune.training.rows import read_rows
 
     logging.set_verbosity_error()

@@ -28,7 +28,7 @@ from typing import Any
 from smoke import complete, pulled, recipe_text
 
 from kubetune.behaviour.chosen import chosen_suite
-from kubetune.behaviour.verdict import judge_behaviour
+from kubetune.behaviour.record import judge_behaviour
 from kubetune.config.load import load_recipe
 from kubetune.config.recipe import Recipe
 from kubetune.stages import compare

@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 
 import served_toys
 import toys
+from kubetune.comparison.report_parts import CONTENTS, SECTIONS
 from kubetune.config.promotion import PromotionSection
 from kubetune.contract import Result
-from kubetune.evaluation.insertion import CONTENTS, SECTIONS
 from kubetune.stages import compare
 
 PAGE = f"<html><body><ul>{CONTENTS}</ul>{SECTIONS}</body></html>"

@@ -10,9 +10,9 @@ import pytest
 from kubetune.behaviour.cases import Row
 from kubetune.behaviour.load import parse_suite
 from kubetune.behaviour.proportions import clustered_wilson, wilson
+from kubetune.behaviour.record import judge_behaviour
 from kubetune.behaviour.run import SuiteResult, run_suite
 from kubetune.behaviour.suite import Suite
-from kubetune.behaviour.verdict import judge_behaviour
 from kubetune.errors import ConfigError, KubetuneError
 
 LABELS = ("bad", "good")

@@ -10,9 +10,9 @@ import pytest
 from behaviour import rule_classifiers as rules
 from kubetune.behaviour.cases import Row, cases_of
 from kubetune.behaviour.load import load_suite
+from kubetune.behaviour.record import judge_behaviour
 from kubetune.behaviour.run import SuiteResult, run_suite
 from kubetune.behaviour.suite import Suite
-from kubetune.behaviour.verdict import judge_behaviour
 from kubetune.behaviour.words import free_words
 
 pytestmark = pytest.mark.slow

@@ -8,8 +8,8 @@ import yaml
 
 from commands import kubetune, last_line
 from kubetune.config.load import canonical, load_recipe
-from kubetune.config.project_file import find_project, read_project
 from kubetune.config.settings import load_settings
+from kubetune.config.user_file import find_project, read_project
 from kubetune.errors import ConfigError
 from kubetune.storage.local import LocalStore
 from kubetune.storage.runs import create_run
@@ -104,7 +104,7 @@ def test_another_users_project_file_is_passed_over(tmp_path: Path, monkeypatch: 
     (tmp_path / "kubetune.toml").write_text('store = "trap"\n', encoding="utf-8")
     assert find_project(tmp_path / "below") == tmp_path / "kubetune.toml"
     monkeypatch.setattr("os.getuid", lambda: (tmp_path / "kubetune.toml").stat().st_uid + 1)
-    import kubetune.config.project_file as module
+    import kubetune.config.user_file as module
 
     monkeypatch.setattr(module, "TRUSTED", ())
     assert find_project(tmp_path / "below") is None

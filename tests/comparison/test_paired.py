@@ -13,8 +13,8 @@ from kubetune.comparison.paired import (
     mcnemar_gain,
     not_inferior,
     null_variance,
+    score_interval,
 )
-from kubetune.comparison.score_interval import score_interval
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kubetune.comparison.capabilities import paired_capabilities
 from kubetune.comparison.clusters import clusters_of
 from kubetune.comparison.decision import Comparison, Decision, decide
-from kubetune.comparison.paired import Discordance, mcnemar, mcnemar_gain, not_inferior
+from kubetune.comparison.guards import paired_capabilities
+from kubetune.comparison.paired import Discordance, mcnemar, mcnemar_gain, not_inferior, score_interval
 from kubetune.comparison.resampling import Cells, swap_test
-from kubetune.comparison.score_interval import score_interval
 from kubetune.config.promotion import PromotionSection
 from kubetune.contract import Verdict
 from kubetune.errors import DataError

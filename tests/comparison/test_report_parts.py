@@ -10,11 +10,10 @@ import pytest
 
 from kubetune.comparison.decision import Comparison, decide
 from kubetune.comparison.paired import Discordance
-from kubetune.comparison.report_parts import with_parts
+from kubetune.comparison.report_parts import CONTENTS, SECTIONS, insert, with_parts
 from kubetune.config.promotion import PromotionSection
 from kubetune.contract import Verdict
 from kubetune.errors import KubetuneError
-from kubetune.evaluation.insertion import CONTENTS, SECTIONS, insert
 
 PAGE = f"<html><body><ul>{CONTENTS}<li></li></ul>{SECTIONS}</body></html>"
 HOSTILE = "<script>alert(1)</script> \u202e\x1b[31m " + SECTIONS

@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from kubetune.config.recipe import Recipe
-from kubetune.config.serving import ServingSection
+from kubetune.config.recipe import Recipe, ServingSection
 from kubetune.config.settings import Settings
 
 FREE = {

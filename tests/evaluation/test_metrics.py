@@ -12,7 +12,7 @@ from kubetune.evaluation.metrics import (
     measure_counts,
     per_class,
 )
-from kubetune.tasks.metrics import classification_metrics
+from kubetune.tasks.classification import classification_metrics
 
 
 def answers(predictions: list[int], classes: int) -> np.ndarray:

@@ -4,8 +4,8 @@ from html.parser import HTMLParser
 import pyarrow as pa
 import pytest
 
+from kubetune.comparison.report_parts import CONTENTS, SECTIONS, insert
 from kubetune.evaluation.assessment import Assessment
-from kubetune.evaluation.insertion import CONTENTS, SECTIONS, insert
 from kubetune.evaluation.report import Evidence, render_report
 
 HOSTILE = '<script>alert(1)</script> =HYPERLINK("http://evil.example") \x1b[31m\u202e<!channel> ' + "long " * 100

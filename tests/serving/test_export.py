@@ -15,7 +15,7 @@ from kubetune.serving.archive.manifest import read_archive, write_manifest
 from kubetune.serving.golden.vectors import read_golden
 from kubetune.serving.local import endpoints, processes
 from kubetune.serving.torchserve import config as configuration
-from kubetune.serving.torchserve.java import CARRIED, find_java
+from kubetune.serving.torchserve.server import CARRIED, find_java
 from kubetune.text.cleaning import clean
 
 

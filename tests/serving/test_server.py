@@ -119,7 +119,7 @@ def test_a_long_path_is_no_place_for_sockets(tmp_path: Path) -> None:
 
 
 def test_java_that_runs_is_found() -> None:
-    from kubetune.serving.torchserve.java import find_java
+    from kubetune.serving.torchserve.server import find_java
 
     done = subprocess.run([str(find_java()), "-version"], capture_output=True, text=True, check=True)
     assert "version" in done.stderr

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import trained_toys as toys
-from kubetune.config.model import Head
+from kubetune.config.recipe import Head
 from kubetune.config.resources import StageResources
 from kubetune.config.training import TrainingSection
 from kubetune.errors import ConfigError, DataError

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as theirs
 
-from kubetune.tasks.metrics import classification_metrics
+from kubetune.tasks.classification import classification_metrics
 
 
 @pytest.mark.parametrize("classes", [3, 4, 7])

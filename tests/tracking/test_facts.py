@@ -9,7 +9,7 @@ import pytest
 import chain_toys
 from kubetune.contract import Verdict
 from kubetune.tracking.facts import FailedAttempt, Records, mirrored, plain_name, recipe_params, status_of
-from kubetune.tracking.live import training_points
+from kubetune.tracking.source import training_points
 
 COMMITS = chain_toys.commits("toy-1")
 

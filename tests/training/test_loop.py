@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from kubetune.errors import ConfigError, KubetuneError
 from kubetune.training import loop
-from kubetune.training.schedule import rate_factor
+from kubetune.training.loop import rate_factor
 
 LEARNS: dict[str, dict[str, Any]] = {
     "stock": {"epochs": 10.0, "learning_rate": 3e-3},

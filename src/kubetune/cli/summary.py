@@ -49,7 +49,7 @@ def held_by(store: "Store") -> dict[str, int]:
     from dataclasses import asdict
 
     from kubetune.errors import KubetuneError
-    from kubetune.storage.usage import usage
+    from kubetune.storage.gc import usage
 
     try:
         return asdict(usage(store))

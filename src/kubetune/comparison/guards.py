@@ -13,16 +13,41 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from kubetune.comparison.paired import Discordance, holm, mcnemar_gain, not_inferior, null_variance
+from kubetune.comparison.paired import Discordance, holm, mcnemar_gain, not_inferior, null_variance, score_interval
 from kubetune.comparison.power import rows_needed
 from kubetune.comparison.resampling import Difference
-from kubetune.comparison.score_interval import score_interval
+from kubetune.comparison.rows import Case
 from kubetune.config.promotion import GuardedSlice, PromotionSection
 from kubetune.errors import ConfigError
 from kubetune.evaluation.metrics import Ints
-from kubetune.evaluation.same_texts import texts_of
+from kubetune.evaluation.same_texts import numbered, texts_of
 from kubetune.evaluation.shown import one_line
 from kubetune.evaluation.slices import Groups
+
+
+def paired_capabilities(
+    candidate: Mapping[Case, bool], champion: Mapping[Case, bool], sources: Mapping[Case, str] | None = None
+) -> dict[str, Discordance]:
+    """Return capability → paired counts over the cases that both met; "right" is passed.
+
+    Args:
+        candidate: Case → whether it passed.
+        champion: The same of the champion.
+        sources: Case → the template or test row that it was made of: such cases are alike. None: each has its own.
+    """
+    met: dict[str, list[Case]] = {}
+    for case in sorted(candidate.keys() & champion.keys()):
+        met.setdefault(case[0], []).append(case)
+    return {capability: _paired(cases, (candidate, champion), sources) for capability, cases in met.items()}
+
+
+def _paired(
+    cases: list[Case], passed: tuple[Mapping[Case, bool], Mapping[Case, bool]], sources: Mapping[Case, str] | None
+) -> Discordance:
+    first, second = (np.array([found[case] for case in cases], dtype=bool) for found in passed)
+    clusters = None if sources is None else numbered(sources[case] for case in cases)
+    return Discordance.of(first, second, clusters, copies=False)
+
 
 State = Literal["holds", "lost", "open", "small"]
 Outcomes = NDArray[np.bool_]

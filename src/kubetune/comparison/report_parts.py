@@ -8,8 +8,32 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from kubetune.comparison.sentences import counted_rows, guarded, probability
-from kubetune.evaluation.insertion import insert
+from kubetune.errors import KubetuneError
 from kubetune.evaluation.shown import one_line, signed
+
+CONTENTS = "<!-- further contents -->"
+SECTIONS = "<!-- further sections -->"
+"""Marks in `report.html.j2`; text of the data is escaped, so it never holds one."""
+
+
+def insert(page: str, contents: str, sections: str) -> str:
+    """Return the page with further entries of its table of contents, and further sections.
+
+    Args:
+        page: `report.html`.
+        contents: `<li>` elements.
+        sections: `<section>` elements.
+
+    Raises:
+        KubetuneError: The page has no single place for them.
+    """
+    for mark, addition in ((CONTENTS, contents), (SECTIONS, sections)):
+        before, found, after = page.partition(mark)
+        if not found or mark in after:
+            raise KubetuneError("report.html has no place for further sections: evaluate the run again.")
+        page = before + addition + after
+    return page
+
 
 OUTCOMES = {
     "promote": ("passed", "✓", "Promote"),

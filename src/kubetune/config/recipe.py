@@ -2,20 +2,76 @@
 
 from collections.abc import Iterable
 from types import SimpleNamespace
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
 from kubetune.config.behaviour import BehaviourSection
 from kubetune.config.data import DataSection
 from kubetune.config.evaluation import EvaluationSection
-from kubetune.config.model import ModelSection
+from kubetune.config.model_sources import ModelSource
 from kubetune.config.promotion import PromotionSection
 from kubetune.config.resources import ResourcesSection
 from kubetune.config.section import Section
-from kubetune.config.serving import ServingSection
-from kubetune.config.task import TaskSection
 from kubetune.config.training import TrainingSection
+
+
+class Head(Section):
+    """Classification head.
+
+    `kind: stock` is the architecture's own `…ForSequenceClassification` head, so that the result loads in
+    `transformers.pipeline`; `own` is ours: pooling, optional hidden layer, dropout.
+    """
+
+    kind: Literal["stock", "own"] = "stock"
+    pooling: Literal["cls", "mean"] = "cls"
+    """`own` only: the first token, or the mean over the real tokens."""
+    hidden_size: int | None = Field(default=None, ge=1, le=65_536)
+    """`own` only: units of a tanh layer before the output; None: no such layer."""
+    dropout: float | None = Field(default=None, ge=0, lt=1)
+    """Before the output layer. None: as the checkpoint's configuration says (`stock`), 0.1 (`own`, scratch)."""
+
+
+class ModelSection(Section):
+    """What is fine-tuned."""
+
+    source: ModelSource
+    max_length: int = Field(default=128, ge=4, le=8192)
+    """Tokens a text; longer text is truncated and counted in the data report."""
+    encoder_dropout: float | None = Field(default=None, ge=0, lt=1)
+    """Dropout inside the encoder; None: what the checkpoint's configuration says. The head keeps its own."""
+    head: Head = Head()
+
+
+class TaskSection(Section):
+    """Which task the model is fine-tuned for."""
+
+    kind: Literal["text-classification", "pair-classification"] = "text-classification"
+    """One label a text, or one label a pair of texts."""
+
+
+class ServingSection(Section):
+    """Handler settings that travel in the archive."""
+
+    batch_size: int = Field(default=32, ge=1, le=1024)
+    """Requests that TorchServe gathers at most."""
+    max_batch_delay_ms: int = Field(default=5, ge=0, le=10_000)
+    """Milliseconds that TorchServe waits for a batch to fill."""
+    split: int = Field(default=8, ge=1, le=1024)
+    """Micro-batch after sorting by length."""
+    max_characters: int = Field(default=10_000, ge=1, le=1_000_000)
+    """Longer text is answered with 413 before it is tokenised."""
+    max_items: int = Field(default=64, ge=1, le=1024)
+    """Texts in one request."""
+    top_k: int = Field(default=1, ge=1, le=10_000)
+    """Labels in an answer unless the request says otherwise."""
+    workers: int = Field(default=1, ge=1, le=64)
+    """Processes, each with its own model; one a CPU where requests are not gathered (`batch_size: 1`)."""
+    response_timeout_s: int = Field(default=30, ge=1, le=3600)
+    """Seconds after which a request fails."""
+    golden_tolerance: float = Field(default=1e-3, gt=0, lt=1)
+    """Absolute difference of probabilities at fp32; bf16 is given ten times as much."""
+
 
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$"
 NAME_RULE = "1 to 40 lower-case letters, digits and inner hyphens"

@@ -8,8 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from kubetune.config.project_file import NAME, find_project, read_project
-from kubetune.config.user_file import read_block
+from kubetune.config.user_file import NAME, find_project, read_block, read_project
 from kubetune.errors import ConfigError
 
 SECRETS_FOLDER = Path("/run/secrets/kubetune")

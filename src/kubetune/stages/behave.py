@@ -16,10 +16,9 @@ import pyarrow.parquet as pq
 
 from kubetune.behaviour.cases import Row
 from kubetune.behaviour.chosen import chosen_suite
-from kubetune.behaviour.record import behaviour_document, empty_document, write_behaviour
+from kubetune.behaviour.record import behaviour_document, empty_document, judge_behaviour, write_behaviour
 from kubetune.behaviour.run import run_suite
 from kubetune.behaviour.suite import Suite
-from kubetune.behaviour.verdict import judge_behaviour
 from kubetune.contract import Context, Result
 from kubetune.errors import ConfigError, DataError, InterruptedRunError, KubetuneError
 from kubetune.evaluation.predictions import TEXT_GROUP

@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from kubetune.comparison.capabilities import paired_capabilities
-from kubetune.comparison.champion import Champion, read_champion
 from kubetune.comparison.decision import FORMAT, Comparison, Decision, decide
+from kubetune.comparison.guards import paired_capabilities
 from kubetune.comparison.report_parts import with_parts
 from kubetune.comparison.rows import (
+    Champion,
     class_names,
     kept_columns,
     label_names,
     read_cases,
+    read_champion,
     read_json,
     read_predictions,
     read_sources,

