@@ -1,6 +1,8 @@
 """Where everything lies in a store. No other module spells a key."""
 
+import hashlib
 import re
+from pathlib import Path
 
 from kubetune.errors import ConfigError
 from kubetune.redaction import quoted
@@ -130,3 +132,9 @@ def attempts_prefix(run: str, stage: str) -> str:
 def checkpoint_files(key: str) -> str:
     """Prefix of the bytes of a train key's checkpoints."""
     return f"{CHECKPOINTS}{key}/files/"
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file, hex: the name of its bytes wherever they lie."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

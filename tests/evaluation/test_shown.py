@@ -1,6 +1,7 @@
 import pytest
 
-from kubetune.evaluation.shown import digits_for, number, one_line, signed
+from kubetune.evaluation.shown import digits_for, number, signed
+from kubetune.text.shown import one_line
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ import pytest
 
 import served_toys
 from kubetune.errors import ConfigError, CorruptArtifactError, KubetuneError
-from kubetune.serving.archive.manifest import archive_digest, file_digest, read_archive, write_manifest
+from kubetune.layout import file_digest
+from kubetune.serving.archive.manifest import archive_digest, read_archive, write_manifest
 
 
 @pytest.fixture

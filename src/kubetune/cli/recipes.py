@@ -97,7 +97,7 @@ def show(report: dict[str, Any]) -> None:
 
 
 def _cut(text: str, most: int) -> str:
-    from kubetune.data.shown import one_line
+    from kubetune.text.shown import one_line
 
     return one_line(text, most)
 

@@ -22,8 +22,8 @@ from kubetune.errors import DataError
 from kubetune.evaluation.intervals import Draws
 from kubetune.evaluation.metrics import Ints, Scores
 from kubetune.evaluation.same_texts import texts_of
-from kubetune.evaluation.shown import one_line
 from kubetune.evaluation.slices import Groups
+from kubetune.text.shown import one_line
 
 Outcome = Literal["promote", "keep", "undecided"]
 FORMAT = 1

@@ -21,8 +21,8 @@ from kubetune.config.promotion import GuardedSlice, PromotionSection
 from kubetune.errors import ConfigError
 from kubetune.evaluation.metrics import Ints
 from kubetune.evaluation.same_texts import numbered, texts_of
-from kubetune.evaluation.shown import one_line
 from kubetune.evaluation.slices import Groups
+from kubetune.text.shown import one_line
 
 
 def paired_capabilities(

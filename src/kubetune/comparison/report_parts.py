@@ -9,7 +9,8 @@ from jinja2 import Environment, StrictUndefined
 
 from kubetune.comparison.sentences import counted_rows, guarded, probability
 from kubetune.errors import KubetuneError
-from kubetune.evaluation.shown import one_line, signed
+from kubetune.evaluation.shown import signed
+from kubetune.text.shown import one_line
 
 CONTENTS = "<!-- further contents -->"
 SECTIONS = "<!-- further sections -->"

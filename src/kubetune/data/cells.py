@@ -6,8 +6,8 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from kubetune.data.shown import one_line
 from kubetune.errors import DataError
+from kubetune.text.shown import one_line
 
 BOM = b"\xef\xbb\xbf"
 

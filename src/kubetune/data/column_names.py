@@ -11,8 +11,8 @@ from kubetune.config.data import Columns
 from kubetune.data.cells import nested
 from kubetune.data.label_column import is_binary, is_list
 from kubetune.data.rows import RowRules
-from kubetune.data.shown import one_line
 from kubetune.errors import DataError
+from kubetune.text.shown import one_line
 
 
 def check_split_columns(path: Path, rules: RowRules) -> list[str]:

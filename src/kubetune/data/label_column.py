@@ -17,9 +17,9 @@ import pyarrow.parquet as pq
 
 from kubetune.data.cells import cell_text, multi_label
 from kubetune.data.labels import MOST_LABELS
-from kubetune.data.shown import one_line
 from kubetune.errors import DataError
 from kubetune.text.label_names import label_name
+from kubetune.text.shown import one_line
 
 UNLABELLED = "-1"
 """What data sets write into the label column of rows whose labels are kept back."""

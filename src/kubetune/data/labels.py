@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from kubetune.data.shown import one_line
 from kubetune.errors import DataError
+from kubetune.text.shown import one_line
 
 INTEGER = re.compile(r"-?[0-9]{1,9}(\.0+)?")
 MOST_LABELS = 1000

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from kubetune.data.label_column import LabelCells
 from kubetune.data.labels import INTEGER, MOST_LABELS, LabelBook, plain_number, too_many_labels
-from kubetune.data.shown import one_line
 from kubetune.errors import DataError
 from kubetune.text.label_names import label_name
+from kubetune.text.shown import one_line
 
 HIDDEN = -1
 

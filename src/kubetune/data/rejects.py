@@ -11,8 +11,8 @@ from kubetune.config.numbers import as_written
 from kubetune.data.labels import LabelBook
 from kubetune.data.rows import REASONS, Scan
 from kubetune.data.selection import REMOVALS, Selection
-from kubetune.data.shown import one_line
 from kubetune.errors import DataError
+from kubetune.text.shown import one_line
 
 SCHEMA = pa.schema([("split", pa.string()), ("row", pa.int64()), ("reason", pa.string())])
 

@@ -13,10 +13,10 @@ from kubetune.data.labels import LabelBook
 from kubetune.data.rejects import reject_counts, reject_rows
 from kubetune.data.rows import Scan
 from kubetune.data.selection import Selection
-from kubetune.data.shown import one_line
 from kubetune.data.splits import SPLITS, TRAIN
 from kubetune.data.summary import class_findings, data_line
 from kubetune.data.tokens import Lengths, grouped_order, padding_ratio, random_order
+from kubetune.text.shown import one_line
 
 BATCH = 32
 """Rows a batch of the stated padding ratios."""

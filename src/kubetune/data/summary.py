@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from kubetune.data.shown import one_line
+from kubetune.text.shown import one_line
 
 NAMED = 5
 """Classes named before the rest is counted."""

@@ -13,9 +13,9 @@ from kubetune.evaluation.baselines import Baseline
 from kubetune.evaluation.intervals import Bootstrap, Draws, Estimate, bootstrap, estimate
 from kubetune.evaluation.metrics import METRICS, Ints, Scores, calibration_table, confusion, measure, per_class
 from kubetune.evaluation.same_texts import texts_of
-from kubetune.evaluation.shown import one_line
 from kubetune.evaluation.slices import group, measure_slices
 from kubetune.evaluation.thresholds import collapse, judge_thresholds, warn
+from kubetune.text.shown import one_line
 
 FORMAT = 1
 MODEL = "model"

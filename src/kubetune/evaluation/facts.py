@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from kubetune.evaluation.metrics import Ints
-from kubetune.evaluation.shown import one_line
+from kubetune.text.shown import one_line
 
 SPLITS = ("train", "validation", "test")
 

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from kubetune.evaluation.shown import number, one_line, signed
+from kubetune.evaluation.shown import number, signed
+from kubetune.text.shown import one_line
 
 MAIN_METRIC = "macro_f1"
 """Comparisons are made on macro F1: accuracy flatters a model that ignores rare classes."""

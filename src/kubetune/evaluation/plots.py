@@ -19,7 +19,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from kubetune.evaluation.metrics import Ints
-from kubetune.evaluation.shown import one_line
+from kubetune.text.shown import one_line
 
 COLOURS = {
     "#000001": "var(--text)",

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from kubetune.evaluation.metrics import Ints, Scores
 from kubetune.evaluation.same_texts import joined_groups, numbered, same_words
-from kubetune.evaluation.shown import one_line
+from kubetune.text.shown import one_line
 
 TEXT_GROUP = "text_group"
 """Column: equal numbers are rows with the same text, see `same_texts`."""

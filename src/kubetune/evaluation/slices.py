@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from kubetune.evaluation.intervals import Draws, label_estimates
 from kubetune.evaluation.metrics import Ints
 from kubetune.evaluation.same_texts import texts_of
-from kubetune.evaluation.shown import one_line
+from kubetune.text.shown import one_line
 
 TOP_VALUES = 10
 """Values of a column that are slices of their own; the others are one slice together."""

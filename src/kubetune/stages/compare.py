@@ -31,10 +31,10 @@ from kubetune.errors import DataError, InterruptedRunError, KubetuneError, Nothi
 from kubetune.evaluation.metrics import Floats, Ints, Scores
 from kubetune.evaluation.predictions import TEXT_GROUP
 from kubetune.evaluation.same_texts import joined_groups, same_words
-from kubetune.evaluation.shown import one_line
 from kubetune.evaluation.slices import Groups, group
 from kubetune.serving.archive.manifest import read_archive
 from kubetune.tasks import load_task
+from kubetune.text.shown import one_line
 
 ANSWERS = ("row_id", "label", "prediction", "confidence")
 KEPT = "column_"

@@ -4,7 +4,6 @@ Files are written aside and synced, the manifest with their digests comes last, 
 Tensors are safetensors, the rest is JSON; nothing is pickled.
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -16,6 +15,7 @@ from typing import Any
 import torch
 
 from kubetune.errors import CorruptArtifactError
+from kubetune.layout import file_digest
 from kubetune.tasks.weights import read_tensors, write_tensors
 
 MANIFEST = "manifest.json"
@@ -117,7 +117,7 @@ def complete_checkpoint(aside: Path, checkpoint: CheckpointContents, alive: Call
     for path in sorted(aside.iterdir()):
         _sync(path)
         alive()
-        files[path.name] = {"sha256": _sha256(path), "size": path.stat().st_size}
+        files[path.name] = {"sha256": file_digest(path), "size": path.stat().st_size}
     manifest = {"format": FORMAT, "step": checkpoint.state.step, "files": files}
     (aside / MANIFEST).write_text(json.dumps(manifest, sort_keys=True, indent=2) + "\n", encoding="utf-8")
     _sync(aside / MANIFEST)
@@ -168,13 +168,8 @@ def verify_checkpoint(folder: Path) -> None:
         raise CorruptArtifactError("", f"Checkpoint {folder.name} has no manifest of a known format") from error
     for name, digest in files.items():
         path = folder / name
-        if not path.is_file() or _sha256(path) != digest:
+        if not path.is_file() or file_digest(path) != digest:
             raise CorruptArtifactError(digest, f"File {name} of checkpoint {folder.name} does not have its digest")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _sync(path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kubetune.errors import ConfigError, DataError
+from kubetune.layout import file_digest
 
 VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "bpe.codes", "*.model")
 """One of these is needed; the others only adjust it."""
@@ -160,8 +161,7 @@ def folder_digest(folder: Path, names: Sequence[str]) -> str:
     """Return the SHA-256 (hex) over names and contents of those files."""
     whole = hashlib.sha256()
     for name in names:
-        with (folder / name).open("rb") as file:
-            whole.update(f"{name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+        whole.update(f"{name}\0{file_digest(folder / name)}\n".encode())
     return whole.hexdigest()
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from kubetune.data.shown import one_line
 from kubetune.errors import DataError
 from kubetune.redaction import quoted
+from kubetune.text.shown import one_line
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -126,15 +126,6 @@ def check_file_name(name: str, what: str) -> None:
             f"{quoted(what, 120)} names no file that can be kept: its name has control characters or "
             f"more than {LONGEST_NAME} bytes.",
         )
-
-
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file, hex."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def digest_of_parts(parts: Any) -> str:

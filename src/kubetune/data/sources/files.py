@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from kubetune.config.data_sources import FilesData
 from kubetune.data.bounds import bounds_of, check_allowed
-from kubetune.data.sources.base import Facts, Reading, digest_of_parts, file_digest, is_file
+from kubetune.data.sources.base import Facts, Reading, digest_of_parts, is_file
 from kubetune.errors import ConfigError, DataError
+from kubetune.layout import file_digest
 from kubetune.redaction import quoted
 
 if TYPE_CHECKING:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from kubetune.config.data_sources import HubData
 from kubetune.data.bounds import SourceBounds, bounds_of, check_size
 from kubetune.data.hub import ANSWER_WITHIN_S, hub_client, hub_errors
-from kubetune.data.sources.base import Facts, FileFact, Reading, file_digest
+from kubetune.data.sources.base import Facts, FileFact, Reading
 from kubetune.errors import ConfigError, DataError, TemporaryError
+from kubetune.layout import file_digest
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -7,8 +7,9 @@ from typing import Any
 
 from kubetune.config.data_sources import PackageData
 from kubetune.data.bounds import bounds_of, check_allowed
-from kubetune.data.sources.base import Facts, Reading, digest_of_parts, file_digest
+from kubetune.data.sources.base import Facts, Reading, digest_of_parts
 from kubetune.errors import ConfigError, DataError
+from kubetune.layout import file_digest
 from kubetune.redaction import quoted
 
 

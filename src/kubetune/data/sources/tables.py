@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from kubetune.data.bounds import STANDARD, SourceBounds
-from kubetune.data.sources.base import Facts, FileFact, file_digest
+from kubetune.data.sources.base import Facts, FileFact
 from kubetune.data.sources.batches import check_columns, in_batches
 from kubetune.data.sources.delimited import read_delimited
 from kubetune.data.sources.dialect import Dialect
@@ -16,6 +16,7 @@ from kubetune.data.sources.json_documents import read_documents
 from kubetune.data.sources.json_lines import Types, read_objects, values
 from kubetune.data.sources.text_lines import read_bytes
 from kubetune.errors import ConfigError, DataError, TemporaryError
+from kubetune.layout import file_digest
 
 FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".parquet": "parquet"}
 

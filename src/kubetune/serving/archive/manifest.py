@@ -5,7 +5,6 @@ model.safetensors   config.json   kubetune.json     the fine-tuned module, as `t
 tokenizer/          golden.json   MODEL_CARD.md   model-config.yaml
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kubetune.errors import ConfigError, CorruptArtifactError
+from kubetune.layout import file_digest
 from kubetune.text.joining import Joined, as_mapping, from_mapping
 
 FORMAT = 1
@@ -108,15 +108,6 @@ def read_archive(folder: Path, *, verify: bool = True) -> Archive:
 def archive_digest(folder: Path) -> str:
     """SHA-256 (hex) of `archive.json`, which names every other file by its SHA-256: equal digest, equal archive."""
     return file_digest(folder / MANIFEST)
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file, hex."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _names(folder: Path) -> list[str]:
