@@ -15,8 +15,8 @@ from kubetune.config.policy import parse_policies
 from kubetune.config.recipe import Recipe
 from kubetune.errors import ConfigError, KubetuneError, NothingToDoError, RefusedError
 from kubetune.execution.local import execute_plan
+from kubetune.execution.policies import asks_for_approval, policies_of, put_policies, stored_policies
 from kubetune.execution.run import run_stage
-from kubetune.models.policies import asks_for_approval, policies_of, put_policies, stored_policies
 from kubetune.models.register import known
 from kubetune.plan import StageCall, Word, call_of
 from kubetune.storage import commits

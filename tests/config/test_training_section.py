@@ -3,8 +3,8 @@
 import pytest
 
 from kubetune.config.load import parse_recipe
-from kubetune.config.numbers import as_written
 from kubetune.errors import ConfigError
+from kubetune.schema.numbers import as_written
 
 RECIPE = """
 name: toy

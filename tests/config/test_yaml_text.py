@@ -11,11 +11,11 @@ from kubetune.behaviour.load import parse_suite
 from kubetune.config.cluster import load_cluster
 from kubetune.config.load import parse_recipe
 from kubetune.config.user_file import read_block
-from kubetune.config.yaml_text import DEEPEST, MOST_CHARACTERS, YamlTextError, read_yaml
 from kubetune.data.models.licence import card_licence
 from kubetune.errors import ConfigError
 from kubetune.orchestration.requests import SweepRequest, find_recipe, sweep_calls
 from kubetune.redaction import quoted
+from kubetune.schema.yaml_text import DEEPEST, MOST_CHARACTERS, YamlTextError, read_yaml
 
 MINIMAL = """
 name: toy

@@ -1,7 +1,6 @@
 import pytest
 
-from kubetune.evaluation.shown import digits_for, number, signed
-from kubetune.text.shown import one_line
+from kubetune.text.shown import digits_for, number, one_line, signed
 
 
 @pytest.mark.parametrize(

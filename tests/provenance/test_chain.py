@@ -12,7 +12,7 @@ import pytest
 import chain_toys
 from kubetune.contract import Verdict
 from kubetune.errors import DataError
-from kubetune.models.champion import ChampionInput
+from kubetune.execution.champion import ChampionInput
 from kubetune.provenance.chain import archive_of, chain_of
 from kubetune.provenance.envelope import canonical_bytes
 from kubetune.provenance.lineage import lineage, tree_of

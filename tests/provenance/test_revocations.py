@@ -11,9 +11,10 @@ from kubetune import layout
 from kubetune.cli.app import app
 from kubetune.config.settings import Settings
 from kubetune.errors import ConfigError, DataError, KubetuneError, RefusedError
+from kubetune.execution.platform import trust_for
 from kubetune.models.register import known, promote, roll_back
 from kubetune.models.revoke import revoke
-from kubetune.models.sign import sign_and_store, statement_of_run, trust_for
+from kubetune.models.sign import sign_and_store, statement_of_run
 from kubetune.plan import Word
 from kubetune.provenance.keys import load_signing_key, write_key_pair
 from kubetune.provenance.revocations import Revocation, Revocations, weights_of

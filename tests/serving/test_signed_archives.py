@@ -16,8 +16,9 @@ from kubetune import layout
 from kubetune.cli.app import app
 from kubetune.config.settings import Settings
 from kubetune.errors import ConfigError, DataError
+from kubetune.execution.platform import trust_for
 from kubetune.models.delivery import fetch_archive
-from kubetune.models.sign import commits_json, sign_and_store, statement_of_run, trust_for, verify_run
+from kubetune.models.sign import commits_json, sign_and_store, statement_of_run, verify_run
 from kubetune.provenance.keys import write_key_pair
 from kubetune.provenance.trust import Trust, statement_file
 from kubetune.serving.archive.manifest import archive_digest

@@ -120,7 +120,7 @@ def test_the_digest_is_of_rows_and_label_names(world: World) -> None:
 
 def test_counting_comparisons_imports_nothing_heavy() -> None:
     program = (
-        "import sys, kubetune.models.champion\n"
+        "import sys, kubetune.execution.champion\n"
         "assert not {'torch', 'transformers', 'sklearn', 'matplotlib'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from kubetune.behaviour.cases import Case, Cases
 from kubetune.behaviour.suite import AnyTest, Direction, MinimumFunctionality
 from kubetune.behaviour.templates import Item
-from kubetune.evaluation.shown import number, signed
-from kubetune.text.shown import one_line
+from kubetune.text.shown import number, one_line, signed
 
 CEILING = 0.99
 """Beyond it, or below 1 minus it, a probability has no room left to move."""

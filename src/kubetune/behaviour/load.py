@@ -22,10 +22,10 @@ from kubetune.behaviour.suite import (
 )
 from kubetune.behaviour.suites import shipped_suites
 from kubetune.behaviour.templates import placeholders, template_problem
-from kubetune.config.section import is_secret
-from kubetune.config.yaml_text import YamlTextError, read_yaml
 from kubetune.errors import ConfigError
 from kubetune.redaction import listed, quoted
+from kubetune.schema.section import is_secret
+from kubetune.schema.yaml_text import YamlTextError, read_yaml
 
 KINDS: Mapping[str, type[BaseModel]] = {"mft": MinimumFunctionality, "inv": Invariance, "dir": Direction}
 TEST: TypeAdapter[AnyTest] = TypeAdapter(AnyTest)

@@ -16,7 +16,7 @@ from kubetune.behaviour.run import BehaviourOutcome, CaseResult, SuiteResult
 from kubetune.behaviour.suite import Capability, Suite
 from kubetune.contract import Verdict
 from kubetune.errors import RefusedError
-from kubetune.evaluation.shown import digits_for, number
+from kubetune.text.shown import digits_for, number
 
 
 def judge_behaviour(suite: Suite, result: SuiteResult) -> Verdict:

@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from kubetune.config.section import Section
+from kubetune.schema.section import Section
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9 ,'-]{0,79}$")]
 """Lower-case words: it stands in tables and sentences."""

@@ -89,8 +89,8 @@ def delete(
     """Delete models that no endpoint serves: versions, champion, history. What was compared stays counted."""
     from kubetune.cli.runs import matched
     from kubetune.errors import ConfigError
+    from kubetune.execution.policies import permit_word, policies_of
     from kubetune.layout import MODELS, model
-    from kubetune.models.policies import permit_word, policies_of
     from kubetune.storage.endpoints import read_endpoint
 
     settings, opened_store = opened(store)

@@ -36,10 +36,10 @@ def promote(
     from kubetune.cli.display import progress_for
     from kubetune.clock import clock
     from kubetune.errors import ConfigError
+    from kubetune.execution.policies import permit_word, policies_of
     from kubetune.execution.signals import stop_requests
     from kubetune.models.effects import serve_champion
     from kubetune.models.pending import remembered
-    from kubetune.models.policies import permit_word, policies_of
     from kubetune.models.register import at_version, carried_out, promote, told_of
     from kubetune.redaction import quoted
 
@@ -123,10 +123,10 @@ def rollback(
     from kubetune.cli.display import progress_for
     from kubetune.clock import clock
     from kubetune.errors import ConfigError
+    from kubetune.execution.policies import permit_word, policies_of
     from kubetune.execution.signals import stop_requests
     from kubetune.models.effects import is_pending, serve_champion
     from kubetune.models.pending import remembered
-    from kubetune.models.policies import permit_word, policies_of
     from kubetune.models.register import known, roll_back, told_of
     from kubetune.models.revoke import revoke as revoke_version
     from kubetune.models.sign import require_signer

@@ -39,10 +39,10 @@ def serve(
 ) -> None:
     """Serve a run's archive on this machine until Ctrl-C, an undecided candidate's too; changes no endpoint."""
     from kubetune.cli.display import progress_for
+    from kubetune.execution.platform import trust_for
     from kubetune.execution.signals import stop_requests
     from kubetune.models.history import model_of_run
     from kubetune.models.looks import archive_for_look
-    from kubetune.models.sign import trust_for
     from kubetune.serving import hosts
     from kubetune.serving.local.endpoints import serve_foreground
     from kubetune.serving.torchserve.config import Listening
@@ -91,9 +91,9 @@ def fetch_archive(
     store: StoreUrl = None,
 ) -> None:
     """Fetch the archive KUBETUNE_ARCHIVE by its digest, check every byte, place it whole; nothing to do: exit 0."""
+    from kubetune.execution.platform import trust_for
     from kubetune.execution.run import open_configured_store
     from kubetune.models.delivery import fetch_archive
-    from kubetune.models.sign import trust_for
 
     settings = settings_for(store)
     if not settings.archive:

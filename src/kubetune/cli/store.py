@@ -94,7 +94,7 @@ def promotion(
     """Show or set who may move which champion, and by which recipes; needs keys that may write `policies.json`."""
     from kubetune.errors import ConfigError
     from kubetune.execution.platform import open_configured_store
-    from kubetune.models.policies import stored_policies
+    from kubetune.execution.policies import stored_policies
 
     settings = settings_for(store)
     if file is None:
@@ -112,7 +112,7 @@ def promotion(
 def publish(settings: "Settings", recipes: Path | None) -> str:
     """Put the policies of the settings into the store, with the recipes that they name; say what was done."""
     from kubetune.execution.platform import open_configured_store
-    from kubetune.models.policies import own_policies, put_policies
+    from kubetune.execution.policies import own_policies, put_policies
     from kubetune.orchestration.requests import find_recipe
 
     folder = recipes or settings.recipes_dir

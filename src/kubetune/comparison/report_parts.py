@@ -9,8 +9,7 @@ from jinja2 import Environment, StrictUndefined
 
 from kubetune.comparison.sentences import counted_rows, guarded, probability
 from kubetune.errors import KubetuneError
-from kubetune.evaluation.shown import signed
-from kubetune.text.shown import one_line
+from kubetune.text.shown import one_line, signed
 
 CONTENTS = "<!-- further contents -->"
 SECTIONS = "<!-- further sections -->"

@@ -7,7 +7,7 @@ from kubetune.comparison.paired import Discordance, mcnemar
 from kubetune.comparison.primary import Primary
 from kubetune.comparison.spending import Spending
 from kubetune.config.promotion import PromotionSection
-from kubetune.evaluation.shown import digits_for, number, signed
+from kubetune.text.shown import digits_for, number, signed
 
 
 def probability(value: float) -> str:

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 from pydantic import Field, JsonValue, field_validator, model_validator
 
 from kubetune.behaviour.suites import suite_names
-from kubetune.config.section import Section
 from kubetune.errors import ConfigError
 from kubetune.redaction import quoted
+from kubetune.schema.section import Section
 
 Bar = Annotated[float, Field(ge=0, lt=1)]
 
@@ -47,7 +47,7 @@ class BehaviourSection(Section):
                 raise ValueError("bars without a suite judge nothing: name a suite, or leave them out")
             return self
         if self.bars or not isinstance(self.suite, str):
-            from kubetune.behaviour.chosen import chosen_suite  # the suite's own schema stands on `config.section`
+            from kubetune.behaviour.chosen import chosen_suite  # the suite's own schema stands on `schema.section`
 
             try:
                 chosen_suite(self.suite, self.bars)

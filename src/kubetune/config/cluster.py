@@ -7,8 +7,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kubetune.config.policy import Policies
-from kubetune.config.yaml_text import MOST_CLUSTER_CHARACTERS, read_yaml
 from kubetune.errors import ConfigError
+from kubetune.schema.yaml_text import MOST_CLUSTER_CHARACTERS, read_yaml
 
 
 class _Closed(BaseModel):

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from kubetune.config.data_sources import DataSource
-from kubetune.config.numbers import as_written
-from kubetune.config.section import Section
+from kubetune.schema.numbers import as_written
+from kubetune.schema.section import Section
 from kubetune.text.label_names import label_name
 
 CleaningStep = Literal[

@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from kubetune.config.section import Section
+from kubetune.schema.section import Section
 
 Format = Literal["auto", "csv", "tsv", "jsonl", "json", "parquet"]
 Split = Literal["train", "validation", "test", "unsupervised"]

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from kubetune.config.section import Section
+from kubetune.schema.section import Section
 
 Metric = Literal["accuracy", "macro_f1", "weighted_f1", "mcc", "ece", "loss"]
 LOWER_IS_BETTER: frozenset[str] = frozenset({"ece", "loss"})

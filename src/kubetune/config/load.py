@@ -11,10 +11,10 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from kubetune.config.recipe import NAME_RULE, Recipe
-from kubetune.config.section import is_secret
-from kubetune.config.yaml_text import MOST_CHARACTERS, YamlTextError, read_yaml
 from kubetune.errors import ConfigError
 from kubetune.redaction import listed, quoted
+from kubetune.schema.section import is_secret
+from kubetune.schema.yaml_text import MOST_CHARACTERS, YamlTextError, read_yaml
 
 DEEPEST_KEY = 16
 

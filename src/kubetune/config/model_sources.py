@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from kubetune.config.section import Section
+from kubetune.schema.section import Section
 
 
 class HubModel(Section):

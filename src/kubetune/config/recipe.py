@@ -12,8 +12,8 @@ from kubetune.config.evaluation import EvaluationSection
 from kubetune.config.model_sources import ModelSource
 from kubetune.config.promotion import PromotionSection
 from kubetune.config.resources import ResourcesSection
-from kubetune.config.section import Section
 from kubetune.config.training import TrainingSection
+from kubetune.schema.section import Section
 
 
 class Head(Section):

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from kubetune.config.section import Section
+from kubetune.schema.section import Section
 
 
 class StageResources(Section):

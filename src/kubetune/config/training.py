@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from kubetune.config.section import Section
+from kubetune.schema.section import Section
 
 Weight = Annotated[float, Field(gt=0)]
 

@@ -9,8 +9,8 @@ from uuid import uuid4
 
 import yaml
 
-from kubetune.config.yaml_text import YamlTextError, read_yaml
 from kubetune.errors import ConfigError
+from kubetune.schema.yaml_text import YamlTextError, read_yaml
 
 TRUSTED = (0,)
 """Users besides our own whose file counts: root's."""

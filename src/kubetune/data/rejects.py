@@ -7,11 +7,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kubetune.config.numbers import as_written
 from kubetune.data.labels import LabelBook
 from kubetune.data.rows import REASONS, Scan
 from kubetune.data.selection import REMOVALS, Selection
 from kubetune.errors import DataError
+from kubetune.schema.numbers import as_written
 from kubetune.text.shown import one_line
 
 SCHEMA = pa.schema([("split", pa.string()), ("row", pa.int64()), ("reason", pa.string())])

@@ -6,7 +6,7 @@ from math import floor
 
 import numpy as np
 
-from kubetune.config.numbers import as_written
+from kubetune.schema.numbers import as_written
 
 TRAIN, VALIDATION, TEST, POOL, NEITHER = 0, 1, 2, 3, 4
 SPLITS = ("train", "validation", "test")

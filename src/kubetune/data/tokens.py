@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kubetune.config.numbers import as_written
 from kubetune.data.rows import BATCH, RowRules, Scan
 from kubetune.data.selection import Selection
 from kubetune.data.splits import SPLITS
 from kubetune.errors import DataError, KubetuneError
+from kubetune.schema.numbers import as_written
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -4,8 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from kubetune.evaluation.shown import number, signed
-from kubetune.text.shown import one_line
+from kubetune.text.shown import number, one_line, signed
 
 MAIN_METRIC = "macro_f1"
 """Comparisons are made on macro F1: accuracy flatters a model that ignores rare classes."""

@@ -16,9 +16,8 @@ from kubetune.evaluation.facts import data_facts, learning_points, model_facts
 from kubetune.evaluation.findings import MAIN_METRIC, confusions, counted, findings
 from kubetune.evaluation.metrics import METRICS, Ints
 from kubetune.evaluation.predictions import hardest
-from kubetune.evaluation.shown import number, signed
 from kubetune.evaluation.slices import FEW_TEXTS
-from kubetune.text.shown import one_line
+from kubetune.text.shown import number, one_line, signed
 
 TABLE_CLASSES = 14
 """Up to this many classes the confusion matrix is a table, beyond it a heat map."""

@@ -9,7 +9,7 @@ from kubetune.contract import Verdict
 from kubetune.errors import RefusedError
 from kubetune.evaluation.intervals import Estimate
 from kubetune.evaluation.metrics import Ints
-from kubetune.evaluation.shown import digits_for, number, signed
+from kubetune.text.shown import digits_for, number, signed
 
 COLLAPSED_SHARE = 0.99
 """A model that answers one class this often, much oftener than the class occurs, has collapsed."""

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from kubetune.config.load import canonical
 from kubetune.config.settings import Settings
 from kubetune.errors import ConfigError, NothingToDoError, RefusedError
+from kubetune.execution.champion import ChampionInput, champion_input
 from kubetune.execution.platform import identity_of
 from kubetune.keys import key_fields, key_of
-from kubetune.models.champion import ChampionInput, champion_input
 from kubetune.plan import StageCall, plan
 from kubetune.stages import PRODUCER
 from kubetune.storage import commits

@@ -20,9 +20,9 @@ from kubetune.contract import Progress
 from kubetune.data.column_names import LABELLED, check_names, wanted_columns
 from kubetune.errors import DataError
 from kubetune.execution.machine import require
+from kubetune.execution.policies import asks_for_approval, policies_of
 from kubetune.execution.run import StageResult, adopt_stage, new_attempt, raise_for_verdict, record_failure, run_stage
 from kubetune.execution.states import SIGNAL
-from kubetune.models.policies import asks_for_approval, policies_of
 from kubetune.plan import StageCall, Word
 from kubetune.storage.base import Store
 from kubetune.storage.commits import lookup, read_commit

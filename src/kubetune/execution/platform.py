@@ -12,11 +12,12 @@ from kubetune.config.settings import Settings, stage_environment, state_folder
 from kubetune.data.bounds import WORDS, SourceBounds
 from kubetune.errors import ConfigError, StoreUnavailableError
 from kubetune.layout import PROBE
-from kubetune.models.sign import trust_for
 from kubetune.plan import StageCall
+from kubetune.provenance.trust import Trust
 from kubetune.redaction import quoted
 from kubetune.storage.base import S3Settings, Store
 from kubetune.storage.open import open_store
+from kubetune.storage.statements import read_revocations, read_statement
 from kubetune.storage.uploads import fetch_upload
 
 
@@ -177,3 +178,22 @@ def identity_of(call: StageCall, settings: Settings, store: Store | None = None)
     with environment(stage_environment(settings, outside=True)):
         found: str | None = import_module(package).identify(source, outside(settings, store))
     return found
+
+
+def trust_for(settings: Settings, model: str, store: Store | None = None) -> Trust | None:
+    """Return what an archive needs in order to be served here; None: nothing.
+
+    Args:
+        settings: `trusted_keys` names the public keys.
+        model: Registered model, hence the endpoint, that is served.
+        store: Where statements come from; None: they lie beside their archives.
+    """
+    if settings.trusted_keys is None:
+        return None
+    return Trust(
+        keys=settings.trusted_keys,
+        model=model,
+        source=None if store is None else partial(read_statement, store),
+        revocations=None if store is None else partial(read_revocations, store),
+        least_epoch=settings.revocation_epoch,
+    )

@@ -21,8 +21,8 @@ from kubetune.errors import (
     TemporaryError,
 )
 from kubetune.execution.adopt import PreparedCall, StageResult
+from kubetune.execution.policies import permit_registration, policies_of
 from kubetune.execution.stage import Execution
-from kubetune.models.policies import permit_registration, policies_of
 from kubetune.models.register import known, moved, register, try_again, withdraw
 from kubetune.models.sign import sign_and_store, statement_of_run
 from kubetune.plan import call_of

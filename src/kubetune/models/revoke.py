@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from kubetune.config.settings import Settings
 from kubetune.errors import ConfigError
-from kubetune.models.policies import permit_word, policies_of
+from kubetune.execution.policies import permit_word, policies_of
 from kubetune.models.register import at_version, known
 from kubetune.models.sign import sign_revocations
 from kubetune.plan import Word

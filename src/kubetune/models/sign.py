@@ -147,25 +147,6 @@ def require_complete(found: Revocations, model: RegisteredModel, least_epoch: in
         )
 
 
-def trust_for(settings: Settings, model: str, store: Store | None = None) -> Trust | None:
-    """Return what an archive needs in order to be served here; None: nothing.
-
-    Args:
-        settings: `trusted_keys` names the public keys.
-        model: Registered model, hence the endpoint, that is served.
-        store: Where statements come from; None: they lie beside their archives.
-    """
-    if settings.trusted_keys is None:
-        return None
-    return Trust(
-        keys=settings.trusted_keys,
-        model=model,
-        source=None if store is None else partial(read_statement, store),
-        revocations=None if store is None else partial(read_revocations, store),
-        least_epoch=settings.revocation_epoch,
-    )
-
-
 def commits_json(store: Store, run: str) -> list[dict[str, Any]]:
     """Return the commits of a run as provenance reads them."""
     return [commit.to_json() for commit in commits_of(store, run).values()]

@@ -7,8 +7,8 @@ from zlib import crc32
 
 import torch
 
-from kubetune.config.numbers import as_written
 from kubetune.errors import ConfigError, InterruptedRunError, KubetuneError
+from kubetune.schema.numbers import as_written
 from kubetune.tasks import load_task
 from kubetune.tasks.encoder import use_plain_attention
 from kubetune.tasks.inference import predict_logits

@@ -4,8 +4,8 @@ from email.message import Message
 from pathlib import Path
 from typing import Any
 
-from kubetune.config.yaml_text import YamlTextError, read_yaml
 from kubetune.data.models.files import CARD
+from kubetune.schema.yaml_text import YamlTextError, read_yaml
 
 LONGEST = 200
 

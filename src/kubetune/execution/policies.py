@@ -7,9 +7,9 @@ from typing import Any
 from kubetune import layout
 from kubetune.config.policy import EndpointPolicy, Policies, parse_policies
 from kubetune.config.settings import Settings
-from kubetune.config.yaml_text import MOST_CLUSTER_CHARACTERS, YamlTextError, read_yaml
 from kubetune.errors import ConfigError
 from kubetune.plan import StageCall
+from kubetune.schema.yaml_text import MOST_CLUSTER_CHARACTERS, YamlTextError, read_yaml
 from kubetune.storage.base import Store
 from kubetune.storage.records import find_whole, update
 
