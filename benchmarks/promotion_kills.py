@@ -35,7 +35,7 @@ from kubetune.config.recipe import Recipe
 from kubetune.execution.run import open_configured_store, run_stage
 from kubetune.models.effects import is_pending, serve_champion
 from kubetune.models.register import known, promote, roll_back
-from kubetune.plan import Word, call_of, plan
+from kubetune.plan import ManualOverride, call_of, plan
 from kubetune.serving.archive.manifest import archive_digest  # noqa: F401 (imported before forking, as all that deploy needs)
 from kubetune.serving.local.target import LocalTarget
 from kubetune.serving.torchserve.config import free_ports
@@ -136,7 +136,7 @@ class World:
         """What `kubetune rollback` does for Airflow, whose request is the same in each try."""
         model = known(self.store, MODEL)
         if not (model.history[-1]["event"] == "rolled-back" and is_pending(self.store, MODEL)):
-            word = Word("benchmark", "killed on purpose", f"request-{self.number}")
+            word = ManualOverride("benchmark", "killed on purpose", f"request-{self.number}")
             roll_back(self.store, MODEL, clock(), word)
         self.serve()
 
@@ -246,7 +246,9 @@ def rounds(world: World, wanted: tuple[int, int], draw: random.Random, tallies: 
             kill(name, world.roll_back if name == "rollback" else partial(stage, "deploy"))
             tallies[name].broken += world.served()
             if name == "rollback":  # what a person rolled back is promoted by a person only
-                promote(world.store, MODEL, world.last_version(), clock(), Word("benchmark", "the next round"))
+                promote(
+                    world.store, MODEL, world.last_version(), clock(), ManualOverride("benchmark", "the next round")
+                )
             slow -= 1
         kills, hit, _, broken = totals(tallies.values())
         spent = f"{time.monotonic() - started:.0f} s"

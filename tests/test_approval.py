@@ -23,7 +23,7 @@ from kubetune.errors import ConfigError, KubetuneError
 from kubetune.execution.local import execute_plan
 from kubetune.execution.run import StageResult, open_configured_store
 from kubetune.models.register import known, try_again, withdraw
-from kubetune.plan import StageCall, Word, call_of
+from kubetune.plan import ManualOverride, StageCall, call_of
 from kubetune.storage.base import Store
 from kubetune.storage.blobs import File
 from kubetune.storage.commit_record import Commit
@@ -58,18 +58,18 @@ class Desk:
         files = {"archive": (File("archive.json", 1, OURS),)}
         create_commit(self.store, Commit(run="toy-1", stage="package", key="k" * 64, outputs=files))
         self.tell: Callable[[StageCall, StageResult], None] = lambda call, result: None
-        self.words: list[Word | None] = []
+        self.words: list[ManualOverride | None] = []
 
         def register(call: StageCall, *_: object, **__: object) -> StageResult:
-            self.words.append(call.word)
+            self.words.append(call.override)
             return StageResult("effect", Commit(run=call.run, stage="register", key=""))
 
         monkeypatch.setattr(kubetune.execution.local, "run_stage", register)
 
     def approve(self, call: StageCall) -> StageCall:
-        return replace(call, word=Word("asked"))
+        return replace(call, override=ManualOverride("asked"))
 
-    def word(self) -> Word | None:
+    def word(self) -> ManualOverride | None:
         """The word with which a walk registers."""
         execute_plan((self.call,), self.store, self.settings, self, Silent())
         return self.words[-1]
@@ -92,50 +92,50 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
 
 
 def test_a_person_is_asked_until_the_archive_is_the_champion(desk: Desk) -> None:
-    assert desk.word() == Word("asked")
+    assert desk.word() == ManualOverride("asked")
     desk.promote(OTHERS, "anna", run="toy-0")
-    assert desk.word() == Word("asked")
+    assert desk.word() == ManualOverride("asked")
     desk.promote(OURS, "berta")
-    assert desk.word() == Word("berta"), "without the reason that would stand above a decision"
+    assert desk.word() == ManualOverride("berta"), "without the reason that would stand above a decision"
 
 
 def test_a_champion_needs_no_approval_though_a_run_that_asks_nobody_made_it(desk: Desk) -> None:
     """Registering it again changes no history, so that a question would come back for ever."""
     desk.promote(OURS, "toy-0", run="toy-0")
-    assert desk.word() == Word("toy-0")
+    assert desk.word() == ManualOverride("toy-0")
 
 
 def test_an_agreement_ends_once_somebody_chose_another_version(desk: Desk) -> None:
     desk.promote(OURS, "berta")
     desk.promote(OTHERS, "anna", run="toy-2")
-    assert desk.word() == Word("asked")
+    assert desk.word() == ManualOverride("asked")
     desk.roll_back()
-    assert desk.word() == Word("carl"), "who brought it back"
+    assert desk.word() == ManualOverride("carl"), "who brought it back"
 
 
 def test_an_agreement_ends_with_a_rollback(desk: Desk) -> None:
     desk.promote(OURS, "berta")
     desk.roll_back()
-    assert desk.word() == Word("asked")
+    assert desk.word() == ManualOverride("asked")
 
 
 def test_an_agreement_outlives_a_champion_that_did_not_become_ready(desk: Desk) -> None:
     desk.promote(OTHERS, "anna", run="toy-0")
     desk.promote(OURS, "berta")
     withdraw(desk.store, "toy", OURS, AT, "no answer")
-    assert desk.word() == Word("berta")
+    assert desk.word() == ManualOverride("berta")
     try_again(desk.store, "toy", OURS, AT)
-    assert desk.word() == Word("berta")
+    assert desk.word() == ManualOverride("berta")
     withdraw(desk.store, "toy", OURS, AT, "no answer")
     desk.promote(OTHERS, "anna", run="toy-0")
-    assert desk.word() == Word("asked")
+    assert desk.word() == ManualOverride("asked")
 
 
 def test_a_runs_name_is_no_persons_agreement(desk: Desk) -> None:
     create_run(desk.store, "toy-0", {"name": "toy"})
     desk.promote(OURS, "toy-0")
     withdraw(desk.store, "toy", OURS, AT, "no answer")
-    assert desk.word() == Word("asked")
+    assert desk.word() == ManualOverride("asked")
 
 
 def test_a_broken_history_is_not_taken_for_an_agreement(desk: Desk) -> None:

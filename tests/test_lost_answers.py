@@ -10,7 +10,7 @@ from fault_proxy import proxy_to
 from kubetune import layout
 from kubetune.errors import ConfigError, StoreUnavailableError
 from kubetune.models.register import known, promote, roll_back, withdraw
-from kubetune.plan import Word
+from kubetune.plan import ManualOverride
 from kubetune.provenance.keys import write_key_pair
 from kubetune.storage.base import Store
 from kubetune.storage.local import LocalStore
@@ -40,8 +40,8 @@ def three_versions(store: Store) -> None:
 
 
 MOVES: dict[str, Callable[[Store], RegisteredModel]] = {
-    "promote": lambda store: promote(store, "toy", 1, "", Word("ada", "asked for")),
-    "rollback": lambda store: roll_back(store, "toy", "", Word("ada", "complaints")),
+    "promote": lambda store: promote(store, "toy", 1, "", ManualOverride("ada", "asked for")),
+    "rollback": lambda store: roll_back(store, "toy", "", ManualOverride("ada", "complaints")),
     "taken back": lambda store: withdraw(store, "toy", f"{3:064x}", "", "no answer"),
 }
 
@@ -60,9 +60,9 @@ def test_a_change_whose_answer_is_lost_is_not_made_over_what_another_person_did(
 
         def meanwhile(self: Backoff, cause: str) -> None:
             monkeypatch.setattr(Backoff, "wait", wait)
-            promote(direct, "toy", 3, "", Word("bob", "no, this one"))
-            promote(direct, "toy", 2, "", Word("bob", "or rather this one"))
-            promote(direct, "toy", 3, "", Word("bob", "no, this one"))
+            promote(direct, "toy", 3, "", ManualOverride("bob", "no, this one"))
+            promote(direct, "toy", 2, "", ManualOverride("bob", "or rather this one"))
+            promote(direct, "toy", 3, "", ManualOverride("bob", "no, this one"))
 
         monkeypatch.setattr(Backoff, "wait", meanwhile)
         proxy.add("swallow", f"PUT /{server.bucket}/{move.replace(' ', '-')}/{MODEL}")

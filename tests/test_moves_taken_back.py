@@ -18,7 +18,7 @@ from kubetune.errors import (
 )
 from kubetune.models import effects
 from kubetune.models import register as registration
-from kubetune.plan import Word
+from kubetune.plan import ManualOverride
 from kubetune.stages import deploy
 from kubetune.storage.local import LocalStore
 
@@ -113,7 +113,7 @@ def test_a_champion_that_served_before_stays_though_it_does_not_now(
 
 
 def test_a_run_that_is_stopped_while_it_serves_what_a_person_went_back_to_leaves_it(world: World) -> None:
-    registration.roll_back(world.store, "toy", AT, Word("anna", "complaints"))
+    registration.roll_back(world.store, "toy", AT, ManualOverride("anna", "complaints"))
     world.fails = [InterruptedRunError("stopped")]
     with pytest.raises(InterruptedRunError):
         world.deploy_own(2)
@@ -205,7 +205,9 @@ def test_a_champion_that_changes_before_the_wish_is_the_one_that_is_served(
 
 
 def test_a_champion_that_changes_while_another_is_served_is_served_after_it(world: World) -> None:
-    world.meanwhile = lambda: registration.promote(world.store, "toy", 3, AT, Word("anna", "asked for")) and None
+    world.meanwhile = lambda: (
+        registration.promote(world.store, "toy", 3, AT, ManualOverride("anna", "asked for")) and None
+    )
     assert "version 3 of toy is the champion and serves" in world.promote(2)
     assert (world.serving, world.model.champion.number) == (3, 3)
     assert not world.pending
@@ -221,7 +223,7 @@ def test_who_overtakes_a_deployment_that_had_ended_well_puts_the_champion_back(w
 def test_a_champion_that_changes_again_and_again_is_left_to_another_call(world: World) -> None:
     def other() -> None:
         number = 5 - world.model.champion.number
-        registration.promote(world.store, "toy", number, AT, Word("anna", "asked for"))
+        registration.promote(world.store, "toy", number, AT, ManualOverride("anna", "asked for"))
         world.meanwhile = other
 
     world.promote(2)

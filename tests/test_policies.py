@@ -18,7 +18,7 @@ from kubetune.execution.local import execute_plan
 from kubetune.execution.policies import asks_for_approval, policies_of, put_policies, stored_policies
 from kubetune.execution.run import run_stage
 from kubetune.models.register import known
-from kubetune.plan import StageCall, Word, call_of
+from kubetune.plan import ManualOverride, StageCall, call_of
 from kubetune.storage import commits
 from kubetune.storage.blobs import put_tree, tree_digest
 from kubetune.storage.local import LocalStore
@@ -59,8 +59,8 @@ class Desk:
         found = parse_policies({"toy": rules}, "values").filled(lambda name: self.recipe)
         put_policies(self.store, found)
 
-    def register(self, word: Word | None = None, recipe: Recipe | None = None) -> int | None:
-        call = replace(call_of("register", recipe or self.recipe, "toy-1", "toy"), word=word)
+    def register(self, word: ManualOverride | None = None, recipe: Recipe | None = None) -> int | None:
+        call = replace(call_of("register", recipe or self.recipe, "toy-1", "toy"), override=word)
         run_stage(call, self.store, self.settings, progress=Silent())
         champion = known(self.store, "toy").champion
         return champion.number if champion is not None else None
@@ -84,7 +84,7 @@ def test_a_hand_made_call_is_bound_by_what_the_store_holds(desk: Desk) -> None:
     with pytest.raises(RefusedError, match=r"Recipe toy differs from toy in data\.source.*, model\.source"):
         desk.register()
     with pytest.raises(RefusedError, match="differs from toy"):
-        desk.register(Word("ada", "I want it all the same"))
+        desk.register(ManualOverride("ada", "I want it all the same"))
     assert read_model(desk.store, "toy") is None, "nothing of it is registered"
     desk.bind(recipes=["toy"])
     assert desk.register() == 1
@@ -103,9 +103,9 @@ def test_approval_is_forced_although_the_recipe_does_not_ask(desk: Desk) -> None
     with pytest.raises(ConfigError, match="The policy of toy asks for approval before stage register"):
         desk.register()
     with pytest.raises(RefusedError, match="bob may not decide who serves endpoint toy: its policy allows ada"):
-        desk.register(Word("bob"))
-    assert desk.register(Word("ada")) == 1
-    assert desk.register(Word("toy-1")) == 1, "it is the champion: registering it again moves nobody"
+        desk.register(ManualOverride("bob"))
+    assert desk.register(ManualOverride("ada")) == 1
+    assert desk.register(ManualOverride("toy-1")) == 1, "it is the champion: registering it again moves nobody"
 
 
 def test_the_policy_of_a_pod_counts_beside_that_of_the_store(desk: Desk) -> None:
@@ -140,7 +140,7 @@ def test_who_is_asked_on_a_laptop_follows_from_the_policy(desk: Desk) -> None:
 
         def approve(self, call: StageCall) -> StageCall:
             asked.append(call.stage.name)
-            return replace(call, word=Word("ada"))
+            return replace(call, override=ManualOverride("ada"))
 
     call = call_of("register", desk.recipe, "toy-1", "toy")
     assert not asks_for_approval(policies_of(desk.settings, desk.store, "toy"), call)

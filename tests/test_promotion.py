@@ -7,7 +7,7 @@ import pytest
 
 import toys
 from kubetune import layout
-from kubetune.cli.common import word_of
+from kubetune.cli.common import override_of
 from kubetune.config.recipe import Recipe
 from kubetune.errors import (
     ConfigError,
@@ -20,7 +20,7 @@ from kubetune.errors import (
 from kubetune.execution.run import open_configured_store, run_stage
 from kubetune.models.effects import champion_of
 from kubetune.models.register import at_version, known, promote, roll_back, try_again, withdraw
-from kubetune.plan import Word, call_of
+from kubetune.plan import ManualOverride, call_of
 from kubetune.storage.commits import read_commit
 from kubetune.storage.endpoints import delete_endpoint
 from kubetune.storage.gc import collect
@@ -35,7 +35,7 @@ LEARNS = ("training.epochs=20",)
 GOOD = (*LEARNS, *RULES)
 OTHER = (*LEARNS, "training.seed=5", *RULES)
 AT = "2026-01-01T00:00:00Z"
-ANNA = Word("anna", "the old one answers customers better")
+ANNA = ManualOverride("anna", "the old one answers customers better")
 
 
 class World:
@@ -53,8 +53,8 @@ class World:
     def run(self, run: str, *overrides: str) -> dict[str, str]:
         return run_plan(self.recipe(*overrides), run, self.store, self.settings, until="register")
 
-    def stage(self, name: str, run: str, overrides: tuple[str, ...], word: Word | None = None):
-        call = replace(call_of(name, self.recipe(*overrides), run), word=word)
+    def stage(self, name: str, run: str, overrides: tuple[str, ...], word: ManualOverride | None = None):
+        call = replace(call_of(name, self.recipe(*overrides), run), override=word)
         return run_stage(call, self.store, self.settings, progress=Silent())
 
     @property
@@ -154,7 +154,7 @@ def test_a_person_promotes_what_the_comparison_did_not(world: World) -> None:
 
 
 def test_a_rollback_restores_the_former_one_and_holds_against_its_own_run(world: World) -> None:
-    word = Word("anna", "complaints", request="dag-run-1")
+    word = ManualOverride("anna", "complaints", request="dag-run-1")
     for _ in range(2):  # the request is repeated after a kill
         assert roll_back(world.store, "toy", AT, word).champion.number == 2
     # A nightly run makes the very model again; with another decision in its card it is a version of its own.
@@ -175,7 +175,7 @@ def test_a_person_promotes_a_version_by_its_number(world: World) -> None:
 
 
 def test_a_promotion_that_is_asked_for_twice_does_not_undo_a_rollback(world: World) -> None:
-    word = Word("anna", "customers asked for it", request="dag-run-2")
+    word = ManualOverride("anna", "customers asked for it", request="dag-run-2")
     world.stage("register", "other", OTHER, word)
     assert world.registered.champion.number == 3
     roll_back(world.store, "toy", AT, ANNA)
@@ -217,7 +217,7 @@ def test_approval_is_asked_for_and_recorded(world: World) -> None:
     wanted = ("promotion.approval=true", "promotion.gate=thresholds", "training.seed=8")
     with pytest.raises(ConfigError, match=r"asks for approval before stage register.*--by NAME"):
         world.run("asked", *wanted)
-    world.stage("register", "asked", wanted, Word("berta"))
+    world.stage("register", "asked", wanted, ManualOverride("berta"))
     line = world.registered.history[-1]
     assert (line["event"], line["by"]) == ("promoted", "berta")
 
@@ -271,7 +271,7 @@ def test_no_word_stands_above_a_threshold(world: World) -> None:
 @pytest.mark.parametrize("why", ["", " ", "two\nlines", "x" * 501, "\x1b[31m"])
 def test_a_reason_is_one_printable_line(why: str) -> None:
     with pytest.raises(ConfigError, match="--why has to be one line"):
-        word_of(None, why)
+        override_of(None, why)
 
 
 def test_versions_are_named_with_an_at_sign() -> None:

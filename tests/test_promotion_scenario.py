@@ -9,7 +9,7 @@ from kubetune.config.load import parse_recipe
 from kubetune.errors import NothingToDoError
 from kubetune.execution.run import open_configured_store
 from kubetune.models.register import known, roll_back
-from kubetune.plan import Word
+from kubetune.plan import ManualOverride
 from kubetune.storage.commit_record import Commit
 from kubetune.storage.commits import read_commit
 from kubetune.storage.registry import RegisteredModel
@@ -80,7 +80,9 @@ def test_c_is_better_on_average_and_kept_out_by_one_slice(world: World) -> None:
 
 
 def test_a_rollback_makes_a_the_champion_again(world: World) -> None:
-    model = roll_back(world.store, "promotion", "2026-01-01T00:00:00Z", Word("anna", "letters are answered wrongly"))
+    model = roll_back(
+        world.store, "promotion", "2026-01-01T00:00:00Z", ManualOverride("anna", "letters are answered wrongly")
+    )
     assert model.aliases() == {"champion": 1, "candidate": 2}
     assert (model.champion.run, model.version(2).withdrawn) == ("a", "person")
     assert model.history[-1]["event"] == "rolled-back"

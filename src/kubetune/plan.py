@@ -10,8 +10,8 @@ from kubetune.stages import BY_NAME, STAGES, Stage, before
 
 
 @dataclass(frozen=True)
-class Word:
-    """A person's word: it stands above a decision, never above a threshold.
+class ManualOverride:
+    """A manual override: it stands above a decision, never above a threshold.
 
     Attributes:
         by: Who.
@@ -34,7 +34,7 @@ class StageCall:
         recipe: The whole resolved recipe; a view of it reaches the body.
         after: Names of the stages that must be done before it.
         endpoint: Endpoint that effect stages act on; also the name of the registered model.
-        word: A person's approval, or with a reason a word that stands above the decision.
+        override: A person's approval, or with a reason a manual override of the decision.
     """
 
     run: str
@@ -42,7 +42,7 @@ class StageCall:
     recipe: Recipe
     after: tuple[str, ...]
     endpoint: str
-    word: Word | None = None
+    override: ManualOverride | None = None
 
 
 def plan(recipe: Recipe, run: str, endpoint: str | None = None, until: str | None = None) -> tuple[StageCall, ...]:

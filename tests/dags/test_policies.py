@@ -109,7 +109,7 @@ def test_a_policy_asks_for_approval_where_the_recipe_does_not(tmp_path: Path) ->
         ("ada", ["Approve"], ""),
         ("ada", ["Reject"], "ada said no"),
         ("bob", ["Approve"], "bob may not decide who serves endpoint live: its policy allows ada"),
-        ("trigger", ["Approve"], "trigger is the account of a program and nobody's word"),
+        ("trigger", ["Approve"], "trigger is the account of a program and nobody's approval"),
         (None, ["Reject"], "nobody agreed in time"),
     ],
 )

@@ -15,7 +15,7 @@ from kubetune.execution.platform import trust_for
 from kubetune.models.register import known, promote, roll_back
 from kubetune.models.revoke import revoke
 from kubetune.models.sign import sign_and_store, statement_of_run
-from kubetune.plan import Word
+from kubetune.plan import ManualOverride
 from kubetune.provenance.keys import load_signing_key, write_key_pair
 from kubetune.provenance.revocations import Revocation, Revocations, weights_of
 from kubetune.provenance.trust import Trust, revocations_file, write_beside
@@ -28,7 +28,7 @@ from kubetune.storage.statements import read_revocations
 
 ARCHIVE = chain_toys.digest("file", "archive")
 WEIGHTS = tree_digest(chain_toys.files_of("model", None))
-WORD = Word("ada", "it quotes its training rows")
+WORD = ManualOverride("ada", "it quotes its training rows")
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_a_revoked_version_verifies_no_more_and_a_reinstated_one_does(store, set
     before = listed(store), known(store, "tweets")
     assert revoke(store, settings, "tweets@2", "later", WORD).epoch == 2
     assert before == (listed(store), known(store, "tweets")), "a second call changes nothing"
-    assert revoke(store, settings, "tweets@2", "", Word("ada", "wrong one"), undo=True).epoch == 3
+    assert revoke(store, settings, "tweets@2", "", ManualOverride("ada", "wrong one"), undo=True).epoch == 3
     assert trust.require(into, ARCHIVE)
     assert [line["event"] for line in known(store, "tweets").history[-2:]] == ["revoked", "reinstated"]
 
@@ -228,21 +228,21 @@ def test_a_revoked_version_is_promoted_by_nobody(store, settings, monkeypatch) -
     revoke(store, settings, "tweets@1", "", WORD)
     assert known(store, "tweets").line == (2,), "nothing that is revoked is left behind the champion"
     with pytest.raises(RefusedError, match="Version 1 of tweets is revoked") as caught:
-        promote(store, "tweets", 1, "", Word("bob", "I like it"))
+        promote(store, "tweets", 1, "", ManualOverride("bob", "I like it"))
     assert caught.value.exit_code == 77
     with pytest.raises(ConfigError, match="has no previous champion to go back to"):
-        roll_back(store, "tweets", "", Word("bob", "complaints"))
+        roll_back(store, "tweets", "", ManualOverride("bob", "complaints"))
     revoke(store, settings, "tweets@1", "", WORD, undo=True)
-    assert promote(store, "tweets", 1, "", Word("bob", "I like it")).champion.number == 1
+    assert promote(store, "tweets", 1, "", ManualOverride("bob", "I like it")).champion.number == 1
 
 
 def test_the_marks_of_a_revoked_champion_outlive_its_rollback(store, settings, monkeypatch) -> None:
     monkeypatch.setattr("kubetune.models.register.require_files", lambda *_: None)
     revoke(store, settings, "tweets@2", "", WORD)
-    model = roll_back(store, "tweets", "", Word("bob", "it is revoked"))
+    model = roll_back(store, "tweets", "", ManualOverride("bob", "it is revoked"))
     assert (model.champion.number, model.version(2).withdrawn) == (1, "revoked")
     with pytest.raises(RefusedError):
-        promote(store, "tweets", 2, "", Word("bob", "again"))
+        promote(store, "tweets", 2, "", ManualOverride("bob", "again"))
 
 
 def test_a_list_that_grew_is_read_by_whoever_trusts_the_key(settings) -> None:

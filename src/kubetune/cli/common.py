@@ -13,7 +13,6 @@ from kubetune.redaction import redact
 
 if TYPE_CHECKING:
     from kubetune.config.settings import Settings
-    from kubetune.plan import Word
     from kubetune.storage.base import Store
 
 
@@ -117,14 +116,14 @@ def opened(
     return settings, (open_configured_store if patient else open_answering_store)(settings, probe=probe)
 
 
-def word_of(by: str | None, why: str | None, request: str = "") -> "Word | None":
+def override_of(by: str | None, why: str | None, request: str = "") -> "ManualOverride | None":
     """Return what a person said, or None if nobody did; who it is defaults to the user of this machine.
 
     Raises:
         ConfigError: The reason is empty or not one line, or holds a secret.
     """
     from kubetune.errors import ConfigError
-    from kubetune.plan import Word
+    from kubetune.plan import ManualOverride
     from kubetune.redaction import secret_in
 
     for option, text in (("--why", why), ("--by", by)):
@@ -134,7 +133,7 @@ def word_of(by: str | None, why: str | None, request: str = "") -> "Word | None"
             raise ConfigError(f"{option} holds {kind} and is kept beside the change: leave that out.")
     if by is None and why is None:
         return None
-    return Word(by or user_name(), why or "", request)
+    return ManualOverride(by or user_name(), why or "", request)
 
 
 def user_name() -> str:

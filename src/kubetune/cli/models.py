@@ -89,7 +89,7 @@ def delete(
     """Delete models that no endpoint serves: versions, champion, history. What was compared stays counted."""
     from kubetune.cli.runs import matched
     from kubetune.errors import ConfigError
-    from kubetune.execution.policies import permit_word, policies_of
+    from kubetune.execution.policies import permit_override, policies_of
     from kubetune.layout import MODELS, model
     from kubetune.storage.endpoints import read_endpoint
 
@@ -97,7 +97,7 @@ def delete(
     known = [entry.key.removeprefix(MODELS).removesuffix(".json") for entry in opened_store.list(MODELS)]
     chosen = matched("model", names, sorted(known))
     for name in chosen:
-        permit_word(policies_of(settings, opened_store, name), name, user_name())
+        permit_override(policies_of(settings, opened_store, name), name, user_name())
         if read_endpoint(opened_store, name) is not None:
             raise ConfigError(
                 f"Model {name} has a champion that endpoint {name} serves: `kubetune stop {name}` and `kubetune "

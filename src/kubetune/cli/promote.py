@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kubetune.cli.common import AsJson, Request, StoreUrl, opened, print_json, say, user_name, word_of
+from kubetune.cli.common import AsJson, Request, StoreUrl, opened, override_of, print_json, say, user_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from kubetune.config.settings import Settings
     from kubetune.notifications.walks import Tell
-    from kubetune.plan import StageCall, Word
+    from kubetune.plan import ManualOverride, StageCall
     from kubetune.storage.base import Store
     from kubetune.storage.registry import RegisteredModel
 
@@ -31,32 +31,32 @@ def promote(
     request: Request = "",
     as_json: AsJson = False,
 ) -> None:
-    """Promote a version, or a run whose comparison did not say promote. Thresholds stand above any word."""
+    """Promote a version, or a run whose comparison did not say promote. Thresholds stand above any override."""
     from kubetune.cli.answers import leave_answer, tell_people
     from kubetune.cli.display import progress_for
     from kubetune.clock import clock
     from kubetune.errors import ConfigError
-    from kubetune.execution.policies import permit_word, policies_of
+    from kubetune.execution.policies import permit_override, policies_of
     from kubetune.execution.signals import stop_requests
     from kubetune.models.effects import serve_champion
     from kubetune.models.pending import remembered
     from kubetune.models.register import at_version, carried_out, promote, told_of
     from kubetune.redaction import quoted
 
-    word = word_of(by, why, request)
-    if word is None:
-        raise ConfigError("A promotion by word needs a reason: say it with --why.")
+    override = override_of(by, why, request)
+    if override is None:
+        raise ConfigError("A manual promotion needs a reason: say it with --why.")
     settings, opened_store = opened(store)
-    with stop_requests() as stop, remembered(settings, "promote", f"{what} {endpoint or ''}", word) as word:
+    with stop_requests() as stop, remembered(settings, "promote", f"{what} {endpoint or ''}", override) as override:
         stop.raises = True
         if "@" in what:
             name, number = at_version(what)
             if number is None or endpoint not in (None, name):
                 raise ConfigError(f"{quoted(what)} names no version of one model: write MODEL@3, without --endpoint.")
-            permit_word(policies_of(settings, opened_store, name), name, word.by)
-            model = promote(opened_store, name, number, clock(), word)
+            permit_override(policies_of(settings, opened_store, name), name, override.by)
+            model = promote(opened_store, name, number, clock(), override)
         else:
-            name = register_run(opened_store, settings, what, endpoint, word)
+            name = register_run(opened_store, settings, what, endpoint, override)
             model = known_model(opened_store, name)
         progress = progress_for()
         try:
@@ -64,7 +64,7 @@ def promote(
         finally:
             progress.close()
     number = result.commit.facts["version"]  # not `champion`: somebody may have promoted another one meanwhile
-    made = carried_out(model, word)
+    made = carried_out(model, override)
     answer = told_of(name, made) if made is not None else None
     tell_people(settings, answer)
     leave_answer(settings, answer)
@@ -80,7 +80,9 @@ def promote(
         )
 
 
-def register_run(store: "Store", settings: "Settings", run: str, endpoint: str | None, word: "Word") -> str:
+def register_run(
+    store: "Store", settings: "Settings", run: str, endpoint: str | None, override: "ManualOverride"
+) -> str:
     """Package and register a run whatever its comparison said; return the name of its model."""
     from dataclasses import replace
 
@@ -93,7 +95,7 @@ def register_run(store: "Store", settings: "Settings", run: str, endpoint: str |
     progress = progress_for()
     try:
         for stage in AFTER_DECISION:
-            call = replace(call_of(stage, recipe, run, endpoint), word=word)
+            call = replace(call_of(stage, recipe, run, endpoint), override=override)
             raise_for_verdict(run_stage(call, store, settings, progress=progress))
     finally:
         progress.close()
@@ -123,7 +125,7 @@ def rollback(
     from kubetune.cli.display import progress_for
     from kubetune.clock import clock
     from kubetune.errors import ConfigError
-    from kubetune.execution.policies import permit_word, policies_of
+    from kubetune.execution.policies import permit_override, policies_of
     from kubetune.execution.signals import stop_requests
     from kubetune.models.effects import is_pending, serve_champion
     from kubetune.models.pending import remembered
@@ -131,28 +133,28 @@ def rollback(
     from kubetune.models.revoke import revoke as revoke_version
     from kubetune.models.sign import require_signer
 
-    word = word_of(by, why, request)
-    if word is None:
+    override = override_of(by, why, request)
+    if override is None:
         raise ConfigError("A rollback needs a reason: say it with --why.")
     settings, opened_store = opened(store)
     before = known(opened_store, name)
-    permit_word(policies_of(settings, opened_store, name), name, word.by)
+    permit_override(policies_of(settings, opened_store, name), name, override.by)
     if revoke:
         require_signer(opened_store, settings)
     # The last move and not the last event: runs may have registered their versions since.
     move = before.last_move
     unfinished = move is not None and move["event"] == "rolled-back" and is_pending(opened_store, name)
     progress = progress_for()
-    with stop_requests() as stop, remembered(settings, "rollback", name, word) as word:
+    with stop_requests() as stop, remembered(settings, "rollback", name, override) as override:
         stop.raises = True
-        after = before if unfinished else roll_back(opened_store, name, clock(), word)
-        made = rollback_of(after, "" if unfinished else word.request)
+        after = before if unfinished else roll_back(opened_store, name, clock(), override)
+        made = rollback_of(after, "" if unfinished else override.request)
         try:
             result = serve_champion(opened_store, settings, name, progress, stop)
         finally:
             progress.close()
         if revoke:
-            revoke_version(opened_store, settings, f"{name}@{made['former']}", clock(), word)
+            revoke_version(opened_store, settings, f"{name}@{made['former']}", clock(), override)
     answer = told_of(name, made)
     tell_people(settings, answer)
     leave_answer(settings, answer)
@@ -215,7 +217,7 @@ class Terminal:
         from uuid import uuid4
 
         from kubetune.errors import ConfigError, NothingToDoError
-        from kubetune.plan import Word
+        from kubetune.plan import ManualOverride
 
         if not sys.stdin.isatty():
             raise ConfigError(self.advice(call, "nobody is at this terminal"))
@@ -231,7 +233,7 @@ class Terminal:
         if not agreed:
             raise NothingToDoError(f"Run {call.run} was not approved by {user_name()}: nothing was changed.")
         # Should the registry's answer be lost, its repetition is known by this; asked anew, it is another approval.
-        return replace(call, word=Word(user_name(), request=uuid4().hex))
+        return replace(call, override=ManualOverride(user_name(), request=uuid4().hex))
 
     def advice(self, call: "StageCall", why: str) -> str:
         """Say how to approve from elsewhere, by a command that acts on this very store and endpoint."""

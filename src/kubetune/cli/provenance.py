@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from kubetune.cli.common import AsJson, Request, StoreUrl, opened, print_json, say, settings_for, word_of
+from kubetune.cli.common import AsJson, Request, StoreUrl, opened, override_of, print_json, say, settings_for
 
 
 def lineage(
@@ -131,12 +131,12 @@ def revoke(
     from kubetune.models.pending import remembered
     from kubetune.models.revoke import revoke
 
-    word = word_of(by, why, request)
-    if word is None:
+    override = override_of(by, why, request)
+    if override is None:
         raise ConfigError("A revocation needs a reason: say it with --why.")
     settings, opened_store = opened(store)
-    with remembered(settings, "reinstate" if undo else "revoke", what, word) as word:
-        done = revoke(opened_store, settings, what, clock(), word, undo=undo)
+    with remembered(settings, "reinstate" if undo else "revoke", what, override) as override:
+        done = revoke(opened_store, settings, what, clock(), override, undo=undo)
     name, number, champion = done.model.name, done.version.number, done.model.champion
     if undo:
         say(f"version {number} of {name} is reinstated: `kubetune promote {name}@{number}` makes it the champion.")

@@ -203,7 +203,7 @@ def stage(
     from dataclasses import replace
 
     from kubetune.cli.answers import answer_of, leave_answer
-    from kubetune.cli.common import opened, word_of
+    from kubetune.cli.common import opened, override_of
     from kubetune.cli.display import progress_for
     from kubetune.config.load import parse_recipe
     from kubetune.errors import ConfigError
@@ -224,10 +224,12 @@ def stage(
     for other, _, text in (item.partition("=") for item in also or []):
         calls.append(call_of(name, parse_recipe(text), other, endpoint))
     progress = progress_for()
-    word = word_of(by, why, request)
-    remembering = nullcontext() if word is None else remembered(settings, f"stage {name}", f"{run} {endpoint}", word)
-    with stop_requests() as stop, remembering as word:
-        calls[0] = replace(calls[0], word=word)
+    override = override_of(by, why, request)
+    remembering = (
+        nullcontext() if override is None else remembered(settings, f"stage {name}", f"{run} {endpoint}", override)
+    )
+    with stop_requests() as stop, remembering as override:
+        calls[0] = replace(calls[0], override=override)
         stop.raises = not calls[0].stage.resumable
         try:
             results = [

@@ -36,7 +36,7 @@ class EndpointPolicy(BaseModel):
     users: tuple[str, ...] | None = None
     """Airflow's users who may start runs for it (`airflow`: itself); None: everybody who may trigger the DAG."""
     approvers: tuple[str, ...] | None = None
-    """Who may agree, promote by word, roll back and revoke; None: everybody who may answer or trigger."""
+    """Who may agree, promote manually, roll back and revoke; None: everybody who may answer or trigger."""
     documents: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
     """The named recipes in full, filled in where the policy is published; not for people to write."""
 
@@ -53,7 +53,7 @@ class EndpointPolicy(BaseModel):
             )
 
     def check_approver(self, endpoint: str, person: str) -> None:
-        """Refuse a person whose word does not count for an endpoint.
+        """Refuse a person who may not decide for an endpoint.
 
         Raises:
             RefusedError: The policy does not name the person.

@@ -85,13 +85,13 @@ def prepare_call(call: StageCall, store: Store, settings: Settings) -> PreparedC
 def refuse_after_refusal(call: StageCall, store: Store) -> None:
     """Raise what a gate before this stage said, so that nothing runs after a refusal by any road.
 
-    A person's word with a reason stands above a decision to keep the champion (99), never above a refusal (77).
+    A manual override with a reason stands above a decision to keep the champion (99), never above a refusal (77).
     """
     for earlier in plan(call.recipe, call.run, until=call.stage.name)[:-1]:
         found = commits.read_commit(store, call.run, earlier.stage.name)
         if found is None:
             continue
-        if found.verdict.code == NothingToDoError.exit_code and call.word is not None and call.word.why:
+        if found.verdict.code == NothingToDoError.exit_code and call.override is not None and call.override.why:
             continue
         raise_for_verdict(StageResult("kept", found))
 

@@ -23,7 +23,7 @@ from kubetune.execution.machine import require
 from kubetune.execution.policies import asks_for_approval, policies_of
 from kubetune.execution.run import StageResult, adopt_stage, new_attempt, raise_for_verdict, record_failure, run_stage
 from kubetune.execution.states import SIGNAL
-from kubetune.plan import StageCall, Word
+from kubetune.plan import ManualOverride, StageCall
 from kubetune.storage.base import Store
 from kubetune.storage.commits import lookup, read_commit
 from kubetune.storage.records import encode
@@ -124,8 +124,8 @@ def execute_plan(
     while position < len(calls):
         call = calls[position]
         if call.stage.approval is not None and asks_for_approval(policies_of(settings, store, call.endpoint), call):
-            word = agreement(call, store)
-            call = person.approve(call) if word is None else replace(call, word=word)
+            override = agreement(call, store)
+            call = person.approve(call) if override is None else replace(call, override=override)
         result = None if audit else adopt_stage(call, store, settings)
         if call.stage.effect:
             result = run_stage(call, store, settings, progress=progress)
@@ -170,11 +170,11 @@ def check_ahead(following: StageCall, result: StageResult, store: Store, setting
         raise
 
 
-def agreement(call: StageCall, store: Store) -> Word | None:
-    """Return the word by which this run's archive became the champion; None: a person has to be asked.
+def agreement(call: StageCall, store: Store) -> ManualOverride | None:
+    """Return the override by which this run's archive became the champion; None: a person has to be asked.
 
     It holds while the archive is the champion, whoever made it that: registering it again changes nothing. Where it was
-    taken back only because it did not become ready, a person's word holds still. Once somebody chose another version,
+    taken back only because it did not become ready, a manual override holds still. Once somebody chose another version,
     it no longer does.
 
     Raises:
@@ -190,13 +190,13 @@ def agreement(call: StageCall, store: Store) -> Word | None:
     if version == model.champion:
         # The history is bounded, so that the line may be gone; the version names its run for ever.
         by = [str(line["by"]) for line in choices if line["version"] == version.number]
-        return Word(by[-1] if by else version.run)
+        return ManualOverride(by[-1] if by else version.run)
     if version.withdrawn != NOT_READY or not choices or choices[-1]["version"] != version.number:
         return None
     by_whom = str(choices[-1]["by"])
     # A run whose recipe asks nobody may have made the same archive; its name is no person's.
     runs = {version.run, *(run.run for run in list_runs(store))}
-    return None if by_whom in runs else Word(by_whom)
+    return None if by_whom in runs else ManualOverride(by_whom)
 
 
 def run_process(call: StageCall, settings: Settings, *, audit: bool) -> tuple[int, float]:

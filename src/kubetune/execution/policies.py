@@ -1,4 +1,4 @@
-"""Policies meet store and settings: which bind here, and what they say to a stage and to a person's word."""
+"""Policies meet store and settings: which bind here, and what they say to a stage and to a manual override."""
 
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
@@ -79,15 +79,15 @@ def permit_registration(policies: Sequence[EndpointPolicy], call: StageCall, *, 
     Args:
         policies: Of the endpoint.
         call: Of stage `register`.
-        settled: Whether it is the champion already: then nobody's word is needed for what it is.
+        settled: Whether it is the champion already: then nobody's approval is needed for what it is.
 
     Raises:
-        RefusedError: By its recipe, its gate, or the person whose word it has.
+        RefusedError: By its recipe, its gate, or the person who approved.
         ConfigError: A person's approval is asked for, and nobody gave it.
     """
     for policy in () if settled else policies:
         policy.check_recipe(call.endpoint, call.recipe)
-    if call.word is None:
+    if call.override is None:
         if asks_for_approval(policies, call):
             by = f"Recipe {call.recipe.name}" if call.recipe.promotion.approval else f"The policy of {call.endpoint}"
             raise ConfigError(
@@ -95,11 +95,11 @@ def permit_registration(policies: Sequence[EndpointPolicy], call: StageCall, *, 
                 f"{call.run} --endpoint {call.endpoint} --by NAME`."
             )
     elif not settled:
-        permit_word(policies, call.endpoint, call.word.by)
+        permit_override(policies, call.endpoint, call.override.by)
 
 
-def permit_word(policies: Sequence[EndpointPolicy], endpoint: str, person: str) -> None:
-    """Refuse a person whose word does not count for an endpoint.
+def permit_override(policies: Sequence[EndpointPolicy], endpoint: str, person: str) -> None:
+    """Refuse a person who may not decide for an endpoint.
 
     Raises:
         RefusedError: A policy does not name the person.

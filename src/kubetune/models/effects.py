@@ -48,7 +48,7 @@ def apply_register(work: Execution) -> StageResult:
     permit_registration(policies_of(work.settings, work.store, call.endpoint), call, settled=is_settled(work))
     with work.body_result() as (result, _):
         done = work.record(result, {})
-    said = {"by": call.word.by, "why": call.word.why} if call.word is not None else {}
+    said = {"by": call.override.by, "why": call.override.why} if call.override is not None else {}
     # Signed first: a champion whose archive no server may take would take the endpoint down.
     sign_and_store(
         work.store, work.settings, statement_of_run(work.store, call.run, call.endpoint, {**done.facts, **said})

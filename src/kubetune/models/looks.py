@@ -12,7 +12,7 @@ from kubetune.execution.adopt import prepare_call
 from kubetune.execution.run import new_attempt
 from kubetune.execution.stage import Execution
 from kubetune.models.history import artifact_of, recipe_of_run
-from kubetune.plan import Word, call_of
+from kubetune.plan import ManualOverride, call_of
 from kubetune.storage.base import Store
 from kubetune.storage.blobs import fetch_tree
 from kubetune.storage.commits import read_commit
@@ -39,8 +39,8 @@ def archive_for_look(
             fetch_tree(store, found.outputs["archive"], archive)
             yield archive
         return
-    # Looking stands above a decision as a person's word does, and like that never above a refusal.
-    call = replace(call_of("package", recipe_of_run(store, run), run), word=Word("look", "to look at it"))
+    # Looking stands above a decision as a manual override does, and like that never above a refusal.
+    call = replace(call_of("package", recipe_of_run(store, run), run), override=ManualOverride("look", "to look at it"))
     progress.note(f"run {run} was not packaged: its archive is made now for this look, and kept nowhere")
     work = Execution(prepare_call(call, store, settings), store, settings, progress, should_stop, new_attempt(settings))
     with work.body_result() as (_, outputs):

@@ -14,32 +14,32 @@ from uuid import uuid4
 
 from kubetune.config.settings import Settings, state_folder
 from kubetune.errors import ConfigError, KubetuneError, TemporaryError
-from kubetune.plan import Word
+from kubetune.plan import ManualOverride
 
 
 @contextmanager
-def remembered(settings: Settings, action: str, what: str, word: Word) -> Iterator[Word]:
-    """Give a person's word an identity that lasts until the command has ended with an answer.
+def remembered(settings: Settings, action: str, what: str, override: ManualOverride) -> Iterator[ManualOverride]:
+    """Give a manual override an identity that lasts until the command has ended with an answer.
 
     Args:
         settings: The state folder, which belongs to one store, holds what has not ended.
         action: For example `promote`.
         what: What it is about.
-        word: One that has an identity already, for example an Airflow run, keeps it and is not noted.
+        override: One that has an identity already, for example an Airflow run, keeps it and is not noted.
 
     Yields:
-        The word with its identity.
+        The override with its identity.
 
     Raises:
         ConfigError: The state folder cannot be written.
     """
-    if word.request:
-        yield word
+    if override.request:
+        yield override
         return
-    file = state_folder(settings) / "requests" / f"{_digest(action, what, word.by, word.why)}.json"
+    file = state_folder(settings) / "requests" / f"{_digest(action, what, override.by, override.why)}.json"
     request = _noted(file)
     try:
-        yield replace(word, request=request)
+        yield replace(override, request=request)
     except KubetuneError as error:
         if not isinstance(error, TemporaryError):
             file.unlink(missing_ok=True)  # an answer; asking again is another request

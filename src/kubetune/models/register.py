@@ -1,4 +1,4 @@
-"""What stage `register` does in the store, and what a person's word does: versions, promotion, rollback.
+"""What stage `register` does in the store, and what a manual override does: versions, promotion, rollback.
 
 Each of them is one compare-and-set of the model's record, so that a process may die at any line and be repeated.
 """
@@ -8,7 +8,7 @@ from typing import Any
 
 from kubetune.errors import ConfigError, CorruptArtifactError, NothingToDoError
 from kubetune.models.document import version_document
-from kubetune.plan import StageCall, Word
+from kubetune.plan import ManualOverride, StageCall
 from kubetune.stages import STAGES
 from kubetune.storage import commits
 from kubetune.storage.base import Store
@@ -42,7 +42,7 @@ def register(call: StageCall, store: Store, at: str) -> tuple[RegisteredModel, V
     A second call changes nothing. A decision holds only against the champion that it was made against.
 
     Args:
-        call: Of stage `register`. Its word, with a reason, promotes whatever the decision is; without one it approves.
+        call: Of stage `register`. Its override promotes with a reason whatever the decision is, and approves without one.
         store: Store.
         at: Time of day for the record (ISO 8601).
 
@@ -62,7 +62,7 @@ def register(call: StageCall, store: Store, at: str) -> tuple[RegisteredModel, V
         outcome=str(compare.facts["outcome"]),
         at=at,
     )
-    against, word = compare.facts["champion"], call.word
+    against, override = compare.facts["champion"], call.override
     relative = call.recipe.promotion.gate == "champion"
     refused: list[str] = []
 
@@ -70,16 +70,18 @@ def register(call: StageCall, store: Store, at: str) -> tuple[RegisteredModel, V
         refused.clear()
         known = standing.of_archive(fresh.archive)
         model, version = with_version(standing, fresh)
-        if word is not None and _made(standing, word):
+        if override is not None and _made(standing, override):
             return standing, None  # somebody may have gone back since
-        by_person = word is not None and bool(word.why)
+        by_person = override is not None and bool(override.why)
         if reason := "" if by_person else _not_promoted(model, version, call.run, against, relative=relative):
             refused.append(reason)
             return model, Event("registered", at, call.run, reason) if known is None else None
         if standing.champion is not None and standing.champion.archive == fresh.archive:
             return standing, None
-        who, why = (word.by, word.why) if word is not None else (call.run, " ".join(compare.verdict.reasons))
-        event = Event("promoted", at, who, why or _told(compare), word.request if word is not None else "")
+        who, why = (
+            (override.by, override.why) if override is not None else (call.run, " ".join(compare.verdict.reasons))
+        )
+        event = Event("promoted", at, who, why or _told(compare), override.request if override is not None else "")
         return set_champion(model, version.number), event
 
     model = change_model(store, call.endpoint, change)
@@ -130,8 +132,8 @@ def _said_since(model: RegisteredModel, version: Version, run: str) -> str:
     return ""
 
 
-def promote(store: Store, name: str, number: int, at: str, word: Word) -> RegisteredModel:
-    """Make a registered version the champion by a person's word; a second call changes nothing.
+def promote(store: Store, name: str, number: int, at: str, override: ManualOverride) -> RegisteredModel:
+    """Make a registered version the champion by a manual override; a second call changes nothing.
 
     Raises:
         ConfigError: There is no such model or version.
@@ -141,14 +143,14 @@ def promote(store: Store, name: str, number: int, at: str, word: Word) -> Regist
 
     def change(model: RegisteredModel) -> tuple[RegisteredModel, Event | None]:
         wanted = set_champion(model, number)
-        if wanted == model or _made(model, word):
+        if wanted == model or _made(model, override):
             return model, None
-        return wanted, Event("promoted", at, word.by, word.why, word.request)
+        return wanted, Event("promoted", at, override.by, override.why, override.request)
 
     return change_model(store, name, change)
 
 
-def roll_back(store: Store, name: str, at: str, word: Word) -> RegisteredModel:
+def roll_back(store: Store, name: str, at: str, override: ManualOverride) -> RegisteredModel:
     """Make the previous version the champion again; the present one is not promoted again by itself.
 
     Raises:
@@ -159,14 +161,14 @@ def roll_back(store: Store, name: str, at: str, word: Word) -> RegisteredModel:
         require_files(store, previous)
 
     def change(model: RegisteredModel) -> tuple[RegisteredModel, Event | None]:
-        if _made(model, word):
+        if _made(model, override):
             return model, None
         if model.champion is None or model.previous is None:
             raise ConfigError(
                 f"Model {name} has no previous champion to go back to: `kubetune promote` names any of its "
                 f"{len(model.versions)} versions."
             )
-        return demote(model, BY_PERSON), Event("rolled-back", at, word.by, word.why, word.request)
+        return demote(model, BY_PERSON), Event("rolled-back", at, override.by, override.why, override.request)
 
     return change_model(store, name, change)
 
@@ -232,15 +234,15 @@ def _overtaken(model: RegisteredModel) -> bool:
     return not model.history or model.history[-1]["event"] != "not-ready"
 
 
-def _made(model: RegisteredModel, word: Word) -> bool:
+def _made(model: RegisteredModel, override: ManualOverride) -> bool:
     """Whether this very request was carried out already, and not taken back just now."""
-    lines = [line for line in model.history if line["request"] == word.request] if word.request else []
+    lines = [line for line in model.history if line["request"] == override.request] if override.request else []
     return bool(lines) and not (lines[-1]["event"] in TAKEN_BACK and lines[-1] == model.last_move)
 
 
-def carried_out(model: RegisteredModel, word: Word) -> Mapping[str, Any] | None:
-    """Return the line of the history by which a person's word moved the champion; None: it had nothing to move."""
-    lines = (line for line in reversed(model.history) if word.request and line["request"] == word.request)
+def carried_out(model: RegisteredModel, override: ManualOverride) -> Mapping[str, Any] | None:
+    """Return the line of the history by which a manual override moved the champion; None: it had nothing to move."""
+    lines = (line for line in reversed(model.history) if override.request and line["request"] == override.request)
     return next((line for line in lines if line["event"] in MOVED), None)
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 from kubetune.config.settings import Settings
 from kubetune.errors import ConfigError
-from kubetune.execution.policies import permit_word, policies_of
+from kubetune.execution.policies import permit_override, policies_of
 from kubetune.models.register import at_version, known
 from kubetune.models.sign import sign_revocations
-from kubetune.plan import Word
+from kubetune.plan import ManualOverride
 from kubetune.provenance.revocations import Revocation, Revocations
 from kubetune.storage.base import Store
 from kubetune.storage.registry import REVOKED, Event, RegisteredModel, Version, change_model, reinstated, revoked
@@ -32,7 +32,9 @@ class Revoked:
     epoch: int | None
 
 
-def revoke(store: Store, settings: Settings, what: str, at: str, word: Word, *, undo: bool = False) -> Revoked:
+def revoke(
+    store: Store, settings: Settings, what: str, at: str, override: ManualOverride, *, undo: bool = False
+) -> Revoked:
     """End the signatures of a version's weights as its model's, or take that back; a second call changes nothing.
 
     Args:
@@ -40,8 +42,8 @@ def revoke(store: Store, settings: Settings, what: str, at: str, word: Word, *, 
         settings: With the signing key, where archives are signed.
         what: `MODEL@VERSION`.
         at: Time of day for the records (ISO 8601).
-        word: Who, and why.
-        undo: Reinstate it; it may be promoted again, by a person's word.
+        override: Who, and why.
+        undo: Reinstate it; it may be promoted again, by a manual override.
 
     Raises:
         ConfigError: There is no such version, or a signed list and no key.
@@ -52,8 +54,8 @@ def revoke(store: Store, settings: Settings, what: str, at: str, word: Word, *, 
     if number is None:
         raise ConfigError(f"{what!r:.80} names no version: write MODEL@3, `kubetune models MODEL` lists them.")
     version = known(store, name).version(number)
-    permit_word(policies_of(settings, store, name), name, word.by)
-    entry = Revocation(name, number, version.archive, version.model, word.by, word.why, at)
+    permit_override(policies_of(settings, store, name), name, override.by)
+    entry = Revocation(name, number, version.archive, version.model, override.by, override.why, at)
 
     def listed(standing: Revocations) -> Revocations:
         # By weights, since a run that is packaged anew makes another archive of them.
@@ -66,7 +68,7 @@ def revoke(store: Store, settings: Settings, what: str, at: str, word: Word, *, 
         if model.is_revoked(version.model) != undo:
             return model, None
         change = reinstated if undo else revoked
-        event = Event("reinstated" if undo else REVOKED, at, word.by, word.why, word.request, about=number)
+        event = Event("reinstated" if undo else REVOKED, at, override.by, override.why, override.request, about=number)
         return change(model, version.model), event
 
     if undo:  # else the registry would say more than the list, and nothing could be signed until this is repeated

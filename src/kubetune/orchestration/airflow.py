@@ -137,7 +137,7 @@ def resolve_sweep() -> dict[str, Any]:
 
 @task(task_id="resolve")
 def resolve_promotion() -> dict[str, dict]:  # type: ignore[type-arg]  # as `resolve`
-    """Check the request and return the pod of each stage after the comparison; the person's word travels inside."""
+    """Check the request and return the pod of each stage after the comparison; the override travels inside."""
     with refusals() as (context, settings):
         request = requests.read_request(PromoteRequest, context["params"], context["dag_run"].conf or {})
         cluster = _cluster(context, settings)
@@ -184,7 +184,7 @@ def _asked(context: Any) -> tuple[str, str]:
 
 
 def promotion_tasks(pods: Any) -> dict[str, Any]:
-    """Return the tasks of the stages that a promotion by a person's word may need, by stage name."""
+    """Return the tasks of the stages that a promotion by a manual override may need, by stage name."""
     return {stage.name: promotion_task(stage, pods[stage.name]) for stage in PROMOTED}
 
 

@@ -16,11 +16,11 @@ from kubetune.orchestration.promotion_pods import recordable_name
 from kubetune.stages import Stage
 
 BODY = """\
-Run **{run}** is packaged, and its recipe asks for a person's word before it goes on (`{asked}`).
+Run **{run}** is packaged, and its recipe asks for a person's approval before it goes on (`{asked}`).
 
 `kubetune show {run}` says how good it is and how it compares with the champion; `kubetune pull {run} decision` fetches
 the report about it.
-Nobody's word within {minutes} minutes counts as a no: then what serves goes on serving.
+No answer within {minutes} minutes counts as a no: then what serves goes on serving.
 """
 
 
@@ -87,7 +87,7 @@ class Approval(ApprovalOperator):
             return f"{name} said no"
         cluster = load_cluster(load_settings().cluster_file)
         if name in cluster.machine_users:
-            return f"{name} is the account of a program and nobody's word; clear {self.task_id} to ask again"
+            return f"{name} is the account of a program and nobody's approval; clear {self.task_id} to ask again"
         endpoint = self.pod["metadata"]["annotations"][ENDPOINT]
         try:
             cluster.policies.of(endpoint).check_approver(endpoint, name)

@@ -32,7 +32,7 @@ def check_runs(runs: Iterable[tuple[StageCall, ...]], user: str, cluster: Cluste
 
 
 def check_word(endpoint: str | None, person: str, cluster: ClusterSettings) -> None:
-    """Refuse a person whose word does not count for an endpoint; where only the store knows it, the pod does.
+    """Refuse a person who may not decide for an endpoint; where only the store knows it, the pod does.
 
     Raises:
         RefusedError: The policy does not name the person.

@@ -78,7 +78,7 @@ def approved_task(stage: Stage, pod: Any) -> StagePod:
 
 
 def promotion_task(stage: Stage, pod: Any) -> StagePod:
-    """Return the task of a stage that a person's word may make needless; nobody is asked for another word."""
+    """Return the task of a stage that a manual override may make needless; nobody is asked again."""
     settings = stage_settings(stage) | {"trigger_rule": "none_failed", "on_success_callback": notify_answer}
     return OptionalPod(pod_template_dict=pod, **settings)
 

@@ -9,7 +9,7 @@ from kubetune.orchestration.requests import PromoteRequest, RevokeRequest, Rollb
 from kubetune.stages import BY_NAME, STAGES, Stage
 
 DECIDES = next(stage for stage in STAGES if stage.champion)
-"""A person's word stands above its verdict."""
+"""A manual override stands above its verdict."""
 PROMOTED = tuple(stage for stage in STAGES if DECIDES.name in all_before(stage))
 """Stages that a run which was kept back has not seen."""
 MOVES = next(stage for stage in STAGES if stage.reaches_kubernetes)

@@ -63,7 +63,7 @@ class Link:
 
     @property
     def stopped(self) -> tuple[str, ...]:
-        """Why the stage let nothing pass, one line each; what follows it was then a person's word."""
+        """Why the stage let nothing pass, one line each; what follows it was then a manual override."""
         word = WORDS.get(self.verdict.get("code", 0), "stopped")
         return tuple(f"{word}: {reason}" for reason in self.verdict.get("reasons", ()))
 

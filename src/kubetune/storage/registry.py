@@ -103,7 +103,7 @@ class RegisteredModel:
         return any(version.model == model and version.withdrawn == BY_PERSON for version in self.versions)
 
     def is_revoked(self, model: str) -> bool:
-        """Whether a person ended the signatures of this trained model: then no other word promotes it."""
+        """Whether a person ended the signatures of this trained model: then no other override promotes it."""
         return any(version.model == model and version.withdrawn == REVOKED for version in self.versions)
 
     @property
