@@ -13,6 +13,7 @@ from kubetune.redaction import redact
 
 if TYPE_CHECKING:
     from kubetune.config.settings import Settings
+    from kubetune.plan import ManualOverride
     from kubetune.storage.base import Store
 
 

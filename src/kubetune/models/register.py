@@ -42,7 +42,7 @@ def register(call: StageCall, store: Store, at: str) -> tuple[RegisteredModel, V
     A second call changes nothing. A decision holds only against the champion that it was made against.
 
     Args:
-        call: Of stage `register`. Its override promotes with a reason whatever the decision is, and approves without one.
+        call: Of stage `register`. Its override promotes whatever the decision is if it has a reason, else it approves.
         store: Store.
         at: Time of day for the record (ISO 8601).
 
