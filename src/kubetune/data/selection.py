@@ -34,7 +34,7 @@ class SelectionRules:
     Attributes:
         remove_duplicates: Whether train loses repeated texts.
         conflicts: Rule for equal train texts with unequal labels.
-        shares: Split → share that is carved where the source has none.
+        shares: Split → share that is taken from the pool where the source has none.
         seed: Of the split and of the limit.
         limit: Rows over all splits; None: all.
     """

@@ -91,8 +91,8 @@ def stratified_group_split(
             split_of[chosen] = split
             taken[split] += int(size[chosen].sum())
             begin += quota
-    carved: np.ndarray = split_of[which]
-    return carved
+    found: np.ndarray = split_of[which]
+    return found
 
 
 def _rare_first(stratum: np.ndarray, size: np.ndarray, hashed: np.ndarray) -> list[np.ndarray]:

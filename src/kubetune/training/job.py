@@ -88,7 +88,7 @@ class Host(Protocol):
     """The process around a loop: the stage itself, or a rank that talks to the stage through files."""
 
     def alive(self) -> None:
-        """Say that work goes on; a rank that is silent for too long is taken for hung."""
+        """Send a heartbeat; a rank whose last one is too old has hung."""
 
     def should_stop(self) -> bool:
         """Whether the loop shall end at the next step boundary. Ranks agree on it before they act."""

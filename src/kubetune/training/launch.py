@@ -21,8 +21,8 @@ from kubetune.training.job import Job, TrainingOutcome
 POLL_SECONDS = 0.02
 KILLED = {-signal.SIGKILL, -signal.SIGTERM, -signal.SIGBUS}
 """Ends that come from outside a rank; anything else without a report is a bug."""
-SILENCE_SECONDS = 300.0
-"""Ranks of which none has finished a micro-batch or a file for so long are taken for hung."""
+HEARTBEAT_TIMEOUT_SECONDS = 300.0
+"""Ranks of which none has finished a micro-batch or a file for so long have hung."""
 
 
 class ContextHost:
@@ -71,14 +71,17 @@ class PythonProcess:
 
 
 def launch(
-    job: Job, context: Context, silence_seconds: float = SILENCE_SECONDS, start: Starter = PythonProcess
+    job: Job,
+    context: Context,
+    heartbeat_timeout_seconds: float = HEARTBEAT_TIMEOUT_SECONDS,
+    start: Starter = PythonProcess,
 ) -> TrainingOutcome:
     """Run the loop with as many ranks as the job says.
 
     Args:
         job: What to train.
         context: Of the stage.
-        silence_seconds: After which a silent rank is taken for hung.
+        heartbeat_timeout_seconds: After which a rank without a heartbeat has hung.
         start: How a rank is started.
 
     Raises:
@@ -96,7 +99,7 @@ def launch(
     try:
         for rank in range(job.ranks):
             ranks.append(start(room, rank, _environment(rank, job)))  # noqa: PERF401 - those started must be ended
-        _supervise(ranks, room, ContextHost(context), silence_seconds)
+        _supervise(ranks, room, ContextHost(context), heartbeat_timeout_seconds)
     finally:
         for process in ranks:
             process.kill()
@@ -118,7 +121,7 @@ def _environment(rank: int, job: Job) -> dict[str, str]:
     return values | ({"GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {})
 
 
-def _supervise(ranks: list[RankProcess], room: Path, host: ContextHost, silence_seconds: float) -> None:
+def _supervise(ranks: list[RankProcess], room: Path, host: ContextHost, heartbeat_timeout_seconds: float) -> None:
     """Pass on what rank 0 says, pass on the request to stop, and end with the first rank that ends badly."""
     tail = _Tail(room / "events.jsonl")
     awake = time.time()
@@ -133,22 +136,22 @@ def _supervise(ranks: list[RankProcess], room: Path, host: ContextHost, silence_
         if any(codes) or all(code is not None for code in codes):
             _raise_worst(codes, room)
             return
-        _check_alive(room, len(ranks), awake, silence_seconds)
+        _check_alive(room, len(ranks), awake, heartbeat_timeout_seconds)
         time.sleep(POLL_SECONDS)
 
 
-def _check_alive(room: Path, ranks: int, awake: float, silence_seconds: float) -> None:
+def _check_alive(room: Path, ranks: int, awake: float, heartbeat_timeout_seconds: float) -> None:
     """Raise if no rank gave a sign of life for too long since `awake` (seconds since the epoch); name the first one.
 
-    A rank that is silent beside others which are not does not hang: it waits for one that has more to do or writes, or
+    A rank without a heartbeat beside others with one does not hang: it waits for one that has more to do or writes, or
     it has ended. One that hangs stops all others at the next step, where they agree.
     """
     marks = [room / f"alive-{rank}" for rank in range(ranks)]
     seen = [mark.stat().st_mtime if mark.exists() else 0.0 for mark in marks]
     silent = time.time() - max(awake, *seen)
-    if silent > silence_seconds:
+    if silent > heartbeat_timeout_seconds:
         raise TemporaryError(
-            f"Rank {seen.index(min(seen))} was silent for {silent:.0f} s and is taken for hung; all were stopped, the "
+            f"Rank {seen.index(min(seen))} sent no heartbeat for {silent:.0f} s; all were stopped, the "
             "last checkpoint stands: run the same command again."
         )
 
