@@ -33,10 +33,10 @@ PEAK = """
 import resource, sys
 from pathlib import Path
 from data.reading import files_of
-from kubetune.data.bounds import Bounds
+from kubetune.data.bounds import SourceBounds
 from kubetune.data.sources import load_source
 from kubetune.errors import DataError
-platform = {"bounds": Bounds(most_ratio=float(sys.argv[2]))}
+platform = {"bounds": SourceBounds(most_ratio=float(sys.argv[2]))}
 before, rows, largest, said = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, 0, 0, ""
 try:
     source = files_of(sys.argv[1])

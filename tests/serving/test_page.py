@@ -52,12 +52,12 @@ def test_the_examples_are_asked_at_the_address_the_page_was_asked_at() -> None:
 
 def test_columns_that_were_joined_are_named() -> None:
     joined = replace(archive(), texts={"text": Joined(("subject", "<b>ody"), "\n")})
-    text = page.render("tweets", "0" * 64, joined, "localhost", keyed=False)
+    text = page.render_page("tweets", "0" * 64, joined, "localhost", keyed=False)
     assert "<code>subject</code>, <code>&lt;b&gt;ody</code>" in text
     (*_, request, _) = Blocks(text).blocks
     forms = json.loads(unescape(request))["properties"]["inputs"]["items"]["anyOf"]
     assert set(forms[-1]["properties"]) == {"subject", "<b>ody"}
-    assert "joined of" not in page.render("tweets", "0" * 64, archive(), "localhost", keyed=False)
+    assert "joined of" not in page.render_page("tweets", "0" * 64, archive(), "localhost", keyed=False)
 
 
 def test_keys_are_named_where_they_are_asked_for() -> None:

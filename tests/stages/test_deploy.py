@@ -392,12 +392,12 @@ def test_a_port_in_use_is_refused_before_anything_starts(archives: dict[str, Pat
 def test_no_java_is_a_sentence(archives: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from importlib.metadata import PackageNotFoundError
 
-    from kubetune.serving.torchserve import java
+    from kubetune.serving.torchserve import server
 
     def absent(name: str) -> None:
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr(java, "distribution", absent)
+    monkeypatch.setattr(server, "distribution", absent)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigError, match="No Java was found, which TorchServe needs: install a JRE"):
         put(tmp_path, archives["first"])

@@ -276,7 +276,8 @@ def test_killed_while_uploading_is_invisible(server: S3Server, proxy: Proxy, tmp
     store = server.open(prefix="killed")
     code = (
         "import sys, pathlib\n"
-        "from kubetune.storage.base import S3Settings, open_store\n"
+        "from kubetune.storage.base import S3Settings\n"
+        "from kubetune.storage.open import open_store\n"
         "from kubetune.storage.blobs import put_blob\n"
         "endpoint, key, secret, url, path = sys.argv[1:]\n"
         "settings = S3Settings(endpoint, key, secret, part_size=5 << 20)\n"
