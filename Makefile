@@ -10,7 +10,7 @@ INSTALL := $(BIN)/uv pip install --python $(BIN)/python --quiet --require-hashes
 DEMO := tweets
 
 .DEFAULT_GOAL := help
-.PHONY: help audit install install-dev lock demo stop install-airflow test test-slow test-dags test-s3 test-tracking test-mlflow manifests scan lint fmt types clean \
+.PHONY: help audit install install-dev lock demo stop install-airflow test test-slow test-dags test-dags-slow test-s3 test-tracking test-mlflow manifests scan lint fmt types clean \
   images images-list images-push images-report kind-up kind-demo kind-test kind-test-full kind-down
 
 help: ## show this list
@@ -65,7 +65,11 @@ test: install-dev install-airflow ## the default tier: no network, no Docker, no
 	wait $$airflow || code=$$?; cat "$$log"; rm -f "$$log"; exit $$code
 
 test-slow: install-dev install-airflow ## servers, kills, races and whole runs; MLflow's is test-tracking
-	$(BIN)/pytest -m "slow and not full and not s3 and not cluster" --ignore tests/tracking --numprocesses 2 --dist loadfile
+	@log=$$(mktemp); $(MAKE) --no-print-directory test-dags-slow >"$$log" 2>&1 & airflow=$$!; \
+	$(BIN)/pytest -m "slow and not full and not s3 and not cluster" --ignore tests/tracking --numprocesses 2 --dist loadfile; \
+	code=$$?; wait $$airflow || code=$$?; cat "$$log"; rm -f "$$log"; exit $$code
+
+test-dags-slow: install-airflow ## whole runs of the DAGs in Airflow's environment
 	timeout -k 10 1500 $(AIRFLOW_VENV)/bin/python -m pytest -W default -m "slow and not full" tests/dags
 
 test-dags: install-airflow ## the DAGs in Airflow's environment
