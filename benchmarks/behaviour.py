@@ -41,6 +41,7 @@ from kubetune.tasks import load_task
 from kubetune.tasks.classification import softmax
 from kubetune.tasks.spec import load_spec
 from kubetune.tasks.texts import TextModel
+from kubetune.text.gate import TextGate
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "behaviour"))
 import rule_classifiers as rules
@@ -218,7 +219,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     module = task.build_model(spec, chosen.artifacts / "model", pretrained=False)
     tokenizer = AutoTokenizer.from_pretrained(chosen.artifacts / "tokenizer", local_files_only=True)
     pad = tokenizer.pad_token_id
-    model = TextModel(task, module, tokenizer, tuple(recipe.data.cleaning), recipe.model.max_length, pad)
+    model = TextModel(task, module, tokenizer, TextGate(tuple(recipe.data.cleaning)), recipe.model.max_length, pad)
     encoder = Encoder(model)
     train, test = (chosen.artifacts / "dataset" / f"{name}.parquet" for name in ("train", "test"))
     learnt = read_rows(train, spec.labels, chosen.train)

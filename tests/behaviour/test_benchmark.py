@@ -16,6 +16,7 @@ from kubetune.behaviour.suite import Suite
 from kubetune.tasks import load_task
 from kubetune.tasks.spec import load_spec
 from kubetune.tasks.texts import TextModel
+from kubetune.text.gate import TextGate
 
 SUITE = """
 name: toy
@@ -64,7 +65,7 @@ def seeds(benchmark: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> li
     task = load_task("text-classification")
     module = task.build_model(load_spec(inputs["model"]), inputs["model"], pretrained=False)
     tokenizer = AutoTokenizer.from_pretrained(inputs["tokenizer"], local_files_only=True)
-    encoder = benchmark.Encoder(TextModel(task, module, tokenizer, served_toys.CLEANING, 32, 0))
+    encoder = benchmark.Encoder(TextModel(task, module, tokenizer, TextGate(served_toys.CLEANING), 32, 0))
     learnt = rows(240, 0)
     return [benchmark.sound_seed(encoder, learnt, toys.LABELS, seed) for seed in range(3)]
 

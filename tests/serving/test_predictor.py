@@ -48,7 +48,7 @@ def test_the_cap_comes_before_the_tokenizer(predictor: Predictor, monkeypatch: p
     def never(*_: object) -> None:
         raise AssertionError("a refused text reached cleaning or the tokenizer")
 
-    monkeypatch.setattr("kubetune.serving.predictor.readable_text", never)
+    monkeypatch.setattr("kubetune.text.gate.clean", never)
     assert isinstance(predictor.predict([("a" * 2001,)])[0], Refusal)
 
 

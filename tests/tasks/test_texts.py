@@ -12,6 +12,7 @@ from kubetune.serving.predictor import Answer, Predictor
 from kubetune.tasks import load_task
 from kubetune.tasks.spec import load_spec
 from kubetune.tasks.texts import TextModel
+from kubetune.text.gate import TextGate
 
 TASK = load_task("text-classification")
 
@@ -28,7 +29,7 @@ def model(folder: Path) -> TextModel:
     source = folder / "inputs"
     tokenizer = AutoTokenizer.from_pretrained(source / "tokenizer", local_files_only=True)
     module = TASK.build_model(load_spec(source / "model"), source / "model", pretrained=False)
-    return TextModel(TASK, module, tokenizer, served_toys.CLEANING, served_toys.MAX_LENGTH, 0)
+    return TextModel(TASK, module, tokenizer, TextGate(served_toys.CLEANING), served_toys.MAX_LENGTH, 0)
 
 
 def test_the_answers_are_those_of_the_report(folder: Path, model: TextModel) -> None:

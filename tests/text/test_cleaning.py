@@ -62,6 +62,8 @@ def test_a_step_does_what_its_name_says(step: str, text: str, cleaned: str) -> N
 def test_the_steps_run_in_the_order_of_the_recipe() -> None:
     assert clean("&lt;B&gt;X", ["html", "lower-case"]) == " x"
     assert clean("A https://B", ["lower-case", "urls", "whitespace"]) == "a http"
+    assert clean("\U0001f600", ["emoji-spell", "emoji-keep"]) == "grinning face"
+    assert clean("\U0001f600!", ["emoji-keep", "emoji-spell"]) == "grinning face !"
 
 
 def test_an_unknown_step_is_refused_with_the_known_ones() -> None:

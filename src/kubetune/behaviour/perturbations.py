@@ -9,7 +9,7 @@ from kubetune.behaviour import additions, contractions, grammar, negation, surfa
 from kubetune.behaviour.lexicons import shipped_lexicon
 from kubetune.behaviour.swaps import Groups
 from kubetune.errors import ConfigError
-from kubetune.text.checks import is_blank
+from kubetune.text.gate import RAW, Unreadable
 
 Plain = Callable[[str, Random], str | None]
 Listed = Callable[[str, Random, Groups], str | None]
@@ -59,7 +59,7 @@ def perturb(name: str, text: str, seed: str, entries: Groups | None = None) -> s
     if chosen is None:
         raise ConfigError(f"Perturbation {name!r} does not exist: allowed are {', '.join(PERTURBATIONS)}.")
     draw = Random(f"{seed}|{name}|{text}".encode("utf-8", "surrogatepass"))  # hashed by SHA-512, not by `hash`
-    if is_blank(text):
+    if isinstance(RAW.read(text), Unreadable):
         return None
     if isinstance(chosen, Perturbation):
         if entries is not None:
@@ -69,7 +69,7 @@ def perturb(name: str, text: str, seed: str, entries: Groups | None = None) -> s
         if entries is None and chosen.lexicon is None:
             raise ConfigError(f"Perturbation {name!r} needs a list: name one as `using`.")
         changed = chosen.change(text, draw, entries if entries is not None else shipped_lexicon(chosen.lexicon or ""))
-    return None if changed is None or changed == text or is_blank(changed) else changed
+    return None if changed == text or isinstance(RAW.read(changed), Unreadable) else changed
 
 
 PERTURBATIONS: Mapping[str, Perturbation | ListPerturbation] = MappingProxyType(

@@ -7,6 +7,7 @@ import hashlib
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,26 +19,21 @@ from kubetune.data.cells import cell_text
 from kubetune.data.label_column import label_text
 from kubetune.data.labels import LabelBook
 from kubetune.errors import DataError
-from kubetune.text.checks import LONE_SURROGATE
-from kubetune.text.cleaning import clean
-from kubetune.text.gate import readable_text
+from kubetune.text.gate import TextGate, Unreadable
 from kubetune.text.joining import Joined
 from kubetune.text.unicode_forms import normal_form
 from kubetune.text.weak_labels import TONE_TAKEN, polarity
 
 BATCH = 4096
-REPLACEMENT = "\ufffd"
+REPLACEMENT, SURROGATE = "\ufffd", "\ud800"
 REASONS = (
-    "missing-text",
-    "nul-character",
-    "lone-surrogate",
-    "blank-text",
+    *(reason.value for reason in Unreadable),
     "too-short",
     "too-long",
     "missing-label",
     "unknown-label",
 )
-"""Rules that reject a row, in the order in which they are looked at."""
+"""Rules that reject a row, in the order in which they are looked at: those of the gate first."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +58,15 @@ class RowRules:
     polarity: tuple[float, float] | None = None
     marks: frozenset[str] = frozenset()
 
-    @property
-    def labelling(self) -> tuple[str, ...]:
-        """Names of the cleaning steps whose result the rules of weak labels are to read."""
-        return tuple(name for name in self.cleaning if name not in TONE_TAKEN)
+    @cached_property
+    def gate(self) -> TextGate:
+        """What a text passes; without a bound, as the model reads the beginning of a long one all the same."""
+        return TextGate(self.cleaning)
+
+    @cached_property
+    def labelling(self) -> TextGate:
+        """What a text passes for the rules of weak labels."""
+        return TextGate(tuple(name for name in self.cleaning if name not in TONE_TAKEN))
 
     @property
     def text_columns(self) -> list[str]:
@@ -181,16 +182,19 @@ def _to_list(column: pa.Array) -> list[Any]:
 
 def _judge(named: Mapping[str, Any], rules: RowRules, book: LabelBook, replaced: bool) -> tuple[Accepted, int] | str:
     """Return the accepted row with its label's number, or the rule that it breaks."""
-    raw = tuple(cell for text in rules.texts if (cell := _text(named, text)) is not None)
-    texts = "missing-text" if len(raw) < len(rules.texts) else _readable(raw, rules, replaced)
-    if isinstance(texts, str):
-        return texts
+    cells = [_text(named, text, replaced) for text in rules.texts]
+    texts = rules.gate.read_item(cells)
+    if isinstance(texts, Unreadable):
+        return texts.value
+    raw = tuple(cell for cell in cells if cell is not None)  # all of them, as the gate found none missing
     fewest, most = rules.characters
     if min(map(len, texts)) < fewest:
         return "too-short"
     if max(map(len, texts)) > most:
         return "too-long"
     label = _label(named, raw, rules)
+    if isinstance(label, Unreadable):
+        return label.value
     if label is None:
         return "missing-label"
     number = book.number(label)
@@ -198,19 +202,12 @@ def _judge(named: Mapping[str, Any], rules: RowRules, book: LabelBook, replaced:
     return "unknown-label" if number is None else (Accepted(raw, texts, kept), number)
 
 
-def _label(named: Mapping[str, Any], raw: Sequence[str], rules: RowRules) -> str | None:
+def _label(named: Mapping[str, Any], raw: Sequence[str], rules: RowRules) -> str | Unreadable | None:
     if rules.polarity is not None:
-        return polarity(clean(raw[0], rules.labelling), *rules.polarity)
+        toned = rules.labelling.read(raw[0])
+        return toned if isinstance(toned, Unreadable) else polarity(toned, *rules.polarity)
     column = rules.label or ""
     return label_text(named[column], column, rules.marks)
-
-
-def _readable(raw: Sequence[str], rules: RowRules, replaced: bool) -> tuple[str, ...] | str:
-    """Return the cleaned texts, or the rule that one of them breaks: the gate that requests pass, too."""
-    if replaced and any(REPLACEMENT in text for text in raw):
-        return LONE_SURROGATE
-    read = [readable_text(text, rules.cleaning) for text in raw]
-    return next((problem for _, problem in read if problem), tuple(text for text, _ in read))
 
 
 def _cell(named: Mapping[str, Any], column: str) -> str:
@@ -221,9 +218,11 @@ def _columns_of(text: str | Joined) -> tuple[str, ...]:
     return (text,) if isinstance(text, str) else text.columns
 
 
-def _text(named: Mapping[str, Any], text: str | Joined) -> str | None:
-    """Return a raw text, or None where none of its columns has one."""
+def _text(named: Mapping[str, Any], text: str | Joined, replaced: bool) -> str | None:
+    """Return a raw text, or None where none of its columns has one; what `ingest` replaced is what it was again."""
     parts = [None if named[name] is None else _cell(named, name) for name in _columns_of(text)]
+    if replaced:
+        parts = [part and part.replace(REPLACEMENT, SURROGATE) for part in parts]
     return parts[0] if isinstance(text, str) else text.join(parts)
 
 

@@ -16,7 +16,7 @@ from kubetune.tasks import load_task
 from kubetune.tasks.hardware import native_bf16
 from kubetune.tasks.inference import Precision, predict_logits
 from kubetune.tasks.spec import load_spec
-from kubetune.text.gate import BLANK, readable_text
+from kubetune.text.gate import TextGate, Unreadable
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +53,7 @@ class Predictor:
         device: str = "cpu",
         precision: Literal["auto", "fp32", "bf16"] = "auto",
         threads: int | None = None,
+        bounded: bool = True,
     ) -> None:
         """Load and verify the archive in `folder`.
 
@@ -61,6 +62,8 @@ class Predictor:
             device: Torch device.
             precision: `auto` is bf16 autocast where `device` has it natively, else fp32.
             threads: Torch threads; None: see `threads_per_worker`.
+            bounded: Whether a text over `serving.max_characters` is refused. That bounds a server's work and says
+                nothing about the model.
 
         Raises:
             ConfigError: It is no archive of a known format.
@@ -68,6 +71,7 @@ class Predictor:
             DataError: The weights do not fit.
         """
         self.archive: Archive = read_archive(folder)
+        self.gate = TextGate(self.archive.cleaning, self.archive.serving.max_characters if bounded else None)
         if device == "cpu":
             torch.set_num_threads(threads or threads_per_worker(cpu_quota_threads(), self.archive.serving.workers))
         auto: Precision = "bf16" if native_bf16(device) else "fp32"
@@ -116,23 +120,22 @@ class Predictor:
             return Refusal(400, f"task {self.archive.task} takes {' and '.join(columns)}: {len(item)} texts given")
         cleaned = []
         for name, text in zip(columns, item, strict=True):
-            checked = self._clean_text(name, text)
-            if isinstance(checked, Refusal):
-                return checked
-            cleaned.append(checked)
+            if not isinstance(text, str):
+                return Refusal(400, f"{name} must be a string, not {type(text).__name__}")
+            found = self.gate.read(text)
+            if isinstance(found, Unreadable):
+                return self._refusal(name, len(text), found)
+            cleaned.append(found)
         return tuple(cleaned)
 
-    def _clean_text(self, name: str, text: object) -> str | Refusal:
-        """Length is checked before anything that costs time a character: a megabyte blocks a worker for a second."""
-        limit = self.archive.serving.max_characters
-        if not isinstance(text, str):
-            return Refusal(400, f"{name} must be a string, not {type(text).__name__}")
-        if len(text) > limit:
-            return Refusal(413, f"{name} has {len(text)} characters: at most {limit} are allowed")
-        cleaned, problem = readable_text(text, self.archive.cleaning)
-        if problem == BLANK:
+    def _refusal(self, name: str, characters: int, reason: Unreadable) -> Refusal:
+        if reason is Unreadable.OVER_LIMIT:
+            return Refusal(413, f"{name} has {characters} characters: at most {self.gate.most} are allowed")
+        if reason is Unreadable.BLANK:
             return Refusal(422, f"{name} is empty after cleaning, or of blanks and invisible characters alone")
-        return Refusal(422, f"{name} holds a {problem}") if problem else cleaned
+        if reason is Unreadable.UNSTABLE:
+            return Refusal(422, f"{name} hides markup in markup, so that cleaning it comes to no end")
+        return Refusal(422, f"{name} holds a {reason.value}")
 
     def _answer(self, items: Sequence[tuple[str, ...]]) -> list[Outcome]:
         try:

@@ -22,6 +22,7 @@ from kubetune.behaviour.suite import Suite
 from kubetune.contract import Context, Result
 from kubetune.errors import ConfigError, DataError, InterruptedRunError, KubetuneError
 from kubetune.evaluation.predictions import TEXT_GROUP
+from kubetune.text.gate import TextGate
 
 if TYPE_CHECKING:
     from kubetune.tasks.base import ModelSpec, Task
@@ -132,7 +133,7 @@ def _model(config: Any, inputs: Mapping[str, Path], chosen: "tuple[Task, ModelSp
         task=task,
         module=task.build_model(spec, inputs["model"], pretrained=False).to(device),
         tokenizer=AutoTokenizer.from_pretrained(inputs["tokenizer"], local_files_only=True),
-        cleaning=tuple(config.data.cleaning),
+        gate=TextGate(tuple(config.data.cleaning)),
         max_length=config.model.max_length,
         pad_token_id=_pad_token_id(inputs["dataset"] / "dataset.json"),
     )

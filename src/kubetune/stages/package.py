@@ -25,11 +25,12 @@ from kubetune.serving.archive.manifest import (
     write_manifest,
 )
 from kubetune.serving.archive.origins import base_model, data_origin, front_matter
-from kubetune.serving.golden.rows import Limits, pick
+from kubetune.serving.golden.rows import pick
 from kubetune.serving.golden.vectors import Answers, Golden, check_golden, write_golden
 from kubetune.serving.predictor import Answer, Predictor
 from kubetune.tasks import load_task
 from kubetune.tasks.spec import load_spec
+from kubetune.text.gate import TextGate
 from kubetune.text.joining import joined_texts
 
 ACCEPTABLE_WAIT_S = 5
@@ -53,9 +54,8 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
     shutil.copytree(inputs["tokenizer"], out / "tokenizer")
     serving = ServingSettings(**{field.name: getattr(config.serving, field.name) for field in fields(ServingSettings)})
     task = load_task(config.task.kind)
-    vectors = pick(
-        inputs["report"] / "predictions.parquet", spec.labels, Limits(serving.max_characters, tuple(task.columns))
-    )
+    gate = TextGate(tuple(config.data.cleaning), serving.max_characters)
+    vectors = pick(inputs["report"] / "predictions.parquet", spec.labels, task.columns, gate)
     golden = Golden(vectors, serving.golden_tolerance)
     write_golden(out, golden)
     columns = config.data.columns

@@ -10,7 +10,7 @@ import torch
 
 from kubetune.tasks.base import Task
 from kubetune.tasks.inference import predict_logits
-from kubetune.text.gate import readable_text
+from kubetune.text.gate import TextGate, Unreadable
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -29,7 +29,7 @@ class TextModel:
         task: What encodes and collates.
         module: On its device.
         tokenizer: Of the model.
-        cleaning: Names of cleaning steps.
+        gate: Which texts it is shown, and how they are cleaned.
         max_length: Tokens an item.
         pad_token_id: What to pad with.
     """
@@ -37,14 +37,14 @@ class TextModel:
     task: Task
     module: torch.nn.Module
     tokenizer: "PreTrainedTokenizerBase"
-    cleaning: tuple[str, ...]
+    gate: TextGate
     max_length: int
     pad_token_id: int
-    _cleaned: dict[Item, Item | None] = field(default_factory=dict, repr=False)
+    _read: dict[Item, Item | Unreadable] = field(default_factory=dict, repr=False)
 
     def answers(self, item: Item) -> bool:
-        """Whether a server would answer `item`: each of its texts passes the gate of requests and rows."""
-        return self._clean(item) is not None
+        """Whether a server would answer `item`: each of its texts passes the gate."""
+        return not isinstance(self.read(item), Unreadable)
 
     def logits(self, items: Sequence[Item], on_chunk: Callable[[int], None] = lambda items: None) -> np.ndarray:
         """Return logits (items, classes), float32; items that are equal after cleaning share a row of the batch.
@@ -56,13 +56,14 @@ class TextModel:
         Raises:
             ValueError: An item is not answered.
         """
-        cleaned = [self._clean(item) for item in items]
+        cleaned: list[Item] = []
+        for item in items:
+            found = self.read(item)
+            if isinstance(found, Unreadable):
+                raise ValueError(f"an item without an answer ({found.value}): ask `answers` first")
+            cleaned.append(found)
         shared = Counter(cleaned)
-        distinct: dict[Item, int] = {}
-        for item in cleaned:
-            if item is None:
-                raise ValueError("an item without an answer: ask `answers` first")
-            distinct.setdefault(item, len(distinct))
+        distinct = {item: number for number, item in enumerate(dict.fromkeys(cleaned))}
         waiting, parts, size = list(distinct), [], BATCH * CHUNK_BATCHES
         for start in range(0, len(waiting), size):
             chunk = waiting[start : start + size]
@@ -71,11 +72,11 @@ class TextModel:
             on_chunk(sum(shared[item] for item in chunk))
         if not parts:
             return np.zeros((0, 0), dtype=np.float32)
-        found: np.ndarray = np.concatenate(parts)[[distinct[item] for item in cleaned if item is not None]]
-        return found
+        rows_of: np.ndarray = np.concatenate(parts)[[distinct[item] for item in cleaned]]
+        return rows_of
 
-    def _clean(self, item: Item) -> Item | None:
-        if item not in self._cleaned:
-            read = [readable_text(text, self.cleaning) for text in item]
-            self._cleaned[item] = None if any(problem for _, problem in read) else tuple(text for text, _ in read)
-        return self._cleaned[item]
+    def read(self, item: Item) -> Item | Unreadable:
+        """Return the cleaned texts of `item`, or why it has no answer; each item is cleaned once."""
+        if item not in self._read:
+            self._read[item] = self.gate.read_item(item)
+        return self._read[item]

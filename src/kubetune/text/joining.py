@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kubetune.text.gate import RAW, Unreadable
+
 
 @dataclass(frozen=True)
 class Joined:
@@ -18,7 +20,7 @@ class Joined:
     separator: str
 
     def join(self, parts: Iterable[str | None]) -> str | None:
-        """Return the text of its parts; a part that is missing or only white space is left out with its separator.
+        """Return the text of its parts; one that is missing or that the gate calls blank goes with its separator.
 
         Args:
             parts: One a column, in order.
@@ -29,7 +31,7 @@ class Joined:
         present = [part for part in parts if part is not None]
         if not present:
             return None
-        return self.separator.join(part for part in present if part.strip())
+        return self.separator.join(part for part in present if RAW.read(part) is not Unreadable.BLANK)
 
 
 def joined_texts(text: "str | Sequence[str]", pair: "str | Sequence[str] | None", separator: str) -> dict[str, Joined]:

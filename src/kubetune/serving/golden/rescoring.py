@@ -1,7 +1,7 @@
 """An archive's answers on many raw rows, for a comparison with another model."""
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -55,11 +55,8 @@ def rescore(folder: Path, items: Sequence[Sequence[str]], looked: Callable[[int]
         "cuda" if on_gpu else "cpu",
         precision="fp32",
         threads=min(cpu_quota_threads(), torch.get_num_threads()),
+        bounded=False,  # `evaluate` knows no such limit
     )
-    # How long a request may be is a setting of the server and not the model's; `evaluate` knows no such limit.
-    longest = max((len(text) for item in items for text in item), default=1)
-    serving = replace(predictor.archive.serving, max_characters=longest)
-    predictor.archive = replace(predictor.archive, serving=serving)
     outcomes: list[Answer | Refusal] = []
     read: list[Hashable] = []
     known: dict[Hashable, int] = {}

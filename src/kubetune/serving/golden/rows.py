@@ -1,7 +1,6 @@
 """Which test rows become golden vectors: few, deterministic, and each there for a reason."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -12,32 +11,20 @@ import pyarrow.parquet as pq
 
 from kubetune.errors import DataError
 from kubetune.serving.golden.vectors import Vector
-from kubetune.text.checks import is_blank
+from kubetune.text.gate import TextGate, Unreadable
 
 MAX_LABELS = 32
 """Label vectors; more would slow every readiness check without catching another kind of fault."""
 
 
-@dataclass(frozen=True)
-class Limits:
-    """Rows that a server would refuse cannot be golden.
-
-    Attributes:
-        max_characters: Of each raw text.
-        columns: Text columns of the task.
-    """
-
-    max_characters: int
-    columns: tuple[str, ...]
-
-
-def pick(predictions: Path, labels: Sequence[str], limits: Limits) -> tuple[Vector, ...]:
+def pick(predictions: Path, labels: Sequence[str], columns: Sequence[str], gate: TextGate) -> tuple[Vector, ...]:
     """Pick rows from `predictions.parquet`.
 
     Args:
         predictions: The file.
         labels: Class names by class number.
-        limits: What the server accepts.
+        columns: Text columns of the task.
+        gate: Of the server: what it would refuse cannot be golden.
 
     Returns:
         `ordinary` (median length), `longest`, `shortest`, where there is one `cleaned` (most of it is cleaned away)
@@ -46,37 +33,37 @@ def pick(predictions: Path, labels: Sequence[str], limits: Limits) -> tuple[Vect
     Raises:
         DataError: No row can be served.
     """
-    facts = _facts(predictions, limits)
+    facts = _facts(predictions, columns, gate)
     if facts.num_rows == 0:
         raise DataError(
             "golden-rows",
-            f"No test row is at most serving.max_characters={limits.max_characters} characters long, so nothing can "
-            "prove that a server answers right: raise it",
+            f"No test row can be read and is at most serving.max_characters={gate.most} characters long, so nothing "
+            "can prove that a server answers right: raise it",
         )
     chosen: dict[int, str] = {}
     for name, row in _choices(facts, len(labels)):
         chosen.setdefault(row, name)
-    return _vectors(predictions, chosen, labels, limits.columns)
+    return _vectors(predictions, chosen, labels, columns)
 
 
-def _facts(predictions: Path, limits: Limits) -> pa.Table:
+def _facts(predictions: Path, columns: Sequence[str], gate: TextGate) -> pa.Table:
     """Row number, id, length, prediction, confidence and whether it is ASCII, for rows that a server accepts."""
     facts = ["row_id", "length", "prediction", "confidence"]
-    raw = [f"raw_{name}" for name in limits.columns]
+    raw = [f"raw_{name}" for name in columns]
     parts, start = [], 0
-    for batch in pq.ParquetFile(predictions).iter_batches(columns=[*facts, *raw, *limits.columns]):
-        short = _all(pc.less_equal(pc.utf8_length(batch[name]), limits.max_characters) for name in raw)
-        filled = _all(pa.array([not is_blank(text) for text in batch[name].to_pylist()]) for name in limits.columns)
+    for batch in pq.ParquetFile(predictions).iter_batches(columns=[*facts, *raw, *columns]):
+        items = zip(*(batch[name].to_pylist() for name in raw), strict=True)
+        answered = pa.array([not isinstance(gate.read_item(item), Unreadable) for item in items], pa.bool_())
         table = pa.table(
             {
                 "row": pa.array(range(start, start + batch.num_rows), pa.int64()),
                 **{name: batch[name] for name in facts},
                 "ascii": _all(pc.string_is_ascii(batch[name]) for name in raw),
-                "changed": pc.invert(_all(pc.equal(batch[f"raw_{name}"], batch[name]) for name in limits.columns)),
-                "removed": _removed(batch[raw[0]], batch[limits.columns[0]]),
+                "changed": pc.invert(_all(pc.equal(batch[f"raw_{name}"], batch[name]) for name in columns)),
+                "removed": _removed(batch[raw[0]], batch[columns[0]]),
             }
         )
-        parts.append(table.filter(pc.and_(short, filled)))
+        parts.append(table.filter(answered))
         start += batch.num_rows
     return pa.concat_tables(parts) if parts else pa.table({"row": pa.array([], pa.int64())})
 
