@@ -7,9 +7,10 @@ and paper. Ids get a prefix a plot, since several drawings share one page.
 import io
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from html import escape
-from typing import Any, Self
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -63,8 +64,8 @@ def reliability_diagram(calibration: Sequence[Mapping[str, Any]]) -> str:
     """Draw accuracy against confidence a bin, the bins' rows below."""
     centres = [(part["from"] + part["to"]) / 2 for part in calibration]
     width = calibration[0]["to"] - calibration[0]["from"]
-    with _Drawing("reliability", WIDTH, 4.6, "Reliability diagram: accuracy by confidence") as drawing:
-        upper, lower = drawing.figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+    with _styled_figure(WIDTH, 4.6) as figure:
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
         upper.plot([0, 1], [0, 1], color=MUTED, linestyle="--", linewidth=1)
         upper.bar(centres, [part["accuracy"] for part in calibration], width * 0.86, color=ACCENT, alpha=0.3)
         firm = [part for part in calibration if part["texts"] >= FIRM_TEXTS]
@@ -74,7 +75,7 @@ def reliability_diagram(calibration: Sequence[Mapping[str, Any]]) -> str:
         lower.bar(centres, [part["rows"] for part in calibration], width * 0.86, color=MUTED)
         lower.set(xlabel="confidence", ylabel="rows")
         lower.grid(visible=False, axis="x")
-        return drawing.svg()
+        return _svg(figure, "reliability", "Reliability diagram: accuracy by confidence")
 
 
 def class_f1(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -85,8 +86,8 @@ def class_f1(rows: Sequence[Mapping[str, Any]]) -> str:
     highs = np.array([row["f1"]["high"] for row in ranked]) - values
     positions = np.arange(len(ranked))
     height = 0.9 + 0.34 * len(ranked)
-    with _Drawing("class-f1", WIDTH, height, "F1 of each class with its interval") as drawing:
-        axes = drawing.figure.subplots()
+    with _styled_figure(WIDTH, height) as figure:
+        axes = figure.subplots()
         axes.hlines(positions, 0, values, color=LINE, linewidth=6)
         axes.errorbar(
             values,
@@ -101,7 +102,7 @@ def class_f1(rows: Sequence[Mapping[str, Any]]) -> str:
         axes.set(xlim=(0, 1.005), ylim=(-0.6, len(ranked) - 0.4), xlabel="F1 with 95 % interval")
         axes.set_yticks(positions, [one_line(row["label"], 24) for row in ranked])
         axes.grid(visible=False, axis="y")
-        return drawing.svg()
+        return _svg(figure, "class-f1", "F1 of each class with its interval")
 
 
 def confusion_map(counts: Sequence[Sequence[int]], names: Sequence[str]) -> str:
@@ -109,8 +110,8 @@ def confusion_map(counts: Sequence[Sequence[int]], names: Sequence[str]) -> str:
     table = np.array(counts, dtype=np.float64)
     shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
     size = max(4.0, 0.22 * len(names) + 1.6)
-    with _Drawing("confusion", size, size, "Confusion matrix as a heat map") as drawing:
-        axes = drawing.figure.subplots()
+    with _styled_figure(size, size) as figure:
+        axes = figure.subplots()
         for true, predicted in zip(*np.nonzero(table), strict=True):
             colour = GOOD if true == predicted else BAD
             alpha = 0.08 + 0.92 * float(shares[true, predicted])
@@ -121,7 +122,7 @@ def confusion_map(counts: Sequence[Sequence[int]], names: Sequence[str]) -> str:
         axes.set_xticks(range(len(names)), shown, rotation=90, fontsize=8)
         axes.set_yticks(range(len(names)), shown, fontsize=8)
         axes.grid(visible=False)
-        return drawing.svg()
+        return _svg(figure, "confusion", "Confusion matrix as a heat map")
 
 
 def learning_curve(evaluations: Sequence[Mapping[str, float]], metric: str, best_step: float | None) -> str:
@@ -134,8 +135,8 @@ def learning_curve(evaluations: Sequence[Mapping[str, float]], metric: str, best
     """
     steps = [point["step"] for point in evaluations]
     names = list(dict.fromkeys((metric, "loss")))
-    with _Drawing("learning", WIDTH, 1.9 * len(names) + 0.5, "Validation metrics during training") as drawing:
-        panels = drawing.figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
+    with _styled_figure(WIDTH, 1.9 * len(names) + 0.5) as figure:
+        panels = figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
         for name, axes in zip(names, panels, strict=True):
             values = [point[name] for point in evaluations]
             axes.plot(steps, values, color=ACCENT, marker="o", markersize=4, label="validation")
@@ -147,7 +148,7 @@ def learning_curve(evaluations: Sequence[Mapping[str, float]], metric: str, best
                 axes.axvline(best_step, color=GOOD, linestyle="--", linewidth=1)
         panels[-1].set_xlabel("optimizer step (dashed: the weights that were kept)")
         panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
-        return drawing.svg()
+        return _svg(figure, "learning", "Validation metrics during training")
 
 
 def length_histogram(lengths: Ints, correct: NDArray[np.bool_]) -> str:
@@ -156,38 +157,30 @@ def length_histogram(lengths: Ints, correct: NDArray[np.bool_]) -> str:
     step = max(1, -(-longest // 40))
     edges = np.arange(0, longest + step + 1, step)
     right, wrong = (np.histogram(lengths[chosen], edges)[0] for chosen in (correct, ~correct))
-    with _Drawing("lengths", WIDTH, 2.6, "Test rows by length, right and wrong") as drawing:
-        axes = drawing.figure.subplots()
+    with _styled_figure(WIDTH, 2.6) as figure:
+        axes = figure.subplots()
         axes.bar(edges[:-1], right, step * 0.9, align="edge", color=ACCENT, alpha=0.55, label="right")
         axes.bar(edges[:-1], wrong, step * 0.9, align="edge", bottom=right, color=BAD, label="wrong")
         axes.set(xlabel="tokens", ylabel="rows", xlim=(0, edges[-1]))
         axes.grid(visible=False, axis="x")
         axes.legend(frameon=False)
-        return drawing.svg()
+        return _svg(figure, "lengths", "Test rows by length, right and wrong")
 
 
-class _Drawing:
-    """A figure of width x height inches under our style, and its SVG text at the end."""
+@contextmanager
+def _styled_figure(width: float, height: float) -> Iterator[Figure]:
+    """Yield an empty figure of width x height inches; what is drawn inside the block has our style."""
+    with mpl.rc_context(STYLE):
+        yield Figure(figsize=(width, height), layout="constrained")
 
-    def __init__(self, name: str, width: float, height: float, title: str) -> None:
-        self.name, self.title = name, title
-        self.style = mpl.rc_context(STYLE)
-        self.size = (width, height)
 
-    def __enter__(self) -> Self:
-        self.style.__enter__()
-        self.figure = Figure(figsize=self.size, layout="constrained")
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.style.__exit__(None, None, None)
-
-    def svg(self) -> str:
-        file = io.StringIO()
-        with warnings.catch_warnings():  # the reader's browser has more glyphs
-            warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
-            self.figure.savefig(file, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-        return _inline(file.getvalue(), self.name, self.title)
+def _svg(figure: Figure, name: str, title: str) -> str:
+    """Return a figure as SVG text; to be called inside its block."""
+    file = io.StringIO()
+    with warnings.catch_warnings():  # the reader's browser has more glyphs
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
+        figure.savefig(file, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    return _inline(file.getvalue(), name, title)
 
 
 def _inline(svg: str, name: str, title: str) -> str:

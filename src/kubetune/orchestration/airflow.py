@@ -1,6 +1,7 @@
 """What DAG files are made of: the DAG itself, the task that checks a request, and the pods of the stage table."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
@@ -203,21 +204,21 @@ def trial_tasks(pods: Any) -> dict[str, Any]:
     }
 
 
-class refusals:  # noqa: N801 (reads as a statement)
-    """Turns a refusal of ours into a task that fails at once, with the sentence as XCom `reason`."""
+@contextmanager
+def refusals() -> Iterator[tuple[Any, Any]]:
+    """Turn a refusal of ours into a task that fails at once, with the sentence as XCom `reason`.
 
-    def __enter__(self) -> tuple[Any, Any]:
-        """Return the task's context and the settings."""
-        self.context = get_current_context()
-        return self.context, load_settings()
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        """Fail without another try: the same request would be refused again."""
-        if isinstance(error, KubetuneError):
-            # As a stage's pod says it, so that `kubetune follow` ends with the same code: 77 by a policy, else 78.
-            words = f"{FINAL[error.exit_code]}: " if isinstance(error, RefusedError) else ""
-            self.context["ti"].xcom_push(key="reason", value=f"{words}{error}")
-            raise AirflowFailException(str(error)) from None  # the sentence says it; its trace is of no use
+    Yields:
+        The task's context and the settings.
+    """
+    context = get_current_context()
+    try:
+        yield context, load_settings()
+    except KubetuneError as error:  # without another try: the same request would be refused again
+        # As a stage's pod says it, so that `kubetune follow` ends with the same code: 77 by a policy, else 78.
+        words = f"{FINAL[error.exit_code]}: " if isinstance(error, RefusedError) else ""
+        context["ti"].xcom_push(key="reason", value=f"{words}{error}")
+        raise AirflowFailException(str(error)) from None  # the sentence says it; its trace is of no use
 
 
 @task
