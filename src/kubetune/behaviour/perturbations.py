@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from random import Random
 from types import MappingProxyType
 
-from kubetune.behaviour import additions, contractions, grammar, negation, surface, swaps, typos
+from kubetune.behaviour import negation, surface, swaps, typos
 from kubetune.behaviour.lexicons import shipped_lexicon
 from kubetune.behaviour.swaps import Groups
 from kubetune.errors import ConfigError
@@ -79,8 +79,8 @@ PERTURBATIONS: Mapping[str, Perturbation | ListPerturbation] = MappingProxyType(
         "typo-drop": Perturbation(typos.drop_letter),
         "typo-repeat": Perturbation(typos.repeat_letter),
         "typo-neighbour": Perturbation(typos.neighbouring_key),
-        "contract": Perturbation(contractions.contract),
-        "expand": Perturbation(contractions.expand),
+        "contract": Perturbation(negation.contract),
+        "expand": Perturbation(negation.expand),
         "negate": Perturbation(negation.negate, keeps_meaning=False),
         "affirm": Perturbation(negation.affirm, keeps_meaning=False),
         "upper-case": Perturbation(surface.upper_case),
@@ -95,15 +95,15 @@ PERTURBATIONS: Mapping[str, Perturbation | ListPerturbation] = MappingProxyType(
         "swap-place": ListPerturbation(swaps.swap_proper, "places"),
         "swap-number": Perturbation(swaps.swap_number),
         "synonym": ListPerturbation(swaps.swap_word, "synonyms"),
-        "append-neutral": ListPerturbation(additions.append_sentence, "neutral"),
-        "prepend-neutral": ListPerturbation(additions.prepend_sentence, "neutral"),
-        "append": ListPerturbation(additions.append_sentence, None, keeps_meaning=False),
-        "prepend": ListPerturbation(additions.prepend_sentence, None, keeps_meaning=False),
-        "intensify": ListPerturbation(additions.intensify, "adjectives", keeps_meaning=False),
-        "soften": ListPerturbation(additions.soften, "adjectives", keeps_meaning=False),
-        "break-agreement": Perturbation(grammar.break_agreement, keeps_meaning=False),
-        "break-order": Perturbation(grammar.break_order, keeps_meaning=False),
-        "repeat-word": Perturbation(grammar.repeat_word, keeps_meaning=False),
+        "append-neutral": ListPerturbation(swaps.append_sentence, "neutral"),
+        "prepend-neutral": ListPerturbation(swaps.prepend_sentence, "neutral"),
+        "append": ListPerturbation(swaps.append_sentence, None, keeps_meaning=False),
+        "prepend": ListPerturbation(swaps.prepend_sentence, None, keeps_meaning=False),
+        "intensify": ListPerturbation(swaps.intensify, "adjectives", keeps_meaning=False),
+        "soften": ListPerturbation(swaps.soften, "adjectives", keeps_meaning=False),
+        "break-agreement": Perturbation(typos.break_agreement, keeps_meaning=False),
+        "break-order": Perturbation(typos.break_order, keeps_meaning=False),
+        "repeat-word": Perturbation(typos.repeat_word, keeps_meaning=False),
     }
 )
 """The perturbations of one text. `PAIR_ORDER` changes an item of two texts."""
