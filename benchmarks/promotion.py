@@ -33,7 +33,8 @@ from kubetune.comparison.paired import NORMAL
 from kubetune.comparison.spending import Spending
 from kubetune.config.promotion import PromotionSection
 from kubetune.contract import Verdict
-from kubetune.evaluation.metrics import Scores, calibration_error, f1_from_counts
+from kubetune.evaluation.counts import f1_from_counts
+from kubetune.evaluation.metrics import Scores, calibration_error
 
 CLASSES = 3
 LENGTH = 20

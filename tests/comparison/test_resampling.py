@@ -5,8 +5,9 @@ import pytest
 
 from kubetune.comparison.decision import Comparison
 from kubetune.comparison.resampling import Cells, calibration_difference, macro_f1_difference, swap_test
+from kubetune.evaluation.counts import measure_counts
 from kubetune.evaluation.intervals import Draws, bootstrap
-from kubetune.evaluation.metrics import calibration_error, confusion, measure_counts
+from kubetune.evaluation.metrics import calibration_error, confusion
 
 
 def cells_of(compared: Comparison) -> Cells:

@@ -3,8 +3,9 @@ import time
 import numpy as np
 import pytest
 
+from kubetune.evaluation.counts import measure_counts
 from kubetune.evaluation.intervals import Draws, bootstrap, estimate, label_estimates
-from kubetune.evaluation.metrics import METRICS, Scores, calibration_error, measure_counts
+from kubetune.evaluation.metrics import METRICS, Scores, calibration_error
 
 
 def scores(labels: np.ndarray, probabilities: np.ndarray) -> Scores:

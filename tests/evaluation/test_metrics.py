@@ -2,16 +2,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score, log_loss, matthews_corrcoef
 
-from kubetune.evaluation.metrics import (
-    LABEL_METRICS,
-    Scores,
-    calibration_error,
-    calibration_table,
-    confusion,
-    measure,
-    measure_counts,
-    per_class,
-)
+from kubetune.evaluation.counts import LABEL_METRICS, measure_counts
+from kubetune.evaluation.metrics import Scores, calibration_error, calibration_table, confusion, measure, per_class
 from kubetune.tasks.classification import classification_metrics
 
 

@@ -19,8 +19,9 @@ from kubetune.comparison.spending import Spending
 from kubetune.config.promotion import PromotionSection
 from kubetune.contract import Verdict
 from kubetune.errors import DataError
+from kubetune.evaluation.counts import Ints
 from kubetune.evaluation.intervals import Draws
-from kubetune.evaluation.metrics import Ints, Scores
+from kubetune.evaluation.metrics import Scores
 from kubetune.evaluation.same_texts import texts_of
 from kubetune.evaluation.slices import Groups
 from kubetune.text.shown import one_line
@@ -128,10 +129,12 @@ def _compare(comparison: Comparison, rules: PromotionSection, spending: Spending
     outcome = _outcome(primary, guards)
     wanted = _rows_wanted(primary, guards) if outcome == "undecided" else None
     reasons = [sentences.of_metric(primary, rules), sentences.of_outcomes(found)]
-    said = [judged for judged in _worst_first(guards) if judged.state != "small" or judged.guard.required]
-    told = [sentences.of_guard(judged, rules, spending.level) for judged in said] + sentences.of_small(guards, rules)
+    named = [judged for judged in _worst_first(guards) if judged.state != "small" or judged.guard.required]
+    rendered = [sentences.of_guard(judged, rules, spending.level) for judged in named] + sentences.of_small(
+        guards, rules
+    )
     blocked = outcome == "keep" and not primary.ruled_out
-    reasons = [*told, *reasons] if blocked else [*reasons, *told]
+    reasons = [*rendered, *reasons] if blocked else [*reasons, *rendered]
     cases = any(_blocks(judged) and judged.guard.unit == "cases" for judged in guards)
     few = any(judged.state == "small" and judged.guard.required for judged in guards)
     reasons += [sentences.of_rows(wanted, rules, primary, cases=cases, few=few)] if outcome == "undecided" else []

@@ -19,7 +19,7 @@ from kubetune.comparison.resampling import Difference
 from kubetune.comparison.rows import Case
 from kubetune.config.promotion import GuardedSlice, PromotionSection
 from kubetune.errors import ConfigError
-from kubetune.evaluation.metrics import Ints
+from kubetune.evaluation.counts import Ints
 from kubetune.evaluation.same_texts import numbered, texts_of
 from kubetune.evaluation.slices import Groups
 from kubetune.text.shown import one_line

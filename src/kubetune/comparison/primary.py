@@ -9,8 +9,8 @@ from kubetune.comparison.power import rows_needed
 from kubetune.comparison.resampling import Cells, macro_f1_difference, swap_test
 from kubetune.comparison.spending import Spending
 from kubetune.config.promotion import PromotionSection
+from kubetune.evaluation.counts import Ints
 from kubetune.evaluation.intervals import Estimate
-from kubetune.evaluation.metrics import Ints
 from kubetune.evaluation.same_texts import texts_of
 
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from kubetune.comparison.paired import NORMAL
+from kubetune.evaluation.counts import Floats, Ints, f1_scores, macro_f1
 from kubetune.evaluation.intervals import Draws, Estimate, estimate
 from kubetune.evaluation.kinds import kinds_of
-from kubetune.evaluation.metrics import BINS, Floats, Ints, Scores, calibration_bins
+from kubetune.evaluation.metrics import BINS, Scores, calibration_bins
 
 CHUNK_CELLS = 2**21
 """Numbers held at once while sampling: 16 MiB of counts."""
@@ -92,7 +93,7 @@ class Cells:
     def macro_f1(self, draws: Ints) -> tuple[Floats, Floats]:
         """Return macro-F1 of the candidate and of the champion, each of shape (draws,)."""
         truth, candidate, champion, hits, champion_hits = np.split(draws.astype(np.float64) @ self._columns, 5, axis=1)
-        return _macro_f1(truth + candidate, hits), _macro_f1(truth + champion, champion_hits)
+        return macro_f1(f1_scores(hits, truth + candidate)), macro_f1(f1_scores(champion_hits, truth + champion))
 
     def swapped_difference(self, swapped: Ints) -> Floats:
         """Return the difference, shape (draws,), after rows exchanged their two answers.
@@ -104,8 +105,8 @@ class Cells:
         moves = np.hstack([there, there * self._truth])[self.disputed]
         answers, hits = np.split(swapped.astype(np.float64) @ moves, 2, axis=1)
         truth, candidate, champion, right, champion_right = np.split(self.counts @ self._columns, 5)
-        first = _macro_f1(truth + candidate + answers, right + hits)
-        return first - _macro_f1(truth + champion - answers, champion_right - hits)
+        first = macro_f1(f1_scores(right + hits, truth + candidate + answers))
+        return first - macro_f1(f1_scores(champion_right - hits, truth + champion - answers))
 
 
 def macro_f1_difference(cells: Cells, resamples: int, seed: int) -> Difference:
@@ -191,13 +192,6 @@ def calibration_difference(labels: Ints, candidate: Scores, champion: Scores, dr
     )
     value = float(measure(counts[None])[0])
     return Difference(estimate(value, samples), float(samples.std(ddof=1)), len(labels), kinds.texts)
-
-
-def _macro_f1(total: Floats, hits: Floats) -> Floats:
-    """Mean F1, shape (draws,), over the classes that occur; `total` is rows plus answers a class, (draws, classes)."""
-    f1 = np.divide(2 * hits, total, out=np.zeros_like(total), where=total > 0)
-    mean: Floats = f1.sum(axis=1) / (total > 0).sum(axis=1)
-    return mean
 
 
 def _ece(draws: Ints, bins: Ints, gaps: Floats) -> Floats:

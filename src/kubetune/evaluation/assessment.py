@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from kubetune.config.evaluation import EvaluationSection
 from kubetune.contract import Verdict
 from kubetune.evaluation.baselines import Baseline
+from kubetune.evaluation.counts import Ints
 from kubetune.evaluation.intervals import Bootstrap, Draws, Estimate, bootstrap, estimate
-from kubetune.evaluation.metrics import METRICS, Ints, Scores, calibration_table, confusion, measure, per_class
+from kubetune.evaluation.metrics import METRICS, Scores, calibration_table, confusion, measure, per_class
 from kubetune.evaluation.same_texts import texts_of
 from kubetune.evaluation.slices import group, measure_slices
 from kubetune.evaluation.thresholds import collapse, judge_thresholds, warn

@@ -12,7 +12,8 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from kubetune.errors import DataError
-from kubetune.evaluation.metrics import Ints, Scores
+from kubetune.evaluation.counts import Ints
+from kubetune.evaluation.metrics import Scores
 
 FIT_ROWS = 50_000
 """Most train rows that the tf-idf baseline is fitted on."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from kubetune.evaluation.metrics import Ints
+from kubetune.evaluation.counts import Ints
 from kubetune.text.shown import one_line
 
 SPLITS = ("train", "validation", "test")
@@ -92,8 +92,8 @@ def _head(architecture: str, head: Mapping[str, Any]) -> str:
 def _parameters(table: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     sizes = [(math.prod(row["shape"]), row["trainable"]) for row in table]
     total, trained = sum(size for size, _ in sizes), sum(size for size, trainable in sizes if trainable)
-    said = "all trained" if trained == total else f"of which {trained:,} were trained"
-    return {"Parameters": f"{total:,}, {said}"} if total else {}
+    trainable = "all trained" if trained == total else f"of which {trained:,} were trained"
+    return {"Parameters": f"{total:,}, {trainable}"} if total else {}
 
 
 def _training(training: Mapping[str, Any]) -> dict[str, str]:

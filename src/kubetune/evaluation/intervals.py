@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kubetune.evaluation.counts import Floats, Ints, f1_from_counts, measure_counts
 from kubetune.evaluation.kinds import Kinds, kinds_of
-from kubetune.evaluation.metrics import BINS, Floats, Ints, Scores, calibration_bins, f1_from_counts, measure_counts
+from kubetune.evaluation.metrics import BINS, Scores, calibration_bins
 
 LEVEL = 0.95
 CHUNK_CELLS = 2**22

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kubetune.evaluation.metrics import Ints
+from kubetune.evaluation.counts import Ints
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Classification metrics of one system on a fixed set of rows, and the two forms they are computed from.
+"""Classification metrics of one system on a fixed set of rows.
 
 Zero division: a class that has rows but is never predicted has precision 0 and F1 0; a class that is predicted but
 has no row has recall 0 and F1 0; a class with neither is left out of the averages (its own numbers read 0, support
@@ -13,15 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-LABEL_METRICS = ("accuracy", "macro_f1", "weighted_f1", "mcc")
-"""Functions of the confusion counts alone."""
+from kubetune.evaluation.counts import LABEL_METRICS, Floats, Ints
+
 METRICS = (*LABEL_METRICS, "ece", "loss")
 """All metrics, in the order in which a person reads them."""
 BINS = 15
 """Equal-width confidence bins of the calibration error (Guo et al., ICML 2017)."""
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -134,35 +131,3 @@ def per_class(labels: Ints, predictions: Ints, names: tuple[str, ...]) -> list[d
         }
         for number, name in enumerate(names)
     ]
-
-
-def f1_from_counts(counts: NDArray[Any]) -> Floats:
-    """Return the F1 of each class, shape (…, classes), NaN where a class has neither row nor prediction.
-
-    Args:
-        counts: Confusion counts, shape (…, classes, classes); leading axes are bootstrap samples.
-    """
-    hits = np.diagonal(counts, axis1=-2, axis2=-1).astype(np.float64)
-    total = (counts.sum(axis=-1) + counts.sum(axis=-2)).astype(np.float64)
-    f1: Floats = np.divide(2 * hits, total, out=np.full_like(total, np.nan), where=total > 0)
-    return f1
-
-
-def measure_counts(counts: NDArray[Any]) -> dict[str, Floats]:
-    """Return `LABEL_METRICS`, each of shape (…), from counts of shape (…, classes, classes).
-
-    The same numbers as `measure`, over many tables at once: this is what the bootstrap evaluates.
-    """
-    true = counts.sum(axis=-1).astype(np.float64)
-    predicted = counts.sum(axis=-2).astype(np.float64)
-    rows = true.sum(axis=-1)
-    hits = np.trace(counts, axis1=-2, axis2=-1).astype(np.float64)
-    f1 = f1_from_counts(counts)
-    spread = (rows**2 - (true**2).sum(axis=-1)) * (rows**2 - (predicted**2).sum(axis=-1))
-    covariance = hits * rows - (true * predicted).sum(axis=-1)
-    return {
-        "accuracy": hits / rows,
-        "macro_f1": np.nanmean(f1, axis=-1),
-        "weighted_f1": (np.nan_to_num(f1) * true).sum(axis=-1) / rows,
-        "mcc": np.divide(covariance, np.sqrt(spread), out=np.zeros_like(covariance), where=spread > 0),
-    }

@@ -1,4 +1,4 @@
-"""Whether two sets of test rows are largely the same, told from a short sketch of each.
+"""Whether two sets of test rows are largely the same, found by a short sketch of each.
 
 Counting comparisons by an exact digest starts anew as soon as one row is added, so that a test split that grows every
 night would never spend its alpha. Splits are therefore compared by the smallest hashes of their texts (bottom-k sketch:

@@ -1,4 +1,4 @@
-"""`predictions.parquet`: every test row with what the model said, for people, `package` and later comparisons."""
+"""`predictions.parquet`: every test row with what the model answered, for people, `package` and later comparisons."""
 
 import hashlib
 import json
@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from kubetune.evaluation.metrics import Ints, Scores
+from kubetune.evaluation.counts import Ints
+from kubetune.evaluation.metrics import Scores
 from kubetune.evaluation.same_texts import joined_groups, numbered, same_words
 from kubetune.text.shown import one_line
 

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from kubetune.config.evaluation import LOWER_IS_BETTER
 from kubetune.evaluation import plots
+from kubetune.evaluation.counts import Ints
 from kubetune.evaluation.facts import data_facts, learning_points, model_facts
 from kubetune.evaluation.findings import MAIN_METRIC, confusions, counted, findings
-from kubetune.evaluation.metrics import METRICS, Ints
+from kubetune.evaluation.metrics import METRICS
 from kubetune.evaluation.predictions import hardest
 from kubetune.evaluation.slices import FEW_TEXTS
 from kubetune.text.shown import number, one_line, signed

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kubetune.evaluation.counts import Ints
 from kubetune.evaluation.intervals import Draws, label_estimates
-from kubetune.evaluation.metrics import Ints
 from kubetune.evaluation.same_texts import texts_of
 from kubetune.text.shown import one_line
 

@@ -7,8 +7,8 @@ import numpy as np
 from kubetune.config.evaluation import LOWER_IS_BETTER, Threshold
 from kubetune.contract import Verdict
 from kubetune.errors import RefusedError
+from kubetune.evaluation.counts import Ints
 from kubetune.evaluation.intervals import Estimate
-from kubetune.evaluation.metrics import Ints
 from kubetune.text.shown import digits_for, number, signed
 
 COLLAPSED_SHARE = 0.99

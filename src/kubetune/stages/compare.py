@@ -28,7 +28,8 @@ from kubetune.comparison.rows import (
 )
 from kubetune.contract import Context, Result, Verdict
 from kubetune.errors import DataError, InterruptedRunError, KubetuneError, NothingToDoError, RefusedError
-from kubetune.evaluation.metrics import Floats, Ints, Scores
+from kubetune.evaluation.counts import Floats, Ints
+from kubetune.evaluation.metrics import Scores
 from kubetune.evaluation.predictions import TEXT_GROUP
 from kubetune.evaluation.same_texts import joined_groups, same_words
 from kubetune.evaluation.slices import Groups, group
@@ -268,9 +269,9 @@ def _answer_notes(rows: int, answers: _Answers) -> list[str]:
     if answers.how == "stored":
         return []
     found = [f"The champion was evaluated on other test rows or labels, so it was scored again on these {rows:,} rows."]
-    if silent := int((~answers.answered).sum()):
+    if unread := int((~answers.answered).sum()):
         found.append(
-            f"The champion finds nothing to read in {silent:,} of them after its own cleaning; they are left out of "
+            f"The champion finds nothing to read in {unread:,} of them after its own cleaning; they are left out of "
             "the comparison for both models."
         )
     return found

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from kubetune.errors import ConfigError
+from kubetune.evaluation.counts import measure_counts
 from kubetune.tasks.base import Encoded, ModelSpec
 from kubetune.tasks.encoding import tokenize
 from kubetune.tasks.weights import own_storage
@@ -26,11 +27,6 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return shares.astype(np.float32)
 
 
-def confusion_counts(labels: np.ndarray, predictions: np.ndarray, classes: int) -> np.ndarray:
-    """Counts (classes, classes): true class by row, predicted class by column."""
-    return np.bincount(labels.astype(np.int64) * classes + predictions, minlength=classes**2).reshape(classes, classes)
-
-
 def classification_metrics(labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
     """Return accuracy, macro_f1, weighted_f1, mcc and loss (mean cross-entropy, nats).
 
@@ -41,23 +37,14 @@ def classification_metrics(labels: np.ndarray, logits: np.ndarray) -> dict[str, 
         labels: (rows,) class numbers.
         logits: (rows, classes).
     """
-    counts = confusion_counts(labels, logits.argmax(axis=1), logits.shape[1]).astype(np.float64)
-    true, predicted, hits = counts.sum(axis=1), counts.sum(axis=0), np.diag(counts)
-    rows = counts.sum()
-    support = true + predicted
-    f1 = np.divide(2 * hits, support, out=np.zeros_like(hits), where=support > 0)
-    covariance = hits.sum() * rows - true @ predicted
-    spread = np.sqrt((rows**2 - predicted @ predicted) * (rows**2 - true @ true))
+    classes = logits.shape[1]
+    cells = labels.astype(np.int64) * classes + logits.argmax(axis=1)
+    counts = np.bincount(cells, minlength=classes**2).reshape(classes, classes)
     wide = logits.astype(np.float64)
     top = wide.max(axis=1)
     normaliser = top + np.log(np.exp(wide - top[:, None]).sum(axis=1))
-    return {
-        "accuracy": float(hits.sum() / rows),
-        "macro_f1": float(f1[support > 0].mean()),
-        "weighted_f1": float((f1 * true).sum() / rows),
-        "mcc": float(covariance / spread) if spread > 0 else 0.0,
-        "loss": float((normaliser - wide[np.arange(len(labels)), labels]).mean()),
-    }
+    loss = float((normaliser - wide[np.arange(len(labels)), labels]).mean())
+    return {name: float(value) for name, value in measure_counts(counts).items()} | {"loss": loss}
 
 
 LAYER = re.compile(
@@ -87,7 +74,7 @@ class Classification:
         """See `Task.encode`; pairs are cut from the longer text first.
 
         Raises:
-            ConfigError: The tokenizer has no `tokenizer.json`, so overflow could not be told exactly.
+            ConfigError: The tokenizer has no `tokenizer.json`, so overflow cannot be detected exactly.
         """
         if not tokenizer.is_fast:
             raise ConfigError("The tokenizer has no tokenizer.json: use a checkpoint with a fast tokenizer.")

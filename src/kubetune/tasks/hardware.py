@@ -56,7 +56,7 @@ def cpu_vendor() -> str:
 
 
 def blas_mode() -> str:
-    """Return which BLAS PyTorch was built with, its version, and the reproducibility mode that MKL was told."""
+    """Return which BLAS PyTorch was built with, its version, and the reproducibility mode that MKL was given."""
     built = torch.__config__.show()
     name = re.search(r"BLAS_INFO=([^,\s]+)", built)
     version = re.search(r"Math Kernel Library Version ([^\s-]+)", built)
