@@ -192,6 +192,8 @@ def test_panels_and_alerts_name_metrics_that_the_gateway_has_from_the_start() ->
     names = metric_names(queries)
     assert len(names) >= 6
     gauges = {"ready", "in_flight", "workers_ready"}
-    text = Metrics({}).render({name: ("x", 0.0) for name in gauges}, {"worker_restarts_total": ("x", 0.0)})
+    text = Metrics({"model": "tweets"}).render(
+        {name: ("x", 0.0) for name in gauges}, {"worker_restarts_total": ("x", 0.0)}
+    )
     known = metric_names(text.splitlines()) | {"kubetune_endpoint_expected"}
     assert names - known == set()

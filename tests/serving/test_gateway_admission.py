@@ -240,7 +240,8 @@ def test_the_probes_port_answers_probes_alone(scene: Scene) -> None:
         assert found == {"/healthz": 503, "/readyz": 503, "/ping": 503, "/metrics": 200, PATH: 404, "/": 404}
         async with scene.session.get(f"{at}/metrics") as reply:
             text = await reply.text()
-        assert 'kubetune_gateway_unauthorized_total{model="toy"' in text and "kubetune_gateway_connections{" in text
+        assert "kubetune_gateway_unauthorized_total{" in text and 'model="toy"' in text
+        assert "kubetune_gateway_connections{" in text
         async with scene.session.get(f"http://127.0.0.1:{scene.address[1]}/metrics") as reply:
             assert reply.status == 401 and json.loads(await reply.text())["error"]["status"] == 401
         await probes.close()

@@ -1,19 +1,21 @@
-"""Keys, limits, suspects and metrics, without a server."""
+"""Keys, limits, quarantine and metrics, without a server."""
 
 import ast
 import asyncio
 import hashlib
+import math
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from kubetune.errors import ConfigError
 from kubetune.serving import gateway
 from kubetune.serving.gateway.keys import KeyRing, admit, new_key, parse_keys
 from kubetune.serving.gateway.limits import InFlight, RateLimit
 from kubetune.serving.gateway.metrics import STATUSES, Metrics
+from kubetune.serving.gateway.quarantine import BLOCKED_S, MOST, Bulkhead, PoisonRequests
 from kubetune.serving.gateway.refusal import HttpRefusal, with_id
-from kubetune.serving.gateway.suspects import BLOCKED_S, MOST, Bulkhead, PoisonRequests
 
 
 class Clock:
@@ -106,22 +108,22 @@ def test_requests_in_flight_are_bounded() -> None:
 
 def test_a_suspect_is_blocked_only_where_a_worker_died_under_it_alone() -> None:
     clock = Clock()
-    suspects = PoisonRequests(clock)
-    assert not suspects.check("a")
-    suspects.died("a", alone=False)
-    suspects.died("b", alone=False)
-    assert suspects.check("a") and suspects.check("b")
-    suspects.answered("b")
-    assert not suspects.check("b")
-    suspects.died("a", alone=True)
+    quarantine = PoisonRequests(clock)
+    assert not quarantine.check("a")
+    quarantine.died("a", alone=False)
+    quarantine.died("b", alone=False)
+    assert quarantine.check("a") and quarantine.check("b")
+    quarantine.answered("b")
+    assert not quarantine.check("b")
+    quarantine.died("a", alone=True)
     with pytest.raises(HttpRefusal, match="two workers") as caught:
-        suspects.check("a")
-    assert caught.value.status == 422 and suspects.blocked == 1
+        quarantine.check("a")
+    assert caught.value.status == 422 and quarantine.blocked == 1
     clock.now += BLOCKED_S
-    assert not suspects.check("a") and suspects.blocked == 0
+    assert not quarantine.check("a") and quarantine.blocked == 0
     for number in range(2 * MOST):
-        suspects.died(str(number), alone=True)
-    assert suspects.blocked == MOST
+        quarantine.died(str(number), alone=True)
+    assert quarantine.blocked == MOST
 
 
 def test_a_suspect_is_alone_and_the_others_wait() -> None:
@@ -145,18 +147,27 @@ def test_a_suspect_is_alone_and_the_others_wait() -> None:
 
 
 def test_metrics_are_cumulative_seconds_with_labels() -> None:
-    metrics = Metrics({"model": "toy", "archive": "abc"})
+    metrics = Metrics({"model": 'a "toy"', "archive": "abc"})
     for seconds in (0.003, 0.005, 0.2, 99.0):
         metrics.observe(200, seconds)
     metrics.observe(503, 0.01)
-    text = metrics.render({"ready": ("Ready.", 1.0), "age": ("Age.", float("nan"))}, {})
-    labels = 'model="toy",archive="abc"'
-    assert f'kubetune_gateway_requests_total{{{labels},status="200"}} 4' in text
-    assert f'kubetune_gateway_request_seconds_bucket{{{labels},le="0.005"}} 2' in text
-    assert f'kubetune_gateway_request_seconds_bucket{{{labels},le="30.0"}} 4' in text
-    assert f'kubetune_gateway_request_seconds_bucket{{{labels},le="+Inf"}} 5' in text
-    assert f"kubetune_gateway_request_seconds_count{{{labels}}} 5" in text
-    assert f"kubetune_gateway_age{{{labels}}} nan" in text
+    text = metrics.render({"ready": ("Ready.", 1.0), "age": ("Age.", float("nan"))}, {"deaths_total": ("Deaths.", 3.0)})
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    found = {
+        (sample.name.removeprefix("kubetune_gateway_"), sample.labels.get("status") or sample.labels.get("le")): sample
+        for family in families.values()
+        for sample in family.samples
+    }
+    assert all(sample.labels.items() >= {"model": 'a "toy"', "archive": "abc"}.items() for sample in found.values())
+    values = {key: sample.value for key, sample in found.items()}
+    assert values["requests_total", "200"] == 4 and values["requests_total", "503"] == 1
+    assert values["request_seconds_bucket", "0.005"] == 2 and values["request_seconds_bucket", "30.0"] == 4
+    assert values["request_seconds_bucket", "+Inf"] == values["request_seconds_count", None] == 5
+    assert values["deaths_total", None] == 3 and math.isnan(values["age", None])
+    assert {name.removeprefix("kubetune_gateway_"): family.type for name, family in families.items()} == {
+        "requests": "counter", "retries": "counter", "deaths": "counter",
+        "request_seconds": "histogram", "ready": "gauge", "age": "gauge",
+    }  # fmt: skip
     assert all(line.startswith(("#", "kubetune_gateway_")) for line in text.splitlines())
 
 
@@ -172,14 +183,14 @@ def test_every_status_of_the_gateway_has_its_series_from_the_start() -> None:
     assert len(refused) >= 10
     handlers = {400, 413, 422, 500}  # of the predictor, passed on as they are
     assert (refused | handlers | {200}) - set(STATUSES) == {421}  # of the front of this machine, which has no metrics
-    metrics = Metrics({})
+    metrics = Metrics({"model": "toy"})
     before = {line.rpartition(" ")[0] for line in metrics.render({}, {}).splitlines()}
     for status in (*STATUSES, 507, 418):  # unknown ones count as the first of their class
         metrics.observe(status, 0.01)
     text = metrics.render({}, {})
     assert {line.rpartition(" ")[0] for line in text.splitlines()} == before
-    assert 'kubetune_gateway_requests_total{status="500"} 2' in text
-    assert 'kubetune_gateway_requests_total{status="400"} 2' in text
+    assert 'kubetune_gateway_requests_total{model="toy",status="500"} 2.0' in text
+    assert 'kubetune_gateway_requests_total{model="toy",status="400"} 2.0' in text
 
 
 def test_every_error_gets_one_format() -> None:

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from kubetune.serving.gateway import backend as backends
-from kubetune.serving.gateway.app import Gateway
+from kubetune.serving.gateway.app import MODEL_VERSION, Gateway
 from kubetune.serving.gateway.backend import Backend, Health
 from kubetune.serving.gateway.http import listen_on
 from kubetune.serving.gateway.limits import InFlight, KeyShares, RateLimit
@@ -19,6 +19,12 @@ from kubetune.serving.gateway.logtail import LogTail
 
 DIED = {"code": 500, "type": "InternalServerException", "message": "Worker died."}
 NO_WORKER = {"code": 503, "type": "ServiceUnavailableException", "message": "Model has no worker"}
+
+
+def counted(gateway: Gateway, name: str, **labels: str) -> float | None:
+    """Return what a scrape reads of one series."""
+    known = {"model": gateway.endpoint, "version": MODEL_VERSION, "archive": gateway.digest}
+    return gateway.metrics.registry.get_sample_value(f"kubetune_gateway_{name}", known | labels)
 
 
 class Upstream:
@@ -93,7 +99,8 @@ def test_the_guilty_request_is_blocked_and_its_batch_is_not(monkeypatch: pytest.
         answers = await asyncio.gather(*map(ask, texts))
         assert [status for status, _ in answers] == [200, 200, 422, 200, 200]
         assert "two workers" in answers[2][1]["error"]["reason"]
-        assert upstream.deaths == 2 and gateway.suspects.blocked == 1 and gateway.metrics.retries == 5
+        assert upstream.deaths == 2 and gateway.quarantine.blocked == 1
+        assert counted(gateway, "retries_total") == 5
         asked = len(upstream.asked)
         assert (await ask("poison"))[0] == 422
         assert len(upstream.asked) == asked  # it does not reach a worker again
@@ -109,7 +116,7 @@ def test_others_wait_while_a_suspect_is_alone(monkeypatch: pytest.MonkeyPatch) -
         late = await asyncio.gather(*map(ask, ["c", "d"]))
         assert [status for status, _ in late] == [200, 200]
         assert [status for status, _ in await first] == [200, 422]
-        assert not gateway.suspects.check("nothing")
+        assert not gateway.quarantine.check("nothing")
 
     play(monkeypatch, scene)
 
@@ -124,7 +131,7 @@ def test_what_torchserve_itself_refuses_is_503_in_our_format(monkeypatch: pytest
             upstream.status = given
             status, value = await ask("a")
             assert status == 503 and value["error"]["reason"] == given[1]["message"], json.dumps(value)
-        assert gateway.metrics.retries == 0 and gateway.metrics.requests[503] == 3
+        assert counted(gateway, "retries_total") == 0 and counted(gateway, "requests_total", status="503") == 3
         assert "request_id" in value["error"]
 
     play(monkeypatch, scene)

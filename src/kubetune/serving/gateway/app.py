@@ -22,8 +22,8 @@ from kubetune.serving.gateway.incoming import Incoming, allow, check_head
 from kubetune.serving.gateway.keys import KeyRing, admit
 from kubetune.serving.gateway.limits import InFlight, KeyShares, RateLimit
 from kubetune.serving.gateway.metrics import CONTENT_TYPE, Metrics
+from kubetune.serving.gateway.quarantine import Bulkhead, PoisonRequests
 from kubetune.serving.gateway.refusal import JSON, HttpRefusal, refused, with_id
-from kubetune.serving.gateway.suspects import Bulkhead, PoisonRequests
 from kubetune.serving.torchserve.config import MODEL_VERSION
 
 log = logging.getLogger(__name__)
@@ -58,8 +58,8 @@ class Gateway:
         backend: TorchServe; None before the first deploy.
         draining: Whether the pod is about to end.
         asked: Time (monotonic seconds) of the last request for a prediction.
-        suspects: Requests under which a worker died.
-        lane: Keeps them apart from the others.
+        quarantine: Requests under which a worker died.
+        bulkhead: Keeps them apart from the others.
         incoming: Bodies on their way.
         audit: Refused keys.
         connections: Those of the clients' port; None: it does not listen yet.
@@ -75,8 +75,8 @@ class Gateway:
     backend: Backend | None = None
     draining: bool = False
     asked: float = 0.0
-    suspects: PoisonRequests = field(default_factory=PoisonRequests)
-    lane: Bulkhead = field(default_factory=Bulkhead)
+    quarantine: PoisonRequests = field(default_factory=PoisonRequests)
+    bulkhead: Bulkhead = field(default_factory=Bulkhead)
     incoming: Incoming = field(default_factory=Incoming)
     audit: Audit = field(default_factory=Audit)
     connections: Connections[Connection] | None = None
@@ -205,18 +205,18 @@ class Gateway:
     async def ask(self, backend: Backend, wanted: Prediction) -> BackendResponse:
         """Ask; a prediction changes nothing, so it may be asked for twice."""
         digest = hashlib.sha256(wanted.kind.encode() + b"\0" + wanted.body).hexdigest()
-        alone = self.suspects.check(digest)
-        async with self.lane.entered(alone=alone):
+        alone = self.quarantine.check(digest)
+        async with self.bulkhead.entered(alone=alone):
             answer = await backend.predict(wanted.path, wanted.body, wanted.kind)
         if answer.died:
-            self.suspects.died(digest, alone=alone)
+            self.quarantine.died(digest, alone=alone)
             log.error("a worker died under a request of %d bytes, sha256 %s", len(wanted.body), digest[:12])
             if not alone and not answer.slow:
-                self.metrics.retries += 1
+                self.metrics.retries.inc()
                 await backend.wait_worker()
                 return await self.ask(backend, wanted)
-            self.suspects.check(digest)  # answers 422 where it is blocked now
-        self.suspects.answered(digest) if not answer.died else None
+            self.quarantine.check(digest)  # answers 422 where it is blocked now
+        self.quarantine.answered(digest) if not answer.died else None
         return answer
 
     async def healthz(self) -> web.Response:
@@ -261,7 +261,7 @@ class Gateway:
             "in_flight_limit": ("Most requests that are answered at once.", float(self.in_flight.limit)),
             "ready": ("Whether the pod is ready.", float(not self.not_ready())),
             "draining": ("Whether the pod is about to end.", float(self.draining)),
-            "blocked_requests": ("Requests blocked because workers died under them.", float(self.suspects.blocked)),
+            "blocked_requests": ("Requests blocked because workers died under them.", float(self.quarantine.blocked)),
             "keys": ("API keys that are valid.", float(len(self.ring.keys) if self.ring else 0)),
             "connections": (
                 "Connections of clients that are open.",

@@ -13,7 +13,7 @@ NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?")
 
 @dataclass(frozen=True)
 class Options:
-    """What the gateway is told.
+    """The settings of the gateway.
 
     Attributes:
         endpoint: Its name; also the model name.
