@@ -106,10 +106,11 @@ scan: install-dev $(SCAN_VENV)/.scan ## checkov on the chart's rendered profile 
 audit: install-dev ## the locks against ADVISORIES=FOLDER, a clone of pypa/advisory-database
 	$(BIN)/python requirements/audit.py "$(ADVISORIES)"
 
-lint: install-dev ## style and layers
+lint: install-dev ## style, layers and the rules of the house, each broken one by its sentence
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/pytest tests/test_house.py
 
 fmt: install-dev ## format
 	$(BIN)/ruff format .
