@@ -1,7 +1,7 @@
-"""Metrics of confusion counts, over many tables at once, for the bootstrap, the comparison and the training loop.
+"""Metrics of confusion counts, over many tables at once, for the bootstrap and the comparison.
 
-By hand: a bootstrap measures thousands of tables in one call, which scikit-learn takes one by one and from rows, and no
-rank of a training has to load it. The tests hold every number against scikit-learn's.
+By hand: a bootstrap measures thousands of tables in one call, which scikit-learn takes one by one and from rows. The
+tests hold every number against scikit-learn's.
 """
 
 from typing import Any

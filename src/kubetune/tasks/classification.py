@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from kubetune.errors import ConfigError
-from kubetune.evaluation.counts import measure_counts
 from kubetune.tasks.base import Encoded, ModelSpec
 from kubetune.tasks.encoding import tokenize
 from kubetune.tasks.weights import own_storage
@@ -31,7 +30,8 @@ def classification_metrics(labels: np.ndarray, logits: np.ndarray) -> dict[str, 
     """Return accuracy, macro_f1, weighted_f1, mcc and loss (mean cross-entropy, nats).
 
     F1 is averaged over the classes that occur in labels or predictions, a class without either a hit or a
-    prediction counting 0. MCC is Gorodkin's for many classes, 0 where it is undefined.
+    prediction counting 0. MCC is Gorodkin's for many classes, 0 where it is undefined. Not those of `evaluation`: the
+    key of `train` would then change with the page of the report, which lies beside them.
 
     Args:
         labels: (rows,) class numbers.
@@ -39,12 +39,23 @@ def classification_metrics(labels: np.ndarray, logits: np.ndarray) -> dict[str, 
     """
     classes = logits.shape[1]
     cells = labels.astype(np.int64) * classes + logits.argmax(axis=1)
-    counts = np.bincount(cells, minlength=classes**2).reshape(classes, classes)
+    counts = np.bincount(cells, minlength=classes**2).reshape(classes, classes).astype(np.float64)
+    true, predicted, hits = counts.sum(axis=1), counts.sum(axis=0), np.diag(counts)
+    rows = counts.sum()
+    support = true + predicted
+    f1 = np.divide(2 * hits, support, out=np.zeros_like(hits), where=support > 0)
+    covariance = hits.sum() * rows - true @ predicted
+    spread = np.sqrt((rows**2 - predicted @ predicted) * (rows**2 - true @ true))
     wide = logits.astype(np.float64)
     top = wide.max(axis=1)
     normaliser = top + np.log(np.exp(wide - top[:, None]).sum(axis=1))
-    loss = float((normaliser - wide[np.arange(len(labels)), labels]).mean())
-    return {name: float(value) for name, value in measure_counts(counts).items()} | {"loss": loss}
+    return {
+        "accuracy": float(hits.sum() / rows),
+        "macro_f1": float(f1[support > 0].mean()),
+        "weighted_f1": float((f1 * true).sum() / rows),
+        "mcc": float(covariance / spread) if spread > 0 else 0.0,
+        "loss": float((normaliser - wide[np.arange(len(labels)), labels]).mean()),
+    }
 
 
 LAYER = re.compile(
