@@ -170,7 +170,7 @@ class World:
         wrong = list(seen.problems)
         for name, found in (
             ("the endpoint's record", archive_digest_of(endpoint.observed.files)),
-            ("its wish", archive_digest_of(endpoint.desired.files) if endpoint.desired else None),
+            ("its desired state", archive_digest_of(endpoint.desired.files) if endpoint.desired else None),
             ("TorchServe", seen.digest),
         ):
             if found != champion:

@@ -26,6 +26,7 @@ PROTOCOLS = {
     "kubetune/data/models": {"identify", "fetch", "locate"},
 }
 PROGRAMS = {"main"}
+READ = {".json", ".md", ".py", ".sh", ".tpl", ".txt", ".yaml", ""}
 
 # house rule: the field's words, not ours. Each with what to write.
 WORDS = {
@@ -39,7 +40,19 @@ WORDS = {
     r"\bwithout words\b": "docstring-free",
     r"\btaken for hung\b": "heartbeat timeout",
     r"\bwalker\b": "executor",
+    r"\bstrangers?\b": "unlisted files",
+    r"\bstruck\b": "killed",
+    r"\bstolen\b": "steal time",
+    r"\bsuspects\b": "quarantine",
+    r"\bgive way to ours?\b": "CPU contention",
+    r"\b(written|put|writes?|files?|folder) aside\b": "staging directory",
+    r"\b(told|said) of (a|the) (run|task|stage)\b": "notification",
 }
+# house rule: these are no names of a variable, a parameter or an attribute.
+IDENTIFIERS = {
+    "aside": "staging", "crowned": "champion", "patience_pool": "retrying_pool", "precious": "required",
+    "room": "rendezvous", "silent": "elapsed", "strangers": "unlisted", "suspects": "quarantine", "wish": "desired",
+}  # fmt: skip
 
 
 def name_of(path: Path) -> str:
@@ -66,7 +79,8 @@ def test_a_function_is_at_most_50_lines() -> None:
 
 
 def test_only_the_pure_core_is_loose() -> None:
-    assert {path.stem for path in PACKAGE.glob("*.py")} == LOOSE
+    loose = {path.stem for path in PACKAGE.glob("*.py")}
+    assert loose == LOOSE, f"a module belongs into a folder, unless it is of the pure core: {loose ^ LOOSE}"
 
 
 def test_a_public_name_has_one_home() -> None:
@@ -83,10 +97,20 @@ def test_a_public_name_has_one_home() -> None:
     assert not twice, f"a public name is defined once in the package: {twice}"
 
 
+def texts() -> list[Path]:
+    """Return the files whose words people read: code, docs, chart, DAGs, images and benchmarks."""
+    found = [*FILES, ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    for folder, kinds in (("dags", "*.py"), ("benchmarks", "*.py"), ("images", "*"), ("charts", "*")):
+        known = (path for path in (ROOT / folder).rglob(kinds) if path.suffix in READ and path.is_file())
+        found += [path for path in known if "__pycache__" not in path.parts and path.name != "LICENSE"]
+    return found
+
+
 @pytest.mark.parametrize("word", WORDS)
 def test_words_are_the_fields(word: str) -> None:
-    places = [*FILES, *(ROOT / "docs").glob("*.md"), ROOT / "README.md", *(ROOT / "dags").glob("*.py")]
-    assert len(places) > 200
+    places = texts()
+    folders = {path.relative_to(ROOT).parts[0] for path in places}
+    assert folders >= {"src", "docs", "charts", "dags", "images", "benchmarks"} and len(places) > 400
     found = [
         f"{path.relative_to(ROOT)}:{number}"
         for path in places
@@ -94,3 +118,15 @@ def test_words_are_the_fields(word: str) -> None:
         if re.search(word, line, re.IGNORECASE)
     ]
     assert not found, f"write {WORDS[word]!r}: {found}"
+
+
+def test_names_are_the_fields() -> None:
+    found = {
+        f"{name_of(path)}:{node.lineno} {name}: write {IDENTIFIERS[name]!r}"
+        for path, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.Name, ast.arg, ast.Attribute))
+        and (name := getattr(node, "id", None) or getattr(node, "arg", None) or getattr(node, "attr", ""))
+        in IDENTIFIERS
+    }
+    assert not found, f"a name is the field's word: {found}"

@@ -153,13 +153,13 @@ FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["kubetune.training.loop", "kubetune.tasks.encoder", "pyarrow.parquet", "trained_toys"])
 
 
-def forked_rank(room: Path, rank: int, environment: dict[str, str]) -> None:
+def forked_rank(rendezvous: Path, rank: int, environment: dict[str, str]) -> None:
     from kubetune.training.rank import main
 
     os.environ.update(environment)
-    with (room / f"stderr-{rank}").open("wb") as stderr:
+    with (rendezvous / f"stderr-{rank}").open("wb") as stderr:
         os.dup2(stderr.fileno(), 2)
-    sys.exit(main(room, rank))
+    sys.exit(main(rendezvous, rank))
 
 
 class ForkedRank:
@@ -167,8 +167,8 @@ class ForkedRank:
 
     target = staticmethod(forked_rank)
 
-    def __init__(self, room: Path, rank: int, environment: Mapping[str, str]) -> None:
-        self._process = FORKS.Process(target=self.target, args=(room, rank, dict(environment)), daemon=True)
+    def __init__(self, rendezvous: Path, rank: int, environment: Mapping[str, str]) -> None:
+        self._process = FORKS.Process(target=self.target, args=(rendezvous, rank, dict(environment)), daemon=True)
         self._process.start()
         self.pid = self._process.pid
 
@@ -180,12 +180,12 @@ class ForkedRank:
         self._process.join()
 
 
-def slowly_validating_rank(room: Path, rank: int, environment: dict[str, str]) -> None:
+def slowly_validating_rank(rendezvous: Path, rank: int, environment: dict[str, str]) -> None:
     """A rank that validates row by row and, where it is asked to be slow, pauses before each forward pass."""
     from kubetune.tasks.classification import Classification
     from kubetune.training import loop
 
-    pause = float((room / "pause").read_text()) if environment.get("SLOW") else 0.0
+    pause = float((rendezvous / "pause").read_text()) if environment.get("SLOW") else 0.0
     real = Classification.collate
 
     def collate(self: Any, rows: Any, *more: Any) -> Any:
@@ -195,7 +195,7 @@ def slowly_validating_rank(room: Path, rank: int, environment: dict[str, str]) -
 
     loop.EVALUATION_BATCH = 1
     Classification.collate = collate
-    forked_rank(room, rank, environment)
+    forked_rank(rendezvous, rank, environment)
 
 
 def train_slowly(home: Path, dataset: Path, weights: Path, changes: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ KubetuneError                     70  our bug
 ├── TemporaryError                75  run the same command again
 │   ├── InterruptedRunError       75  a signal asked the stage to stop; its checkpoint is committed
 │   └── StoreUnavailableError     75  the store did not answer inside its deadline
-├── RefusedError                  77  a gate said no; the report with the verdict is committed
+├── RefusedError                  77  a gate refused; the report with the verdict is committed
 ├── ConfigError                   78  recipe, settings, world size or store cannot be used as asked
 └── NothingToDoError              99  the champion stays
 """
@@ -78,7 +78,7 @@ class StoreUnavailableError(TemporaryError):
 
 
 class RefusedError(KubetuneError):
-    """A gate said no. The report with the verdict is committed, so a retry refuses again."""
+    """A gate refused. The report with the verdict is committed, so a retry refuses again."""
 
     exit_code = 77
 

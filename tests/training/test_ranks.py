@@ -45,8 +45,8 @@ def test_a_killed_rank_stops_all_and_the_run_goes_on(run_toy: Any) -> None:
 
     real = toys.ForkedRank.__init__
 
-    def remember(self: Any, room: Path, rank: int, environment: Any) -> None:
-        real(self, room, rank, environment)
+    def remember(self: Any, rendezvous: Path, rank: int, environment: Any) -> None:
+        real(self, rendezvous, rank, environment)
         victims.append(self.pid)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -66,8 +66,8 @@ def test_a_hung_rank_is_found(run_toy: Any, tmp_path: Path, text_dataset: Path, 
     pids: list[int] = []
 
     class Hangs(toys.ForkedRank):
-        def __init__(self, room: Path, rank: int, environment: Any) -> None:
-            super().__init__(room, rank, environment)
+        def __init__(self, rendezvous: Path, rank: int, environment: Any) -> None:
+            super().__init__(rendezvous, rank, environment)
             pids.append(self.pid)
 
     def stop_rank_1(folder: Path) -> None:
@@ -90,9 +90,9 @@ def test_a_long_validation_is_not_taken_for_hung(
     class Validates(toys.ForkedRank):
         target = staticmethod(toys.slowly_validating_rank)
 
-        def __init__(self, room: Path, rank: int, environment: Any) -> None:
-            (room / "pause").write_text("1.0")
-            super().__init__(room, rank, environment | ({"SLOW": "1"} if rank in slow else {}))
+        def __init__(self, rendezvous: Path, rank: int, environment: Any) -> None:
+            (rendezvous / "pause").write_text("1.0")
+            super().__init__(rendezvous, rank, environment | ({"SLOW": "1"} if rank in slow else {}))
 
     context = toys.ToyContext(tmp_path / "scratch", tmp_path / "kept")
     job = toys.make_job(tmp_path / "slow", text_dataset, toy_model, ranks=2, steps=2)
@@ -172,11 +172,11 @@ def test_a_world_of_another_size_ends_before_step_1(
 
 @pytest.mark.slow
 def test_a_rank_that_ends_without_a_report_is_named(tmp_path: Path, text_dataset: Path, toy_model: Path) -> None:
-    """Through the real interpreter: a room without a job makes it end with a traceback."""
+    """Through the real interpreter: a rendezvous without a job makes it end with a traceback."""
 
-    def start(room: Path, rank: int, environment: Any) -> PythonProcess:
-        (room / "job.json").write_text("{")
-        return PythonProcess(room, rank, environment)
+    def start(rendezvous: Path, rank: int, environment: Any) -> PythonProcess:
+        (rendezvous / "job.json").write_text("{")
+        return PythonProcess(rendezvous, rank, environment)
 
     context = toys.ToyContext(tmp_path / "scratch", tmp_path / "kept")
     with pytest.raises(KubetuneError, match=r"Rank [01] ended with 1: json\.decoder.JSONDecodeError") as caught:
@@ -187,11 +187,11 @@ def test_a_rank_that_ends_without_a_report_is_named(tmp_path: Path, text_dataset
 @pytest.mark.slow
 def test_ranks_leave_when_the_stage_is_gone(tmp_path: Path, text_dataset: Path, toy_model: Path) -> None:
     """The stage is killed: its ranks see their standard input close and end."""
-    room = tmp_path / "room"
-    room.mkdir()
+    rendezvous = tmp_path / "rendezvous"
+    rendezvous.mkdir()
     job = toys.make_job(tmp_path, text_dataset, toy_model, ranks=2)
-    (room / "job.json").write_text(job.to_json())
-    process = PythonProcess(room, 0, {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2"})
+    (rendezvous / "job.json").write_text(job.to_json())
+    process = PythonProcess(rendezvous, 0, {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2"})
     threading.Timer(0.2, process._process.stdin.close).start()
     deadline = time.monotonic() + 60
     while process.poll() is None and time.monotonic() < deadline:

@@ -114,7 +114,7 @@ def _keys_at(location: tuple[Any, ...]) -> list[str]:
 
 
 def _unknown_names(document: Mapping[str, Any]) -> list[str]:
-    """Return what the parts name and no other part has; parts that break the schema are told of there."""
+    """Return what the parts name and no other part has; parts that break the schema are reported there."""
     valid: list[tuple[int, AnyTest]] = []
     tests = document.get("tests")
     for number, item in enumerate(tests if isinstance(tests, list) else ()):

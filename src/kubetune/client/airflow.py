@@ -230,7 +230,7 @@ class Airflow:
 
     def _send(self, method: str, path: str, value: Any, headers: Mapping[str, str]) -> Reply:
         """Send a request again and again while the server is away. Each of ours may be sent twice."""
-        started, pause, told = time.monotonic(), FIRST_PAUSE_S, False
+        started, pause, warned = time.monotonic(), FIRST_PAUSE_S, False
         while True:
             try:
                 reply = request(self.way, method, self.access.url.rstrip("/") + path, value=value, headers=headers)
@@ -244,9 +244,9 @@ class Airflow:
                     f"Airflow at {self.access.url} did not answer inside {self.deadline_s:g} s ({cause}): is it "
                     "running and is KUBETUNE_AIRFLOW_URL right? Run the same command again when it answers."
                 )
-            if not told:
+            if not warned:
                 self.away(f"Airflow does not answer ({cause}); asking again for {self.deadline_s:g} s")
-                told = True
+                warned = True
             time.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_S)
 

@@ -47,13 +47,13 @@ def check_endpoint(way: Way, url: str, text: str, api_key: str | None) -> str:
         reply = request(way, "POST", url, value={"inputs": [{"text": text}]}, headers=headers)
     except OSError as error:
         raise TemporaryError(f"Nothing answers at {url} ({error}): is the pod of the endpoint running?") from error
-    said = str(reply.value)
-    if state.status == 200 and reply.status == 503 and NO_MODEL in said:
+    answer = str(reply.value)
+    if state.status == 200 and reply.status == 503 and NO_MODEL in answer:
         return f"{url} is ready and has no model yet: run a recipe to its stage `deploy`."
     if state.status == 200 and reply.status in {401, 403} and api_key is None:
         return f"{url} asks for a key, as it should; name one in the value tests.apiKeySecret to test a prediction."
     if reply.status in {401, 403} and api_key is not None:
         raise ConfigError(f"{url} refuses the key: put one that it knows into the Secret of tests.apiKeySecret.")
-    if state.status == 200 and reply.status == 200 and "label" in said:
-        return f"{url} answers {said:.200}"
-    raise KubetuneError(f"{url} answered {reply.status} ({said:.200}), /readyz {state.status}: look at its pod's log.")
+    if state.status == 200 and reply.status == 200 and "label" in answer:
+        return f"{url} answers {answer:.200}"
+    raise KubetuneError(f"{url} answered {reply.status} ({answer:.200}), /readyz {state.status}: see its pod's log.")

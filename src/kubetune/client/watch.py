@@ -237,19 +237,21 @@ def outcome(airflow: Airflow, run: DagRun, stages: list[StageView]) -> RunOutcom
     skipped = [view for view in stages if view.state == "skipped"]
     if skipped and not failed:  # the operator skips at exit code 99 alone; the stages after it follow
         first = skipped[0]
-        told = first.reason or _said(airflow, run.name, first)[1]
-        told = told or f"Stage {first.name} of run {run.name} found nothing to do."
-        return RunOutcome(NothingToDoError.exit_code, told)
+        sentence = first.reason or _last_sentence(airflow, run.name, first)[1]
+        sentence = sentence or f"Stage {first.name} of run {run.name} found nothing to do."
+        return RunOutcome(NothingToDoError.exit_code, sentence)
     if run.state == "success" or not failed:
         lost = RunOutcome(70, f"Run {run.name} failed although none of its stages did: look at it in Airflow.")
         return RunOutcome(0, "") if run.state == "success" else lost
     first = failed[0]
     code, reason = (
-        (exit_code_of(first.reason, first.name), first.reason) if first.reason else _said(airflow, run.name, first)
+        (exit_code_of(first.reason, first.name), first.reason)
+        if first.reason
+        else _last_sentence(airflow, run.name, first)
     )
     if not reason:
-        told = f"it left no reason, see `kubetune logs {run.name} {first.name}`"
-        return RunOutcome(70, f"Stage {first.name} of run {run.name} failed: {told}.")
+        sentence = f"it left no reason, see `kubetune logs {run.name} {first.name}`"
+        return RunOutcome(70, f"Stage {first.name} of run {run.name} failed: {sentence}.")
     return RunOutcome(
         code or exit_code_of(reason, first.name), f"Stage {first.name} of run {run.name} failed: {reason}"
     )
@@ -265,8 +267,8 @@ def exit_code_of(reason: str, stage: str) -> int:
     return 78 if stage == "resolve" else 70
 
 
-def _said(airflow: Airflow, run: str, view: StageView) -> tuple[int, str]:
-    """Return the exit code (0: not said) and the last sentence in a stage's log; empty if there is none."""
+def _last_sentence(airflow: Airflow, run: str, view: StageView) -> tuple[int, str]:
+    """Return the exit code (0: it states none) and the last sentence in a stage's log; empty if there is none."""
     for line in reversed(pod_lines(airflow.log(run, view.name, view.attempt)) if view.attempt else []):
         if found := SAID.match(line):
             return int(found[1] or 0), found[2] or found[3]

@@ -18,7 +18,7 @@ PROCESSES = Path("/proc")
 STATE, NICE = 0, 16
 """Fields of a thread's `stat`, counted after its name."""
 SPINS = "300000"
-"""libgomp's own default where nothing is said: about a millisecond."""
+"""libgomp's own default without a setting: about a millisecond."""
 LOOKS = 12
 PAUSE_S = 0.004
 OTHERS = 0.5
@@ -91,9 +91,9 @@ def _quota(folder: Path) -> float:
 
 
 def _others(processes: Path) -> float | None:
-    """How many threads other than this one want a CPU, over about fifty milliseconds; None where it is not told.
+    """How many threads other than this one want a CPU, over about fifty milliseconds; None where that is not known.
 
-    Threads that give way to ours (a higher nice value, as the mirror's beside a run) do not count where they are seen.
+    Threads of a lower priority (a higher nice value, as the mirror's beside a run) do not count where they are seen.
     """
     total = 0
     giving_way = _giving_way(processes)

@@ -16,7 +16,7 @@ def is_set(*names: str) -> bool:
 
 
 def value_of(name: str) -> str | None:
-    """Return a variable that a library reads, for a record of what it was told; None: it is not set."""
+    """Return a variable that a library reads, for a record of its setting; None: it is not set."""
     return os.environ.get(name)
 
 

@@ -142,7 +142,7 @@ class Settings(BaseSettings):
     notices: SecretStr | None = None
     """Apprise addresses (`slack://…`, `mailto://…`, `json://…`; blanks between them) that `kubetune run` tells."""
     notices_slack: str | None = None
-    """Airflow connection id of a Slack webhook that is told what happens to runs; None: nobody is."""
+    """Airflow connection id of a Slack webhook that is notified of runs; None: nobody is."""
     notices_smtp: str | None = None
     """Airflow connection id of a mail server for the same."""
     notices_to: str | None = None

@@ -1,7 +1,7 @@
 """Before the rows are judged: what the label column holds as a whole, and so what an integer in it means.
 
 An integer is the name of a class or its number. Cell by cell both can be true (`1` among the names 1 to 5, counted from
-zero), so it is decided once for the column, from all its values, and said.
+zero), so it is decided once for the column, from all its values, and reported.
 """
 
 import math
@@ -136,7 +136,7 @@ def _mark(value: Any, column: str) -> str:
     return "" if value is None else label_name(cell_text(value, column))
 
 
-def said_of(cells: Sequence[LabelCells], column: str) -> Iterator[str]:
+def readings_of(cells: Sequence[LabelCells], column: str) -> Iterator[str]:
     """Yield what was decided about the cells, a sentence each."""
     if any(split.unwrapped for split in cells):
         yield f"Column {one_line(column, 80)!r} holds lists of at most one label, read as that label."

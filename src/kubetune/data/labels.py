@@ -19,7 +19,7 @@ class LabelBook:
         classes: Class names in their final order; None: every label found is one, in the order of first occurrence.
         spelling: Cell → class name; None: cells are the names themselves.
         numeric: Whether all cells are integers, so that `1.0` is `1`.
-        said: How the cells are read, one sentence; empty where nothing had to be decided.
+        reading: How the cells are read, one sentence; empty where nothing had to be decided.
 
     Attributes:
         numbers: Class → number in the order of first occurrence.
@@ -33,11 +33,11 @@ class LabelBook:
         spelling: Mapping[str, str] | None = None,
         *,
         numeric: bool = False,
-        said: str = "",
+        reading: str = "",
     ) -> None:
         self.classes = tuple(classes) if classes is not None else None
         self.numbers: dict[str, int] = {name: number for number, name in enumerate(self.classes or ())}
-        self.numeric, self.said = numeric, said
+        self.numeric, self.reading = numeric, reading
         self.unknown: Counter[str] = Counter()
         self.missing: Counter[str] = Counter()
         named = {plain_number(name) if numeric else name: name for name in self.numbers}

@@ -1,4 +1,4 @@
-"""What an integer in the label column is: the name of a class, or its number. Decided once a column, and said."""
+"""What an integer in the label column is: the name of a class, or its number. Decided once a column, and reported."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -81,7 +81,7 @@ def open_book(
     first = None if classes is None or asked == "names" else _first(numbers, classes)
     if first is None:
         of = "" if classes is None else " of data.labels"
-        return LabelBook(classes, numeric=True, said=f"{numbers.subject}, read as names{of}.")
+        return LabelBook(classes, numeric=True, reading=f"{numbers.subject}, read as names{of}.")
     return _counted(classes or (), first, f"{numbers.subject}, counted from {first} in data.labels")
 
 
@@ -90,7 +90,7 @@ def _counted(classes: Sequence[str], first: int, how: str) -> LabelBook:
     spelling = {str(first + place): name for place, name in enumerate(classes)}
     how = how if how.startswith("Column") else f"Numbers in the label column are {how}"
     ends = f"{first} is {_quoted(classes[0])}, {first + len(classes) - 1} is {_quoted(classes[-1])}"
-    return LabelBook(classes, spelling, numeric=True, said=f"{how}: {ends}.")
+    return LabelBook(classes, spelling, numeric=True, reading=f"{how}: {ends}.")
 
 
 def _first(numbers: Numbers, classes: Sequence[str]) -> int | None:
@@ -142,14 +142,14 @@ def _of_source(column: str, declared: Sequence[str] | None, names: Sequence[str]
         spelling = {str(number): name for number, name in enumerate(names) if name in set(chosen)}
         listed = ", ".join(f"{number} is {_quoted(name)}" for number, name in list(enumerate(names))[:3])
         more = ", …" if len(names) > 3 else ""
-        return LabelBook(chosen, spelling, numeric=True, said=f"{subject}: {listed}{more or '.'}")
+        return LabelBook(chosen, spelling, numeric=True, reading=f"{subject}: {listed}{more or '.'}")
     pairs = list(zip(declared, names, strict=False))
     if len(declared) == len(names) and all(
         ours == theirs or (ours not in names and theirs not in declared) for ours, theirs in pairs
     ):
         spelling = {str(number): name for number, name in enumerate(declared)}
         listed = ", ".join(f"{_quoted(theirs)} is called {_quoted(ours)}" for ours, theirs in pairs[:3])
-        return LabelBook(declared, spelling, numeric=True, said=f"{subject}, and data.labels renames: {listed}.")
+        return LabelBook(declared, spelling, numeric=True, reading=f"{subject}, and data.labels renames: {listed}.")
     raise DataError(
         "class-names",
         f"The source names the classes of column {one_line(column, 80)!r} {', '.join(map(_quoted, names[:20]))}, and "

@@ -35,7 +35,7 @@ class Gathered(NamedTuple):
         raw_splits: Names of the raw splits.
         book: Labels met.
         unused: Rows by raw split that no step reads.
-        said: What was decided about the cells, a sentence each.
+        decisions: What was decided about the cells, a sentence each.
         rare: A class with fewer rows of train is rare.
     """
 
@@ -44,7 +44,7 @@ class Gathered(NamedTuple):
     raw_splits: Sequence[str]
     book: LabelBook
     unused: Mapping[str, int]
-    said: Sequence[str]
+    decisions: Sequence[str]
     rare: int
 
 
@@ -78,7 +78,7 @@ def rows_report(gathered: Gathered) -> dict[str, Any]:
     unknown = gathered.book.unknown.most_common(WANTED)
     report: dict[str, Any] = {
         "format": 1,
-        "said": list(gathered.said),
+        "said": list(gathered.decisions),
         "rows": {
             "raw": dict(zip(gathered.raw_splits, scan.raw_rows, strict=True)),
             "total": sum(scan.raw_rows),

@@ -1,1 +1,1 @@
-"""What people are told about a run: plain text made of plain facts, kept on disk until every sink has taken it."""
+"""Notifications about a run: plain text made of plain facts, kept on disk until every sink has taken it."""

@@ -19,9 +19,9 @@ NOTHING_TO_DO = re.compile(r"exit=99 (.*)", re.DOTALL)
 
 def read_answer(message: str) -> dict[str, Any] | None:
     """Return the answer in a pod's termination message; None if there is none, since any log may stand there."""
-    told = NOTHING_TO_DO.fullmatch(message.strip())
-    if told is not None:
-        return {"outcome": "keep", "reasons": [told[1]]}
+    matched = NOTHING_TO_DO.fullmatch(message.strip())
+    if matched is not None:
+        return {"outcome": "keep", "reasons": [matched[1]]}
     try:
         value = json.loads(message)
     except (ValueError, RecursionError):
@@ -30,7 +30,7 @@ def read_answer(message: str) -> dict[str, Any] | None:
 
 
 def notice_of(answer: Mapping[str, Any], run: str, *, link: str | None = None, digest: str = "") -> Notice | None:
-    """Return the notice of an answer; None if it tells nothing that people are told.
+    """Return the notice of an answer; None if it tells nothing that people are notified of.
 
     Args:
         answer: As in the head of this module.

@@ -44,7 +44,7 @@ def notice_line(text: object, width: int) -> str:
 
 @dataclass(frozen=True)
 class Notice:
-    """One thing that people are told. Texts are made safe and short when it is built.
+    """One notification. Texts are made safe and short when it is built.
 
     Attributes:
         kind: What happened.
@@ -200,7 +200,7 @@ def safe_reason(code: int | None, sentence: str) -> str:
 
     Args:
         code: Exit code; None: it is not known.
-        sentence: What the stage said. Passed on only for codes whose sentences are made of names and numbers.
+        sentence: The stage's last one. Passed on only for codes whose sentences are made of names and numbers.
     """
     if code in SPOKEN:
         return sentence

@@ -1,4 +1,4 @@
-"""Notices that are still to be sent: a folder that outlives a kill. A notice is in it before anybody is told.
+"""Notices that are still to be sent: a folder that outlives a kill. A notice is in it before it is delivered.
 
     todo/<key>.json   a notice and which sinks took it; created whole, removed when all did
     done              keys of notices that were sent, one a line, the newest last
@@ -35,7 +35,7 @@ Filed = Literal["filed", "known", "unkept"]
 
 
 class Sink(Protocol):
-    """Somebody who is told."""
+    """A channel that notifications are delivered to."""
 
     @property
     def name(self) -> str:
@@ -75,7 +75,7 @@ class Outbox:
         return "filed"
 
     def tell(self, notice: Notice, sinks: Sequence[Sink], seconds: float) -> None:
-        """File a notice and send what waits; where nothing can be kept, each sink is told without a second try."""
+        """File a notice and send what waits; where nothing can be kept, each sink gets it without a second try."""
         if self.file(notice) != "unkept":
             self.deliver(sinks, seconds)
             return
@@ -86,7 +86,7 @@ class Outbox:
         """Send what is due to all who have not taken it yet.
 
         Args:
-            sinks: Who shall be told.
+            sinks: Where to deliver.
             seconds: Nothing new is begun after that; a send that was begun takes its sink's own limit at most.
 
         Returns:

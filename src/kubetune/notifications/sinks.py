@@ -1,4 +1,4 @@
-"""Who is told on a machine without Airflow: addresses of Apprise, which reaches Slack, mail and a hundred others."""
+"""Channels on a machine without Airflow: addresses of Apprise, which reaches Slack, mail and a hundred others."""
 
 import hashlib
 import logging
@@ -49,7 +49,7 @@ class AppriseSink:
                 title=notice.title,
                 body=notice.body(),
                 notify_type=kinds.get(notice.kind, apprise.NotifyType.INFO),
-                body_format=apprise.NotifyFormat.TEXT,  # said so, Apprise escapes it for what the other side renders
+                body_format=apprise.NotifyFormat.TEXT,  # then Apprise escapes it for what the other side renders
             )
             if not taken:
                 raise ConnectionError("not taken")

@@ -60,7 +60,7 @@ def announced(
         yield noted
     except NothingToDoError as error:
         sentence = str(error)
-        if latest != [DECIDES] and not stopped():  # a decision has been told
+        if latest != [DECIDES] and not stopped():  # a decision was announced
             _file(settings, lambda: declined(run, sentence))
         raise
     except (KubetuneError, StageFailedError) as error:
@@ -95,8 +95,8 @@ def failed(store: Store, run: str, error: Exception, latest: list[str]) -> Notic
         facts = attempts.get(name, {})
         # A process that was killed leaves no attempt: an older one's reason would be wrong.
         sentence = str(facts.get("reason", "")) if facts.get("exit_code") == error.code else ""
-        told = f"Unexpected {facts.get('kind')}:" if error.code == 70 else sentence
-        reason = safe_reason(error.code, told) if sentence else safe_reason(_unsaid(error.code), "")
+        message = f"Unexpected {facts.get('kind')}:" if error.code == 70 else sentence
+        reason = safe_reason(error.code, message) if sentence else safe_reason(_unsaid(error.code), "")
         return _failed(run, error.stage, reason, f"{name} {error.code}" if sentence else uuid4().hex)
     code = error.exit_code if isinstance(error, KubetuneError) else 70
     stage = latest[-1] if latest and code == 77 else None

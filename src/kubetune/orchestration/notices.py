@@ -67,7 +67,7 @@ STAGE_CALLBACKS: Mapping[str, dict[str, Any]] = {
 
 
 def failure_notice(context: Mapping[str, Any]) -> Notice:
-    """Return what is told of a failed task, one notice a try."""
+    """Return the notification of a failed task, one a try."""
     instance = context["ti"]
     digest = f"{instance.dag_id} {getattr(instance, 'try_number', 0)} {getattr(instance, 'map_index', -1)}"
     return failed_notice(
@@ -97,7 +97,7 @@ def failure_reason(context: Mapping[str, Any]) -> str:
 
 
 def beginning(context: Mapping[str, Any]) -> Notice:
-    """Return what is told of a run that has begun, one notice a DAG run."""
+    """Return the notification of a run that has begun, one a DAG run."""
     instance = context["ti"]
     recipe = str((context.get("params") or {}).get("recipe") or "")
     try:
@@ -148,7 +148,7 @@ def outbox_folder(settings: Settings) -> Path:
 
 @dataclass(frozen=True)
 class HookSink:
-    """A connection of Airflow's, told by its provider's hook. See `kubetune.notifications.outbox.Sink`."""
+    """A connection of Airflow's, that delivers by its provider's hook. See `kubetune.notifications.outbox.Sink`."""
 
     name: str
     identity: str

@@ -62,9 +62,9 @@ def stage_settings(stage: Stage) -> dict[str, Any]:
     settings = pod_settings(deferrable=stage.name not in BRIEF, wait_s=wait_s, grace_s=grace_s)
     labels = {"app.kubernetes.io/component": "stage", "kubetune.io/stage": stage.name}
     pool = {"pool": load_settings().gpu_pool} if stage.accelerated else {}
-    told: dict[str, Any] = STAGE_CALLBACKS.get(stage.name, {})
-    answers: dict[str, Any] = {"callbacks": [ShowAnswer]} if told else {}
-    return settings | {"task_id": stage.name, "labels": labels, "doc_md": stage.does} | pool | answers | told
+    hooks: dict[str, Any] = STAGE_CALLBACKS.get(stage.name, {})
+    answers: dict[str, Any] = {"callbacks": [ShowAnswer]} if hooks else {}
+    return settings | {"task_id": stage.name, "labels": labels, "doc_md": stage.does} | pool | answers | hooks
 
 
 def stage_task(stage: Stage, pod: Any) -> StagePod:

@@ -33,7 +33,7 @@ APPROVAL = "kubetune.io/approval"
 ENDPOINT = "kubetune.io/for-endpoint"
 """Annotation of such a pod: whose policy says who may agree."""
 MOVERS = frozenset({"register", "deploy"})
-"""Whose pods make a champion, and are told the policies of endpoints."""
+"""Whose pods make a champion, and are given the policies of endpoints."""
 
 Pod = dict[str, Any]
 

@@ -39,7 +39,7 @@ class End:
 
     Attributes:
         code: Exit code of the stage; None: it is not known.
-        message: What the stage said last, else what Kubernetes or Airflow say.
+        message: The last sentence of the stage, else what Kubernetes or Airflow say.
         stage: Stage name, for advice.
         lost: Evicted, pre-empted or deleted from outside.
         reason: Kubernetes' word for it, for example `OOMKilled`.
@@ -60,7 +60,7 @@ class End:
     outgrown: str = ""
 
 
-def told(exception: BaseException | None) -> str:
+def exception_text(exception: BaseException | None) -> str:
     """Return the text of an exception and of those behind it, answers of the Kubernetes API as their sentence."""
     return "\n".join(text for error in causes.chain(exception) if (text := causes.plain_reason(str(error)).strip()))
 
@@ -75,7 +75,7 @@ def pod_end(exception: BaseException, context: Any) -> End:
     """Read the operator's pod, and the exception's text where there is none."""
     pod = pod_of(context["task"] if context else None)
     status = getattr(pod, "status", None)
-    text = told(exception)
+    text = exception_text(exception)
     states = [item.state for item in getattr(status, "container_statuses", None) or () if item.name == CONTAINER]
     ended = states[0].terminated if states and states[0] else None
     message = (getattr(ended, "message", None) or "").strip()
@@ -102,7 +102,7 @@ def vanished(exception: BaseException) -> bool:
 
 def decide_retry(end: End, exception: BaseException, try_number: int) -> tuple[bool, timedelta | None, str]:
     """Return whether to try again, after which time, and the sentence that says what happened."""
-    said, text = causes.reason_line(end.message), told(exception)
+    reason, text = causes.reason_line(end.message), exception_text(exception)
     refused = causes.refusal(exception)
     # A task that waits for its pod knows the pod as it was when it was made: then the exception alone tells.
     place = end.waiting or "its events in the log say what the nodes lack"
@@ -114,10 +114,10 @@ def decide_retry(end: End, exception: BaseException, try_number: int) -> tuple[b
             f"{end.outgrown}"),
         (end.outgrown, False, None, f"out of scratch space: raise resources.{end.stage}.scratch. {end.outgrown}"),
         (end.reason == "DeadlineExceeded", False, None, f"longer than allowed: raise resources.{end.stage}."
-            f"timeout_minutes. {said}"),
-        (end.code == 75 or end.lost, True, SOON, f"interrupted, the next try goes on: {said}"),
-        (end.code in FINAL, False, None, f"{FINAL.get(end.code or 0)}: {said}"),
-        (end.code in ONCE, try_number <= 1, SOON, f"{ONCE.get(end.code or 0)}: {said}"),
+            f"timeout_minutes. {reason}"),
+        (end.code == 75 or end.lost, True, SOON, f"interrupted, the next try goes on: {reason}"),
+        (end.code in FINAL, False, None, f"{FINAL.get(end.code or 0)}: {reason}"),
+        (end.code in ONCE, try_number <= 1, SOON, f"{ONCE.get(end.code or 0)}: {reason}"),
         (end.code in {0, NothingToDoError.exit_code}, True, SOON,
             "the pod is done and Airflow missed it; the next try finds its result"),
         (refused and causes.forbidden(exception), try_number <= 2, DELAY, f"Airflow lacks a right: {refused}"),
@@ -129,7 +129,7 @@ def decide_retry(end: End, exception: BaseException, try_number: int) -> tuple[b
         if holds:
             return again, delay, causes.reason_line(sentence)
     delay = min(DELAY * 2 ** max(0, try_number - 1), LONGEST)
-    return True, delay, said if end.code is None else f"ended with {end.code}: {said}"
+    return True, delay, reason if end.code is None else f"ended with {end.code}: {reason}"
 
 
 def reason_of(exception: BaseException, context: Any) -> str:

@@ -35,11 +35,11 @@ QUOTA_POLL_S = 30.0
 
 
 class _Reasons:
-    """What a pod manager saw last, and the reason that it told last."""
+    """What a pod manager saw last, and the reason that it logged last."""
 
     log: Any
     seen: Any = None
-    told = ""
+    logged = ""
     _since = _looked = 0.0
 
     def wants_events(self, pod: Any) -> bool:
@@ -56,11 +56,11 @@ class _Reasons:
         """Log the reason if it is another one than before; returns the pod."""
         self.seen = pod
         reason = waiting_reason(pod, events)
-        if reason and reason != self.told:
-            self.told = reason
+        if reason and reason != self.logged:
+            self.logged = reason
             self.log.info("%s%s", WAITS, reason)
-        elif self.told and not reason and (self.told.startswith(NO_NODE) or pod.status.phase != "Pending"):
-            self.told = ""
+        elif self.logged and not reason and (self.logged.startswith(NO_NODE) or pod.status.phase != "Pending"):
+            self.logged = ""
             self.log.info(GOES_ON)
         return pod
 
@@ -141,11 +141,11 @@ class QuotaTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield one event once the quota is not what stops the pod; what else may stop it, its task meets itself."""
-        told = ""
+        logged = ""
         while self.reason:
-            if self.reason != told:
-                told = self.reason
-                self.log.info("%s%s%s", WAITS, QUOTA, reason_line(told))
+            if self.reason != logged:
+                logged = self.reason
+                self.log.info("%s%s%s", WAITS, QUOTA, reason_line(logged))
             await asyncio.sleep(QUOTA_POLL_S)
             self.reason = await self.full()
         yield TriggerEvent({"status": "room"})

@@ -43,7 +43,7 @@ class Revocation:
     why: str
     at: str
 
-    def told(self) -> str:
+    def sentence(self) -> str:
         """Say who ended it, when and why."""
         return f"version {self.version} of {self.model} was revoked by {self.by} at {self.at} ({self.why})"
 

@@ -86,7 +86,7 @@ class Trust:
         if (found := revoked.of(self.model, digest, weights_of(statement))) is not None:
             raise DataError(
                 REVOKED,
-                f"Archive {digest[:12]} is signed and not to be served: {found.told()}; `kubetune rollback "
+                f"Archive {digest[:12]} is signed and not to be served: {found.sentence()}; `kubetune rollback "
                 f"{self.model}` brings back the champion before it, `kubetune promote` names another version.",
             )
         return statement, fresh | listed

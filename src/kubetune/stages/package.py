@@ -1,6 +1,6 @@
 """Stage `package`: model, tokenizer and report → the served directory, proven by its own golden vectors.
 
-What `behave` and `compare` found is told in the model card and refuses nothing here: the runner stops after a decision
+What `behave` and `compare` found stands in the model card and refuses nothing here: the runner stops after a decision
 against the candidate, and a person may promote it all the same.
 """
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from kubetune.contract import Context, Result
 from kubetune.data.column_names import bytes_sentence, check_split_columns
-from kubetune.data.label_column import UNLABELLED, check_labelled, marks_of, said_of, survey
+from kubetune.data.label_column import UNLABELLED, check_labelled, marks_of, readings_of, survey
 from kubetune.data.labels import LabelBook
 from kubetune.data.numbering import open_book
 from kubetune.data.rejects import check_given_splits, check_reject_share, write_rejects
@@ -103,22 +103,26 @@ def examine(data: Any, raw: Path, context: Context) -> Examined:
     splits = _raw_splits(raw)
     files = {name: raw / f"{name}.parquet" for name in splits}
     rules = _row_rules(data)
-    said = list(dict.fromkeys(sentence for path in files.values() for sentence in check_split_columns(path, rules)))
+    decisions = list(
+        dict.fromkeys(sentence for path in files.values() for sentence in check_split_columns(path, rules))
+    )
     source = json.loads((raw / "source.json").read_text(encoding="utf-8"))
     decoded = [name for name in source.get("decoded", ()) if name in rules.columns]
-    said += [bytes_sentence(name) for name in decoded]
+    decisions += [bytes_sentence(name) for name in decoded]
     rules, book, decided = _labelling(data, rules, files, source)
-    said += decided
+    decisions += decided
     unused = _unused_splits(raw)
-    said += [f"Split {name} of the source is not used: {rows:,} rows without labels." for name, rows in unused.items()]
-    for sentence in said:
+    decisions += [
+        f"Split {name} of the source is not used: {rows:,} rows without labels." for name, rows in unused.items()
+    ]
+    for sentence in decisions:
         context.progress.note(sentence)
     scan = _scan(list(files.values()), source, (rules, book), context)
     check_reject_share(scan, splits, book, data.max_reject_share)
     check_given_splits(scan, splits)
     selection = select(scan, splits, book, _selection_rules(data))
-    said = [*source.get("decisions", ()), *said]  # `ingest` has said the first ones
-    gathered = Gathered(scan, selection, splits, book, unused, said, data.rare_class_rows)
+    decisions = [*source.get("decisions", ()), *decisions]  # `ingest` has reported the first ones
+    gathered = Gathered(scan, selection, splits, book, unused, decisions, data.rare_class_rows)
     return Examined(rules, gathered, context.scratch / ACCEPTED)
 
 
@@ -138,7 +142,7 @@ def _labelling(
     return (
         replace(rules, marks=marks),
         book,
-        [sentence for sentence in (book.said, *said_of(cells, rules.label)) if sentence],
+        [sentence for sentence in (book.reading, *readings_of(cells, rules.label)) if sentence],
     )
 
 

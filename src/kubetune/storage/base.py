@@ -146,7 +146,7 @@ class Store(Protocol):
 
 
 class Clock:
-    """The store's time without asking it each time: what it said once, and how long ago that was.
+    """The store's time without asking it each time: what it answered once, and how long ago that was.
 
     Where it and this machine differ by more than `MOST_SKEW_S`, one of the two is wrong and nobody knows which.
 
@@ -155,9 +155,9 @@ class Clock:
     """
 
     def __init__(self, store: Store) -> None:
-        said, ours = store.now(), time.time()
-        self.skew = ours - said if abs(ours - said) > MOST_SKEW_S else 0.0
-        self._began = said - time.monotonic()
+        theirs, ours = store.now(), time.time()
+        self.skew = ours - theirs if abs(ours - theirs) > MOST_SKEW_S else 0.0
+        self._began = theirs - time.monotonic()
 
     def earliest(self) -> float:
         """Seconds since the epoch, at least: what is old by it is old."""

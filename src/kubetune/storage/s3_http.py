@@ -1,4 +1,4 @@
-"""One HTTP connection pool whose every request is patient: the only place where S3 requests are tried again.
+"""One HTTP connection pool that retries each request: the only place where S3 requests are tried again.
 
 The `minio` package sends all it does through the pool it is given, so each part of a large upload is retried alone and
 nothing retries twice.

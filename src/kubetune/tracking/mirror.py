@@ -21,7 +21,7 @@ from kubetune.tracking.target import MlflowTarget, tracking_errors
 MOST_VALUES, MOST_TEXTS, PAGE = 800, 100, 1000
 """Metrics, and parameters or tags, of one request; results of one page."""
 KIND = {"mlflow.experimentKind": "custom_model_development"}
-"""Makes MLflow's UI show trainings; it guesses "GenAI" where nothing is said."""
+"""Makes MLflow's UI show trainings; it guesses "GenAI" without a tag."""
 
 
 class Mirror:
@@ -172,8 +172,8 @@ class Mirror:
 
     def _upload(self, run: str, path: str, digest: str) -> None:
         folder, _, name = path.rpartition("/")
-        with tempfile.TemporaryDirectory(prefix="kubetune-tracking-") as room:
-            copy = Path(room) / name
+        with tempfile.TemporaryDirectory(prefix="kubetune-tracking-") as scratch:
+            copy = Path(scratch) / name
             fetch_blob(self.store, digest, copy)
             with self.errors():
                 self.client.log_artifact(run, str(copy), folder or None)

@@ -63,8 +63,8 @@ def mirrored_model(model: RegisteredModel, store: str) -> MirroredModel:
         store: Name of the store.
     """
     last = model.history[-1] if model.history else {}
-    said = " ".join(str(last.get(name) or "") for name in ("at", "event", "by", "why"))
-    tags = {STORE: store, MIRRORED: record_digest(model), "kubetune.last": shortened_param(said, LONGEST_TAG)}
+    description = " ".join(str(last.get(name) or "") for name in ("at", "event", "by", "why"))
+    tags = {STORE: store, MIRRORED: record_digest(model), "kubetune.last": shortened_param(description, LONGEST_TAG)}
     versions = tuple(_version(version) for version in model.versions)
     return MirroredModel(model.name, versions, model.aliases(), tags)
 

@@ -184,7 +184,7 @@ def mirror_until_ended(
     """Pass again and again; returns once what is followed has ended, and whether the last pass was good.
 
     Args:
-        step: One pass; is told whether it is the last.
+        step: One pass; its argument says whether it is the last.
         every_s: Seconds between passes, doubled with each outage up to five minutes.
         waiting: What is followed.
         tell: Told once of each outage, and of its end.
@@ -221,18 +221,18 @@ def wait_for_store(reach: Callable[[], object], waiting: Waiting, tell: Callable
         waiting: What the pauses are spent with.
         tell: Told each reason once, and the end of the wait.
     """
-    pause, told = FIRST_PAUSE_S, ""
+    pause, reported = FIRST_PAUSE_S, ""
     while True:
         try:
             reach()
         except InterruptedRunError:
             raise
         except (ConfigError, TemporaryError) as error:
-            if str(error) != told:
-                told = str(error)
-                tell(f"waiting for the store: {told}")
+            if str(error) != reported:
+                reported = str(error)
+                tell(f"waiting for the store: {reported}")
         else:
-            if told:
+            if reported:
                 tell("The store answers: the mirror begins.")
             return
         waiting.wait(pause)

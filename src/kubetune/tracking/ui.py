@@ -76,4 +76,4 @@ def wait_for(url: str, server: "subprocess.Popen[bytes]", timeout_s: float, shou
                 return
         except OSError:
             time.sleep(POLL_S)
-    raise NotReadyError(f"MLflow's server did not answer at {url}: what it said stands above; is the port free?")
+    raise NotReadyError(f"MLflow's server did not answer at {url}: its output stands above; is the port free?")

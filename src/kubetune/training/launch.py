@@ -50,15 +50,15 @@ class RankProcess(Protocol):
 
 
 Starter = Callable[[Path, int, Mapping[str, str]], RankProcess]
-"""(room, rank, additions to the environment) → the started rank."""
+"""(rendezvous directory, rank, additions to the environment) → the started rank."""
 
 
 class PythonProcess:
     """Implements `RankProcess` as an interpreter of its own, whose standard input closes when this process ends."""
 
-    def __init__(self, room: Path, rank: int, environment: Mapping[str, str]) -> None:
-        command = [sys.executable, "-m", "kubetune.training.rank", str(room), str(rank)]
-        with (room / f"stderr-{rank}").open("wb") as stderr:
+    def __init__(self, rendezvous: Path, rank: int, environment: Mapping[str, str]) -> None:
+        command = [sys.executable, "-m", "kubetune.training.rank", str(rendezvous), str(rank)]
+        with (rendezvous / f"stderr-{rank}").open("wb") as stderr:
             self._process = subprocess.Popen(
                 command, env=child_environment(environment), stdin=subprocess.PIPE, stderr=stderr
             )
@@ -92,18 +92,18 @@ def launch(
         from kubetune.training.loop import train
 
         return train(job, ContextHost(context))
-    room = context.scratch / "ranks"
-    room.mkdir()
-    (room / "job.json").write_text(job.to_json(), encoding="utf-8")
+    rendezvous = context.scratch / "ranks"
+    rendezvous.mkdir()
+    (rendezvous / "job.json").write_text(job.to_json(), encoding="utf-8")
     ranks: list[RankProcess] = []
     try:
         for rank in range(job.ranks):
-            ranks.append(start(room, rank, _environment(rank, job)))  # noqa: PERF401 - those started must be ended
-        _supervise(ranks, room, ContextHost(context), heartbeat_timeout_seconds)
+            ranks.append(start(rendezvous, rank, _environment(rank, job)))  # noqa: PERF401 - those started must be ended
+        _supervise(ranks, rendezvous, ContextHost(context), heartbeat_timeout_seconds)
     finally:
         for process in ranks:
             process.kill()
-    result = json.loads((room / "result.json").read_text(encoding="utf-8"))
+    result = json.loads((rendezvous / "result.json").read_text(encoding="utf-8"))
     return TrainingOutcome(metrics=result["metrics"], facts=result["facts"])
 
 
@@ -121,42 +121,42 @@ def _environment(rank: int, job: Job) -> dict[str, str]:
     return values | ({"GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {})
 
 
-def _supervise(ranks: list[RankProcess], room: Path, host: ContextHost, heartbeat_timeout_seconds: float) -> None:
+def _supervise(ranks: list[RankProcess], rendezvous: Path, host: ContextHost, heartbeat_timeout_seconds: float) -> None:
     """Pass on what rank 0 says, pass on the request to stop, and end with the first rank that ends badly."""
-    tail = _Tail(room / "events.jsonl")
+    tail = _Tail(rendezvous / "events.jsonl")
     awake = time.time()
     while True:
         codes = [process.poll() for process in ranks]
         for event in tail.read():
-            _pass_on(event, room, host)
+            _pass_on(event, rendezvous, host)
             if event["kind"] == "publish":  # an upload is our own silence, not the ranks'
                 awake = time.time()
         if host.should_stop():
-            (room / "stop").touch()
+            (rendezvous / "stop").touch()
         if any(codes) or all(code is not None for code in codes):
-            _raise_worst(codes, room)
+            _raise_worst(codes, rendezvous)
             return
-        _check_alive(room, len(ranks), awake, heartbeat_timeout_seconds)
+        _check_alive(rendezvous, len(ranks), awake, heartbeat_timeout_seconds)
         time.sleep(POLL_SECONDS)
 
 
-def _check_alive(room: Path, ranks: int, awake: float, heartbeat_timeout_seconds: float) -> None:
+def _check_alive(rendezvous: Path, ranks: int, awake: float, heartbeat_timeout_seconds: float) -> None:
     """Raise if no rank gave a sign of life for too long since `awake` (seconds since the epoch); name the first one.
 
     A rank without a heartbeat beside others with one does not hang: it waits for one that has more to do or writes, or
     it has ended. One that hangs stops all others at the next step, where they agree.
     """
-    marks = [room / f"alive-{rank}" for rank in range(ranks)]
+    marks = [rendezvous / f"alive-{rank}" for rank in range(ranks)]
     seen = [mark.stat().st_mtime if mark.exists() else 0.0 for mark in marks]
-    silent = time.time() - max(awake, *seen)
-    if silent > heartbeat_timeout_seconds:
+    elapsed = time.time() - max(awake, *seen)
+    if elapsed > heartbeat_timeout_seconds:
         raise TemporaryError(
-            f"Rank {seen.index(min(seen))} sent no heartbeat for {silent:.0f} s; all were stopped, the "
+            f"Rank {seen.index(min(seen))} sent no heartbeat for {elapsed:.0f} s; all were stopped, the "
             "last checkpoint stands: run the same command again."
         )
 
 
-def _pass_on(event: dict[str, Any], room: Path, host: ContextHost) -> None:
+def _pass_on(event: dict[str, Any], rendezvous: Path, host: ContextHost) -> None:
     kind = event["kind"]
     if kind == "start":
         host.start(event["what"], event["total"])
@@ -169,16 +169,16 @@ def _pass_on(event: dict[str, Any], room: Path, host: ContextHost) -> None:
     else:
         folder = Path(event["folder"])
         host.publish(folder)
-        (room / f"taken-{folder.name}").touch()
+        (rendezvous / f"taken-{folder.name}").touch()
 
 
-def _raise_worst(codes: list[int | None], room: Path) -> None:
+def _raise_worst(codes: list[int | None], rendezvous: Path) -> None:
     """Raise what a rank reported; a rank that left no report was killed or has a bug."""
     deadline = time.monotonic() + 1.0
-    while time.monotonic() < deadline and any(codes) and not list(room.glob("error-*.json")):
+    while time.monotonic() < deadline and any(codes) and not list(rendezvous.glob("error-*.json")):
         time.sleep(POLL_SECONDS)
     for rank in range(len(codes)):
-        report = room / f"error-{rank}.json"
+        report = rendezvous / f"error-{rank}.json"
         if report.exists():
             values = json.loads(report.read_text(encoding="utf-8"))
             raise _rebuilt(values["kind"], values["message"])
@@ -190,8 +190,8 @@ def _raise_worst(codes: list[int | None], room: Path) -> None:
             )
     if any(codes):
         rank = next(number for number, code in enumerate(codes) if code)
-        said = room / f"stderr-{rank}"
-        lines = said.read_text(encoding="utf-8", errors="replace").strip().splitlines() if said.exists() else []
+        log = rendezvous / f"stderr-{rank}"
+        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if log.exists() else []
         raise KubetuneError(f"Rank {rank} ended with {codes[rank]}: {lines[-1][:300] if lines else 'without a word'}")
 
 

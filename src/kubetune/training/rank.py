@@ -1,7 +1,8 @@
-"""One rank in a process of its own: `python -m kubetune.training.rank ROOM RANK`.
+"""One rank in a process of its own: `python -m kubetune.training.rank RENDEZVOUS RANK`.
 
-The room is a local folder through which rank and stage talk: `job.json` in; `events.jsonl` (rank 0), `alive-<rank>`,
-`error-<rank>.json` and `result.json` out; `stop` and `taken-<checkpoint>` from the stage. A rank knows no store.
+The rendezvous directory is a local folder through which rank and stage talk: `job.json` in; `events.jsonl` (rank 0),
+`alive-<rank>`, `error-<rank>.json` and `result.json` out; `stop` and `taken-<checkpoint>` from the stage. A rank knows
+no store.
 """
 
 import json
@@ -22,22 +23,22 @@ COLLECTIVE = timedelta(days=7)
 """How long ranks wait for each other: the stage finds one that hangs, and a slow upload or validation is none."""
 
 
-class RoomHost:
+class RendezvousHost:
     """Implements `Host` over files; only rank 0 speaks."""
 
-    def __init__(self, room: Path, rank: int) -> None:
-        self.room = room
+    def __init__(self, rendezvous: Path, rank: int) -> None:
+        self.rendezvous = rendezvous
         self.rank = rank
-        self._events = (room / "events.jsonl").open("a", encoding="utf-8") if rank == 0 else None
+        self._events = (rendezvous / "events.jsonl").open("a", encoding="utf-8") if rank == 0 else None
         self.alive()
 
     def alive(self) -> None:
         """See `Host.alive`."""
-        (self.room / f"alive-{self.rank}").touch()
+        (self.rendezvous / f"alive-{self.rank}").touch()
 
     def should_stop(self) -> bool:
         """See `Host.should_stop`."""
-        return (self.room / "stop").exists()
+        return (self.rendezvous / "stop").exists()
 
     def start(self, what: str, total: int | None = None) -> None:
         """See `Host.start`."""
@@ -58,7 +59,7 @@ class RoomHost:
     def publish(self, folder: Path) -> None:
         """Name the folder to the stage and wait until it took it."""
         self._say("publish", folder=str(folder))
-        while not (self.room / f"taken-{folder.name}").exists():
+        while not (self.rendezvous / f"taken-{folder.name}").exists():
             self.alive()
             time.sleep(POLL_SECONDS)
 
@@ -68,33 +69,33 @@ class RoomHost:
             self._events.flush()
 
 
-def main(room: Path, rank: int) -> int:
-    """Run the loop as one rank of the job in the room; return the exit code."""
+def main(rendezvous: Path, rank: int) -> int:
+    """Run the loop as one rank of the job in the rendezvous directory; return the exit code."""
     # The stage alone is told to stop, and says so by a file: ranks must agree on the step they stop after.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    host = RoomHost(room, rank)
+    host = RendezvousHost(rendezvous, rank)
     try:
         import torch.distributed
 
         from kubetune.training.loop import train
 
-        job = Job.from_json((room / "job.json").read_text(encoding="utf-8"))
+        job = Job.from_json((rendezvous / "job.json").read_text(encoding="utf-8"))
         if job.device == "cuda":
             torch.cuda.set_device(rank)
         torch.distributed.init_process_group(
             backend="nccl" if job.device == "cuda" else "gloo",
-            init_method=f"file://{room / 'rendezvous'}",
+            init_method=f"file://{rendezvous / 'torch-store'}",
             rank=rank,
             world_size=job.ranks,
             timeout=COLLECTIVE,
         )
         outcome = train(job, host)
         if rank == 0:
-            _write(room / "result.json", {"metrics": dict(outcome.metrics), "facts": dict(outcome.facts)})
+            _write(rendezvous / "result.json", {"metrics": dict(outcome.metrics), "facts": dict(outcome.facts)})
         torch.distributed.destroy_process_group()
     except KubetuneError as error:
-        _write(room / f"error-{rank}.json", {"kind": type(error).__name__, "message": str(error)})
+        _write(rendezvous / f"error-{rank}.json", {"kind": type(error).__name__, "message": str(error)})
         return error.exit_code
     return 0
 
@@ -108,9 +109,9 @@ def _leave_with_parent() -> None:
 
 def _write(path: Path, values: dict[str, Any]) -> None:
     """Make a file visible only once it is whole."""
-    aside = path.with_suffix(".partial")
-    aside.write_text(json.dumps(values), encoding="utf-8")
-    aside.rename(path)
+    staging = path.with_suffix(".partial")
+    staging.write_text(json.dumps(values), encoding="utf-8")
+    staging.rename(path)
 
 
 if __name__ == "__main__":

@@ -44,16 +44,16 @@ def save(run: TrainingRun) -> None:
 
 def _write(run: TrainingRun) -> None:
     accelerator, step = run.accelerator, run.state.step
-    aside = run.job.spool / f".step-{step:08d}.partial"
+    staging = run.job.spool / f".step-{step:08d}.partial"
     if run.is_main:
         begin_checkpoint(run.job.spool, step)
     total(accelerator, 0.0)
-    write_generators(aside, accelerator.process_index, *generator_states())
+    write_generators(staging, accelerator.process_index, *generator_states())
     total(accelerator, 0.0)
     if run.is_main:
         optimizer = optimizer_tensors(run.optimizer, run.parameters)
         checkpoint = CheckpointContents(run.state, run.module.state_dict(), optimizer, run.best)
-        folder = complete_checkpoint(aside, checkpoint, run.host.alive)
+        folder = complete_checkpoint(staging, checkpoint, run.host.alive)
         run.host.publish(folder)
         shutil.rmtree(folder, ignore_errors=True)
         run.host.record("checkpoint", step=step)

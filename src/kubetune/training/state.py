@@ -1,7 +1,7 @@
 """A checkpoint: complete and verified, or absent.
 
-Files are written aside and synced, the manifest with their digests comes last, one rename makes the folder visible.
-Tensors are safetensors, the rest is JSON; nothing is pickled.
+Files are written to a staging directory and synced, the manifest with their digests comes last, one rename makes the
+folder visible. Tensors are safetensors, the rest is JSON; nothing is pickled.
 """
 
 import json
@@ -77,7 +77,7 @@ class CheckpointContents:
 
 
 def write_generators(folder: Path, rank: int, tensors: Mapping[str, torch.Tensor], values: Mapping[str, Any]) -> None:
-    """Write the generators' states of one rank into a folder that is still aside."""
+    """Write the generators' states of one rank into the staging directory."""
     write_tensors(tensors, folder / f"generators-{rank}.safetensors")
     (folder / f"generators-{rank}.json").write_text(json.dumps(values), encoding="utf-8")
 
@@ -89,18 +89,20 @@ def read_generators(folder: Path, rank: int) -> tuple[dict[str, torch.Tensor], d
 
 
 def begin_checkpoint(spool: Path, step: int) -> Path:
-    """Make the folder aside that all ranks write to, empty."""
-    aside = spool / f".step-{step:08d}.partial"
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    return aside
+    """Make the staging directory that all ranks write to, empty."""
+    staging = spool / f".step-{step:08d}.partial"
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    return staging
 
 
-def complete_checkpoint(aside: Path, checkpoint: CheckpointContents, alive: Callable[[], None] = lambda: None) -> Path:
-    """Add the shared files to `aside`, sync everything, write the manifest, rename.
+def complete_checkpoint(
+    staging: Path, checkpoint: CheckpointContents, alive: Callable[[], None] = lambda: None
+) -> Path:
+    """Add the shared files to `staging`, sync everything, write the manifest, rename.
 
     Args:
-        aside: From `begin_checkpoint`.
+        staging: From `begin_checkpoint`.
         checkpoint: What to write.
         alive: Called between files: a large one takes a slow disk its time.
 
@@ -110,21 +112,21 @@ def complete_checkpoint(aside: Path, checkpoint: CheckpointContents, alive: Call
     parts = {"weights": checkpoint.weights, "optimizer": checkpoint.optimizer, "best": checkpoint.best}
     for name, tensors in parts.items():
         if tensors is not None:
-            write_tensors(tensors, aside / f"{name}.safetensors")
+            write_tensors(tensors, staging / f"{name}.safetensors")
             alive()
-    (aside / "state.json").write_text(json.dumps(asdict(checkpoint.state)), encoding="utf-8")
+    (staging / "state.json").write_text(json.dumps(asdict(checkpoint.state)), encoding="utf-8")
     files = {}
-    for path in sorted(aside.iterdir()):
+    for path in sorted(staging.iterdir()):
         _sync(path)
         alive()
         files[path.name] = {"sha256": file_digest(path), "size": path.stat().st_size}
     manifest = {"format": FORMAT, "step": checkpoint.state.step, "files": files}
-    (aside / MANIFEST).write_text(json.dumps(manifest, sort_keys=True, indent=2) + "\n", encoding="utf-8")
-    _sync(aside / MANIFEST)
-    _sync(aside)
-    done = aside.with_name(aside.name.strip(".").removesuffix(".partial"))
+    (staging / MANIFEST).write_text(json.dumps(manifest, sort_keys=True, indent=2) + "\n", encoding="utf-8")
+    _sync(staging / MANIFEST)
+    _sync(staging)
+    done = staging.with_name(staging.name.strip(".").removesuffix(".partial"))
     shutil.rmtree(done, ignore_errors=True)
-    aside.rename(done)
+    staging.rename(done)
     _sync(done.parent)
     return done
 

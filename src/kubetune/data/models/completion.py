@@ -1,4 +1,4 @@
-"""What old checkpoints left unsaid and `transformers` then guessed from the repository's name: said in the files.
+"""What old checkpoints left out and `transformers` then guessed from the repository's name: written into the files.
 
 A tokenizer folder has no `config.json` beside it, so a `tokenizer_config.json` without a class would be loaded as a
 generic tokenizer, without the segment ids of pairs and without an error.

@@ -62,7 +62,7 @@ class Facts:
     decisions: dict[str, list[str]] = field(default_factory=dict)
 
     def decided(self, name: str, sentence: str) -> None:
-        """Keep what was decided for a file, to be said once for all files that it is true of."""
+        """Keep what was decided for a file, to be reported once for all files that it is true of."""
         names = self.decisions.setdefault(sentence, [])
         if name not in names:
             names.append(name)

@@ -92,7 +92,7 @@ def _check_place(url: "URL", platform: Mapping[str, Any]) -> None:
     """Refuse a recipe's database that is a file or process of this machine, where recipes may not read those.
 
     Raises:
-        ConfigError: It is one, or where it is cannot be told from its host.
+        ConfigError: It is one, or where it is does not follow from its host.
     """
     if not url.host or ELSEWHERE & {name.lower() for name in url.query}:
         check_allowed("path", f"A database of {url.drivername} that no host names", platform)
@@ -188,8 +188,8 @@ def _errors() -> Iterator[None]:
     try:
         yield
     except exc.DBAPIError as error:
-        said = redact(str(error.orig)).strip()
-        reason = said.splitlines()[0][:200] if said else type(error).__name__
+        message = redact(str(error.orig)).strip()
+        reason = message.splitlines()[0][:200] if message else type(error).__name__
         # Before a statement was sent, the failure is of the connection.
         if error.connection_invalidated or error.statement is None:
             raise TemporaryError(

@@ -92,7 +92,7 @@ def read_archive(folder: Path, *, verify: bool = True) -> Archive:
         CorruptArtifactError: A file is missing or does not have its digest.
     """
     archive = _parse(folder)
-    _refuse_strangers(folder, archive)
+    _reject_unlisted_files(folder, archive)
     for name, (digest, size) in archive.files.items():
         path = folder / name
         if not path.is_file():
@@ -151,7 +151,7 @@ def _parse(folder: Path) -> Archive:
         raise ConfigError(f"{MANIFEST} is not of format {FORMAT} ({error}): package the run again.") from error
 
 
-def _refuse_strangers(folder: Path, archive: Archive) -> None:
+def _reject_unlisted_files(folder: Path, archive: Archive) -> None:
     """Closed set of names: what is not part of the format could be code that a worker imports."""
     present = set(_names(folder)) - {MANIFEST}
     for name in sorted(present | set(archive.files)):

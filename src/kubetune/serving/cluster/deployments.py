@@ -89,9 +89,9 @@ class Deployments:
 
     def _raise_if_final(self, what: str, status: int, body: Any) -> None:
         if status in (400, 405, 415) or (status == 422 and b"causes" in _bytes(body)):
-            told = " ".join(_message(body).split())[:300]
+            message = " ".join(_message(body).split())[:300]
             raise ConfigError(
-                f"The Kubernetes API does not accept our request for {what} ({status}): {told or 'no reason given'}"
+                f"The Kubernetes API does not accept our request for {what} ({status}): {message or 'no reason given'}"
             )
         if status in CONFLICT:
             raise ConflictError(str(status))

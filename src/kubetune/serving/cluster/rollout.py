@@ -90,8 +90,8 @@ def _ended(status: Json) -> Json | None:
 
 
 def _ended_sentence(status: Json, ended: Json) -> str:
-    told = str(ended.get("message") or ended.get("reason") or "it gave no reason").strip().splitlines()
-    return plain_line(f"{status['name']} ended with {ended['exitCode']}: {SPOKEN.sub('', told[-1])}")
+    message = str(ended.get("message") or ended.get("reason") or "it gave no reason").strip().splitlines()
+    return plain_line(f"{status['name']} ended with {ended['exitCode']}: {SPOKEN.sub('', message[-1])}")
 
 
 def plain_line(text: str) -> str:

@@ -154,8 +154,8 @@ class ClusterTarget:
             if should_stop():
                 raise InterruptedRunError(f"Waiting for endpoint {self.endpoint} was interrupted: run this again.")
             if time.monotonic() > deadline:
-                told = "; ".join([why or "a pod is not ready", *pod_reasons(deployment, pods)[:2]])
-                raise NotReadyError(f"Endpoint {self.endpoint} was not ready in {timeout_s:g} s: {told}.")
+                reasons = "; ".join([why or "a pod is not ready", *pod_reasons(deployment, pods)[:2]])
+                raise NotReadyError(f"Endpoint {self.endpoint} was not ready in {timeout_s:g} s: {reasons}.")
             time.sleep(POLL_S)
 
     def _linger(self, should_stop: Callable[[], bool]) -> None:

@@ -18,7 +18,7 @@ CHUNK_ROWS = 512
 
 @dataclass(frozen=True)
 class Rescored:
-    """What the archive said.
+    """The answers of the archive.
 
     Attributes:
         labels: Its class names by class number.

@@ -18,7 +18,7 @@ Scores = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Answers:
-    """What a predictor or a server said.
+    """The answers of a predictor or a server.
 
     Attributes:
         scores: Probability by label for each item; None where there was no answer.

@@ -79,7 +79,7 @@ def wait_switched(folder: Path, front: FrontProcess, server: str, should_stop: C
 
     Raises:
         NotReadyError: The front ended, or did not switch in time.
-        InterruptedRunError: `should_stop` said so.
+        InterruptedRunError: `should_stop` asked for it.
     """
     deadline = time.monotonic() + START_S
     while _state(folder, front).get("server") != server:
@@ -114,7 +114,7 @@ def front_problems(record: Record) -> list[str]:
 
 
 def _state(folder: Path, front: FrontProcess) -> dict[str, Any]:
-    """What the front last said; what a former front said does not count."""
+    """The last line of the front's log; that of a former front does not count."""
     try:
         found = json.loads((folder / STATE).read_text(encoding="utf-8"))
     except (OSError, ValueError):

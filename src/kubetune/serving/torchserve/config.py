@@ -1,4 +1,4 @@
-"""What TorchServe is told: files and command line. Loopback only, model API off, tokens off, snapshots off."""
+"""The settings of TorchServe: files and command line. Loopback only, model API off, tokens off, snapshots off."""
 
 import json
 import os

@@ -154,7 +154,7 @@ def wait_ready(server: TorchServeProcess, source: Path, timeout_s: float, should
 
     Raises:
         NotReadyError: The process ended, the worker keeps dying, the golden vectors are not reproduced, or time is up.
-        InterruptedRunError: `should_stop` said so.
+        InterruptedRunError: `should_stop` asked for it.
     """
     archive, vectors = read_archive(source, verify=False), golden.read_golden(source)
     deadline = time.monotonic() + timeout_s
@@ -206,10 +206,10 @@ def last_words(log: Path, lines: int = 200) -> str:
         tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
     except OSError:
         return "it left no log"
-    told = [line for line in tail if "Error" in line and "at " not in line.lstrip()[:3]] or [
+    errors = [line for line in tail if "Error" in line and "at " not in line.lstrip()[:3]] or [
         line for line in tail if line.strip()
     ]
-    text = told[-1].partition("MODEL_LOG - ")[2] or told[-1] if told else "its log is empty"
+    text = errors[-1].partition("MODEL_LOG - ")[2] or errors[-1] if errors else "its log is empty"
     return "".join(character if character.isprintable() else " " for character in text)[:300]
 
 
