@@ -163,7 +163,7 @@ def faults_of(store: Store) -> list[str]:
                 faults.append(f"{run.run}/{stage} has no whole content")
     for stat in store.list(layout.KEYS):
         _, stage, name = stat.key.split("/")
-        if find_result(store, "nobody", stage, name.removesuffix(".json")).commit is None:
+        if find_result(store, stage, name.removesuffix(".json")).commit is None:
             faults.append(f"{stat.key} leads nowhere")
     model = read_model(store, "toy")
     faults += [

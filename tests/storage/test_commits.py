@@ -214,7 +214,7 @@ def test_a_quarantined_key_is_no_hit_until_its_producer_ran(store: Store) -> Non
     index(store, record)
     (file,) = record.files
     quarantine(store, "train", record.key, [file.sha256], "a reader found other bytes")
-    entry = find_result(store, "run-1", "train", record.key)
+    entry = find_result(store, "train", record.key, record)
     assert entry.commit is None and entry.broken == {file.sha256}
     quarantine(store, "train", record.key, ["d" * 64], "another reader")
     assert lookup(store, "train", record.key).broken == {file.sha256, "d" * 64}
@@ -232,10 +232,10 @@ def test_a_late_reader_does_not_quarantine_a_repaired_key(local: Store) -> None:
 
 def test_a_crash_between_commit_and_index_costs_nothing(local: Store) -> None:
     record = stored_commit(local)
-    assert find_result(local, "run-1", "train", record.key).commit == record
-    assert find_result(local, "run-1", "train", "f" * 64).commit is None
+    assert find_result(local, "train", record.key, record).commit == record
+    assert find_result(local, "train", "f" * 64, record).commit is None
     local.delete(layout.blob(record.files[0].sha256))
-    assert find_result(local, "run-1", "train", record.key).broken == {record.files[0].sha256}
+    assert find_result(local, "train", record.key, record).broken == {record.files[0].sha256}
 
 
 @pytest.mark.parametrize("data", [b"", b"{", encode({"commit": None}), encode({"commit": {}, "broken": []})])

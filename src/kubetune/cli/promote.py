@@ -90,7 +90,9 @@ def register_run(
     from kubetune.execution.run import raise_for_verdict, run_stage
     from kubetune.models.history import recipe_of_run
     from kubetune.plan import call_of
+    from kubetune.storage.cached import cached_run
 
+    store = cached_run(store, run)
     recipe = recipe_of_run(store, run)
     progress = progress_for()
     try:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from kubetune.config.settings import Settings
     from kubetune.execution.run import StageResult
     from kubetune.plan import StageCall
-    from kubetune.storage.base import Store
+    from kubetune.storage.cached import CachedRun
 
 
 def run(
@@ -51,6 +51,7 @@ def run(
     from kubetune.errors import KubetuneError
     from kubetune.execution.local import StageFailedError, new_run, require_here
     from kubetune.plan import plan
+    from kubetune.storage.cached import cached_run
 
     loaded = load_recipe(recipe, overrides or [])
     settings, opened_store = opened(store, new=True, beside=Path(recipe).parent if Path(recipe).is_file() else None)
@@ -61,7 +62,7 @@ def run(
     if run is None:
         run = new_run(opened_store, loaded)
         calls = plan(loaded, run, endpoint, until)
-    work = LocalRun(settings, opened_store, run, [recipe, *(overrides or [])], as_json)
+    work = LocalRun(settings, cached_run(opened_store, run), [recipe, *(overrides or [])], as_json)
     try:
         work.execute(calls, store, audit=audit)
     except (KubetuneError, StageFailedError) as error:
@@ -76,8 +77,8 @@ def run(
 class LocalRun:
     """A run under way, and what a person or a program is told of it."""
 
-    def __init__(self, settings: "Settings", store: "Store", run: str, recipe: "Sequence[str]", as_json: bool) -> None:
-        self.settings, self.store, self.run, self.recipe, self.as_json = settings, store, run, recipe, as_json
+    def __init__(self, settings: "Settings", store: "CachedRun", recipe: "Sequence[str]", as_json: bool) -> None:
+        self.settings, self.store, self.run, self.recipe, self.as_json = settings, store, store.run, recipe, as_json
         self.show = note if as_json else say
         self.stages: list[dict[str, Any]] = []
         self.endpoint: str | None = None
@@ -140,9 +141,11 @@ class LocalRun:
         from kubetune.errors import ConfigError
         from kubetune.execution.local import StageFailedError
         from kubetune.execution.states import SIGNAL
+        from kubetune.layout import run_record
         from kubetune.models.history import commits_of
         from kubetune.storage.runs import delete_run
 
+        self.store.forget(run_record(self.run))  # somebody may have deleted the run meanwhile, which is said here
         if made and isinstance(error, ConfigError) and not commits_of(self.store, self.run):
             delete_run(self.store, self.run)
             if self.as_json:
@@ -213,11 +216,13 @@ def stage(
     from kubetune.models.pending import remembered
     from kubetune.plan import call_of
     from kubetune.search.sweeps import winner_of
+    from kubetune.storage.cached import cached_run
 
     settings, opened_store = opened(store, patient=True, new=True)
     if resolved is not None and (recipe is not None or overrides):
         raise ConfigError("--resolved holds a whole recipe: give either it or --recipe with --set.")
     run = winner_of(opened_store, run) if winner else run
+    opened_store = cached_run(opened_store, run)
     given = None if resolved is None else parse_recipe(resolved)
     found = given or recipe_of_run(opened_store, run, recipe, overrides or [])
     calls = [call_of(name, found, run, endpoint)]

@@ -74,17 +74,21 @@ def cluster_state_of(stages: Mapping[str, str], stored: str) -> str:
 def show(run: RunName, store: StoreUrl = None, as_json: AsJson = False) -> None:
     """Show a run's stages, artifacts, metrics and verdict."""
     from kubetune.execution.states import attempt_word, verdict_word
+    from kubetune.layout import run_prefix
     from kubetune.models.history import SHOWN, commits_of, endpoints_of, known_run
     from kubetune.stages import STAGES
-    from kubetune.storage.runs import list_attempts
+    from kubetune.storage.cached import cached_run
+    from kubetune.storage.runs import attempts_in, summary_of_run
 
     settings, opened_store = opened(store)
+    opened_store = cached_run(opened_store, run)
     recipe, commits, served = (
         known_run(opened_store, run),
         commits_of(opened_store, run),
         endpoints_of(opened_store, run),
     )
-    attempts = {stage.name: list_attempts(opened_store, run, stage.name) for stage in STAGES}
+    entries = summary_of_run(run, opened_store.list(run_prefix(run))).entries
+    attempts = {stage.name: dict(attempts_in(opened_store, run, stage.name, entries)) for stage in STAGES}
     if as_json:
         stages = {name: found.to_json() for name, found in commits.items()}
         print_json({"run": run, "recipe": recipe, "stages": stages, "attempts": attempts, "endpoints": served})

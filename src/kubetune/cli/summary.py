@@ -15,15 +15,18 @@ if TYPE_CHECKING:
 def summary_of(store: "Store", run: str) -> dict[str, Any]:
     """Return what a run came to, as plain JSON values."""
     from kubetune.execution.states import placed_runs, state_of
+    from kubetune.layout import run_prefix
     from kubetune.models.history import commits_of, known_run
+    from kubetune.storage.runs import summary_of_run
 
     commits, recipe = commits_of(store, run), known_run(store, run)
+    entries = summary_of_run(run, store.list(run_prefix(run))).entries
     evaluated, compared = commits.get("evaluate"), commits.get("compare")
     return {
         "run": run,
         "recipe": recipe["name"],
         "store": store.url,
-        "state": state_of(store, run, recipe, commits, placed_runs(store)),
+        "state": state_of(store, run, recipe, commits, placed_runs(store), entries),
         "committed": list(commits),
         "metrics": dict(evaluated.metrics) if evaluated else {},
         "warnings": list(evaluated.facts.get("warnings", ())) if evaluated else [],

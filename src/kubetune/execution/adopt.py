@@ -55,13 +55,23 @@ def raise_for_verdict(result: StageResult) -> None:
 
 @dataclass(frozen=True)
 class PreparedCall:
-    """A call with its place in the store: the commits it reads and the key it has."""
+    """A call with its place in the store: the commits it reads and the key it has.
+
+    Attributes:
+        call: Which stage of which run.
+        inputs: Artifact name → the commit that holds it.
+        fields: The named fields that the key was made of.
+        key: Digest of all that the result depends on.
+        champion: Further input of a stage that is given it.
+        own: This run's commit of the stage, under whatever key; None: there was none, and an effect leaves none.
+    """
 
     call: StageCall
     inputs: Mapping[str, Commit]
     fields: Mapping[str, str]
     key: str
     champion: ChampionInput | None = None
+    own: Commit | None = None
 
     @property
     def digests(self) -> dict[str, str]:
@@ -75,8 +85,9 @@ def prepare_call(call: StageCall, store: Store, settings: Settings) -> PreparedC
     create_run(store, call.run, canonical(call.recipe), settings.log_url)
     refuse_after_refusal(call, store)
     inputs = {name: input_commit(call, name, store) for name in call.stage.inputs}
-    champion = champion_input(call, store, inputs) if call.stage.champion else None
-    prepared = PreparedCall(call, inputs, {}, "", champion)
+    own = None if call.stage.effect else commits.read_commit(store, call.run, call.stage.name)
+    champion = champion_input(call, store, inputs, own) if call.stage.champion else None
+    prepared = PreparedCall(call, inputs, {}, "", champion, own)
     identity = identity_of(call, settings, store) if call.stage.reaches_outside else None
     fields = key_fields(call.stage, call.recipe, prepared.digests, identity)
     return replace(prepared, fields=fields, key=key_of(fields))
@@ -115,8 +126,8 @@ def input_commit(call: StageCall, artifact: str, store: Store) -> Commit:
 def adopt(prepared: PreparedCall, store: Store, attempt: str) -> StageResult | None:
     """Adopt a commit with this key from this run or any other, verdict included; None if there is none to trust."""
     call = prepared.call
-    own = own_commit(prepared, store)
-    entry = commits.find_result(store, call.run, call.stage.name, prepared.key)
+    own = own_commit(prepared)
+    entry = commits.find_result(store, call.stage.name, prepared.key, own)
     if entry.commit is None:
         return None
     if own is not None:
@@ -125,14 +136,13 @@ def adopt(prepared: PreparedCall, store: Store, attempt: str) -> StageResult | N
     return StageResult("adopted", adopted, source=entry.commit.run)
 
 
-def own_commit(prepared: PreparedCall, store: Store) -> Commit | None:
+def own_commit(prepared: PreparedCall) -> Commit | None:
     """Return this run's own commit of the stage, if there is one.
 
     Raises:
         ConfigError: It was made under another key.
     """
-    call = prepared.call
-    own = commits.read_commit(store, call.run, call.stage.name)
+    call, own = prepared.call, prepared.own
     if own is not None and own.key != prepared.key:
         differ = [name for name in {*own.fields, *prepared.fields} if own.fields.get(name) != prepared.fields.get(name)]
         raise ConfigError(

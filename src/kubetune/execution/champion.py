@@ -14,7 +14,6 @@ from kubetune.config.load import canonical
 from kubetune.errors import KubetuneError
 from kubetune.evaluation.overlap import same_rows
 from kubetune.plan import StageCall
-from kubetune.storage import commits
 from kubetune.storage.base import Store
 from kubetune.storage.blobs import File, fetch_tree, tree_digest
 from kubetune.storage.commit_record import Commit
@@ -57,15 +56,15 @@ class ChampionInput:
         (folder / "champion.json").write_text(text + "\n", encoding="utf-8")
 
 
-def champion_input(call: StageCall, store: Store, inputs: Mapping[str, Commit]) -> ChampionInput:
+def champion_input(call: StageCall, store: Store, inputs: Mapping[str, Commit], own: Commit | None) -> ChampionInput:
     """Return what the stage is given.
 
     Args:
         call: Of a stage whose row asks for the champion.
         store: Where models and runs are recorded.
         inputs: Artifact name → the commit that holds it.
+        own: This run's commit of the stage; None: it has not compared yet.
     """
-    own = commits.read_commit(store, call.run, call.stage.name)
     if own is not None and "champion" in own.facts:
         return with_files(store, own.facts["champion"])
     if call.recipe.promotion.gate == "thresholds":
@@ -76,8 +75,8 @@ def champion_input(call: StageCall, store: Store, inputs: Mapping[str, Commit]) 
     candidate = tree_digest(inputs["model"].outputs["model"])
     if model.champion.model == candidate:
         document = read_document(store, model.champion)
-        return with_files(store, document["compared"])
-    return with_files(store, met(call, store, inputs, model, model.champion))
+        return with_files(store, document["compared"], model)
+    return with_files(store, met(call, store, inputs, model, model.champion), model)
 
 
 def met(
@@ -111,11 +110,17 @@ def met(
     }
 
 
-def with_files(store: Store, document: Mapping[str, Any]) -> ChampionInput:
-    """Add the files of the version that the document names."""
+def with_files(store: Store, document: Mapping[str, Any], known: RegisteredModel | None = None) -> ChampionInput:
+    """Add the files of the version that the document names.
+
+    Args:
+        store: Where models are recorded.
+        document: `champion.json`.
+        known: A model that was read already. What its versions were made of never changes.
+    """
     if document["version"] is None:
         return ChampionInput(document)
-    model = read_model(store, document["name"])
+    model = known if known is not None and known.name == document["name"] else read_model(store, document["name"])
     if model is None:
         raise KubetuneError(f"Model {document['name']} was compared with and is not in the store: restore its record.")
     found = read_document(store, model.version(document["version"]))

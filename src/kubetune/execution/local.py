@@ -18,13 +18,14 @@ from kubetune.config.recipe import Recipe
 from kubetune.config.settings import Settings
 from kubetune.contract import Progress
 from kubetune.data.column_names import LABELLED, check_names, wanted_columns
-from kubetune.errors import DataError
+from kubetune.errors import ConfigError, DataError
 from kubetune.execution.machine import require
 from kubetune.execution.policies import asks_for_approval, policies_of
 from kubetune.execution.run import StageResult, adopt_stage, new_attempt, raise_for_verdict, record_failure, run_stage
 from kubetune.execution.states import SIGNAL
 from kubetune.plan import ManualOverride, StageCall
 from kubetune.storage.base import Store
+from kubetune.storage.cached import cached_run
 from kubetune.storage.commits import lookup, read_commit
 from kubetune.storage.records import encode
 from kubetune.storage.registry import NOT_READY, read_model
@@ -84,12 +85,16 @@ def require_here(recipe: Recipe, stages: Iterable[str], store: Store) -> None:
     """Refuse a run that cannot be made here, before a record of it exists.
 
     Stages of which the store holds a result may be adopted, which needs no GPU: `execute_plan` asks again once
-    one has to run.
+    one has to run. The store is asked only where this machine lacks something.
 
     Raises:
         ConfigError: A stage that no run of this store ever made asks for more than this machine has.
     """
-    require(recipe, [name for name in stages if next(iter(store.list(layout.stage_keys(name))), None) is None])
+    names = list(stages)
+    try:
+        require(recipe, names)
+    except ConfigError:
+        require(recipe, [name for name in names if next(iter(store.list(layout.stage_keys(name))), None) is None])
 
 
 def execute_plan(
@@ -119,11 +124,13 @@ def execute_plan(
         DataError: The recipe names a column that the data does not have.
         StageFailedError: A stage's process failed; it has said why.
     """
+    store = cached_run(store, calls[0].run)
     results: list[StageResult] = []
     position, repairs, checked = 0, 0, False
     while position < len(calls):
         call = calls[position]
         if call.stage.approval is not None and asks_for_approval(policies_of(settings, store, call.endpoint), call):
+            # Asked again by `register` itself: a person may take a day to answer, and a policy holds from then on.
             override = agreement(call, store)
             call = person.approve(call) if override is None else replace(call, override=override)
         result = None if audit else adopt_stage(call, store, settings)
@@ -134,8 +141,8 @@ def execute_plan(
                 require(call.recipe, [later.stage.name for later in calls[position:]])
                 checked = True
             code, seconds = run_process(call, settings, audit=audit)
-            broken = first_broken(calls[:position], store)
-            if code == 70 and broken is not None and repairs < REPAIRS:
+            broken = first_broken(calls[:position], store) if code == 70 and repairs < REPAIRS else None
+            if broken is not None:
                 repairs, position = repairs + 1, broken  # its input was found broken: the producer runs again
                 results = results[:broken]
                 continue

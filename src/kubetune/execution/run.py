@@ -14,6 +14,7 @@ from kubetune.execution.stage import Execution
 from kubetune.plan import StageCall
 from kubetune.redaction import redact
 from kubetune.storage.base import Store
+from kubetune.storage.cached import cached_run
 from kubetune.storage.runs import record_attempt
 
 __all__ = ["StageResult", "adopt_stage", "open_configured_store", "raise_for_verdict", "run_stage"]
@@ -44,7 +45,7 @@ def run_stage(
         CorruptArtifactError: An input's bytes are broken; its key was quarantined.
         ConflictingCommitError: A different result stands, or an audit gave other bytes.
     """
-    started = time.monotonic()
+    started, store = time.monotonic(), cached_run(store, call.run)
     prepared = prepare_call(call, store, settings)
     attempt = new_attempt(settings)
     if not call.stage.effect and not audit:

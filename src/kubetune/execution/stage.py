@@ -92,7 +92,7 @@ class Execution:
     def audit(self) -> StageResult:
         """Run the body beside an existing result and compare; broken blobs are found and put right."""
         call, store = self.prepared.call, self.store
-        standing = own_commit(self.prepared, store)
+        standing = own_commit(self.prepared)
         if standing is None:
             return self.execute()
         broken = broken_blobs(store, standing.files)

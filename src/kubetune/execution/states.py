@@ -1,19 +1,19 @@
 """How far each run is, in a word: complete, open, running, waiting, or how it ended before that."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from kubetune import layout
 from kubetune.errors import ConfigError, KubetuneError, NothingToDoError, TemporaryError
 from kubetune.stages import STAGES
-from kubetune.storage.base import Store
+from kubetune.storage.base import Stat, Store
 from kubetune.storage.commit_record import Commit
 from kubetune.storage.commits import committed
 from kubetune.storage.endpoints import list_endpoints
 from kubetune.storage.registry import list_models
-from kubetune.storage.runs import list_attempts, list_runs, read_run
+from kubetune.storage.runs import last_attempt, list_runs, read_run
 
 SIGNAL = 128
 """A process that a signal ended leaves this and the signal's number, as a shell says it."""
@@ -67,7 +67,7 @@ def run_lines(store: Store) -> list[RunLine]:
         commits = committed(store, item.run, item.stages)
         evaluated = commits.get("evaluate")
         metrics = dict(evaluated.metrics) if evaluated else {}
-        state = state_of(store, item.run, recipe, commits, placed)
+        state = state_of(store, item.run, recipe, commits, placed, item.entries)
         lines.append(RunLine(item.run, str(recipe["name"]), state, metrics, item.modified))
     return lines
 
@@ -84,8 +84,24 @@ def placed_runs(store: Store) -> Placed:
     return Placed(frozenset(version.run for model in models for version in model.versions), frozenset(served))
 
 
-def state_of(store: Store, run: str, recipe: Mapping[str, Any], commits: Mapping[str, Commit], placed: Placed) -> str:
-    """Say in a few words how far a run is."""
+def state_of(
+    store: Store,
+    run: str,
+    recipe: Mapping[str, Any],
+    commits: Mapping[str, Commit],
+    placed: Placed,
+    entries: Sequence[Stat],
+) -> str:
+    """Say in a few words how far a run is.
+
+    Args:
+        store: Where it lives.
+        run: Run id.
+        recipe: Its recorded recipe.
+        commits: Its commits by stage.
+        placed: Runs whose effects are done.
+        entries: What the store lists below the run, in the order of keys.
+    """
     for number, stage in enumerate(STAGES):
         found = commits.get(stage.name)
         if found is not None and not found.verdict.passed:
@@ -95,28 +111,28 @@ def state_of(store: Store, run: str, recipe: Mapping[str, Any], commits: Mapping
             if not overruled:  # a person may go on from a decision that kept a model back, not from a refusal
                 return f"{verdict_word(found)} at {stage.name}"
         if found is None and not stage.effect:
-            return state_at(store, run, stage.name)
-    return after_effects(store, run, recipe, placed)
+            return state_at(store, run, stage.name, entries)
+    return after_effects(store, run, recipe, placed, entries)
 
 
-def state_at(store: Store, run: str, stage: str) -> str:
+def state_at(store: Store, run: str, stage: str, entries: Sequence[Stat]) -> str:
     """Say how a stage stands that has not been committed: by its last try, or by what it measured last."""
-    attempts = list_attempts(store, run, stage)
-    entries = [entry.modified for entry in store.list(layout.telemetry_prefix(run, stage))]
-    failed = [entry.modified for entry in store.list(layout.attempts_prefix(run, stage))]
-    if entries and max(entries) > max(failed, default=0.0):  # a later try has begun, and left no reason
-        return f"{'running' if time.time() - max(entries) < QUIET_S else 'interrupted'} at {stage}"
+    measured = [entry.modified for entry in entries if entry.key.startswith(layout.telemetry_prefix(run, stage))]
+    failed = [entry.modified for entry in entries if entry.key.startswith(layout.attempts_prefix(run, stage))]
+    if measured and max(measured) > max(failed, default=0.0):  # a later try has begun, and left no reason
+        return f"{'running' if time.time() - max(measured) < QUIET_S else 'interrupted'} at {stage}"
+    attempts = last_attempt(store, run, stage, entries)
     return f"{attempt_word(attempts)} at {stage}" if attempts else f"open, next {stage}"
 
 
-def after_effects(store: Store, run: str, recipe: Mapping[str, Any], placed: Placed) -> str:
+def after_effects(store: Store, run: str, recipe: Mapping[str, Any], placed: Placed, entries: Sequence[Stat]) -> str:
     """Say how a run stands whose artifacts are all there: its effects may still wait, or have failed."""
     if run not in placed.registered and run not in placed.served:
-        if attempts := list_attempts(store, run, "register"):
+        if attempts := last_attempt(store, run, "register", entries):
             return f"{attempt_word(attempts)} at register"
         if (recipe.get("promotion") or {}).get("approval"):
             return "waiting for approval at register"
-    if run not in placed.served and (attempts := list_attempts(store, run, "deploy")):
+    if run not in placed.served and (attempts := last_attempt(store, run, "deploy", entries)):
         return f"{attempt_word(attempts)} at deploy"
     return "complete"
 

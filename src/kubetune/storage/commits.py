@@ -137,8 +137,14 @@ def lookup(store: Store, stage: str, key: str) -> IndexEntry:
     return entry
 
 
-def find_result(store: Store, run: str, stage: str, key: str) -> IndexEntry:
+def find_result(store: Store, stage: str, key: str, own: Commit | None = None) -> IndexEntry:
     """Find what stands in for running a stage: the index's commit, else the run's own one that never was indexed.
+
+    Args:
+        store: Store.
+        stage: Stage name.
+        key: Its key.
+        own: The run's commit of the stage, if it has one.
 
     Returns:
         An entry; run the stage where its `commit` is None, and send its `broken` blobs again then.
@@ -146,7 +152,6 @@ def find_result(store: Store, run: str, stage: str, key: str) -> IndexEntry:
     entry = lookup(store, stage, key)
     if entry.commit is not None or entry.broken:
         return entry
-    own = read_commit(store, run, stage)
     if own is None or own.key != key:
         return entry
     missing = missing_blobs(store, own.files)

@@ -1,13 +1,14 @@
 """What belongs to a run besides its commits: the resolved recipe, the attempts that failed, and telemetry."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from kubetune import layout
 from kubetune.errors import ConfigError
-from kubetune.storage.base import Store
+from kubetune.storage.base import Stat, Store
 from kubetune.storage.blobs import in_parallel, tree_paths
 from kubetune.storage.records import create_or_get, decode, encode, find_whole
 
@@ -22,15 +23,19 @@ class RunSummary:
         run: Run id.
         modified: When its last record was written, seconds since the epoch.
         stages: Stages that have a commit record.
+        entries: All that lies below it, in the order of keys.
     """
 
     run: str
     modified: float
     stages: tuple[str, ...]
+    entries: tuple[Stat, ...] = ()
 
 
 def create_run(store: Store, run: str, recipe: Mapping[str, Any], log: str = "") -> None:
     """Record the resolved recipe of a run, or compare with the recorded one. Every call of a stage does it first.
+
+    All calls but a run's first find a record, so that they look before they write.
 
     Args:
         store: The store.
@@ -43,7 +48,9 @@ def create_run(store: Store, run: str, recipe: Mapping[str, Any], log: str = "")
         KubetuneError: Its record is broken: a run of that name stands, and its commits are no other recipe's.
     """
     record = {"format": FORMAT, "recipe": recipe} | ({"log": log} if log else {})
-    standing = create_or_get(store, layout.run_record(run), record, recorded_recipe, required=True)
+    standing = read_run(store, run)
+    if standing is None:
+        standing = create_or_get(store, layout.run_record(run), record, recorded_recipe, required=True)
     differ = sorted(changed_paths(standing, recorded_recipe({"recipe": recipe})))
     if differ:
         raise ConfigError(
@@ -89,15 +96,19 @@ def changed_paths(first: Any, second: Any, path: str = "") -> Iterator[str]:
 
 def list_runs(store: Store) -> list[RunSummary]:
     """Return all runs, the one written to last first. A listing for people; what is committed is decided by records."""
-    found: dict[str, tuple[float, set[str]]] = {}
+    found: dict[str, list[Stat]] = {}
     for entry in store.list(layout.RUNS):
-        run, _, rest = entry.key.removeprefix(layout.RUNS).partition("/")
-        modified, stages = found.get(run, (0.0, set()))
-        if rest.endswith("/COMMIT.json"):
-            stages.add(rest.removesuffix("/COMMIT.json"))
-        found[run] = (max(modified, entry.modified), stages)
-    runs = [RunSummary(run, modified, tuple(sorted(stages))) for run, (modified, stages) in found.items()]
+        found.setdefault(entry.key.removeprefix(layout.RUNS).partition("/")[0], []).append(entry)
+    runs = [summary_of_run(run, entries) for run, entries in found.items()]
     return sorted(runs, key=lambda summary: (-summary.modified, summary.run))
+
+
+def summary_of_run(run: str, entries: Iterable[Stat]) -> RunSummary:
+    """Return the line of a run, from what the store lists below it."""
+    ordered = tuple(sorted(entries, key=lambda entry: entry.key))
+    rests = [entry.key.removeprefix(layout.run_prefix(run)) for entry in ordered]
+    stages = tuple(rest.removesuffix("/COMMIT.json") for rest in rests if rest.endswith("/COMMIT.json"))
+    return RunSummary(run, max(entry.modified for entry in ordered), stages, ordered)
 
 
 def delete_run(store: Store, run: str) -> int:
@@ -118,14 +129,31 @@ def record_attempt(store: Store, run: str, stage: str, name: str, facts: Mapping
 
 def list_attempts(store: Store, run: str, stage: str) -> dict[str, dict[str, Any]]:
     """Return what was recorded of attempts, by name."""
+    return dict(attempts_in(store, run, stage, store.list(layout.attempts_prefix(run, stage))))
+
+
+def last_attempt(store: Store, run: str, stage: str, entries: Sequence[Stat]) -> dict[str, dict[str, Any]]:
+    """Return what was recorded of the last attempt, by name; empty: nothing.
+
+    Args:
+        store: Store.
+        run: Run id.
+        stage: Stage name.
+        entries: What the store lists below the run, in the order of keys.
+    """
+    return dict(islice(attempts_in(store, run, stage, reversed(entries)), 1))
+
+
+def attempts_in(store: Store, run: str, stage: str, entries: Iterable[Stat]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield name and record of each attempt of a stage among entries of a listing, in their order; reads it then."""
     prefix = layout.attempts_prefix(run, stage)
-    found = {}
-    for entry in store.list(prefix):
+    for entry in entries:
+        if not entry.key.startswith(prefix):
+            continue
         stored = store.get(entry.key)
         record = decode(stored.data) if stored is not None else None
         if record is not None:
-            found[entry.key.removeprefix(prefix).removesuffix(".json")] = record
-    return found
+            yield entry.key.removeprefix(prefix).removesuffix(".json"), record
 
 
 def put_telemetry(store: Store, run: str, stage: str, folder: Path) -> None:
