@@ -124,7 +124,8 @@ def test_a_file_is_uploaded_and_takes_the_place_of_the_data(
         (["training.bach=1"], "did you mean `batch`?"),
         (["--run", "Not Allowed"], "inner hyphens"),
         (["--endpoint", "Not Allowed"], "inner hyphens"),
-        (["--data", "missing.csv"], "--data needs the cluster's store"),
+        (["--data", __file__], "--data needs the cluster's store"),
+        (["--data", "missing.csv"], "missing.csv cannot be uploaded"),
         (["data.source.kind=files", "data.source.paths={all: rows.csv}"], "give the file with --data"),
     ],
 )

@@ -17,7 +17,7 @@ from kubetune.config.recipe import Recipe
 from kubetune.errors import ConfigError, NothingToDoError, RefusedError
 from kubetune.plan import plan
 from kubetune.storage.base import Store
-from kubetune.storage.uploads import SCHEME, put_upload
+from kubetune.storage.uploads import SCHEME, put_upload, upload_address
 
 TAKEN_PAUSE_S = 1.0
 DECIDED = frozenset({0, RefusedError.exit_code, NothingToDoError.exit_code})
@@ -116,13 +116,12 @@ def submit(airflow: Airflow, open_store: Callable[[], Store | None], request: Su
         ConfigError: The recipe has errors, the file cannot be uploaded, or the run exists with another recipe.
         TemporaryError: Airflow or the store does not answer.
     """
-    address = None if request.data is None else f"{SCHEME}{'0' * 64}/{request.data.name}"
+    address = None if request.data is None else upload_address(request.data)
     # All errors before anything is sent.
     recipe = recipe_for(request.recipe, request.overrides, address, request.recipes)
     plan(recipe, request.run or f"{recipe.name}-1", request.endpoint)
     if request.data is not None:
-        address = upload_file(open_store(), request.data)
-        recipe = recipe_for(request.recipe, request.overrides, address, request.recipes)
+        upload_file(open_store(), request.data, address)
     text = yaml.safe_dump(canonical(recipe), sort_keys=True, allow_unicode=True)
     conf: dict[str, Any] = {"recipe": text, "overrides": [], "endpoint": request.endpoint}
     paused = airflow.paused()
@@ -138,7 +137,7 @@ def submit(airflow: Airflow, open_store: Callable[[], Store | None], request: Su
         time.sleep(TAKEN_PAUSE_S)
 
 
-def upload_file(store: Store | None, data: Path) -> str:
+def upload_file(store: Store | None, data: Path, address: str | None) -> str:
     """Upload a file and return its address.
 
     Raises:
@@ -149,7 +148,7 @@ def upload_file(store: Store | None, data: Path) -> str:
             "--data needs the cluster's store: set KUBETUNE_STORE to s3://bucket with its keys, or run "
             "`kubetune login`."
         )
-    return put_upload(store, data)
+    return put_upload(store, data, address)
 
 
 def run_end(airflow: Airflow, standing: DagRun) -> RunOutcome | None:

@@ -5,25 +5,39 @@ from pathlib import Path
 from kubetune import layout
 from kubetune.errors import ConfigError
 from kubetune.storage.base import Store, is_plain_name
-from kubetune.storage.blobs import HEX, describe, fetch_file
+from kubetune.storage.blobs import HEX, fetch_file
 
 SCHEME = "upload:"
 
 
-def put_upload(store: Store, path: Path) -> str:
-    """Store a file and return the address that a recipe uses for it.
+def upload_address(path: Path) -> str:
+    """Return the address that a recipe uses for a file: it follows from the content, before anything is sent.
 
     Raises:
         ConfigError: It is no regular file.
     """
     if not path.is_file() or not is_plain_name(path.name):
         raise ConfigError(f"{path} cannot be uploaded: name a regular file with a printable name.")
-    file = describe(path, path.name)
-    key = layout.upload(file.sha256, path.name)
+    return f"{SCHEME}{layout.file_digest(path)}/{path.name}"
+
+
+def put_upload(store: Store, path: Path, address: str | None = None) -> str:
+    """Store a file, unless it is there, and return its address.
+
+    Args:
+        store: Store.
+        path: The file.
+        address: Its address, where it was asked for already; None: it is read for it.
+
+    Raises:
+        ConfigError: It is no regular file.
+    """
+    address = upload_address(path) if address is None else address
+    key = layout.upload(*address.removeprefix(SCHEME).split("/", 1))
     lying = store.stat(key)
-    if lying is None or lying.size != file.size:
+    if lying is None or lying.size != path.stat().st_size:
         store.put(key, path)
-    return f"{SCHEME}{file.sha256}/{path.name}"
+    return address
 
 
 def fetch_upload(store: Store, address: str, folder: Path) -> Path:
