@@ -6,7 +6,7 @@ from pathlib import Path
 from kubetune.config.load import parse_recipe
 from kubetune.config.recipe import Recipe
 from kubetune.config.settings import Settings
-from kubetune.execution.run import raise_for_verdict, run_stage
+from kubetune.execution.run import audit_stage, raise_for_verdict, run_stage
 from kubetune.plan import plan
 from kubetune.storage.base import Store
 
@@ -49,7 +49,7 @@ def run_plan(
     """Run the plan up to a stage and return stage → status (`ran`, `adopted`, …)."""
     statuses = {}
     for call in plan(recipe, run, until=until):
-        result = run_stage(call, store, settings, progress=Silent(), audit=audit)
+        result = (audit_stage if audit else run_stage)(call, store, settings, progress=Silent())
         statuses[call.stage.name] = result.status
         raise_for_verdict(result)
     return statuses

@@ -14,7 +14,7 @@ import yaml
 import toys
 from kubetune.config.load import canonical, load_recipe, parse_recipe, shipped_recipes
 from kubetune.config.recipe import Recipe
-from kubetune.execution.run import open_configured_store, run_stage
+from kubetune.execution.run import audit_stage, open_configured_store
 from kubetune.keys import key_fields, key_of
 from kubetune.models.history import recipe_of_run
 from kubetune.orchestration.requests import SweepRequest, sharing, sweep_calls
@@ -146,7 +146,7 @@ def test_light_stages_are_hit_again_in_every_order_and_under_every_name(
     # What reads the stored order, as a stage's own process does, writes the very same bytes.
     stored = recipe_of_run(store, "b")
     for call in plan(stored, "b", until="prepare"):
-        assert run_stage(call, store, settings, progress=Silent(), audit=True).status == "audited"
+        assert audit_stage(call, store, settings, progress=Silent()).status == "audited"
 
 
 @pytest.mark.slow

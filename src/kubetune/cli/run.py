@@ -210,7 +210,7 @@ def stage(
     from kubetune.cli.display import progress_for
     from kubetune.config.load import parse_recipe
     from kubetune.errors import ConfigError
-    from kubetune.execution.run import raise_for_verdict, run_stage
+    from kubetune.execution.run import audit_stage, raise_for_verdict, run_stage
     from kubetune.execution.signals import stop_requests
     from kubetune.models.history import recipe_of_run
     from kubetune.models.pending import remembered
@@ -238,7 +238,7 @@ def stage(
         stop.raises = not calls[0].stage.resumable
         try:
             results = [
-                run_stage(call, opened_store, settings, progress=progress, should_stop=stop, audit=audit)
+                (audit_stage if audit else run_stage)(call, opened_store, settings, progress=progress, should_stop=stop)
                 for call in calls
             ]
         finally:

@@ -83,9 +83,11 @@ class PreparedCall:
 def prepare_call(call: StageCall, store: Store, settings: Settings) -> PreparedCall:
     """Record or compare the run's recipe, find the inputs and compute the key."""
     create_run(store, call.run, canonical(call.recipe), settings.log_url)
-    refuse_after_refusal(call, store)
-    inputs = {name: input_commit(call, name, store) for name in call.stage.inputs}
-    own = None if call.stage.effect else commits.read_commit(store, call.run, call.stage.name)
+    stages = [item.stage for item in plan(call.recipe, call.run, until=call.stage.name)]
+    found = commits.committed(store, call.run, [stage.name for stage in stages if stage.outputs])
+    own = found.pop(call.stage.name, None)
+    refuse_after_refusal(call, found)
+    inputs = {name: input_commit(call, name, found) for name in call.stage.inputs}
     champion = champion_input(call, store, inputs, own) if call.stage.champion else None
     prepared = PreparedCall(call, inputs, {}, "", champion, own)
     identity = identity_of(call, settings, store) if call.stage.reaches_outside else None
@@ -93,28 +95,29 @@ def prepare_call(call: StageCall, store: Store, settings: Settings) -> PreparedC
     return replace(prepared, fields=fields, key=key_of(fields))
 
 
-def refuse_after_refusal(call: StageCall, store: Store) -> None:
+def refuse_after_refusal(call: StageCall, before: Mapping[str, Commit]) -> None:
     """Raise what a gate before this stage said, so that nothing runs after a refusal by any road.
 
     A manual override with a reason stands above a decision to keep the champion (99), never above a refusal (77).
+
+    Args:
+        call: Which stage of which run.
+        before: The run's commits of the stages before it, by stage in plan order.
     """
-    for earlier in plan(call.recipe, call.run, until=call.stage.name)[:-1]:
-        found = commits.read_commit(store, call.run, earlier.stage.name)
-        if found is None:
-            continue
+    for found in before.values():
         if found.verdict.code == NothingToDoError.exit_code and call.override is not None and call.override.why:
             continue
         raise_for_verdict(StageResult("kept", found))
 
 
-def input_commit(call: StageCall, artifact: str, store: Store) -> Commit:
+def input_commit(call: StageCall, artifact: str, before: Mapping[str, Commit]) -> Commit:
     """Return the commit of this run that holds an input.
 
     Raises:
         ConfigError: That stage has not run.
     """
     producer = PRODUCER[artifact].name
-    found = commits.read_commit(store, call.run, producer)
+    found = before.get(producer)
     if found is None or artifact not in found.outputs:
         raise ConfigError(
             f"Stage {call.stage.name} of run {call.run} reads {artifact!r}, which stage {producer} has not committed: "

@@ -1,23 +1,27 @@
 """Runs one stage call, the same way on a laptop, in a pod and in a test: adopt its result, or produce and commit it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from uuid import uuid4
 
 from kubetune.config.settings import Settings
 from kubetune.contract import Progress
-from kubetune.errors import KubetuneError, NothingToDoError
-from kubetune.execution.adopt import StageResult, adopt, prepare_call, raise_for_verdict
+from kubetune.errors import ConflictingCommitError, KubetuneError, NothingToDoError
+from kubetune.execution.adopt import StageResult, adopt, own_commit, prepare_call, raise_for_verdict
 from kubetune.execution.platform import open_configured_store
 from kubetune.execution.stage import Execution
 from kubetune.plan import StageCall
 from kubetune.redaction import redact
+from kubetune.storage import commits
 from kubetune.storage.base import Store
+from kubetune.storage.blobs import broken_blobs, list_tree, put_tree
 from kubetune.storage.cached import cached_run
+from kubetune.storage.commit_record import Commit
 from kubetune.storage.runs import record_attempt
 
-__all__ = ["StageResult", "adopt_stage", "open_configured_store", "raise_for_verdict", "run_stage"]
+__all__ = ["StageResult", "adopt_stage", "audit_stage", "open_configured_store", "raise_for_verdict", "run_stage"]
 
 
 def run_stage(
@@ -27,7 +31,6 @@ def run_stage(
     *,
     progress: Progress,
     should_stop: Callable[[], bool] = lambda: False,
-    audit: bool = False,
 ) -> StageResult:
     """Adopt the stage's result if it exists, else produce and commit it.
 
@@ -37,31 +40,84 @@ def run_stage(
         settings: Deployment settings.
         progress: Live progress for a person.
         should_stop: The stop flag.
-        audit: Run the body although the result exists, and compare every byte.
 
     Raises:
         RefusedError: A stage before this one was refused.
         ConfigError: A stage before this one has not run, or this run's commit was made under another key.
         CorruptArtifactError: An input's bytes are broken; its key was quarantined.
-        ConflictingCommitError: A different result stands, or an audit gave other bytes.
+        ConflictingCommitError: A different result stands.
     """
     started, store = time.monotonic(), cached_run(store, call.run)
     prepared = prepare_call(call, store, settings)
-    attempt = new_attempt(settings)
-    if not call.stage.effect and not audit:
-        adopted = adopt(prepared, store, attempt)
-        if adopted is not None:
-            return replace(adopted, seconds=time.monotonic() - started)
-    work = Execution(prepared, store, settings, progress, should_stop, attempt)
+    work = Execution(prepared, store, settings, progress, should_stop, new_attempt(settings))
+    result = None if call.stage.effect else adopt(prepared, store, work.attempt)
+    if result is None:
+        with failure_recorded(work):
+            result = work.execute()
+    return replace(result, seconds=time.monotonic() - started)
+
+
+def audit_stage(
+    call: StageCall,
+    store: Store,
+    settings: Settings,
+    *,
+    progress: Progress,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> StageResult:
+    """Run the stage beside its existing result and compare every byte; broken blobs are found and put right.
+
+    For the arguments and what else is raised see `run_stage`, which an effect is left to.
+
+    Raises:
+        ConflictingCommitError: The second execution gave another result.
+    """
+    if call.stage.effect:
+        return run_stage(call, store, settings, progress=progress, should_stop=should_stop)
+    started, store = time.monotonic(), cached_run(store, call.run)
+    prepared = prepare_call(call, store, settings)
+    work = Execution(prepared, store, settings, progress, should_stop, new_attempt(settings))
+    with failure_recorded(work):
+        standing = own_commit(prepared)
+        result = work.execute() if standing is None else compare_executions(work, standing)
+    return replace(result, seconds=time.monotonic() - started)
+
+
+def compare_executions(work: Execution, standing: Commit) -> StageResult:
+    """Run the body again and compare with the commit that stands.
+
+    Raises:
+        ConflictingCommitError: The results differ.
+    """
+    call, store = work.prepared.call, work.store
+    broken = broken_blobs(store, standing.files)
+    if broken:
+        commits.quarantine(store, call.stage.name, standing.key, broken, "an audit found bytes without their digest")
+    with work.body_result() as (result, outputs):
+        fresh = work.record(result, {name: list_tree(folder) for name, folder in outputs.items()})
+        if fresh.result != standing.result:
+            raise ConflictingCommitError(
+                f"Audit of stage {call.stage.name} of run {call.run}: a second execution gave another result, so "
+                "it is not deterministic; the first stays."
+            )
+        for folder in outputs.values():
+            put_tree(store, folder, rewrite=broken)
+        commits.index(store, standing)
+    note = f"{len(broken)} broken blobs were written again." if broken else "every byte is the same."
+    return StageResult("audited", standing, note=note)
+
+
+@contextmanager
+def failure_recorded(work: Execution) -> Iterator[None]:
+    """Keep the reason where a block fails; an answer such as "the champion stays" is no failure."""
     try:
-        result = work.audit() if audit and not call.stage.effect else work.execute()
+        yield
     except NothingToDoError:
-        raise  # an answer, not a failure
+        raise
     except BaseException as error:
         code = error.exit_code if isinstance(error, KubetuneError) else 70
-        record_failure(store, call, attempt, code, error)
+        record_failure(work.store, work.prepared.call, work.attempt, code, error)
         raise
-    return replace(result, seconds=time.monotonic() - started)
 
 
 def adopt_stage(call: StageCall, store: Store, settings: Settings) -> StageResult | None:

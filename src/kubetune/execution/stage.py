@@ -19,13 +19,13 @@ from kubetune.config.environment import environment
 from kubetune.config.recipe import view
 from kubetune.config.settings import Settings, stage_environment
 from kubetune.contract import Progress, Result, StageBody
-from kubetune.errors import ConflictingCommitError, CorruptArtifactError, TemporaryError
-from kubetune.execution.adopt import PreparedCall, StageResult, own_commit
+from kubetune.errors import CorruptArtifactError, TemporaryError
+from kubetune.execution.adopt import PreparedCall, StageResult
 from kubetune.execution.platform import identity_of, platform_for
 from kubetune.execution.telemetry import TelemetryFile, uploaded
 from kubetune.storage import commits
 from kubetune.storage.base import Store
-from kubetune.storage.blobs import File, broken_blobs, fetch_tree, list_tree, put_tree
+from kubetune.storage.blobs import File, fetch_tree, put_tree
 from kubetune.storage.checkpoints import StoredCheckpoints
 from kubetune.storage.commit_record import Commit
 from kubetune.storage.runs import put_telemetry
@@ -62,6 +62,7 @@ class Execution:
             return effect(self)
         with self.body_result() as (result, outputs):
             self.check_identity()
+            # Asked now and not taken from before the body, which may have run for hours: readers find broken bytes.
             broken = commits.lookup(self.store, call.stage.name, self.prepared.key).broken
             files = {name: put_tree(self.store, folder, rewrite=broken) for name, folder in outputs.items()}
             standing = commits.create_commit(self.store, self.record(result, files))
@@ -88,30 +89,6 @@ class Execution:
                     f"What stage {call.stage.name} reads changed while it was read: nothing was committed, run the "
                     "same command again."
                 )
-
-    def audit(self) -> StageResult:
-        """Run the body beside an existing result and compare; broken blobs are found and put right."""
-        call, store = self.prepared.call, self.store
-        standing = own_commit(self.prepared)
-        if standing is None:
-            return self.execute()
-        broken = broken_blobs(store, standing.files)
-        if broken:
-            commits.quarantine(
-                store, call.stage.name, standing.key, broken, "an audit found bytes without their digest"
-            )
-        with self.body_result() as (result, outputs):
-            fresh = self.record(result, {name: list_tree(folder) for name, folder in outputs.items()})
-            if fresh.result != standing.result:
-                raise ConflictingCommitError(
-                    f"Audit of stage {call.stage.name} of run {call.run}: a second execution gave another result, so "
-                    "it is not deterministic; the first stays."
-                )
-            for folder in outputs.values():
-                put_tree(store, folder, rewrite=broken)
-            commits.index(store, standing)
-        note = f"{len(broken)} broken blobs were written again." if broken else "every byte is the same."
-        return StageResult("audited", standing, note=note)
 
     @contextmanager
     def body_result(self, **replaced: tuple[File, ...]) -> Iterator[tuple[Result, dict[str, Path]]]:
