@@ -108,7 +108,7 @@ def summary_of_run(run: str, entries: Iterable[Stat]) -> RunSummary:
     ordered = tuple(sorted(entries, key=lambda entry: entry.key))
     rests = [entry.key.removeprefix(layout.run_prefix(run)) for entry in ordered]
     stages = tuple(rest.removesuffix("/COMMIT.json") for rest in rests if rest.endswith("/COMMIT.json"))
-    return RunSummary(run, max(entry.modified for entry in ordered), stages, ordered)
+    return RunSummary(run, max((entry.modified for entry in ordered), default=0.0), stages, ordered)
 
 
 def delete_run(store: Store, run: str) -> int:
