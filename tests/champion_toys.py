@@ -14,8 +14,8 @@ import pytest
 from typer.testing import CliRunner
 
 from kubetune import layout
+from kubetune.api.opening import settings_for
 from kubetune.cli.app import app
-from kubetune.cli.common import settings_for
 from kubetune.config.load import canonical
 from kubetune.config.recipe import Recipe
 from kubetune.contract import Result

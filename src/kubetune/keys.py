@@ -21,8 +21,8 @@ from kubetune.stages import Stage
 PACKAGE = "kubetune"
 ROOT = Path(__file__).parent
 # The table is data about stages: what it says of this stage (sections, inputs, packages) is in the key already, and
-# what it says of others must not be.
-NOT_CODE = frozenset({"kubetune.stages"})
+# what it says of others must not be. The package's own module only says where public names live.
+NOT_CODE = frozenset({"kubetune", "kubetune.stages"})
 
 
 def key_fields(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from airflow_server import Done
-from kubetune.cli.run import LocalRun
+from kubetune.cli.run import ShownRun
 from kubetune.execution.adopt import StageResult
 from kubetune.plan import StageCall
 from kubetune.storage.local import LocalStore
@@ -21,13 +21,13 @@ def test_a_run_that_was_deleted_meanwhile_does_not_end_well(
     text.write_text(TOY.format(data=toy_data, model=toy_model), encoding="utf-8")
     words = ["run", str(text), "--until", "ingest", "--store", str(store)]
     assert kubetune(*words, "--run", "first").code == 0
-    usual = LocalRun.tell
+    usual = ShownRun.tell
 
-    def tell(work: LocalRun, call: StageCall, result: StageResult) -> None:
+    def tell(work: ShownRun, call: StageCall, result: StageResult) -> None:
         usual(work, call, result)
         delete_run(LocalStore(store), "second")  # by another process, which has a store of its own
 
-    monkeypatch.setattr(LocalRun, "tell", tell)
+    monkeypatch.setattr(ShownRun, "tell", tell)
     done = kubetune(*words, "--run", "second")
     assert done.code == 78 and "Run 'second' does not exist" in done.last, done
     assert "adopted from first" in done.out

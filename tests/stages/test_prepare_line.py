@@ -1,21 +1,18 @@
 """What `prepare` says of the data in one line and in its report: splits, classes without rows, unknown tokens."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import toys
-from kubetune.cli.run import LocalRun
+from kubetune.cli.run import ShownRun
 from kubetune.config.load import parse_recipe
 from kubetune.errors import DataError
 from kubetune.evaluation.facts import data_facts
 from kubetune.execution.adopt import StageResult
-from kubetune.execution.run import open_configured_store
 from kubetune.plan import call_of
 from kubetune.storage.commit_record import Commit
-from pipelines import settings_of
 from prepared_toys import RECIPE
 
 
@@ -95,9 +92,8 @@ def test_the_evaluation_report_repeats_it() -> None:
     assert facts["Cells"] == "Column 'label' holds bytes, read as UTF-8."
 
 
-def test_an_adopted_preparation_tells_it_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    settings = settings_of(tmp_path)
-    tell = LocalRun(settings, open_configured_store(settings), "toy-2", [], as_json=False).tell
+def test_an_adopted_preparation_tells_it_again(capsys: pytest.CaptureFixture[str]) -> None:
+    tell = ShownRun([]).tell
     commit = Commit(run="toy-1", stage="prepare", key="k", facts={"data": "2 rows read"})
     call = call_of("prepare", parse_recipe(RECIPE), "toy-2", None)
     tell(call, StageResult("adopted", commit, source="toy-1"))

@@ -12,7 +12,7 @@ app = typer.Typer(help="Check an installation.", no_args_is_help=True)
 @app.command()
 def store(store: StoreUrl = None) -> None:
     """Write to the store, and see whether it refuses to write a record twice."""
-    from kubetune.cli.common import settings_for
+    from kubetune.api.opening import settings_for
     from kubetune.execution.platform import open_configured_store
 
     settings = settings_for(store)
@@ -40,8 +40,8 @@ def endpoint(
     text: Annotated[str, typer.Option("--text", help="What is sent.")] = "I love how fast this phone is",
 ) -> None:
     """Ask an endpoint for one prediction; one that has no model yet must say so."""
-    from kubetune.cli.cluster import way_of
     from kubetune.client.checks import check_endpoint
+    from kubetune.client.http import way_of
     from kubetune.config.settings import load_settings
 
     settings = load_settings()

@@ -6,23 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kubetune.cli.common import Overrides, RecipeName, leave, next_lines, say, settings_for
+from kubetune.api.opening import settings_for
+from kubetune.cli.common import Overrides, RecipeName, leave, next_lines, say
 
 if TYPE_CHECKING:
     from kubetune.client.airflow import Airflow
-    from kubetune.client.http import Way
     from kubetune.config.settings import Settings
     from kubetune.storage.base import Store
 
 
 ClusterRun = Annotated[str, typer.Argument(help="A run, as `kubetune submit` printed it.")]
-
-
-def way_of(settings: "Settings") -> "Way":
-    """Return how addresses outside this machine are reached."""
-    from kubetune.client.http import Way
-
-    return Way(settings.ca_bundle, settings.https_proxy, settings.no_proxy)
 
 
 def airflow_of(settings: "Settings", deadline_s: float = 20.0) -> "Airflow":
@@ -32,6 +25,7 @@ def airflow_of(settings: "Settings", deadline_s: float = 20.0) -> "Airflow":
         ConfigError: They name none.
     """
     from kubetune.client.airflow import Airflow, AirflowAccess
+    from kubetune.client.http import way_of
     from kubetune.errors import ConfigError
 
     password = settings.airflow_password
@@ -133,6 +127,7 @@ def checked(settings: "Settings") -> list[str]:
         KubetuneError: One does not open.
     """
     from kubetune.client.endpoint import check_endpoints
+    from kubetune.client.http import way_of
     from kubetune.config.version import skew
     from kubetune.errors import ConfigError
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from kubetune.api.opening import opened
 from kubetune.errors import KubetuneError, NothingToDoError
 from kubetune.redaction import redact
 
 if TYPE_CHECKING:
     from kubetune.config.settings import Settings
     from kubetune.plan import ManualOverride
-    from kubetune.storage.base import Store
 
 
 def recipe_names(incomplete: str) -> list[str]:
@@ -58,63 +58,6 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 EndpointOfRun = Annotated[
     str | None, typer.Option("--endpoint", help="Model that the statement has to name; default: the run's recipe's.")
 ]
-
-
-def settings_for(store: str | None, beside: Path | None = None) -> "Settings":
-    """Return the settings, with the store of the command line if one is given.
-
-    Args:
-        store: Store of the command line; None: the settings' one.
-        beside: Folder of the recipe at hand, which may hold a `kubetune.toml`.
-    """
-    from kubetune.config.settings import load_settings
-
-    settings = load_settings(beside)
-    return settings if store is None else settings.model_copy(update={"store": store})
-
-
-def require_store(settings: "Settings") -> None:
-    """Refuse to read a store that is not there: an empty answer would say that nothing was ever run.
-
-    Raises:
-        ConfigError: The folder holds none; says where it was looked for.
-    """
-    from kubetune.config.settings import store_places
-    from kubetune.errors import ConfigError
-    from kubetune.layout import PLACES
-    from kubetune.tracking.target import store_folder
-
-    folder = store_folder(settings.store)
-    if folder is None or any((folder / place).exists() for place in PLACES):
-        return
-    raise ConfigError(
-        f"There is no store in {folder}; looked at, in this order: {store_places()}. Name it with --store, or once for "
-        "all folders with `kubetune store use FOLDER`; `kubetune run RECIPE` makes a new one."
-    )
-
-
-def opened(
-    store: str | None, *, patient: bool = False, probe: bool = True, new: bool = False, beside: Path | None = None
-) -> "tuple[Settings, Store]":
-    """Return the settings and the opened store.
-
-    Args:
-        store: Store of the command line; None: the settings' one.
-        patient: Whether a store that is away is waited for as a stage does, not as a person would.
-        probe: Whether to learn if it honours conditional writes; False where only reads follow.
-        new: Whether the command may make the store; False: one that is not there is an error.
-        beside: Folder of the recipe at hand, which may hold a `kubetune.toml`.
-
-    Raises:
-        ConfigError: The store is not there, or cannot be used as asked.
-        StoreUnavailableError: It does not answer.
-    """
-    from kubetune.execution.platform import open_answering_store, open_configured_store
-
-    settings = settings_for(store, beside)
-    if not new:
-        require_store(settings)
-    return settings, (open_configured_store if patient else open_answering_store)(settings, probe=probe)
 
 
 def override_of(by: str | None, why: str | None, request: str = "") -> "ManualOverride | None":
@@ -175,17 +118,6 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     widths = [max(len(row[index]) for row in [headings, *rows]) for index in range(len(headings))]
     for row in [headings, *rows]:
         sys.stdout.write("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n")
-
-
-def short(value: str | None) -> str:
-    """Return the JSON text of a recipe value (or another field of a key) as `why` and `compare` print it.
-
-    A number has all its digits: two learning rates that differ must not look alike. A digest is cut to what a person
-    compares, and what a side lacks is `-`.
-    """
-    if value is None:
-        return "-"
-    return value[:12] if len(value) == 64 else value if len(value) <= 60 else value[:57] + "..."
 
 
 def say(line: str = "") -> None:

@@ -1,46 +1,20 @@
 """Endpoints of this machine: list, delete, start, stop, ask."""
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kubetune.cli.common import (
-    AsJson,
-    StoreUrl,
-    Yes,
-    agreed,
-    opened,
-    print_json,
-    print_table,
-    require_store,
-    say,
-    settings_for,
-)
+from kubetune.api.opening import opened, settings_for
+from kubetune.api.predicting import asked, known_state
+from kubetune.cli.common import AsJson, StoreUrl, Yes, agreed, print_json, print_table, say
 from kubetune.cli.help import ListsByDefault
 
 if TYPE_CHECKING:
-    from kubetune.config.settings import Settings
     from kubetune.storage.base import Store
 
 
 app = typer.Typer(help="List or delete the endpoints of this machine.", cls=ListsByDefault)
-
-
-def known_state(settings: "Settings") -> Path:
-    """Return the folder that holds the endpoints of a store.
-
-    Raises:
-        ConfigError: There is neither an endpoint nor a store: it was looked for in the wrong folder.
-    """
-    from kubetune.config.settings import state_folder
-    from kubetune.serving.local.endpoints import local_endpoints
-
-    state = state_folder(settings)
-    if not local_endpoints(state):
-        require_store(settings)
-    return state
 
 
 @app.command("list")
@@ -169,27 +143,6 @@ def predict(
         raise DataError("request", "At least one text was refused; its reason stands beside it.")
 
 
-def asked(
-    settings: "Settings", endpoint: str | None, items: list[dict[str, str]], top_k: int
-) -> list[dict[str, object]]:
-    """Ask the cluster where the settings name its store and endpoints, else a server of this machine."""
-    from kubetune.cli.cluster import way_of
-    from kubetune.client import endpoint as remote
-    from kubetune.errors import ConfigError
-    from kubetune.serving.local.endpoints import predict_locally
-
-    url = endpoint if endpoint is not None and "://" in endpoint else None
-    if url is None and (settings.endpoint_url is None or not settings.store.startswith("s3://")):
-        state = known_state(settings)
-        return predict_locally(state, endpoint or only_endpoint(state), items, top_k)
-    if endpoint is None:
-        raise ConfigError("Which endpoint of the cluster is meant? Name it with --endpoint.")
-    key = settings.api_key.get_secret_value() if settings.api_key else None
-    return remote.predict_in_cluster(
-        way_of(settings), url or remote.url_of(settings.endpoint_url, endpoint), items, top_k, key
-    )
-
-
 def rows_of(line: str, answer: dict[str, object]) -> list[list[str]]:
     """Table rows of one answer."""
     shown = line if len(line) <= 60 else line[:57] + "..."
@@ -198,21 +151,3 @@ def rows_of(line: str, answer: dict[str, object]) -> list[list[str]]:
         return [[shown, f"refused: {error.get('reason')}", str(error.get("status"))]]
     predictions = found if isinstance(found, list) else []
     return [[shown, str(item["label"]), f"{item['score']:.3f}"] for item in predictions]
-
-
-def only_endpoint(state: "object") -> str:
-    """Return the name of the only running endpoint.
-
-    Raises:
-        ConfigError: There is none, or more than one.
-    """
-    from pathlib import Path
-
-    from kubetune.errors import ConfigError
-    from kubetune.serving.local.endpoints import local_endpoints
-
-    names = [item.name for item in local_endpoints(Path(str(state))) if item.pid is not None]
-    if len(names) == 1:
-        return names[0]
-    known = ", ".join(names) or "none"
-    raise ConfigError(f"Which endpoint is meant? Running on this machine: {known}; name one with --endpoint.")

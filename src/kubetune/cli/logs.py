@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kubetune.api.opening import settings_for
 from kubetune.cli.cluster import ClusterRun, airflow_of, tell
-from kubetune.cli.common import say, settings_for
+from kubetune.cli.common import say
 
 if TYPE_CHECKING:
     from kubetune.client.airflow import Airflow

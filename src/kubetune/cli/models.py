@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kubetune.cli.common import AsJson, StoreUrl, Yes, agreed, opened, print_json, print_table, say, user_name
+from kubetune.api.opening import opened
+from kubetune.cli.common import AsJson, StoreUrl, Yes, agreed, print_json, print_table, say, user_name
 from kubetune.cli.help import ListsByDefault
 
 if TYPE_CHECKING:

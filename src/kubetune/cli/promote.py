@@ -1,13 +1,13 @@
 """Who serves: a version made the champion, or the one before it again."""
 
-import shlex
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kubetune.cli.common import AsJson, Request, StoreUrl, opened, override_of, print_json, say, user_name
+from kubetune.api.opening import opened
+from kubetune.cli.common import AsJson, Request, StoreUrl, override_of, print_json, say, user_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -218,11 +218,12 @@ class Terminal:
         from dataclasses import replace
         from uuid import uuid4
 
+        from kubetune.api.running import approval_advice
         from kubetune.errors import ConfigError, NothingToDoError
         from kubetune.plan import ManualOverride
 
         if not sys.stdin.isatty():
-            raise ConfigError(self.advice(call, "nobody is at this terminal"))
+            raise ConfigError(approval_advice(call, "nobody is at this terminal", self.store))
         self.show(
             f"{call.stage.name:<10}needs your approval: the run passed its thresholds, its comparison said promote."
         )
@@ -231,18 +232,8 @@ class Terminal:
                 f"Register run {call.run} and let it serve {call.endpoint}?", err=self.show is not say
             )
         except typer.Abort as error:  # the end of the input is no answer, neither yes nor no
-            raise ConfigError(self.advice(call, "the input ended without an answer")) from error
+            raise ConfigError(approval_advice(call, "the input ended without an answer", self.store)) from error
         if not agreed:
             raise NothingToDoError(f"Run {call.run} was not approved by {user_name()}: nothing was changed.")
         # Should the registry's answer be lost, its repetition is known by this; asked anew, it is another approval.
         return replace(call, override=ManualOverride(user_name(), request=uuid4().hex))
-
-    def advice(self, call: "StageCall", why: str) -> str:
-        """Say how to approve from elsewhere, by a command that acts on this very store and endpoint."""
-        words = ["kubetune", "stage", call.stage.name, "--run", call.run]
-        words += ["--endpoint", call.endpoint] if call.endpoint != call.recipe.name else []
-        words += ["--store", self.store] if self.store is not None else []
-        return (
-            f"Stage {call.stage.name} of run {call.run} needs a person's approval and {why}: `{shlex.join(words)} "
-            f"--by NAME` gives it, then repeat this `kubetune run` with `--run {call.run}`."
-        )

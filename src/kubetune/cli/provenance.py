@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from kubetune.cli.common import AsJson, Request, StoreUrl, opened, override_of, print_json, say, settings_for
+from kubetune.api.opening import opened, settings_for
+from kubetune.cli.common import AsJson, Request, StoreUrl, override_of, print_json, say
 
 
 def lineage(

@@ -1,10 +1,13 @@
 """What a recipe is before it runs: the shipped ones, its errors, its data, its plan."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from kubetune.cli.common import AsJson, Overrides, RecipeName, StoreUrl, print_json, print_table, say
+
+if TYPE_CHECKING:
+    from kubetune.api.plans import PlannedStage
 
 
 def recipes(
@@ -55,7 +58,7 @@ def data(recipe: RecipeName, overrides: Overrides = None, store: StoreUrl = None
 
     Nothing is kept, and no model is downloaded. Example: `kubetune data tickets data.source.paths.all=mine.csv`.
     """
-    from kubetune.cli.common import opened, settings_for
+    from kubetune.api.opening import opened, settings_for
     from kubetune.cli.display import progress_for
     from kubetune.config.load import load_recipe
     from kubetune.execution.preview import preview
@@ -106,41 +109,35 @@ def plan(
     recipe: RecipeName,
     overrides: Overrides = None,
     run: Annotated[str | None, typer.Option("--run", help="Run id; the default is RECIPE-1.")] = None,
+    look: Annotated[
+        bool, typer.Option("--look", help="Look into the store: which results are there, and why not the others.")
+    ] = False,
+    store: StoreUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print the stages of a recipe."""
+    """Print the stages of a recipe; with --look, what a run would adopt and what it would do again."""
+    from kubetune.api.plans import listed_plan, plan_run
     from kubetune.config.load import load_recipe
-    from kubetune.plan import plan
 
     loaded = load_recipe(recipe, overrides or [])
-    calls = plan(loaded, run or f"{loaded.name}-1")
+    found = plan_run(loaded, run, store=store) if look or store is not None else listed_plan(loaded, run)
     if as_json:
-        print_json(
-            [
-                {
-                    "stage": call.stage.name,
-                    "run": call.run,
-                    "after": list(call.after),
-                    "reads": list(call.stage.inputs),
-                    "writes": list(call.stage.outputs),
-                    "image": call.stage.image,
-                    "sections": list(call.stage.sections),
-                    "effect": call.stage.effect is not None,
-                }
-                for call in calls
-            ]
-        )
-        return
-    print_table(
-        ["stage", "after", "reads", "writes", "does"],
-        [
-            [
-                call.stage.name,
-                " ".join(call.after) or "-",
-                " ".join(call.stage.inputs) or "-",
-                " ".join(call.stage.outputs) or "-",
-                call.stage.does,
-            ]
-            for call in calls
-        ],
-    )
+        print_json([stage_json(row) for row in found.stages])
+    else:
+        print_table(found.headings, found.cells())
+
+
+def stage_json(row: "PlannedStage") -> dict[str, Any]:
+    """Return a stage of a plan as plain JSON values."""
+    call = row.call
+    looked = {} if row.would is None else {"would": row.would, "why": row.why}
+    return {
+        "stage": call.stage.name,
+        "run": call.run,
+        "after": list(call.after),
+        "reads": list(call.stage.inputs),
+        "writes": list(call.stage.outputs),
+        "image": call.stage.image,
+        "sections": list(call.stage.sections),
+        "effect": call.stage.effect is not None,
+    } | looked

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kubetune.api.opening import opened
 from kubetune.cli.common import (
     AsJson,
     Overrides,
@@ -17,7 +18,6 @@ from kubetune.cli.common import (
     failure,
     next_lines,
     note,
-    opened,
     print_json,
     print_table,
     say,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from kubetune.config.settings import Settings
     from kubetune.execution.run import StageResult
     from kubetune.plan import StageCall
-    from kubetune.storage.cached import CachedRun
+    from kubetune.storage.base import Store
 
 
 def run(
@@ -47,130 +47,97 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Run a recipe from data to a served model; stages whose result exists are adopted."""
+    from kubetune.api.running import LocalRequest, execute_request
     from kubetune.config.load import load_recipe
     from kubetune.errors import KubetuneError
-    from kubetune.execution.local import StageFailedError, new_run, require_here
-    from kubetune.plan import plan
-    from kubetune.storage.cached import cached_run
 
     loaded = load_recipe(recipe, overrides or [])
     settings, opened_store = opened(store, new=True, beside=Path(recipe).parent if Path(recipe).is_file() else None)
-    # Bad options and what cannot be run here must not leave an empty run behind.
-    calls = plan(loaded, run or f"{loaded.name}-1", endpoint, until)
-    require_here(loaded, [call.stage.name for call in calls], opened_store)
-    made = run is None
-    if run is None:
-        run = new_run(opened_store, loaded)
-        calls = plan(loaded, run, endpoint, until)
-    work = LocalRun(settings, cached_run(opened_store, run), [recipe, *(overrides or [])], as_json)
+    shown = ShownRun([recipe, *(overrides or [])], store, as_json=as_json)
+    request = LocalRequest(loaded, run, until, endpoint, audit)
     try:
-        work.execute(calls, store, audit=audit)
-    except (KubetuneError, StageFailedError) as error:
+        execute_request(request, settings, opened_store, shown)
+    except KubetuneError as error:
         with suppress(KubetuneError):  # a store that is away now must not hide the reason
-            work.end(error, made=made)
-        if isinstance(error, StageFailedError):
-            sys.exit(error.code)  # its process has said why
+            shown.end(error)
+        if (code := process_code(error)) is not None:
+            sys.exit(code)  # its process has said why
         raise
-    work.end()
+    finally:
+        shown.progress.close()
+    shown.end()
 
 
-class LocalRun:
-    """A run under way, and what a person or a program is told of it."""
+def process_code(error: Exception) -> int | None:
+    """Return the exit code of the stage's process that an error stands for; None: it stands for none."""
+    from kubetune.execution.local import StageFailedError
 
-    def __init__(self, settings: "Settings", store: "CachedRun", recipe: "Sequence[str]", as_json: bool) -> None:
-        self.settings, self.store, self.run, self.recipe, self.as_json = settings, store, store.run, recipe, as_json
-        self.show = note if as_json else say
-        self.stages: list[dict[str, Any]] = []
-        self.endpoint: str | None = None
+    return error.__cause__.code if isinstance(error.__cause__, StageFailedError) else None
 
-    def execute(self, calls: "tuple[StageCall, ...]", store: str | None, *, audit: bool) -> None:
-        """Run the stages.
 
-        Raises:
-            KubetuneError, StageFailedError: As `local.execute_plan`.
-        """
+class ShownRun:
+    """A run under way, and what a person or a program is told of it: see `api.running.Watcher`."""
+
+    def __init__(self, recipe: "Sequence[str]", store: str | None = None, *, as_json: bool = False) -> None:
         from kubetune.cli.display import progress_for
         from kubetune.cli.promote import Terminal
-        from kubetune.execution.local import execute_plan
-        from kubetune.execution.signals import stop_requests
-        from kubetune.notifications.walks import announced
 
-        with stop_requests() as stop:
-            stop.raises = True  # between stages; a running one is sent the signal and decides itself
-            self.show(f"run {self.run}  ·  store {self.store.url}")
-            self.mirror()
-            progress = progress_for()
-            try:
-                with announced(self.settings, self.store, self.run, stop) as noted:
-                    person = Terminal(noted(self.tell), store, self.show)
-                    execute_plan(calls, self.store, self.settings, person, progress, audit=audit)
-            finally:
-                progress.close()
-        if any(call.stage.name == "deploy" for call in calls):
-            self.endpoint = calls[-1].endpoint
+        self.recipe, self.as_json = recipe, as_json
+        self.say = note if as_json else say
+        self.approve = Terminal(self.tell, store, self.say).approve
+        self.progress = progress_for()
+        self.stages: list[dict[str, Any]] = []
+        self.endpoint: str | None = None
+        self.begun: tuple[Settings, Store, str] | None = None
+
+    def begin(self, settings: "Settings", store: "Store", run: str) -> None:
+        """Say where it lies."""
+        from kubetune.api.running import run_line
+
+        self.begun = settings, store, run
+        self.say(run_line(store, run))
 
     def tell(self, call: "StageCall", result: "StageResult") -> None:
-        """Print one line about a finished stage."""
-        words = {"adopted": f"adopted from {result.source}", "kept": "adopted, this run's own", "effect": "done"}
-        status = words.get(result.status, result.status)
+        """Print a line about a finished stage."""
+        from kubetune.api.running import stage_lines
+
         self.stages.append(
             {"stage": call.stage.name, "status": result.status, "seconds": result.seconds, "note": result.note}
         )
-        self.show(f"{call.stage.name:<10}{status:<28}{result.seconds:7.1f} s  {result.note}".rstrip())
-        if result.status in {"adopted", "kept"} and "data" in result.commit.facts:
-            self.show(f"  data: {result.commit.facts['data']}")  # a stage that ran has said it itself
+        if call.stage.name == "deploy":
+            self.endpoint = call.endpoint
+        for line in stage_lines(call, result):
+            self.say(line)
 
-    def mirror(self) -> None:
-        """Start the process that mirrors the run into MLflow; the run neither waits for it nor fails by it."""
-        from kubetune.errors import ConfigError
-        from kubetune.tracking.beside import start_beside
-
-        try:
-            start_beside(self.settings, self.run)
-        except (ConfigError, OSError) as error:
-            self.show(f"The run is not mirrored into MLflow: {error}")
-
-    def end(self, error: Exception | None = None, *, made: bool = False) -> None:
+    def end(self, error: Exception | None = None) -> None:
         """Say what the run came to, and what may be done next.
 
         Args:
             error: What ended it before its last stage; None: nothing did.
-            made: Whether its record was made by this command: refused before any stage, nothing of it is left.
         """
+        from kubetune.api.runs import read_opened
         from kubetune.cli.summary import next_commands, summary_of, summary_text
-        from kubetune.errors import ConfigError
-        from kubetune.execution.local import StageFailedError
         from kubetune.execution.states import SIGNAL
-        from kubetune.layout import run_record
-        from kubetune.models.history import commits_of
-        from kubetune.storage.runs import delete_run
+        from kubetune.storage.runs import read_run
 
-        self.store.forget(run_record(self.run))  # somebody may have deleted the run meanwhile, which is said here
-        if made and isinstance(error, ConfigError) and not commits_of(self.store, self.run):
-            delete_run(self.store, self.run)
+        if self.begun is None:
+            return
+        settings, store, name = self.begun
+        if error is not None and read_run(store, name) is None:  # refused before any stage: nothing of it is left
             if self.as_json:
-                print_json({"run": None, "stages": []} | self.reason(error))
+                print_json({"run": None, "stages": []} | failure(error))
             return
-        summary = summary_of(self.store, self.run)
+        summary = summary_of(read_opened(settings, store, name))
+        reason = failure(error)
+        code = None if error is None else process_code(error)
+        reason |= {} if code is None else {"code": code}
         if self.as_json:
-            print_json(summary | {"stages": self.stages, "endpoint": self.endpoint} | self.reason(error))
+            print_json(summary | {"stages": self.stages, "endpoint": self.endpoint} | reason)
             return
-        if isinstance(error, StageFailedError) and error.code > SIGNAL:
-            note(f"kubetune: {self.reason(error)['sentence']}")
+        if code is not None and code > SIGNAL:
+            note(f"kubetune: {reason['sentence']}")
         summary_text(summary)
-        commands = next_commands(summary, self.endpoint, self.recipe, self.reason(error)["code"])
-        next_lines(self.settings, *commands)
-
-    def reason(self, error: Exception | None) -> dict[str, Any]:
-        """Return exit code and sentence of what ended the run; a stage's process left its own with the run."""
-        from kubetune.execution.local import StageFailedError
-        from kubetune.storage.runs import list_attempts
-
-        if not isinstance(error, StageFailedError):
-            return failure(error)
-        attempts = list(list_attempts(self.store, self.run, error.stage).values())
-        said = str(attempts[-1].get("reason", "")) if attempts else ""
-        return {"code": error.code, "sentence": said or str(error)}
+        next_lines(settings, *next_commands(summary, self.endpoint, self.recipe, reason["code"]))
 
 
 def stage(
@@ -205,8 +172,9 @@ def stage(
     from contextlib import nullcontext
     from dataclasses import replace
 
+    from kubetune.api.opening import opened
     from kubetune.cli.answers import answer_of, leave_answer
-    from kubetune.cli.common import opened, override_of
+    from kubetune.cli.common import override_of
     from kubetune.cli.display import progress_for
     from kubetune.config.load import parse_recipe
     from kubetune.errors import ConfigError

@@ -1,34 +1,20 @@
 """Past runs: which there are, what they gave, why a stage ran again, what differs; and forgetting them."""
 
-import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kubetune.cli.common import (
-    AsJson,
-    RunName,
-    StoreUrl,
-    Yes,
-    agreed,
-    note,
-    opened,
-    print_json,
-    print_table,
-    run_names,
-    say,
-    short,
-)
+from kubetune.api.opening import opened
+from kubetune.cli.common import AsJson, RunName, StoreUrl, Yes, agreed, note, print_json, print_table, run_names, say
 from kubetune.cli.logs import stages_under_way
 from kubetune.cli.summary import PULLED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from kubetune.evaluation.compare import ComparedRow
     from kubetune.storage.base import Store
     from kubetune.storage.commit_record import Commit
 
@@ -73,44 +59,32 @@ def cluster_state_of(stages: Mapping[str, str], stored: str) -> str:
 
 def show(run: RunName, store: StoreUrl = None, as_json: AsJson = False) -> None:
     """Show a run's stages, artifacts, metrics and verdict."""
-    from kubetune.execution.states import attempt_word, verdict_word
-    from kubetune.layout import run_prefix
-    from kubetune.models.history import SHOWN, commits_of, endpoints_of, known_run
-    from kubetune.stages import STAGES
-    from kubetune.storage.cached import cached_run
-    from kubetune.storage.runs import attempts_in, summary_of_run
+    from kubetune.api.runs import open_run
+    from kubetune.models.history import SHOWN
 
-    settings, opened_store = opened(store)
-    opened_store = cached_run(opened_store, run)
-    recipe, commits, served = (
-        known_run(opened_store, run),
-        commits_of(opened_store, run),
-        endpoints_of(opened_store, run),
-    )
-    entries = summary_of_run(run, opened_store.list(run_prefix(run))).entries
-    attempts = {stage.name: dict(attempts_in(opened_store, run, stage.name, entries)) for stage in STAGES}
+    found = open_run(run, store=store)
     if as_json:
-        stages = {name: found.to_json() for name, found in commits.items()}
-        print_json({"run": run, "recipe": recipe, "stages": stages, "attempts": attempts, "endpoints": served})
-        return
-    live = stages_under_way(settings, [run]).get(run, {})
-    rows = []
-    for stage in STAGES:
-        found = commits.get(stage.name)
-        state = verdict_word(found) if found is not None else live.get(stage.name) or attempt_word(attempts[stage.name])
-        if stage.effect and served:
-            state = "serves " + " ".join(served)
-        size = sum(file.size for file in found.files) if found else 0
-        wrote = " ".join(found.outputs) if found else "-"
-        rows.append(
-            [stage.name, state, wrote, f"{size / 1e6:.1f} MB" if found else "-", found.key[:12] if found else "-"]
+        stages = {name: commit.to_json() for name, commit in found.commits.items()}
+        print_json(
+            {
+                "run": run,
+                "recipe": found.document,
+                "stages": stages,
+                "attempts": found.attempts,
+                "endpoints": list(found.endpoints),
+            }
         )
+        return
+    live = stages_under_way(found.settings, [run]).get(run, {})
+    rows = []
+    for row in found.stages():
+        state = row.state if row.key or row.state.startswith("serves ") else live.get(row.stage) or row.state
+        size, key = (f"{row.size / 1e6:.1f} MB", row.key[:12]) if row.key else ("-", "-")
+        rows.append([row.stage, state, " ".join(row.artifacts) or "-", size, key])
     print_table(["stage", "state", "artifacts", "size", "key"], rows)
-    evaluated = commits.get("evaluate")
-    if evaluated is not None:
-        metrics = evaluated.metrics
-        say("  ".join(f"{name} {metrics[name]:.3f}" for name in SHOWN if name in metrics))
-    for line in reasons(commits, attempts):
+    if found.metrics:
+        say("  ".join(f"{name} {found.metrics[name]:.3f}" for name in SHOWN if name in found.metrics))
+    for line in reasons(found.commits, found.attempts):
         say(line)
 
 
@@ -135,10 +109,11 @@ def open_run(
     """Open a run's report in a browser; without a display, print where the page lies."""
     import webbrowser
 
+    from kubetune.api.runs import open_run
     from kubetune.cli.summary import write_report
     from kubetune.config.environment import is_set
 
-    page = write_report(opened(store)[1], run).resolve()
+    page = write_report(open_run(run, store=store)).resolve()
     say(str(page))
     if only_print:
         return
@@ -162,19 +137,15 @@ def why(
     as_json: AsJson = False,
 ) -> None:
     """Name what differs from the nearest other run: recipe values, inputs, code, packages, identity."""
-    from kubetune.models.history import why
+    from kubetune.api.runs import open_run
 
-    found = why(opened(store)[1], run, stage)
+    found = open_run(run, store=store).why(stage)
     if as_json:
         print_json({"nearest": found.nearest, "differ": found.differ})
-    elif found.nearest is None:
-        say(f"No other run has stage {stage}: it ran because it was the first.")
-    elif not found.differ:
-        say(f"Nothing differs from {found.nearest}: the result is the same one.")
-    else:
-        say(f"Compared with {found.nearest}, the nearest other run of {stage}:")
-        rows = [[name, short(there), short(here)] for name, (there, here) in found.differ.items()]
-        print_table(["field", found.nearest, run], rows)
+        return
+    say(found.sentence)
+    if found.differ:
+        print_table(found.headings, found.cells())
 
 
 def compare(
@@ -186,32 +157,13 @@ def compare(
     """Show where two recipes differ and what that did to the metrics."""
     from dataclasses import asdict
 
-    from kubetune.evaluation.compare import compare_runs, flatten
-    from kubetune.models.history import commits_of, known_run
+    from kubetune.api.compared import compare
 
-    opened_store = opened(store)[1]
-    recipes = [known_run(opened_store, run) for run in (first, second)]
-    found = [commits_of(opened_store, run).get("evaluate") for run in (first, second)]
-    metrics: list[dict[str, float]] = [dict(commit.metrics) if commit else {} for commit in found]
-    rows = compare_runs(recipes[0], recipes[1], metrics[0], metrics[1])
+    found = compare(first, second, store=store)
     if as_json:
-        print_json([asdict(row) for row in rows])
-        return
-    values = [flatten(recipe) for recipe in recipes]
-    print_table(
-        ["what", first, second, "difference", ""],
-        [
-            [row.name, *cells(row, values), "" if row.difference is None else f"{row.difference:+.4f}", row.note]
-            for row in rows
-        ],
-    )
-
-
-def cells(row: "ComparedRow", values: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return both sides of a row: recipe values as `why` prints them, metrics with four decimals."""
-    if row.kind == "recipe":
-        return [short(json.dumps(side[row.name], sort_keys=True) if row.name in side else None) for side in values]
-    return ["-" if value is None else f"{value:.4f}" for value in (row.left, row.right)]
+        print_json([asdict(row) for row in found.rows])
+    else:
+        print_table(found.headings, found.cells())
 
 
 def pull(

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kubetune.cli.common import AsJson, StoreUrl, opened, print_json, require_store, say, settings_for
+from kubetune.api.opening import opened, require_store, settings_for
+from kubetune.cli.common import AsJson, StoreUrl, print_json, say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kubetune.cli.common import AsJson, StoreUrl, opened, print_json, print_table, say
+from kubetune.api.opening import opened
+from kubetune.cli.common import AsJson, StoreUrl, print_json, print_table, say
 
 if TYPE_CHECKING:
     from kubetune.config.settings import Settings

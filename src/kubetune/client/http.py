@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from kubetune.config.settings import Settings
 from kubetune.errors import ConfigError
 from kubetune.redaction import quoted
 from kubetune.serving.client import Reply
@@ -31,6 +32,11 @@ class Way:
     ca_bundle: Path | None = None
     proxy: str | None = None
     no_proxy: str | None = None
+
+
+def way_of(settings: Settings) -> Way:
+    """Return how the settings say that addresses outside this machine are reached."""
+    return Way(settings.ca_bundle, settings.https_proxy, settings.no_proxy)
 
 
 class NoRedirects(urllib.request.HTTPRedirectHandler):

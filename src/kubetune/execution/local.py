@@ -71,14 +71,18 @@ class StageFailedError(Exception):
 
 def new_run(store: Store, recipe: Recipe) -> str:
     """Create the next free run of a recipe, `<name>-<n>`, and return its id; safe against others who do the same."""
+    run = next_run(store, recipe)
+    while not store.create(layout.run_record(run), encode({"format": FORMAT, "recipe": canonical(recipe)})):
+        name, _, number = run.rpartition("-")
+        run = f"{name}-{int(number) + 1}"
+    return run
+
+
+def next_run(store: Store, recipe: Recipe) -> str:
+    """Return the next free run id of a recipe. Only `new_run` takes it: somebody else may do so first."""
     prefix = f"{recipe.name}-"
     numbers = [run.run.removeprefix(prefix) for run in list_runs(store) if run.run.startswith(prefix)]
-    number = max((int(text) for text in numbers if text.isdigit()), default=0) + 1
-    while True:
-        run = f"{prefix}{number}"
-        if store.create(layout.run_record(run), encode({"format": FORMAT, "recipe": canonical(recipe)})):
-            return run
-        number += 1
+    return f"{prefix}{max((int(text) for text in numbers if text.isdigit()), default=0) + 1}"
 
 
 def require_here(recipe: Recipe, stages: Iterable[str], store: Store) -> None:

@@ -97,16 +97,28 @@ def why(store: Store, run: str, stage: str) -> Why:
     ours = read_commit(store, run, stage)
     if ours is None:
         raise ConfigError(f"Stage {stage} of run {run} is not committed, so it has no key yet: run it first.")
+    return nearest_run(store, run, stage, ours.fields)
+
+
+def nearest_run(store: Store, run: str, stage: str, fields: Mapping[str, str]) -> Why:
+    """Return the other run whose key of a stage differs in the fewest fields.
+
+    Args:
+        store: Where runs live.
+        run: Run id that is no other run.
+        stage: Stage name.
+        fields: Named fields of the key; it need not have been committed.
+    """
     best: Why | None = None
     for item in list_runs(store):
         other = read_commit(store, item.run, stage) if item.run != run and stage in item.stages else None
         if other is None:
             continue
-        names = sorted({*ours.fields, *other.fields})
+        names = sorted({*fields, *other.fields})
         differ = {
-            name: (other.fields.get(name), ours.fields.get(name))
+            name: (other.fields.get(name), fields.get(name))
             for name in names
-            if other.fields.get(name) != ours.fields.get(name)
+            if other.fields.get(name) != fields.get(name)
         }
         if best is None or len(differ) < len(best.differ):
             best = Why(item.run, differ)

@@ -6,7 +6,7 @@ against the candidate, and a person may promote it all the same.
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,10 @@ from kubetune.serving.archive.manifest import (
     write_manifest,
 )
 from kubetune.serving.archive.origins import base_model, data_origin, front_matter
+from kubetune.serving.golden.rescoring import golden_answers
 from kubetune.serving.golden.rows import pick
-from kubetune.serving.golden.vectors import Answers, Golden, check_golden, write_golden
-from kubetune.serving.predictor import Answer, Predictor
+from kubetune.serving.golden.vectors import Golden, check_golden, write_golden
+from kubetune.serving.predictor import Predictor
 from kubetune.tasks import load_task
 from kubetune.tasks.spec import load_spec
 from kubetune.text.gate import TextGate
@@ -109,17 +110,7 @@ def _card(config: Any, archive: Archive, metrics: Mapping[str, Any], inputs: Map
 def _prove(out: Path, golden: Golden, context: Context) -> None:
     """Training and serving skew ends here, not in front of a client."""
     predictor = Predictor(out)
-    columns, labels = predictor.task.columns, predictor.archive.labels
-
-    def ask(items: Sequence[Mapping[str, str]]) -> Answers:
-        outcomes = predictor.predict([[item[name] for name in columns] for item in items])
-        found = [
-            dict(zip(labels, outcome.probabilities, strict=True)) if isinstance(outcome, Answer) else None
-            for outcome in outcomes
-        ]
-        return Answers(found, predictor.precision)
-
-    if wrong := check_golden(golden, ask):
+    if wrong := check_golden(golden, golden_answers(predictor)):
         raise KubetuneError(f"The packaged model does not reproduce the evaluation: {'; '.join(wrong)}.")
     context.telemetry.record("golden", vectors=len(golden.vectors), precision=predictor.precision)
 

@@ -1,6 +1,6 @@
 """An archive's answers on many raw rows, for a comparison with another model."""
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,10 +10,26 @@ from numpy.typing import NDArray
 
 from kubetune.config.cpus import cpu_quota_threads
 from kubetune.errors import KubetuneError
+from kubetune.serving.golden.vectors import Answers, Predict
 from kubetune.serving.predictor import Answer, Predictor, Refusal
 
 CHUNK_ROWS = 512
 """Rows between two looks at the stop flag."""
+
+
+def golden_answers(predictor: Predictor) -> Predict:
+    """Return what asks a loaded archive its golden rows, all labels of each."""
+    columns, labels = predictor.task.columns, predictor.archive.labels
+
+    def ask(items: Sequence[Mapping[str, str]]) -> Answers:
+        outcomes = predictor.predict([[item[name] for name in columns] for item in items])
+        found = [
+            dict(zip(labels, outcome.probabilities, strict=True)) if isinstance(outcome, Answer) else None
+            for outcome in outcomes
+        ]
+        return Answers(found, predictor.precision)
+
+    return ask
 
 
 @dataclass(frozen=True)
