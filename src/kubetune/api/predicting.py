@@ -117,9 +117,7 @@ class EndpointClient:
         return predictions_of(items, asked(self._settings, self._endpoint, sent, top_k) if sent else [])
 
 
-def load_predictor(
-    source: "str | Path | Run", *, store: str | Path | None = None, device: str = "cpu"
-) -> TextPredictor:
+def load_predictor(source: str | Path | Run, *, store: str | Path | None = None, device: str = "cpu") -> TextPredictor:
     """Load an archive into this process; it must reproduce its golden rows, as a server must to be ready.
 
     Args:

@@ -111,9 +111,9 @@ class LocalRequest:
     audit: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Person:
-    """The watcher as an execution knows it, with each stage announced."""
+    """The watcher as an execution knows it (`execution.local.Person`), with each stage announced."""
 
     tell: "Tell"
     watcher: Watcher
