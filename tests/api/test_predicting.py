@@ -1,6 +1,7 @@
 """One model asked in process and over HTTP gives the same answers, and each wrong way says what is wrong."""
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -163,3 +164,16 @@ def test_a_run_is_started_in_the_main_thread(here: Path) -> None:
     thread.start()
     thread.join()
     assert isinstance(raised[0], kt.ConfigError) and "main thread" in str(raised[0])
+
+
+def test_the_page_about_python_runs_as_it_stands(own: Path, url: str) -> None:
+    """Each block, in order; a toy recipe stands in for a reader's, and its two runs for theirs."""
+    page = (Path(__file__).parents[2] / "docs" / "python.md").read_text(encoding="utf-8")
+    ours = page.replace("mine.yaml", "toy.yaml").replace("http://127.0.0.1:8080/predictions/tickets", url)
+    blocks = re.findall(r"```python\n(.*?)```", ours.replace("tickets", "toy"), re.DOTALL)
+    assert len(blocks) == 3
+    names: dict[str, Any] = {}
+    for block in blocks:
+        exec(compile(block, "docs/python.md", "exec"), names)
+    assert names["run"].name == "toy-1" and len(names["wrong"]) == (~names["rows"]["correct"]).sum()
+    assert set(re.findall(r"\bkt\.(\w+)", page)) <= set(kt.__all__)

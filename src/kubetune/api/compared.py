@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kubetune.api.differences import short
-from kubetune.api.html import html_table
+from kubetune.api.html import table_html
 from kubetune.api.opening import opened
 from kubetune.api.runs import Run, read_opened
 
@@ -44,7 +44,7 @@ class RunComparison:
         ]
 
     def _repr_html_(self) -> str:
-        return html_table(self.headings, self.cells())
+        return table_html(self.headings, self.cells())
 
 
 def compare(first: str | Run, second: str | Run, *, store: str | Path | None = None) -> RunComparison:

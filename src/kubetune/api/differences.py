@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kubetune.api.html import html_table
+from kubetune.api.html import table_html
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class StageDifference:
         return [[name, short(there), short(here)] for name, (there, here) in self.differ.items()]
 
     def _repr_html_(self) -> str:
-        return html_table(self.headings, self.cells(), self.sentence)
+        return table_html(self.headings, self.cells(), self.sentence)
 
 
 def short(value: str | None) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from html import escape
 
 
-def html_table(headings: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> str:
+def table_html(headings: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> str:
     """Return an HTML table.
 
     Args:
@@ -18,7 +18,7 @@ def html_table(headings: Sequence[str], rows: Sequence[Sequence[str]], caption: 
     return f"<table>{above}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def html_frame(page: str, height: int) -> str:
+def frame_html(page: str, height: int) -> str:
     """Return a whole page in a frame of its own, whose styles and links do not touch the notebook.
 
     Args:

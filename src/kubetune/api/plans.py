@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from kubetune.api.html import html_table
+from kubetune.api.html import table_html
 from kubetune.api.opening import opened
 from kubetune.plan import StageCall, plan
 
@@ -80,7 +80,7 @@ class RunPlan:
         ]
 
     def _repr_html_(self) -> str:
-        return html_table(self.headings, self.cells(), f"plan of run {self.run}")
+        return table_html(self.headings, self.cells(), f"plan of run {self.run}")
 
 
 def plan_run(

@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kubetune.api.html import html_frame
+from kubetune.api.html import frame_html
 from kubetune.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class RunReport:
         return target
 
     def _repr_html_(self) -> str:
-        return html_frame(self.html, HEIGHT)
+        return frame_html(self.html, HEIGHT)
 
 
 def report_of(store: "Store", run: str, recipe: Mapping[str, Any], commits: "Mapping[str, Commit]") -> RunReport:

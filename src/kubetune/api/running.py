@@ -14,6 +14,8 @@ from kubetune.api.runs import Run, read_opened
 from kubetune.errors import ConfigError, DataError, KubetuneError, NotReadyError, RefusedError, TemporaryError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kubetune.config.recipe import Recipe
     from kubetune.config.settings import Settings
     from kubetune.contract import Progress
@@ -111,15 +113,15 @@ class LocalRequest:
     audit: bool = False
 
 
-@dataclass
 class _Person:
     """The watcher as an execution knows it (`execution.local.Person`), with each stage announced."""
 
-    tell: "Tell"
-    watcher: Watcher
+    def __init__(self, tell: "Tell", approve: "Callable[[StageCall], StageCall]") -> None:
+        self.tell = tell
+        self._approve = approve
 
     def approve(self, call: "StageCall") -> "StageCall":
-        return self.watcher.approve(call)
+        return self._approve(call)
 
 
 def run(
@@ -190,7 +192,7 @@ def execute_request(request: LocalRequest, settings: "Settings", store: "Store",
             watcher.begin(settings, store, name)
             mirror(settings, name, watcher)
             with announced(settings, store, name, stop) as noted:
-                person = _Person(noted(watcher.tell), watcher)
+                person = _Person(noted(watcher.tell), watcher.approve)
                 execute_plan(calls, store, settings, person, watcher.progress, audit=request.audit)
     except ConfigError:
         if request.run is None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kubetune.api.differences import StageDifference
-from kubetune.api.html import html_table
+from kubetune.api.html import table_html
 from kubetune.api.opening import opened
 from kubetune.api.report import RunReport, read_file, report_of
 from kubetune.errors import ConfigError
@@ -192,8 +192,8 @@ class Run:
             for row in self.stages()
         ]
         numbers = [[name, f"{self.metrics[name]:.3f}"] for name in SHOWN if name in self.metrics]
-        table = html_table(["stage", "state", "artifacts", "size"], rows, f"run {self.name}: {self.state}")
-        return table + (html_table(["metric", "test rows"], numbers) if numbers else "")
+        table = table_html(["stage", "state", "artifacts", "size"], rows, f"run {self.name}: {self.state}")
+        return table + (table_html(["metric", "test rows"], numbers) if numbers else "")
 
 
 def open_run(name: str, *, store: str | Path | None = None) -> Run:
