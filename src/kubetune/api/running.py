@@ -173,8 +173,8 @@ def execute_request(request: LocalRequest, settings: "Settings", store: "Store",
     """
     from kubetune.execution.local import StageFailedError, execute_plan, new_run, require_here
     from kubetune.execution.signals import stop_requests
-    from kubetune.notifications.walks import announced
     from kubetune.layout import run_record
+    from kubetune.notifications.walks import announced
     from kubetune.plan import plan
     from kubetune.storage.cached import cached_run
 
