@@ -10,13 +10,9 @@ from typing import Any
 
 import pytest
 import typer
-from typer.main import get_command
 
-from commands import kubetune
-from kubetune.cli.app import app
+from commands import ROOT, kubetune, parse_command
 from kubetune.cli.help import EXAMPLES, HEADINGS
-
-ROOT = get_command(app)
 
 
 def context_of(command: Any, **values: Any) -> typer.Context:
@@ -52,12 +48,7 @@ def test_each_command_shows_an_example_that_it_understands(path: str) -> None:
     assert f"Example:\n    {example}" in LEAVES[path].get_help(context), "on a line of its own, not folded"
     words = shlex.split(example)
     assert words.pop(0) == "kubetune"
-    command: Any = ROOT
-    while hasattr(command, "commands"):
-        named = bool(words) and words[0] in command.commands
-        command = command.commands[words.pop(0) if named else "list"]  # a noun without a verb lists
-    assert command is LEAVES[path]
-    command.make_context(path, words)
+    assert parse_command(words)[0] is LEAVES[path]
 
 
 @pytest.mark.parametrize("words", [[], ["run"], ["models"], ["models", "delete"], ["store", "use"]])
