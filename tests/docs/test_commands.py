@@ -116,7 +116,7 @@ def write_tickets(folder: Path, model: Path) -> None:
     with (folder / "tickets.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["subject", "body", "queue"])
-        for row in toys.toy_rows(240):
+        for row in toys.toy_rows(320):
             subject, _, body = row["text"].partition(" ")
             writer.writerow([subject, body, {"negative": "billing", "positive": "delivery"}[row["label"]]])
     text = (ROOT / "src/kubetune/recipes/tickets.yaml").read_text(encoding="utf-8")
@@ -124,8 +124,11 @@ def write_tickets(folder: Path, model: Path) -> None:
         "{text: body, label: queue}": "{text: [subject, body], label: queue}",
         "{kind: hub, name: distilbert/distilbert-base-uncased}": f"{{kind: path, path: {model}}}",
         "max_length: 256": "max_length: 64",
-        "epochs: 3": "epochs: 6",
-        "learning_rate: 5.0e-5": "learning_rate: 5.0e-3",
+        "epochs: 3": "epochs: 20",
+        "batch: 32": "batch: 16",
+        "learning_rate: 5.0e-5": "learning_rate: 1.0e-2",
+        "  early_stopping: {patience: 1}\n": "  weight_decay: 0.0\n  precision: fp32\n",
+        "slices: [length, label]": "slices: [label]\n  bootstrap_samples: 100",
         "    - {metric: macro_f1, above_baseline: tfidf}\n": "",
     }
     for old, new in changes.items():

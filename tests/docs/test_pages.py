@@ -4,8 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from docs.pages import FENCE, PAGES, ROOT, spans
+from kubetune.config.load import recipe_of, shipped_recipes
 from kubetune.config.settings import Settings
 
 LINK = re.compile(r"\]\((?!https?:)([^)\s#]*)(#[^)\s]+)?\)")
@@ -43,6 +45,16 @@ def test_every_setting_is_on_its_page() -> None:
     rows = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8").splitlines()
     named = {name for row in rows for name in re.findall(r"`KUBETUNE_([A-Z0-9_]+)`", row.split(" | ")[0])}
     assert named == {name.upper() for name in Settings.model_fields}
+
+
+@pytest.mark.parametrize("name", ["recipes.md", "data.md"])
+def test_recipes_of_a_page_are_recipes(name: str) -> None:
+    """A block with some sections only stands for changes of the recipe `tickets`."""
+    text = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    blocks = re.findall(r"^```yaml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert blocks
+    for block in blocks:
+        recipe_of({**yaml.safe_load(shipped_recipes()["tickets"]), **yaml.safe_load(block)}, name)
 
 
 def test_pictures_are_small() -> None:
