@@ -89,21 +89,20 @@ def delete(
 ) -> None:
     """Delete models that no endpoint serves: versions, champion, history. What was compared stays counted."""
     from kubetune.cli.runs import matched
-    from kubetune.errors import ConfigError
-    from kubetune.execution.policies import permit_override, policies_of
     from kubetune.layout import MODELS, model
+    from kubetune.models.event_rules import permit_event
+    from kubetune.models.lifecycle import apply_event
+    from kubetune.models.transitions import Condition, VersionEvent
     from kubetune.storage.endpoints import read_endpoint
+    from kubetune.storage.registry import RegisteredModel
 
     settings, opened_store = opened(store)
     known = [entry.key.removeprefix(MODELS).removesuffix(".json") for entry in opened_store.list(MODELS)]
     chosen = matched("model", names, sorted(known))
     for name in chosen:
-        permit_override(policies_of(settings, opened_store, name), name, user_name())
-        if read_endpoint(opened_store, name) is not None:
-            raise ConfigError(
-                f"Model {name} has a champion that endpoint {name} serves: `kubetune stop {name}` and `kubetune "
-                f"endpoints delete {name}` first; nothing was deleted."
-            )
+        permit_event(VersionEvent.DELETE, settings, opened_store, name, user_name())
+        served = (Condition.SERVED,) if read_endpoint(opened_store, name) is not None else ()
+        apply_event(RegisteredModel(name), VersionEvent.DELETE, None, *served)  # unread, since a broken one may go too
     if not agreed(f"Delete model {', '.join(chosen)} with all versions?", yes):
         return
     for name in chosen:

@@ -36,11 +36,12 @@ def promote(
     from kubetune.cli.display import progress_for
     from kubetune.clock import clock
     from kubetune.errors import ConfigError
-    from kubetune.execution.policies import permit_override, policies_of
     from kubetune.execution.signals import stop_requests
     from kubetune.models.effects import serve_champion
+    from kubetune.models.event_rules import permit_event
     from kubetune.models.pending import remembered
     from kubetune.models.register import at_version, carried_out, promote, told_of
+    from kubetune.models.transitions import VersionEvent
     from kubetune.redaction import quoted
 
     override = override_of(by, why, request)
@@ -53,7 +54,7 @@ def promote(
             name, number = at_version(what)
             if number is None or endpoint not in (None, name):
                 raise ConfigError(f"{quoted(what)} names no version of one model: write MODEL@3, without --endpoint.")
-            permit_override(policies_of(settings, opened_store, name), name, override.by)
+            permit_event(VersionEvent.PROMOTE, settings, opened_store, name, override.by)
             model = promote(opened_store, name, number, clock(), override)
         else:
             name = register_run(opened_store, settings, what, endpoint, override)
@@ -127,25 +128,27 @@ def rollback(
     from kubetune.cli.display import progress_for
     from kubetune.clock import clock
     from kubetune.errors import ConfigError
-    from kubetune.execution.policies import permit_override, policies_of
     from kubetune.execution.signals import stop_requests
     from kubetune.models.effects import is_pending, serve_champion
+    from kubetune.models.event_rules import permit_event
     from kubetune.models.pending import remembered
     from kubetune.models.register import known, roll_back, told_of
     from kubetune.models.revoke import revoke as revoke_version
     from kubetune.models.sign import require_signer
+    from kubetune.models.transitions import VersionEvent
 
     override = override_of(by, why, request)
     if override is None:
         raise ConfigError("A rollback needs a reason: say it with --why.")
     settings, opened_store = opened(store)
     before = known(opened_store, name)
-    permit_override(policies_of(settings, opened_store, name), name, override.by)
+    permit_event(VersionEvent.ROLL_BACK, settings, opened_store, name, override.by)
     if revoke:
         require_signer(opened_store, settings)
     # The last move and not the last event: runs may have registered their versions since.
-    move = before.last_move
-    unfinished = move is not None and move["event"] == "rolled-back" and is_pending(opened_store, name)
+    unfinished = (
+        (move := before.last_move) is not None and move["event"] == "rolled-back" and is_pending(opened_store, name)
+    )
     progress = progress_for()
     with stop_requests() as stop, remembered(settings, "rollback", name, override) as override:
         stop.raises = True

@@ -6,7 +6,7 @@ a champion that does not become ready is taken back, so that a repeated call alw
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from kubetune.clock import clock
 from kubetune.config.load import recipe_of
@@ -15,7 +15,6 @@ from kubetune.contract import Progress
 from kubetune.errors import (
     ConfigError,
     CorruptArtifactError,
-    DataError,
     InterruptedRunError,
     KubetuneError,
     TemporaryError,
@@ -23,13 +22,15 @@ from kubetune.errors import (
 from kubetune.execution.adopt import PreparedCall, StageResult
 from kubetune.execution.policies import permit_registration, policies_of
 from kubetune.execution.stage import Execution
+from kubetune.models.lifecycle import apply_event
 from kubetune.models.register import known, moved, register, try_again, withdraw
 from kubetune.models.sign import sign_and_store, statement_of_run
+from kubetune.models.transitions import VersionEvent
 from kubetune.plan import call_of
 from kubetune.storage import commits
 from kubetune.storage.base import Store
 from kubetune.storage.endpoints import Endpoint, ServedArchive, change_endpoint, read_endpoint
-from kubetune.storage.registry import Version, read_model
+from kubetune.storage.registry import RegisteredModel, Version, read_model
 from kubetune.storage.versions import archive_digest_of, files_of, read_document
 
 ROUNDS = 5
@@ -221,19 +222,10 @@ def champion_of(store: Store, name: str) -> Version:
         ConfigError: Nothing was ever promoted.
         DataError: The champion was revoked.
     """
-    model = read_model(store, name)
-    if model is None or model.champion is None:
-        raise ConfigError(
-            f"Model {name} has no champion, so there is nothing to serve: `kubetune promote` names one, or run its "
-            "recipe."
-        )
-    if model.is_revoked(model.champion.model):
-        raise DataError(
-            "revoked",
-            f"Version {model.champion.number} of {name} is the champion and was revoked: `kubetune rollback {name}` "
-            "brings back the one before it, `kubetune promote` names another; until then what serves is left alone.",
-        )
-    return model.champion
+    model = read_model(store, name) or RegisteredModel(name)
+    champion = model.champion
+    apply_event(model, VersionEvent.SERVE, champion)
+    return cast(Version, champion)  # the table refuses to serve none
 
 
 def serve_champion(

@@ -8,25 +8,15 @@ from typing import Any
 
 from kubetune.errors import ConfigError, CorruptArtifactError, NothingToDoError
 from kubetune.models.document import version_document
+from kubetune.models.lifecycle import apply_event
+from kubetune.models.transitions import Condition, VersionEvent
 from kubetune.plan import ManualOverride, StageCall
 from kubetune.stages import STAGES
 from kubetune.storage import commits
 from kubetune.storage.base import Store
 from kubetune.storage.blobs import missing_blobs
 from kubetune.storage.commit_record import Commit
-from kubetune.storage.registry import (
-    BY_PERSON,
-    NOT_READY,
-    Event,
-    RegisteredModel,
-    Version,
-    change_model,
-    demote,
-    read_model,
-    restored,
-    set_champion,
-    with_version,
-)
+from kubetune.storage.registry import Event, RegisteredModel, Version, change_model, read_model
 from kubetune.storage.versions import archive_digest_of, files_of, put_document, read_document
 
 MOVED = {"promoted": "promoted", "tried-again": "promoted", "rolled-back": "rolled back"}
@@ -68,21 +58,25 @@ def register(call: StageCall, store: Store, at: str) -> tuple[RegisteredModel, V
 
     def change(standing: RegisteredModel) -> tuple[RegisteredModel, Event | None]:
         refused.clear()
-        known = standing.of_archive(fresh.archive)
-        model, version = with_version(standing, fresh)
         if override is not None and _made(standing, override):
             return standing, None  # somebody may have gone back since
+        added = apply_event(standing, VersionEvent.REGISTER, fresh)
+        model, registered = added or (standing, "")
+        version = model.of_archive(fresh.archive) or fresh
         by_person = override is not None and bool(override.why)
-        if reason := "" if by_person else _not_promoted(model, version, call.run, against, relative=relative):
-            refused.append(reason)
-            return model, Event("registered", at, call.run, reason) if known is None else None
-        if standing.champion is not None and standing.champion.archive == fresh.archive:
+        event = VersionEvent.OVERRIDE if by_person else _decision(model, version, call.run, against, relative=relative)
+        try:
+            promoted = apply_event(model, event, version, outcome=version.outcome, **_compared(model, against))
+        except NothingToDoError as error:
+            refused.append(str(error))
+            return model, Event(registered, at, call.run, str(error)) if registered else None
+        if promoted is None:
             return standing, None
         who, why = (
             (override.by, override.why) if override is not None else (call.run, " ".join(compare.verdict.reasons))
         )
-        event = Event("promoted", at, who, why or _told(compare), override.request if override is not None else "")
-        return set_champion(model, version.number), event
+        request = override.request if override is not None else ""
+        return promoted[0], Event(promoted[1], at, who, why or _told(compare), request)
 
     model = change_model(store, call.endpoint, change)
     version = model.of_archive(fresh.archive)
@@ -96,40 +90,35 @@ def _told(compare: Commit) -> str:
     return str(reasons[0]) if reasons else ""
 
 
-def _not_promoted(
+def _decision(
     model: RegisteredModel, version: Version, run: str, against: Mapping[str, Any], *, relative: bool
-) -> str:
-    """Return why the decision of a run does not make this version the champion; empty: it does."""
-    champion = model.champion
-    if champion is not None and champion.number == version.number:
-        return ""  # a revoked one too: who serves it refuses
-    if champion is not None and champion.model == version.model and version.outcome == "promote":
-        return ""  # the same weights under other serving settings or with another card
-    name = f"Version {version.number} of {model.name}"
-    if said := _said_since(model, version, run):
-        return f"{name} {said}"
-    if version.outcome != "promote":
-        return f"{name} is registered and not promoted, its comparison said {version.outcome}."
-    elsewhere = against["version"] is not None and against["name"] != model.name  # its numbers say nothing here
-    if relative and (elsewhere or (champion.number if champion else None) != against["version"]):
-        met = "no champion" if against["version"] is None else f"version {against['version']}"
-        met += f" of {against['name']}" if elsewhere else ""
-        now = "there is none now" if champion is None else f"version {champion.number} is the champion now"
-        return f"{name} was compared with {met}, and {now}: start a new run of its recipe to compare them."
-    return ""
-
-
-def _said_since(model: RegisteredModel, version: Version, run: str) -> str:
-    """Return what stands above the decision of a run since it was carried out; empty: nothing."""
-    again = "so it is not promoted again by itself: `kubetune"
-    if model.is_revoked(version.model):
-        return f"was revoked, {again} revoke --undo` and then `kubetune promote` do that, with --why."
-    if model.is_rolled_back(version.model):
-        return f"was rolled back, {again} promote` does that, with --why."
+) -> VersionEvent:
+    """Return what the decision of a run says of its version now."""
+    champion, promotes = model.champion, version.outcome == "promote"
+    if champion is not None and champion.model == version.model and promotes:
+        return VersionEvent.DECISION_SAME_WEIGHTS  # under other serving settings or with another card
     promoted = [line for line in model.history if line["event"] == "promoted" and line["version"] == version.number]
     if not version.withdrawn and any(line["by"] == run for line in promoted):
-        return f"was promoted by this run before, and another was made the champion since, {again} promote` does that."
-    return ""
+        return VersionEvent.DECISION_CARRIED_OUT
+    if not promotes:
+        return VersionEvent.DECISION_KEEP
+    if relative and (_is_of_another(model, against) or (champion.number if champion else None) != against["version"]):
+        return VersionEvent.DECISION_STALE
+    return VersionEvent.DECISION_PROMOTE
+
+
+def _is_of_another(model: RegisteredModel, against: Mapping[str, Any]) -> bool:
+    """Whether the champion that was compared with is another model's, whose numbers say nothing here."""
+    return against["version"] is not None and against["name"] != model.name
+
+
+def _compared(model: RegisteredModel, against: Mapping[str, Any]) -> dict[str, str]:
+    """Say whom a decision was made against, and who is the champion now."""
+    met = "no champion" if against["version"] is None else f"version {against['version']}"
+    met += f" of {against['name']}" if _is_of_another(model, against) else ""
+    champion = model.champion
+    now = "there is none now" if champion is None else f"version {champion.number} is the champion now"
+    return {"met": met, "now": now}
 
 
 def promote(store: Store, name: str, number: int, at: str, override: ManualOverride) -> RegisteredModel:
@@ -137,15 +126,16 @@ def promote(store: Store, name: str, number: int, at: str, override: ManualOverr
 
     Raises:
         ConfigError: There is no such model or version.
+        RefusedError: It is revoked.
         CorruptArtifactError: The store has lost files of it.
     """
     require_files(store, known(store, name).version(number))
 
     def change(model: RegisteredModel) -> tuple[RegisteredModel, Event | None]:
-        wanted = set_champion(model, number)
-        if wanted == model or _made(model, override):
+        promoted = apply_event(model, VersionEvent.PROMOTE, model.version(number))
+        if promoted is None or _made(model, override):
             return model, None
-        return wanted, Event("promoted", at, override.by, override.why, override.request)
+        return promoted[0], Event(promoted[1], at, override.by, override.why, override.request)
 
     return change_model(store, name, change)
 
@@ -163,12 +153,10 @@ def roll_back(store: Store, name: str, at: str, override: ManualOverride) -> Reg
     def change(model: RegisteredModel) -> tuple[RegisteredModel, Event | None]:
         if _made(model, override):
             return model, None
-        if model.champion is None or model.previous is None:
-            raise ConfigError(
-                f"Model {name} has no previous champion to go back to: `kubetune promote` names any of its "
-                f"{len(model.versions)} versions."
-            )
-        return demote(model, BY_PERSON), Event("rolled-back", at, override.by, override.why, override.request)
+        back = apply_event(model, VersionEvent.ROLL_BACK, model.champion)
+        if back is None:
+            return model, None
+        return back[0], Event(back[1], at, override.by, override.why, override.request)
 
     return change_model(store, name, change)
 
@@ -203,16 +191,11 @@ def withdraw(store: Store, name: str, archive: str, at: str, why: str, *, keep_l
     """
 
     def change(model: RegisteredModel) -> tuple[RegisteredModel, Event | None]:
-        if model.champion is None or model.champion.archive != archive:
-            return model, None
         move = model.last_move or {"event": "", "request": ""}
-        if move["event"] == "rolled-back" and model.is_revoked(model.version(move["former"]).model):
-            return model, None  # neither can be served: a person has to name a third
-        if move["event"] == "rolled-back":
-            return restored(model, move["former"]), Event("rollback-undone", at, "", why, move["request"])
-        if keep_last and len(model.line) == 1:
-            return model, None
-        return demote(model, NOT_READY), Event("not-ready", at, "", why, move["request"])
+        event = VersionEvent.UNDO_ROLLBACK if move["event"] == "rolled-back" else VersionEvent.TAKE_BACK
+        further = (Condition.KEEP_LAST,) if keep_last and len(model.line) == 1 else ()
+        back = apply_event(model, event, model.of_archive(archive), *further)
+        return (back[0], Event(back[1], at, "", why, move["request"])) if back is not None else (model, None)
 
     return change_model(store, name, change)
 
@@ -221,17 +204,10 @@ def try_again(store: Store, name: str, archive: str, at: str) -> RegisteredModel
     """Make a version the champion again that was taken back only because it had not become ready."""
 
     def change(model: RegisteredModel) -> tuple[RegisteredModel, Event | None]:
-        version = model.of_archive(archive)
-        if version is None or version.withdrawn != NOT_READY or _overtaken(model):
-            return model, None
-        return set_champion(model, version.number), Event("tried-again", at, request=model.history[-1]["request"])
+        again = apply_event(model, VersionEvent.TRY_AGAIN, model.of_archive(archive))
+        return (again[0], Event(again[1], at, request=model.history[-1]["request"])) if again else (model, None)
 
     return change_model(store, name, change)
-
-
-def _overtaken(model: RegisteredModel) -> bool:
-    """Whether anything has happened to the model since the last version was taken back."""
-    return not model.history or model.history[-1]["event"] != "not-ready"
 
 
 def _made(model: RegisteredModel, override: ManualOverride) -> bool:

@@ -8,13 +8,15 @@ from dataclasses import dataclass, replace
 
 from kubetune.config.settings import Settings
 from kubetune.errors import ConfigError
-from kubetune.execution.policies import permit_override, policies_of
+from kubetune.models.event_rules import permit_event
+from kubetune.models.lifecycle import apply_event
 from kubetune.models.register import at_version, known
 from kubetune.models.sign import sign_revocations
+from kubetune.models.transitions import VersionEvent
 from kubetune.plan import ManualOverride
 from kubetune.provenance.revocations import Revocation, Revocations
 from kubetune.storage.base import Store
-from kubetune.storage.registry import REVOKED, Event, RegisteredModel, Version, change_model, reinstated, revoked
+from kubetune.storage.registry import Event, RegisteredModel, Version, change_model
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,8 @@ def revoke(
     if number is None:
         raise ConfigError(f"{what!r:.80} names no version: write MODEL@3, `kubetune models MODEL` lists them.")
     version = known(store, name).version(number)
-    permit_override(policies_of(settings, store, name), name, override.by)
+    event = VersionEvent.REINSTATE if undo else VersionEvent.REVOKE
+    permit_event(event, settings, store, name, override.by)
     entry = Revocation(name, number, version.archive, version.model, override.by, override.why, at)
 
     def listed(standing: Revocations) -> Revocations:
@@ -65,11 +68,10 @@ def revoke(
         return standing if len(others) < len(standing.entries) else replace(standing, entries=(*others, entry))
 
     def marked(model: RegisteredModel) -> tuple[RegisteredModel, Event | None]:
-        if model.is_revoked(version.model) != undo:
+        changed = apply_event(model, event, version)
+        if changed is None:
             return model, None
-        change = reinstated if undo else revoked
-        event = Event("reinstated" if undo else REVOKED, at, override.by, override.why, override.request, about=number)
-        return change(model, version.model), event
+        return changed[0], Event(changed[1], at, override.by, override.why, override.request, about=number)
 
     if undo:  # else the registry would say more than the list, and nothing could be signed until this is repeated
         change_model(store, name, marked)

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 from kubetune import layout
-from kubetune.errors import ConfigError, RefusedError
+from kubetune.errors import ConfigError
 from kubetune.storage.base import Store
 from kubetune.storage.records import find_whole, update
 
@@ -78,8 +78,9 @@ class RegisteredModel:
 
     @property
     def previous(self) -> Version | None:
-        """The version that a rollback brings back."""
-        return self.version(self.line[-2]) if len(self.line) > 1 else None
+        """The version that a rollback brings back: revoked ones, which nobody may serve, are passed over."""
+        behind = (self.version(number) for number in reversed(self.line[:-1]))
+        return next((version for version in behind if not self.is_revoked(version.model)), None)
 
     def version(self, number: int) -> Version:
         """Return a version by its number.
@@ -237,17 +238,8 @@ def with_version(model: RegisteredModel, version: Version) -> tuple[RegisteredMo
 
 
 def set_champion(model: RegisteredModel, number: int) -> RegisteredModel:
-    """Return the model with this version as champion, not withdrawn; the former one stands behind it.
-
-    Raises:
-        RefusedError: Its weights are revoked.
-    """
+    """Return the model with this version as champion, not withdrawn; the former one stands behind it."""
     wanted = model.version(number)
-    if model.is_revoked(wanted.model):
-        raise RefusedError(
-            f"Version {number} of {model.name} is revoked, so nobody promotes it: `kubetune revoke "
-            f"{model.name}@{number} --undo` reinstates it, with --why."
-        )
     for other in model.versions:
         if other.model == wanted.model:
             model = with_changed(model, replace(other, withdrawn=""))
@@ -257,11 +249,15 @@ def set_champion(model: RegisteredModel, number: int) -> RegisteredModel:
 
 
 def demote(model: RegisteredModel, reason: str) -> RegisteredModel:
-    """Return the model without its champion: the former one is it again, and the version is marked withdrawn."""
+    """Return the model without its champion: the former one is it again, and the version is marked withdrawn.
+
+    A person goes back to a version that may be served, so that revoked ones leave the line with the champion.
+    """
     if model.champion is None:
         return model
-    marked = with_changed(model, _marked(model.champion, reason))
-    return replace(marked, line=marked.line[:-1])
+    back = model.previous if reason == BY_PERSON else None
+    line = model.line[: model.line.index(back.number) + 1] if back is not None else model.line[:-1]
+    return replace(with_changed(model, _marked(model.champion, reason)), line=line)
 
 
 def restored(model: RegisteredModel, number: int) -> RegisteredModel:
