@@ -9,7 +9,7 @@ import lifecycle_toys as toys
 from kubetune.cli.app import app
 from kubetune.config.policy import parse_policies
 from kubetune.config.settings import Settings
-from kubetune.errors import KubetuneError, NothingToDoError, RefusedError
+from kubetune.errors import ConfigError, KubetuneError, NothingToDoError, RefusedError
 from kubetune.execution.policies import put_policies
 from kubetune.models.event_rules import RULES, Actor
 from kubetune.models.lifecycle import apply_event, transition_of, version_state
@@ -153,3 +153,17 @@ def test_who_may_cause_an_event_is_whom_its_rule_names(
         }
     else:
         assert not isinstance(error, RefusedError)
+
+
+def test_without_a_champion_there_is_nothing_to_serve_and_nothing_to_go_back_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = toys.scene_in(tmp_path, monkeypatch)
+    with pytest.raises(NothingToDoError):
+        scene.register(toys.SUBJECT, "keep")
+    with pytest.raises(ConfigError, match="has no champion, so there is nothing to serve"):
+        scene.deploy()
+    for _ in range(2):
+        with pytest.raises(ConfigError, match=r"no previous champion to go back to: .* any of its 1 versions"):
+            scene.roll_back()
+        scene.register(toys.SUBJECT, run="now", override=scene.override())

@@ -10,9 +10,9 @@ import chain_toys
 from kubetune import layout
 from kubetune.cli.app import app
 from kubetune.config.settings import Settings
-from kubetune.errors import ConfigError, DataError, KubetuneError, RefusedError
+from kubetune.errors import ConfigError, DataError, KubetuneError
 from kubetune.execution.platform import trust_for
-from kubetune.models.register import known, promote, roll_back
+from kubetune.models.register import known
 from kubetune.models.revoke import revoke
 from kubetune.models.sign import sign_and_store, statement_of_run
 from kubetune.plan import ManualOverride
@@ -221,28 +221,6 @@ def test_what_was_killed_half_way_is_finished_by_asking_again(store, settings, i
     done = revoke(store, settings, "tweets@2", "", WORD, undo=undo)
     assert done.version.withdrawn == ("person" if undo else "revoked")
     assert (read_and_parse(store, settings).of("tweets", ARCHIVE) is None) is undo
-
-
-def test_a_revoked_version_is_promoted_by_nobody(store, settings, monkeypatch) -> None:
-    monkeypatch.setattr("kubetune.models.register.require_files", lambda *_: None)
-    revoke(store, settings, "tweets@1", "", WORD)
-    assert known(store, "tweets").line == (2,), "nothing that is revoked is left behind the champion"
-    with pytest.raises(RefusedError, match="Version 1 of tweets is revoked") as caught:
-        promote(store, "tweets", 1, "", ManualOverride("bob", "I like it"))
-    assert caught.value.exit_code == 77
-    with pytest.raises(ConfigError, match="has no previous champion to go back to"):
-        roll_back(store, "tweets", "", ManualOverride("bob", "complaints"))
-    revoke(store, settings, "tweets@1", "", WORD, undo=True)
-    assert promote(store, "tweets", 1, "", ManualOverride("bob", "I like it")).champion.number == 1
-
-
-def test_the_marks_of_a_revoked_champion_outlive_its_rollback(store, settings, monkeypatch) -> None:
-    monkeypatch.setattr("kubetune.models.register.require_files", lambda *_: None)
-    revoke(store, settings, "tweets@2", "", WORD)
-    model = roll_back(store, "tweets", "", ManualOverride("bob", "it is revoked"))
-    assert (model.champion.number, model.version(2).withdrawn) == (1, "revoked")
-    with pytest.raises(RefusedError):
-        promote(store, "tweets", 2, "", ManualOverride("bob", "again"))
 
 
 def test_a_list_that_grew_is_read_by_whoever_trusts_the_key(settings) -> None:

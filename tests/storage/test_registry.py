@@ -11,7 +11,6 @@ from kubetune.storage.local import LocalStore
 from kubetune.storage.records import encode
 from kubetune.storage.registry import (
     BY_PERSON,
-    NOT_READY,
     Event,
     RegisteredModel,
     Version,
@@ -55,15 +54,6 @@ def test_the_line_has_champion_and_previous_and_nobody_twice() -> None:
     assert model.line == (2, 1)
     assert model.aliases() == {"champion": 1, "previous": 2, "candidate": 1}
     assert set_champion(model, 1) == model
-
-
-@pytest.mark.parametrize("reason", [BY_PERSON, NOT_READY])
-def test_going_back_marks_the_version_and_being_crowned_again_unmarks_it(reason: str) -> None:
-    model = demote(with_champions("a", "b"), reason)
-    assert model.champion is not None and model.champion.number == 1
-    assert model.previous is None
-    assert model.version(2).withdrawn == reason
-    assert set_champion(model, 2).version(2).withdrawn == ""
 
 
 def test_a_rollback_that_is_undone_leaves_no_trace_in_line_and_marks() -> None:
