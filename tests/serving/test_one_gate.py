@@ -162,14 +162,14 @@ def test_all_read_the_same_in_any_pair(pair_readers: Readers, items: list[Item],
 
 
 @pytest.mark.slow
-@examples(400)
+@examples(200)
 @given(ITEMS, any_steps())
 def test_all_read_the_same_in_many_texts(readers: Readers, items: list[Item], steps: tuple[str, ...]) -> None:
     all_agree(readers, items, steps)
 
 
 @pytest.mark.slow
-@examples(200)
+@examples(100)
 @given(PAIRS, any_steps())
 def test_all_read_the_same_in_many_pairs(pair_readers: Readers, items: list[Item], steps: tuple[str, ...]) -> None:
     all_agree(pair_readers, items, steps)
@@ -202,7 +202,7 @@ def test_rows_and_requests_join_any_columns_alike(
 
 
 @pytest.mark.slow
-@examples(400)
+@examples(200)
 @given(PARTS, SEPARATORS, any_steps())
 def test_rows_and_requests_join_many_columns_alike(
     readers: Readers, parts: list[tuple[str | None, ...]], separator: str, steps: tuple[str, ...]

@@ -181,7 +181,7 @@ def test_what_cleaning_changes_reads_as_itself_once_cleaned(text: str, steps: tu
 
 
 @pytest.mark.slow
-@examples(4_000)
+@examples(2_000)
 @given(any_text(30) | row_of_fragments(30), any_steps())
 def test_many_texts_once_cleaned_read_as_themselves(text: str, steps: tuple[str, ...]) -> None:
     reads_as_itself(text, steps)
