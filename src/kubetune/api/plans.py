@@ -156,7 +156,7 @@ def _looked_up(
     from kubetune.execution.platform import identity_of
     from kubetune.keys import key_fields, key_of
     from kubetune.storage.blobs import tree_digest
-    from kubetune.storage.commits import find_result
+    from kubetune.storage.commits import find_result, read_commit
 
     digests = {name: tree_digest(commit.outputs[name]) for name, commit in inputs.items()}
     if call.stage.champion:
@@ -166,7 +166,8 @@ def _looked_up(
         digests["champion"] = met
     identity = identity_of(call, settings, store) if call.stage.reaches_outside else None
     fields = key_fields(call.stage, call.recipe, digests, identity)
-    entry = find_result(store, call.run, call.stage.name, key_of(fields))
+    own = read_commit(store, call.run, call.stage.name)
+    entry = find_result(store, call.stage.name, key_of(fields), own)
     if entry.commit is not None:
         source = entry.commit.run
         return PlannedStage(call, "adopt", f"run {source} has made it", source), entry.commit
