@@ -10,6 +10,7 @@ import pytest
 
 import kubetune as kt
 from commands import kubetune
+from kubetune.execution.local import StageFailedError
 from kubetune.serving.local.endpoints import stop_endpoint
 
 NOTEBOOK = Path(__file__).parents[2] / "docs" / "notebook.ipynb"
@@ -69,9 +70,13 @@ def test_a_run_from_python_serves_and_fails_with_typed_errors(
 ) -> None:
     monkeypatch.setenv("KUBETUNE_STORE", str(tmp_path / "store"))
     monkeypatch.setenv("KUBETUNE_STATE_DIR", str(tmp_path / "state"))
-    with pytest.raises(kt.DataError, match="does not exist") as wrong:
+    with pytest.raises(kt.DataError, match="has no column 'words'") as wrong:
         kt.run(kt.load_recipe("toy.yaml", ["data.columns.text=words"]))
     assert wrong.value.rule == "missing-column"
+    with pytest.raises(kt.DataError, match=r"\[rule: [a-z-]+\]$") as wrong:  # said by the stage's own process
+        kt.run(kt.load_recipe("toy.yaml", ["data.labels=[other, names]"]), "strange")
+    assert wrong.value.rule != "unknown" and isinstance(wrong.value.__cause__, StageFailedError)
+    assert next(iter(kt.open_run("strange").attempts["prepare"].values()))["reason"] == str(wrong.value)
     approved = ["name=asked", "promotion.approval=true"]
     with pytest.raises(kt.ConfigError, match="kubetune stage register --run asked-1 --endpoint"):
         kt.run(kt.load_recipe("toy.yaml", approved), endpoint="other")
