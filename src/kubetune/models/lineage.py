@@ -1,14 +1,22 @@
-"""Where an archive comes from, of a run or of a registered version."""
+"""Where an archive comes from, of a run or of a registered version, and what is kept of that."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
+from kubetune.config.load import canonical
 from kubetune.errors import DataError
 from kubetune.models.history import marks_of_archive, model_of_run, version_named
 from kubetune.models.sign import commits_json
+from kubetune.plan import StageCall
 from kubetune.provenance.chain import Link, archive_of, chain_of
 from kubetune.storage.base import Store
+from kubetune.storage.blobs import tree_digest
+from kubetune.storage.commit_record import Commit
 from kubetune.storage.registry import Version
-from kubetune.storage.versions import read_document
+from kubetune.storage.versions import FORMAT, read_document
+
+COPIED = ("archive", "report", "behaviour")
 
 
 @dataclass(frozen=True)
@@ -64,3 +72,39 @@ def _of_its_run(store: Store, name: str, version: Version) -> Lineage:
             "was used again since, and this version was registered before versions kept their own chain.",
         )
     return Lineage(version.run, archive, chain_of(commits))
+
+
+def version_document(call: StageCall, found: Mapping[str, Commit]) -> dict[str, Any]:
+    """Return everything that an audit of this run's model needs.
+
+    Args:
+        call: Of stage `register`.
+        found: The run's commits by stage.
+
+    Raises:
+        DataError: They do not fit together.
+    """
+    holder = {name: commit for commit in found.values() for name in commit.outputs}
+    compare = found["compare"]
+    return {
+        "format": FORMAT,
+        "name": call.endpoint,
+        "run": call.run,
+        "recipe": canonical(call.recipe),
+        "files": {name: [file.to_json() for file in holder[name].outputs[name]] for name in COPIED},
+        "artifacts": {name: tree_digest(commit.outputs[name]) for name, commit in sorted(holder.items())},
+        "stages": {
+            stage: {
+                "key": commit.key,
+                "fields": dict(commit.fields),
+                "image": commit.image,
+                "locks": dict(commit.locks),
+                "metrics": dict(commit.metrics),
+                "verdict": {"code": commit.verdict.code, "reasons": list(commit.verdict.reasons)},
+            }
+            for stage, commit in found.items()
+        },
+        "chain": [link.to_json() for link in chain_of(commit.to_json() for commit in found.values())],
+        "compared": compare.facts["champion"],
+        "decision": {"outcome": compare.facts["outcome"], "reasons": list(compare.verdict.reasons)},
+    }

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from kubetune.errors import ConfigError, CorruptArtifactError, NothingToDoError
-from kubetune.models.document import version_document
 from kubetune.models.lifecycle import apply_event
+from kubetune.models.lineage import version_document
 from kubetune.models.transitions import Condition, VersionEvent
 from kubetune.plan import ManualOverride, StageCall
 from kubetune.stages import STAGES
