@@ -145,7 +145,7 @@ class Scene:
         call = call_of("compare", recipe(), "run-that-compares", "toy")
         report = replace(commit_of("run", "evaluate", archive, archive), facts={"test_rows": ROWS})
         inputs = {"model": commit_of("run", "train", archive, archive), "report": report}
-        return int(champion_input(call, self.store, inputs).document["earlier"])
+        return int(champion_input(call, self.store, inputs, None).document["earlier"])
 
     def delete(self) -> None:
         done = CliRunner().invoke(app, ["models", "delete", "toy", "--yes", "--store", self.store.url])

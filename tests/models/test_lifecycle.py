@@ -95,7 +95,10 @@ def test_a_state_is_what_led_to_it_says(scene: Scene, state: str) -> None:
     assert scene.model.previous is None or not scene.model.is_revoked(scene.model.previous.model)
 
 
-@pytest.mark.parametrize(("state", "event"), CELLS)
+@pytest.mark.parametrize(
+    ("state", "event"),
+    [pytest.param(*cell, marks=() if cell[0].endswith("no mark") else pytest.mark.slow) for cell in CELLS],
+)
 def test_an_event_does_what_its_row_says_and_its_repetition_nothing(
     scene: Scene, state: str, event: VersionEvent
 ) -> None:

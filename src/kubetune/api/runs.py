@@ -89,7 +89,7 @@ class Run:
         return outcome
 
     @cached_property
-    def entries(self) -> "tuple[Stat, ...]":
+    def _entries(self) -> "tuple[Stat, ...]":
         """What the store lists below the run, in the order of keys."""
         from kubetune.layout import run_prefix
         from kubetune.storage.runs import summary_of_run
@@ -101,7 +101,7 @@ class Run:
         """How far it is: `complete`, `open, next STAGE`, or what happened `at STAGE`."""
         from kubetune.execution.states import placed_runs, state_of
 
-        return state_of(self.store, self.name, self.document, self.commits, placed_runs(self.store), self.entries)
+        return state_of(self.store, self.name, self.document, self.commits, placed_runs(self.store), self._entries)
 
     @cached_property
     def endpoints(self) -> tuple[str, ...]:
@@ -116,7 +116,7 @@ class Run:
         from kubetune.stages import STAGES
         from kubetune.storage.runs import attempts_in
 
-        return {stage.name: dict(attempts_in(self.store, self.name, stage.name, self.entries)) for stage in STAGES}
+        return {stage.name: dict(attempts_in(self.store, self.name, stage.name, self._entries)) for stage in STAGES}
 
     def stages(self) -> list[StageState]:
         """Return how each stage stands, in the order of the plan."""
