@@ -17,6 +17,8 @@ from kubetune.serving.predictor import Refusal
 from kubetune.storage.open import open_store
 from loopback import QuietHandler, serving
 
+pytestmark = pytest.mark.slow
+
 ASKED = ["we love the food", "", {"text": "a nasty day"}, {"words": "x"}, "x" * 10_001]
 
 

@@ -14,6 +14,8 @@ from kubetune.plan import plan
 from kubetune.storage.open import open_store
 from pipelines import Silent, settings_of
 
+pytestmark = pytest.mark.slow
+
 
 def said(*words: str) -> str:
     done = CliRunner().invoke(app, [*words])

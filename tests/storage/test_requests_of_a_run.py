@@ -110,6 +110,7 @@ def a_commit(run: str, stage: str, **values: Any) -> Commit:
     return Commit(run, stage, "k" * 64, **values)
 
 
+@pytest.mark.slow
 def test_a_run_whose_results_exist_asks_once_for_each_record(
     store: Store, proxy: Proxy, tmp_path: Path, toy_model: Path
 ) -> None:
