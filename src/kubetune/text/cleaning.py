@@ -56,7 +56,7 @@ def spaced_word() -> str:
 LONGEST_NAME, LONGEST_OPEN_NAME = 30, 8
 """Characters of a name in a script without blanks: before a colon, which ends it for certain, and before a blank."""
 
-ROUNDS = 8
+ROUNDS = 4
 """Of all steps. A second one is needed where a step makes work for an earlier one: `emoji-spell` writes capitals after
 `lower-case`, `html` decodes an address after `urls`. More than a few need markup that was built to hide markup, which
 would cost quadratic time without a bound."""
