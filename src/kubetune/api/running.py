@@ -231,10 +231,12 @@ def typed(store: "Store", run: str, failed: "StageFailedError") -> KubetuneError
     from kubetune.storage.runs import list_attempts
 
     try:
-        attempts = list(list_attempts(store, run, failed.stage).values())
+        attempts = list_attempts(store, run, failed.stage)
     except KubetuneError:  # a store that is away now must not hide what failed
-        attempts = []
-    sentence = str(attempts[-1].get("reason", "")) if attempts else ""
+        attempts = {}
+    last = attempts.get(max(attempts, default=""), {})
+    # A process that was killed leaves no attempt: an older one's reason would be wrong.
+    sentence = str(last.get("reason", "")) if last.get("exit_code") == failed.code else ""
     if failed.code == DataError.exit_code:
         message, _, rule = sentence.removesuffix("]").rpartition(" [rule: ")
         return DataError(rule, message) if message else DataError("unknown", sentence or str(failed))

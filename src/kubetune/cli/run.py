@@ -58,6 +58,7 @@ def run(
     try:
         execute_request(request, settings, opened_store, shown)
     except KubetuneError as error:
+        shown.progress.close()  # bars redirect what is printed
         with suppress(KubetuneError):  # a store that is away now must not hide the reason
             shown.end(error)
         if (code := process_code(error)) is not None:
@@ -123,7 +124,10 @@ class ShownRun:
         if self.begun is None:
             return
         settings, store, name = self.begun
-        if error is not None and read_run(store, name) is None:  # refused before any stage: nothing of it is left
+        if error is not None and read_run(store, name) is None:
+            if self.stages:
+                return  # somebody deleted it meanwhile, which the error says
+            # Refused before any stage: nothing of it is left.
             if self.as_json:
                 print_json({"run": None, "stages": []} | failure(error))
             return

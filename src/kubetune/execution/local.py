@@ -25,7 +25,7 @@ from kubetune.execution.run import StageResult, adopt_stage, new_attempt, raise_
 from kubetune.execution.states import SIGNAL
 from kubetune.plan import ManualOverride, StageCall
 from kubetune.storage.base import Store
-from kubetune.storage.cached import cached_run
+from kubetune.storage.cached import CachedRun, cached_run
 from kubetune.storage.commits import lookup, read_commit
 from kubetune.storage.records import encode
 from kubetune.storage.registry import NOT_READY, read_model
@@ -135,8 +135,7 @@ def execute_plan(
         call = calls[position]
         if call.stage.approval is not None and asks_for_approval(policies_of(settings, store, call.endpoint), call):
             # Asked again by `register` itself: a person may take a day to answer, and a policy holds from then on.
-            override = agreement(call, store)
-            call = person.approve(call) if override is None else replace(call, override=override)
+            call = approved(call, store, person)
         result = None if audit else adopt_stage(call, store, settings)
         if call.stage.effect:
             result = run_stage(call, store, settings, progress=progress)
@@ -163,6 +162,16 @@ def execute_plan(
         if position < len(calls):
             check_ahead(calls[position], result, store, settings)
     return results
+
+
+def approved(call: StageCall, store: CachedRun, person: Person) -> StageCall:
+    """Return the call with the approval that was given already, or with the one that the person gives now."""
+    override = agreement(call, store)
+    if override is not None:
+        return replace(call, override=override)
+    call = person.approve(call)
+    store.forget_all()  # the answer may have taken a day: the run may be gone
+    return call
 
 
 def check_ahead(following: StageCall, result: StageResult, store: Store, settings: Settings) -> None:

@@ -96,6 +96,10 @@ class CachedRun:
         """Ask the store again for what lies under a key."""
         self._final.pop(key, None)
 
+    def forget_all(self) -> None:
+        """Ask the store again for everything."""
+        self._final.clear()
+
     def _keep(self, key: str, found: Stored) -> None:
         """Keep a record that is final and whole; a broken one may be put right by who reads it."""
         stage = key.removeprefix(self._prefix).partition("/")[0]
