@@ -13,6 +13,7 @@ import tracked_toys as toys
 from kubetune import layout
 from kubetune.config.settings import Settings
 from kubetune.models.register import withdraw
+from kubetune.storage.commits import create_commit
 from kubetune.storage.runs import delete_run, record_attempt
 from kubetune.tracking.facts import BEGUN, RUN, STORE
 
@@ -114,7 +115,7 @@ def test_a_growing_run_is_followed(settings: Settings) -> None:
         assert failed["times"][0] == "FAILED"
         assert failed["tags"]["kubetune.failure"] == "train ended with 75 (InterruptedRunError)"
         for record in toys.commits_of(store, "toy-1").values():
-            toys.commit(store, record)
+            create_commit(store, record)
         syncer.once()
     followed = toys.contents(settings)
     assert "kubetune.failure" not in followed["runs"]["toy-1"]["tags"]
