@@ -272,7 +272,7 @@ def test_before_the_first_deploy_it_is_ready_and_says_how_to_deploy(tmp_path: Pa
         assert reply.status == 503 and "serves no model yet: run a recipe" in reply.reason
         assert "x-archive-digest" not in reply.headers
         assert running.send("GET", "/ping").status == 503
-        assert 'requests_total{model="toy",version="1.0",archive="",status="503"} 1' in (
+        assert 'requests_total{archive="",model="toy",status="503",version="1.0"} 1' in (
             running.probe("/metrics").body.decode()
         )
         assert running.end() == 0
