@@ -105,7 +105,7 @@ def test_neither_a_deaf_client_nor_a_stuck_worker_keeps_the_process(archive: Pat
         asking.start()
         deaf = never_reads(running)
         while (
-            b'in_flight{model="toy",version="1.0",archive="%b"} 1' % digest.encode()
+            b'in_flight{archive="%b",model="toy",version="1.0"} 1' % digest.encode()
             not in running.probe("/metrics").body
         ):
             pass
