@@ -87,6 +87,25 @@ def test_a_plan_ends_at_a_refusal(own: Path) -> None:
     assert kt.open_run("barred").state == "refused at evaluate"
 
 
+def test_a_plan_refuses_what_the_run_of_that_name_refuses(here: Path, own: Path) -> None:
+    with pytest.raises(kt.ConfigError, match="begun with another recipe") as planned:
+        kt.plan_run(kt.load_recipe("toy.yaml", ["training.seed=3"]), "toy-1")
+    with pytest.raises(kt.ConfigError) as run:
+        kt.run(kt.load_recipe("toy.yaml", ["training.seed=3"]), "toy-1", until="ingest")
+    assert str(planned.value) == str(run.value)
+    recipe, data = kt.load_recipe("toy.yaml"), here / "rows.jsonl"
+    rows = data.read_text(encoding="utf-8")
+    try:
+        data.write_text(rows + rows.splitlines()[0] + "\n", encoding="utf-8")
+        first = kt.plan_run(recipe, "toy-1").stages[0]
+        assert first.would == "stop" and "under another key" in first.why
+        with pytest.raises(kt.ConfigError) as run:
+            kt.run(recipe, "toy-1", until="ingest")
+        assert str(run.value) == first.why
+    finally:
+        data.write_text(rows, encoding="utf-8")
+
+
 def test_a_plan_needs_no_store_and_makes_none(here: Path, tmp_path: Path) -> None:
     found = kt.plan_run(kt.load_recipe("toy.yaml"), store=tmp_path / "new", until="prepare")
     assert found.run == "toy-1" and found.would() == {"ingest": "run", "fetch": "run", "prepare": "depends"}

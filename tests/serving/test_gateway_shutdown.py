@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import psutil
@@ -104,11 +105,10 @@ def test_neither_a_deaf_client_nor_a_stuck_worker_keeps_the_process(archive: Pat
         asking = threading.Thread(target=ask_in_vain, args=(running,), daemon=True)
         asking.start()
         deaf = never_reads(running)
-        while (
-            b'in_flight{archive="%b",model="toy",version="1.0"} 1' % digest.encode()
-            not in running.probe("/metrics").body
-        ):
-            pass
+        under_way = b'in_flight{archive="%b",model="toy",version="1.0"} 1' % digest.encode()
+        deadline = time.monotonic() + 30
+        while under_way not in (found := running.probe("/metrics").body):
+            assert time.monotonic() < deadline, found.decode()
         assert running.end(30) == 0  # it took the write deadline, twice the wait for requests, and java's 15 seconds
         deaf.close()
         asking.join(10)

@@ -87,7 +87,9 @@ def test_a_process_that_ignores_sigterm_is_killed_with_its_children(tmp_path: Pa
     )
     log = tmp_path / "log"
     process = processes.spawn([sys.executable, "-c", code, "mark"], {}, tmp_path, log, mark="mark")
+    deadline = time.monotonic() + 30
     while "ready" not in log.read_text():
+        assert time.monotonic() < deadline, log.read_text()
         time.sleep(0.05)
     import psutil
 

@@ -1,6 +1,6 @@
 {{/*
 What every pod and every container of the chart shares: Pod Security `restricted`, tokens off, extension points.
-All containers, inits and sidecars included, take kubetune.container.security; a test walks over them.
+All containers, inits and sidecars included, take kubetune.container.security; a test looks at each.
 */}}
 
 {{/* kubetune.pod.security: the pod's securityContext block.

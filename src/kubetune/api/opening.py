@@ -48,7 +48,7 @@ def require_store(settings: "Settings") -> None:
 def opened(
     store: str | Path | None,
     *,
-    patient: bool = False,
+    retry: bool = False,
     probe: bool = True,
     new: bool = False,
     beside: Path | None = None,
@@ -57,7 +57,7 @@ def opened(
 
     Args:
         store: A folder or `s3://bucket/prefix`; None: the settings' one.
-        patient: Whether a store that is away is waited for as a stage does, not as a person would.
+        retry: Whether a store that is away is asked again for as long as a stage asks, not as a person would.
         probe: Whether to learn if it honours conditional writes; False where only reads follow.
         new: Whether the caller may make the store; False: one that is not there is an error.
         beside: Folder of the recipe at hand, which may hold a `kubetune.toml`.
@@ -71,4 +71,4 @@ def opened(
     settings = settings_for(store, beside)
     if not new:
         require_store(settings)
-    return settings, (open_configured_store if patient else open_answering_store)(settings, probe=probe)
+    return settings, (open_configured_store if retry else open_answering_store)(settings, probe=probe)

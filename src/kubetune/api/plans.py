@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from kubetune.api.html import table_html
 from kubetune.api.opening import opened
+from kubetune.errors import ConfigError
 from kubetune.plan import StageCall, plan
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class PlannedStage:
         call: What would be started.
         would: `adopt`: the store holds its result; `run`: it does not; `depends`: on what a stage before it makes, or
             on the champion that it will meet; `act`: it changes the world, and looks at it each time; `stop`: a
-            verdict ends the run before it. None: the store was not asked.
+            verdict ends the run before it, or the run has made it under another key. None: the store was not asked.
         why: One sentence; empty where the store was not asked.
         source: Run whose result would be adopted; empty otherwise.
     """
@@ -101,14 +102,19 @@ def plan_run(
         endpoint: Endpoint for `deploy`; None: the recipe's name.
 
     Raises:
-        ConfigError: The run id, endpoint name or `until` is not allowed, or a source cannot be reached as configured.
+        ConfigError: The run id, endpoint name or `until` is not allowed, the run was begun with another recipe, or a
+            source cannot be reached as configured.
         DataError: The data is not there.
         TemporaryError: The store or a source does not answer.
     """
+    from kubetune.config.load import canonical
     from kubetune.execution.local import next_run
+    from kubetune.storage.runs import read_run, require_same_recipe
 
     settings, opened_store = opened(store, new=True, probe=False)
     name = next_run(opened_store, recipe) if run is None else run
+    if (standing := read_run(opened_store, name)) is not None:
+        require_same_recipe(name, standing, canonical(recipe))
     return RunPlan(name, tuple(forecast(plan(recipe, name, endpoint, until), settings, opened_store)))
 
 
@@ -146,6 +152,8 @@ def forecast(calls: tuple[StageCall, ...], settings: "Settings", store: "Store")
             held |= dict.fromkeys(stage.outputs, found) if found is not None else {}
             if found is not None and not found.verdict.passed:
                 stopped = f"{stage.name} says: {' '.join(found.verdict.reasons)}"
+            elif row.would == "stop":
+                stopped = row.why
             yield row
 
 
@@ -153,51 +161,28 @@ def _looked_up(
     call: StageCall, inputs: "Mapping[str, Commit]", settings: "Settings", store: "Store"
 ) -> "tuple[PlannedStage, Commit | None]":
     """Look a call up by its key; all that it reads is known."""
-    from kubetune.execution.platform import identity_of
-    from kubetune.keys import key_fields, key_of
+    from kubetune.execution.adopt import PreparedCall, own_commit, with_key
+    from kubetune.execution.champion import ChampionInput, known_champion
     from kubetune.storage.blobs import tree_digest
     from kubetune.storage.commits import find_result, read_commit
 
-    digests = {name: tree_digest(commit.outputs[name]) for name, commit in inputs.items()}
-    if call.stage.champion:
-        met = champion_digest(call, store, digests["model"])
-        if met is None:
-            return PlannedStage(call, "depends", f"is compared with the champion of {call.endpoint} when it runs"), None
-        digests["champion"] = met
-    identity = identity_of(call, settings, store) if call.stage.reaches_outside else None
-    fields = key_fields(call.stage, call.recipe, digests, identity)
     own = read_commit(store, call.run, call.stage.name)
-    entry = find_result(store, call.stage.name, key_of(fields), own)
+    champion = None
+    if call.stage.champion:
+        met = known_champion(call, store, tree_digest(inputs["model"].outputs["model"]), own)
+        if not isinstance(met, ChampionInput):  # a new comparison is counted, which a plan does not do
+            return PlannedStage(call, "depends", f"is compared with the champion of {call.endpoint} when it runs"), None
+        champion = met
+    prepared = with_key(PreparedCall(call, inputs, {}, "", champion, own), store, settings)
+    try:
+        own_commit(prepared)
+    except ConfigError as error:
+        return PlannedStage(call, "stop", str(error)), None
+    entry = find_result(store, call.stage.name, prepared.key, own)
     if entry.commit is not None:
         source = entry.commit.run
         return PlannedStage(call, "adopt", f"run {source} has made it", source), entry.commit
-    return PlannedStage(call, "run", entry.reason or _reason(call, fields, store)), None
-
-
-def champion_digest(call: StageCall, store: "Store", candidate: str) -> str | None:
-    """Return what the champion adds to the key of a stage that is given it; None: a new comparison has to be counted.
-
-    Counting one is part of making it, which a plan does not.
-
-    Args:
-        call: Of a stage whose row asks for the champion.
-        store: Where models and runs are recorded.
-        candidate: Digest of the artifact `model`.
-    """
-    from kubetune.execution.champion import ChampionInput
-    from kubetune.storage.commits import read_commit
-    from kubetune.storage.registry import read_model
-    from kubetune.storage.versions import NO_CHAMPION, read_document
-
-    own = read_commit(store, call.run, call.stage.name)
-    if own is not None and "champion" in own.facts:
-        return ChampionInput(own.facts["champion"]).digest
-    model = read_model(store, call.endpoint)
-    if call.recipe.promotion.gate == "thresholds" or model is None or model.champion is None:
-        return ChampionInput(NO_CHAMPION).digest
-    if model.champion.model != candidate:
-        return None
-    return ChampionInput(read_document(store, model.champion)["compared"]).digest
+    return PlannedStage(call, "run", entry.reason or _reason(call, prepared.fields, store)), None
 
 
 def _reason(call: StageCall, fields: "Mapping[str, str]", store: "Store") -> str:

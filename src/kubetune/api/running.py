@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from kubetune.contract import Progress
     from kubetune.execution.adopt import StageResult
     from kubetune.execution.local import StageFailedError
-    from kubetune.notifications.walks import Tell
+    from kubetune.notifications.local_run import Tell
     from kubetune.plan import StageCall
     from kubetune.storage.base import Store
 
@@ -174,7 +174,7 @@ def execute_request(request: LocalRequest, settings: "Settings", store: "Store",
     from kubetune.execution.local import StageFailedError, execute_plan, new_run, require_here
     from kubetune.execution.signals import stop_requests
     from kubetune.layout import run_record
-    from kubetune.notifications.walks import announced
+    from kubetune.notifications.local_run import announced
     from kubetune.plan import plan
     from kubetune.storage.cached import cached_run
 

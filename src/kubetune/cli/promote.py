@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from kubetune.config.settings import Settings
-    from kubetune.notifications.walks import Tell
+    from kubetune.notifications.local_run import Tell
     from kubetune.plan import ManualOverride, StageCall
     from kubetune.storage.base import Store
     from kubetune.storage.registry import RegisteredModel

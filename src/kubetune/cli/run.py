@@ -190,7 +190,7 @@ def stage(
     from kubetune.search.sweeps import winner_of
     from kubetune.storage.cached import cached_run
 
-    settings, opened_store = opened(store, patient=True, new=True)
+    settings, opened_store = opened(store, retry=True, new=True)
     if resolved is not None and (recipe is not None or overrides):
         raise ConfigError("--resolved holds a whole recipe: give either it or --recipe with --set.")
     run = winner_of(opened_store, run) if winner else run

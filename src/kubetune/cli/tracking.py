@@ -69,7 +69,7 @@ def await_store(store: str | None, waiting: "Waiting", ready_file: Path) -> None
     from kubetune.tracking.sync import wait_for_store
 
     ready_file.unlink(missing_ok=True)
-    wait_for_store(lambda: Sources(opened(store, patient=True, probe=False)[1]).list(), waiting, tell_outage)
+    wait_for_store(lambda: Sources(opened(store, retry=True, probe=False)[1]).list(), waiting, tell_outage)
     ready_file.touch()
 
 
@@ -82,7 +82,7 @@ def watch_on(run: str | None, every_s: float, beside: bool, stop: "StopRequest",
     from kubetune.tracking.beside import FIRST_S, RunBeside, give_way
     from kubetune.tracking.sync import mirror_until_ended
 
-    settings, opened_store = opened(store, patient=True, probe=False)
+    settings, opened_store = opened(store, retry=True, probe=False)
     with syncing(settings, opened_store) as (syncer, target):
         waiting: Waiting = Forever(stop)
         if beside:

@@ -89,7 +89,12 @@ def prepare_call(call: StageCall, store: Store, settings: Settings) -> PreparedC
     refuse_after_refusal(call, found)
     inputs = {name: input_commit(call, name, found) for name in call.stage.inputs}
     champion = champion_input(call, store, inputs, own) if call.stage.champion else None
-    prepared = PreparedCall(call, inputs, {}, "", champion, own)
+    return with_key(PreparedCall(call, inputs, {}, "", champion, own), store, settings)
+
+
+def with_key(prepared: PreparedCall, store: Store, settings: Settings) -> PreparedCall:
+    """Return the call with its key and the fields that it was made of."""
+    call = prepared.call
     identity = identity_of(call, settings, store) if call.stage.reaches_outside else None
     fields = key_fields(call.stage, call.recipe, prepared.digests, identity)
     return replace(prepared, fields=fields, key=key_of(fields))

@@ -65,6 +65,24 @@ def champion_input(call: StageCall, store: Store, inputs: Mapping[str, Commit], 
         inputs: Artifact name → the commit that holds it.
         own: This run's commit of the stage; None: it has not compared yet.
     """
+    found = known_champion(call, store, tree_digest(inputs["model"].outputs["model"]), own)
+    if isinstance(found, ChampionInput):
+        return found
+    model, champion = found
+    return with_files(store, met(call, store, inputs, model, champion), model)
+
+
+def known_champion(
+    call: StageCall, store: Store, candidate: str, own: Commit | None
+) -> ChampionInput | tuple[RegisteredModel, Version]:
+    """Return what the stage is given where that is known without counting a comparison, else whom it is to meet.
+
+    Args:
+        call: Of a stage whose row asks for the champion.
+        store: Where models and runs are recorded.
+        candidate: Digest of the artifact `model`.
+        own: This run's commit of the stage; None: it has not compared yet.
+    """
     if own is not None and "champion" in own.facts:
         return with_files(store, own.facts["champion"])
     if call.recipe.promotion.gate == "thresholds":
@@ -72,11 +90,9 @@ def champion_input(call: StageCall, store: Store, inputs: Mapping[str, Commit], 
     model = read_model(store, call.endpoint)
     if model is None or model.champion is None:
         return ChampionInput(NO_CHAMPION)
-    candidate = tree_digest(inputs["model"].outputs["model"])
     if model.champion.model == candidate:
-        document = read_document(store, model.champion)
-        return with_files(store, document["compared"], model)
-    return with_files(store, met(call, store, inputs, model, model.champion), model)
+        return with_files(store, read_document(store, model.champion)["compared"], model)
+    return model, model.champion
 
 
 def met(

@@ -51,6 +51,20 @@ def create_run(store: Store, run: str, recipe: Mapping[str, Any], log: str = "")
     standing = read_run(store, run)
     if standing is None:
         standing = create_or_get(store, layout.run_record(run), record, recorded_recipe, required=True)
+    require_same_recipe(run, standing, recipe)
+
+
+def require_same_recipe(run: str, standing: Mapping[str, Any], recipe: Mapping[str, Any]) -> None:
+    """Refuse to go on with a run under another recipe.
+
+    Args:
+        run: Run id.
+        standing: Its recorded recipe, as `read_run` returns it.
+        recipe: The resolved recipe at hand.
+
+    Raises:
+        ConfigError: They differ; names in what.
+    """
     differ = sorted(changed_paths(standing, recorded_recipe({"recipe": recipe})))
     if differ:
         raise ConfigError(

@@ -17,7 +17,7 @@ from kubetune.execution.local import StageFailedError, new_run
 from kubetune.execution.run import StageResult, open_configured_store
 from kubetune.notifications.announce import announce
 from kubetune.notifications.events import Notice, started_notice
-from kubetune.notifications.walks import announced
+from kubetune.notifications.local_run import announced
 from kubetune.storage.base import Store
 from kubetune.storage.commit_record import Commit
 from kubetune.storage.runs import delete_run, record_attempt
@@ -35,7 +35,7 @@ class World:
         self.run = new_run(self.store, self.recipe)
         self.heard: list[Notice] = []
         self.stopped = False
-        monkeypatch.setattr("kubetune.notifications.walks.announce", lambda _, notice: self.heard.append(notice))
+        monkeypatch.setattr("kubetune.notifications.local_run.announce", lambda _, notice: self.heard.append(notice))
 
     def walk(self, error: BaseException | None = None, *results: tuple[str, StageResult]) -> list[Notice]:
         """What one walk tells that was not told before it."""
@@ -175,7 +175,7 @@ def test_a_store_that_is_away_does_not_end_the_run(world: World, monkeypatch: py
     def away(*_: object) -> None:
         raise OSError
 
-    monkeypatch.setattr("kubetune.notifications.walks.read_run", away)
+    monkeypatch.setattr("kubetune.notifications.local_run.read_run", away)
     assert world.walk() == []
 
 
@@ -183,7 +183,7 @@ def test_a_request_to_stop_is_heard_while_a_notice_is_written(world: World, monk
     def stopped(*_: object) -> None:
         raise InterruptedRunError("Stopped by SIGINT.")
 
-    monkeypatch.setattr("kubetune.notifications.walks.read_run", stopped)
+    monkeypatch.setattr("kubetune.notifications.local_run.read_run", stopped)
     with pytest.raises(InterruptedRunError):
         world.walk()
     monkeypatch.setattr("kubetune.notifications.announce.sinks_of", stopped)
