@@ -30,6 +30,10 @@ promotion: {gate: thresholds}
 """
 
 
+FEWER = "data.limit=5000"
+"""Of the recipe `tweets`: its training is the longest part of these tests, and what they ask needs no more rows."""
+
+
 class Toy:
     """Submits the toy recipe under any name."""
 

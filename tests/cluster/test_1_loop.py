@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from cluster_toys import FEWER
 from cluster_world import Cluster
 from kubetune.stages import STAGES
 
@@ -37,7 +38,7 @@ def test_before_the_first_deploy_the_endpoint_is_ready_and_says_how_to_deploy(cl
 
 def test_tweets_from_submission_to_prediction(cluster: Cluster) -> None:
     began = time.monotonic()
-    cluster.submit("tweets", "tweets-1")
+    cluster.submit("tweets", "tweets-1", FEWER)
     found = cluster.complete("tweets-1")
     print(f"\ntweets, from submission to deployed: {time.monotonic() - began:.0f} s")
     assert set(found["stages"]) == set(ARTIFACTS)
@@ -51,7 +52,7 @@ def test_tweets_from_submission_to_prediction(cluster: Cluster) -> None:
 
 def test_the_same_recipe_again_adopts_every_stage_but_the_effects(cluster: Cluster) -> None:
     first, served = cluster.show("tweets-1"), cluster.served()
-    cluster.submit("tweets", "tweets-2")
+    cluster.submit("tweets", "tweets-2", FEWER)
     again = cluster.complete("tweets-2")
     for stage in ARTIFACTS:
         assert again["stages"][stage]["key"] == first["stages"][stage]["key"], stage

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cluster_toys import archive, weights
+from cluster_toys import FEWER, archive, weights
 from cluster_world import Cluster, wait
 
 
@@ -51,7 +51,7 @@ def test_uninstalling_leaves_data_and_keys_and_installing_again_serves_the_same(
     assert cluster.secret(f"{cluster.release}-object-store-root", "root_password") == root
     assert set(cluster.show("tweets-1")["stages"]) >= {"train", "package"}
     # The champion is a toy with labels of its own: whether the old work is found is the question, not who is better.
-    cluster.submit("tweets", "tweets-3", "promotion.gate=thresholds")
+    cluster.submit("tweets", "tweets-3", FEWER, "promotion.gate=thresholds")
     found = cluster.complete("tweets-3")
     assert found["stages"]["train"]["attempt"].startswith("adopted:tweets-1:"), "the training was made again"
     assert cluster.predict()[0] == 200
