@@ -133,7 +133,8 @@ def untrained_archive(model: Path, texts: list[str], folder: Path, **serving: in
     tokenizer = AutoTokenizer.from_pretrained(model)
     tokenizer.save_pretrained(inputs["tokenizer"])
     cleaned = [clean(text, CLEANING) for text in texts[:300]]
-    rows, truncated = task.encode(tokenizer, [(text,) for text in cleaned], MAX_LENGTH)
+    encoding = task.encode(tokenizer, [(text,) for text in cleaned], MAX_LENGTH)
+    rows, truncated = encoding.features, encoding.truncated
     logits = predict_logits(module, rows, task, tokenizer.pad_token_id, 8)
     probabilities = task.probabilities(logits)
     table = {

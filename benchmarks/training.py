@@ -75,7 +75,7 @@ def write_dataset(folder: Path, data: Path, model: Path, rows: int | None) -> in
     for split in ("train", "validation"):
         found = [json.loads(line) for line in (data / f"{split}.jsonl").read_text(encoding="utf-8").splitlines()]
         found = found[:rows] if split == "train" else found
-        encoded, _ = task.encode(tokenizer, [(row["text"],) for row in found], MAX_LENGTH)
+        encoded = task.encode(tokenizer, [(row["text"],) for row in found], MAX_LENGTH).features
         labels |= {row["label"] for row in found}
         columns = {
             "label": pa.array([row["label"] for row in found], pa.int32()),

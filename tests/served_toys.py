@@ -66,9 +66,8 @@ def toy_inputs(folder: Path, *, pair: bool = False, head: str = "stock", seed: i
     spec = ModelSpec(kind, toys.LABELS, head, {"pooling": "cls", "hidden_size": None, "dropout": 0.0}, 0.0, MAX_LENGTH)
     rows = toys.toy_rows(240, seed) + [{"text": text, "label": label} for text, label in EXTRA]
     raw = [(row["text"], "the day") if pair else (row["text"],) for row in rows]
-    encoded, truncated = task.encode(
-        loaded, [tuple(clean(text, CLEANING) for text in item) for item in raw], MAX_LENGTH
-    )
+    encoding = task.encode(loaded, [tuple(clean(text, CLEANING) for text in item) for item in raw], MAX_LENGTH)
+    encoded, truncated = encoding.features, encoding.truncated
     labels = torch.tensor([toys.LABELS.index(row["label"]) for row in rows])
     with torch.random.fork_rng():
         torch.manual_seed(seed)

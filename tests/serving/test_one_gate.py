@@ -117,7 +117,7 @@ def all_agree(readers: Readers, items: Sequence[Item], steps: tuple[str, ...]) -
             assert text == found.value
         else:
             assert text == found
-            (encoded,), _ = readers.task.encode(readers.tokenizer, [found], served_toys.MAX_LENGTH)
+            (encoded,) = readers.task.encode(readers.tokenizer, [found], served_toys.MAX_LENGTH).features
             assert token == encoded["input_ids"]
 
     served = readers.requests([dict(zip(names, item, strict=True)) for item in items], bounded)

@@ -74,7 +74,8 @@ def dataset(tmp_path_factory: pytest.TempPathFactory, toy_model: Path) -> Path:
     for seed, (split, count) in enumerate(COUNTS.items()):
         rows = toys.toy_rows(count, seed)
         texts = [row["text"] for row in rows]
-        encoded, truncated = TASK.encode(tokenizer, [(text,) for text in texts], 32)
+        encoding = TASK.encode(tokenizer, [(text,) for text in texts], 32)
+        encoded, truncated = encoding.features, encoding.truncated
         columns: dict[str, Any] = {
             "row_id": [f"{split}-{number}" for number in range(count)],
             "raw_text": [f"  {text}" for text in texts],

@@ -60,7 +60,7 @@ def build(folder: Path, head: str, max_length: int, **values: Any) -> tuple[Any,
     )
     torch.manual_seed(3)
     module = TASK.build_model(spec, folder, pretrained=True)
-    rows, _ = TASK.encode(tokenizer, [(TEXTS[0],)], max_length)
+    rows = TASK.encode(tokenizer, [(TEXTS[0],)], max_length).features
     vocabulary = 1 + max(tokenizer.get_vocab().values())
     try_model(TASK, module, spec, rows[0], tokenizer.pad_token_id, vocabulary)
     return tokenizer, spec, module
@@ -75,7 +75,7 @@ def test_a_family_is_trained_saved_and_loaded_or_refused(head: str, family: tupl
             build(folder, head, longest)
         return
     tokenizer, spec, module = build(folder, head, longest)
-    rows, _ = TASK.encode(tokenizer, [(text,) for text in (*TEXTS[:5], " ".join(TEXTS))], longest)
+    rows = TASK.encode(tokenizer, [(text,) for text in (*TEXTS[:5], " ".join(TEXTS))], longest).features
     assert max(len(row["input_ids"]) for row in rows) == longest
     save_model(module, spec, tmp_path)
     again = TASK.build_model(load_spec(tmp_path), tmp_path, pretrained=False)
@@ -113,7 +113,7 @@ def test_a_family_that_the_page_does_not_name_is_taken_or_refused(name: str, tmp
         key for key in dict(module.network.named_parameters()) if not key.startswith(f"{inside}.")
     }
     assert {"layer.0", "layer.1", "embeddings"} <= set(groups)
-    rows, _ = TASK.encode(tokenizer, [(TEXTS[0],), (" ".join(TEXTS),)], min(longest, 100))
+    rows = TASK.encode(tokenizer, [(TEXTS[0],), (" ".join(TEXTS),)], min(longest, 100)).features
     (tmp_path / "model").mkdir()
     save_model(module, spec, tmp_path / "model")
     again = TASK.build_model(load_spec(tmp_path / "model"), tmp_path / "model", pretrained=False)
@@ -148,7 +148,7 @@ def test_what_cannot_classify_texts_is_refused(config: Any, head: str, says: str
 def test_a_failure_of_the_trial_is_the_recipes_and_want_of_memory_the_machines(tmp_path: Path) -> None:
     folder = families.write_checkpoint("bert", tmp_path)
     tokenizer, spec, module = build(folder, "stock", 32)
-    rows, _ = TASK.encode(tokenizer, [(TEXTS[0],)], 32)
+    rows = TASK.encode(tokenizer, [(TEXTS[0],)], 32).features
 
     def fail_with(error: Exception) -> Any:
         def hook(*_: Any) -> None:
@@ -213,7 +213,7 @@ def write_dataset(folder: Path, tokenizer: Any) -> Path:
     folder.mkdir()
     for number, split in enumerate(("train", "validation", "test")):
         rows = toys.toy_rows(16, seed=number)
-        encoded, _ = TASK.encode(tokenizer, [(row["text"],) for row in rows], 32)
+        encoded = TASK.encode(tokenizer, [(row["text"],) for row in rows], 32).features
         columns = {
             "label": pa.array([toys.LABELS.index(row["label"]) for row in rows], pa.int32()),
             "input_ids": pa.array([row["input_ids"] for row in encoded], pa.list_(pa.int32())),

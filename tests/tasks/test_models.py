@@ -45,7 +45,7 @@ def build(
 def encoded(task: Task, toy_model: Path, count: int = 17) -> list[Any]:
     tokenizer = AutoTokenizer.from_pretrained(toy_model, local_files_only=True)
     items = [("the good day on monday " * (1 + n % 5),) * len(task.columns) for n in range(count)]
-    return task.encode(tokenizer, items, 24)[0]
+    return task.encode(tokenizer, items, 24).features
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -54,11 +54,12 @@ def test_encoding_cuts_at_the_limit_and_says_so(kind: str, toy_model: Path) -> N
     names = ["input_ids", "token_type_ids", "attention_mask"]
     tokenizer = AutoTokenizer.from_pretrained(toy_model, local_files_only=True, model_input_names=names)
     short, long = ("good day",) * len(task.columns), ("good " * 50,) * len(task.columns)
-    rows, truncated = task.encode(tokenizer, [short, long], 12)
+    encoding = task.encode(tokenizer, [short, long], 12)
+    rows, truncated = encoding.features, encoding.truncated
     assert truncated == [False, True]
     assert len(rows[1]["input_ids"]) == 12
     assert set(rows[0]) >= {"input_ids"}
-    assert task.encode(tokenizer, [], 12) == ([], [])
+    assert task.encode(tokenizer, [], 12).features == []
     if kind == "pair-classification":
         assert rows[0]["token_type_ids"] == sorted(rows[0]["token_type_ids"]) != [0] * len(rows[0]["input_ids"])
 

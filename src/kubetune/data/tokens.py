@@ -57,7 +57,7 @@ class Encoder:
 
     def __init__(self, task: "Task", tokenizer: "PreTrainedTokenizerBase", max_length: int) -> None:
         self.task, self.tokenizer, self.max_length = task, tokenizer, max_length
-        probe, _ = task.encode(tokenizer, [("a",) * len(task.columns)], max_length)
+        probe = task.encode(tokenizer, [("a",) * len(task.columns)], max_length).features
         self.has_types = any(probe[0].get("token_type_ids", ()))
 
         # A byte-level vocabulary knows every text; what such a tokenizer calls unknown is its end of text.
@@ -78,7 +78,8 @@ class Encoder:
     def columns(self, batch: pa.RecordBatch) -> dict[str, pa.Array]:
         """Return the token columns of a batch with the cleaned texts."""
         texts = [batch.column(f"text{end}").to_pylist() for end in PAIR_ENDS[: len(self.task.columns)]]
-        rows, truncated = self.task.encode(self.tokenizer, list(zip(*texts, strict=True)), self.max_length)
+        encoding = self.task.encode(self.tokenizer, list(zip(*texts, strict=True)), self.max_length)
+        rows, truncated = encoding.features, encoding.truncated
         columns = {"input_ids": pa.array([row["input_ids"] for row in rows], pa.list_(pa.int32()))}
         types = [row.get("token_type_ids", ()) for row in rows]
         if self.has_types:

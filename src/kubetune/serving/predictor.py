@@ -99,10 +99,8 @@ class Predictor:
     def reads(self, items: Sequence[Sequence[object]]) -> list[Hashable]:
         """Return what the model reads of each item, equal where it cannot tell two apart; a refusal reads as itself."""
         cleaned = [self._clean(item) for item in items]
-        rows, _ = self.task.encode(
-            self._tokenizer, [item for item in cleaned if not isinstance(item, Refusal)], self.archive.max_length
-        )
-        tokens = iter(rows)
+        readable = [item for item in cleaned if not isinstance(item, Refusal)]
+        tokens = iter(self.task.encode(self._tokenizer, readable, self.archive.max_length).features)
         return [item if isinstance(item, Refusal) else _hashable(next(tokens)) for item in cleaned]
 
     def warm(self) -> None:
@@ -155,7 +153,7 @@ class Predictor:
         """Encode, sort and split, run, decode."""
         if not items:
             return []
-        rows, _ = self.task.encode(self._tokenizer, items, self.archive.max_length)
+        rows = self.task.encode(self._tokenizer, items, self.archive.max_length).features
         split = self.archive.serving.split
         logits = predict_logits(self._module, rows, self.task, self._pad, split, self.precision)
         if not np.isfinite(logits).all():

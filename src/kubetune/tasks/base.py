@@ -1,4 +1,8 @@
-"""What a task is. Preparation, training, evaluation and serving know tasks only through this."""
+"""What a task is. Preparation, training, evaluation, behaviour and serving know tasks only through this.
+
+A module of a task is light to import: torch, transformers, pyarrow and scikit-learn come inside of functions, so that a
+recipe can be checked against its task anywhere.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,11 +11,50 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow as pa
     import torch
     from transformers import PreTrainedTokenizerBase
 
-Encoded = Mapping[str, list[int]]
-"""One tokenised item: `input_ids` and, where the tokenizer makes them, `token_type_ids`; no padding, no mask."""
+    from kubetune.metrics.base import Metric, Outcomes, Statistics
+
+Feature = Mapping[str, list[int]]
+"""What a model reads at once: `input_ids`, where the tokenizer makes them `token_type_ids`, and further columns of the
+task, each as long as `input_ids`; no padding, no mask."""
+Encoded = Feature
+IGNORED = -100
+"""Target of a token that carries no loss."""
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What a row of the source has to hold.
+
+    Attributes:
+        texts: Default names of the source's columns with the texts, in the order of `Task.columns`.
+        target: Default name of the column with the truth; None: there is none.
+        target_type: Module of `data.targets` that reads it: `label`, `labels`, `score`, `spans` or `answers`.
+        offsets: Whether targets or answers point at characters of the raw text, which cleaning would move.
+    """
+
+    texts: tuple[str, ...]
+    target: str | None
+    target_type: str
+    offsets: bool = False
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """Encoded examples.
+
+    Attributes:
+        features: What the model reads; one or more an example, those of one example in a row.
+        example: Number of the example of each feature.
+        truncated: Of each example: whether a part of it is in no feature.
+    """
+
+    features: list[Feature]
+    example: list[int]
+    truncated: list[bool]
 
 
 @dataclass(frozen=True)
@@ -21,7 +64,7 @@ class ModelSpec:
     Attributes:
         task: Task kind.
         labels: Class names by class number.
-        architecture: `stock` (`AutoModelForSequenceClassification`), `own` (encoder + our head) or `bilstm`.
+        architecture: `stock` (the architecture's own head for the task), `own` (encoder + our head) or `bilstm`.
         head: Values of recipe section `model.head`.
         encoder_dropout: Dropout inside the encoder; None: as the checkpoint's configuration says.
         max_length: Tokens an item.
@@ -37,8 +80,28 @@ class ModelSpec:
     pad_token_id: int | None = None
 
 
+@dataclass(frozen=True)
+class Baseline:
+    """What costs nothing and must be beaten.
+
+    Attributes:
+        name: Short name, as thresholds call it.
+        title: Its name in a sentence.
+        description: What it is and what bounded it, one sentence.
+        outcomes: What its answers on the test rows come to.
+    """
+
+    name: str
+    title: str
+    description: str
+    outcomes: "Outcomes"
+
+
 class Task(Protocol):
-    """One kind of problem. Implementations are stateless."""
+    """One kind of problem. Implementations are stateless.
+
+    Rows below are features with the columns `target_columns` of artifact `dataset`, as `training.rows` gives them.
+    """
 
     @property
     def kind(self) -> str:
@@ -46,19 +109,45 @@ class Task(Protocol):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Text columns of an item: `("text",)` or `("text", "text_pair")`."""
+        """Names of an item's texts, in order, as requests call them: `("text",)` or `("text", "text_pair")`."""
+
+    @property
+    def schema(self) -> Schema:
+        """What a row of the source has to hold."""
+
+    @property
+    def target_columns(self) -> tuple[str, ...]:
+        """Columns of a split's file, beside the tokens, that training reads."""
+
+    @property
+    def metrics(self) -> "Mapping[str, Metric]":
+        """Metrics that thresholds may bound, in the order in which a person reads them."""
+
+    @property
+    def main_metric(self) -> str:
+        """Metric by which models are chosen and compared unless the recipe says otherwise."""
 
     def encode(
-        self, tokenizer: "PreTrainedTokenizerBase", items: Sequence[tuple[str, ...]], max_length: int
-    ) -> tuple[list[Encoded], list[bool]]:
-        """Tokenise items of `columns`, special tokens included.
+        self,
+        tokenizer: "PreTrainedTokenizerBase",
+        items: Sequence[tuple[str, ...]],
+        max_length: int,
+        targets: Sequence[Any] | None = None,
+    ) -> Encoding:
+        """Tokenise items of `columns`, special tokens included, each feature at most `max_length` tokens.
 
-        Returns:
-            The encoded items, each at most `max_length` tokens, and whether each was truncated.
+        Args:
+            tokenizer: A fast one.
+            items: Cleaned texts.
+            max_length: Tokens a feature.
+            targets: Values of column `label`, one an item; None: they are not known, as in a request.
+
+        Raises:
+            ConfigError: The tokenizer has no `tokenizer.json`, so overflow cannot be detected exactly.
         """
 
     def collate(
-        self, rows: Sequence[Encoded], pad_token_id: int, pad_to: int | None = None
+        self, rows: Sequence[Feature], pad_token_id: int, pad_to: int | None = None
     ) -> "dict[str, torch.Tensor]":
         """Pad rows to the longest (or to `pad_to`) on the right.
 
@@ -66,8 +155,17 @@ class Task(Protocol):
             `input_ids`, `attention_mask` (both (rows, length), int64) and `token_type_ids` where the rows have it.
         """
 
+    def targets(self, rows: Sequence[Feature], length: int) -> "torch.Tensor":
+        """Return what the outputs of rows are judged by, padded to `length` tokens where each token has a target."""
+
+    def terms(self, rows: "Sequence[Feature]") -> "np.ndarray":
+        """Return how many losses each row adds to the sum, shape (rows,), int64; a step divides by all of them."""
+
+    def output_width(self, labels: Sequence[str]) -> int:
+        """Return how many numbers the model gives for a row, or for each token of it."""
+
     def build_model(self, spec: ModelSpec, folder: Path, *, pretrained: bool) -> "torch.nn.Module":
-        """Build the module on the CPU in fp32; `module(**collated)` gives logits of shape (rows, classes), float.
+        """Build the module on the CPU in fp32; `module(**collated)` gives outputs, float.
 
         Its tensors have storage of their own (`weights.own_storage`): equal weights give equal bits from any file.
 
@@ -86,25 +184,61 @@ class Task(Protocol):
 
     def losses(
         self,
-        logits: "torch.Tensor",
-        labels: "torch.Tensor",
+        outputs: "torch.Tensor",
+        targets: "torch.Tensor",
         label_smoothing: float = 0.0,
         class_weights: "torch.Tensor | None" = None,
     ) -> "torch.Tensor":
-        """Return the loss of each row, shape (rows,), fp32; the caller divides by the global count of rows.
+        """Return the sum of the losses of each row, shape (rows,), fp32; see `terms`.
 
         Args:
-            logits: (rows, classes).
-            labels: (rows,), class numbers.
+            outputs: Of the module.
+            targets: Of `targets`.
             label_smoothing: Share of the probability that is spread over all classes.
-            class_weights: (classes,); the loss of a row, smoothed as it is, is multiplied by that of its own class.
+            class_weights: (classes,); a loss, smoothed as it is, is multiplied by the weight of its own class.
         """
 
-    def metrics(self, labels: "np.ndarray", logits: "np.ndarray") -> dict[str, float]:
-        """Return accuracy, macro_f1, weighted_f1, mcc and loss of (rows,) labels against (rows, classes) logits."""
+    def predictions(
+        self,
+        outputs: "Sequence[np.ndarray]",
+        encoding: Encoding,
+        items: Sequence[tuple[str, ...]],
+        labels: Sequence[str],
+    ) -> Sequence[Any]:
+        """Return a prediction an item of the outputs of its features, in the order of the items.
 
-    def probabilities(self, logits: "np.ndarray") -> "np.ndarray":
-        """Turn logits (rows, classes) into probabilities of the same shape, float32."""
+        Classification: probabilities, shape (items, classes), float32.
 
-    def decode(self, probabilities: Sequence[float], labels: Sequence[str], top_k: int) -> list[dict[str, Any]]:
-        """Return the best `top_k` as `{"label": name, "score": probability}`, best first."""
+        Args:
+            outputs: Output of each feature, without what belongs to padding, float32.
+            encoding: Of the items.
+            items: The texts that were encoded.
+            labels: Class names by class number.
+        """
+
+    def answer_columns(self, predictions: Sequence[Any]) -> "dict[str, pa.Array]":
+        """Return predictions as columns of `predictions.parquet`, of which `outcomes` can be worked out again."""
+
+    def statistics(self, labels: Sequence[str]) -> "Statistics":
+        """Return the metrics for these classes."""
+
+    def outcomes(self, targets: "pa.ChunkedArray", answers: "pa.Table", labels: Sequence[str]) -> "Outcomes":
+        """Return what answers on rows come to.
+
+        Args:
+            targets: Column `label` of the rows.
+            answers: Has the columns of `answer_columns`, in the order of the rows.
+            labels: Class names by the class numbers that both use.
+        """
+
+    def baselines(self, train: "pa.Table", test: "pa.Table", labels: Sequence[str]) -> list[Baseline]:
+        """Return what costs nothing, measured on the test rows.
+
+        Args:
+            train: Columns `columns` and `label` of artifact `dataset`.
+            test: The same of the test rows.
+            labels: Class names by class number.
+        """
+
+    def decode(self, prediction: Any, labels: Sequence[str], top_k: int) -> list[dict[str, Any]]:
+        """Return a prediction as the answer of a request: the best `top_k` where an answer ranks classes."""

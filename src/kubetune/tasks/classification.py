@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from kubetune.errors import ConfigError
-from kubetune.tasks.base import Encoded, ModelSpec
+from kubetune.tasks.base import Encoded, Encoding, ModelSpec, Schema
 from kubetune.tasks.encoding import tokenize
 from kubetune.tasks.weights import own_storage
 
@@ -79,22 +79,33 @@ class Classification:
     kind: str
     columns: tuple[str, ...]
 
-    def encode(
-        self, tokenizer: "PreTrainedTokenizerBase", items: Sequence[tuple[str, ...]], max_length: int
-    ) -> tuple[list[Encoded], list[bool]]:
-        """See `Task.encode`; pairs are cut from the longer text first.
+    @property
+    def schema(self) -> Schema:
+        """See `Task.schema`."""
+        return Schema(self.columns, "label", "label")
 
-        Raises:
-            ConfigError: The tokenizer has no `tokenizer.json`, so overflow cannot be detected exactly.
-        """
+    @property
+    def target_columns(self) -> tuple[str, ...]:
+        """See `Task.target_columns`."""
+        return ("label",)
+
+    def encode(
+        self,
+        tokenizer: "PreTrainedTokenizerBase",
+        items: Sequence[tuple[str, ...]],
+        max_length: int,
+        targets: Sequence[Any] | None = None,
+    ) -> Encoding:
+        """See `Task.encode`; pairs are cut from the longer text first, and each item is one feature."""
+        del targets  # a class belongs to the row, not to its tokens
         if not tokenizer.is_fast:
             raise ConfigError("The tokenizer has no tokenizer.json: use a checkpoint with a fast tokenizer.")
         if not items:
-            return [], []
+            return Encoding([], [], [])
         batch = tokenize(tokenizer, items, max_length)
         names = [name for name in ("input_ids", "token_type_ids") if name in batch]
         rows: list[Encoded] = [{name: batch[name][row] for name in names} for row in range(len(items))]
-        return rows, [bool(encoding.overflowing) for encoding in batch.encodings]
+        return Encoding(rows, list(range(len(items))), [bool(encoding.overflowing) for encoding in batch.encodings])
 
     def collate(self, rows: Sequence[Encoded], pad_token_id: int, pad_to: int | None = None) -> dict[str, torch.Tensor]:
         """See `Task.collate`."""

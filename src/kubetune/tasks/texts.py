@@ -67,7 +67,7 @@ class TextModel:
         waiting, parts, size = list(distinct), [], BATCH * CHUNK_BATCHES
         for start in range(0, len(waiting), size):
             chunk = waiting[start : start + size]
-            rows, _ = self.task.encode(self.tokenizer, chunk, self.max_length)
+            rows = self.task.encode(self.tokenizer, chunk, self.max_length).features
             parts.append(predict_logits(self.module, rows, self.task, self.pad_token_id, BATCH, "fp32"))
             on_chunk(sum(shared[item] for item in chunk))
         if not parts:
