@@ -31,10 +31,12 @@ class Head(NamedTuple):
     Attributes:
         names: Of the numbers that it gives.
         per_token: Whether it gives them for each token, or for the text.
+        stock: Which of an architecture's own heads gives them.
     """
 
     names: tuple[str, ...]
     per_token: bool
+    stock: str
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,14 @@ class Task(Protocol):
     @property
     def least_target(self) -> int:
         """The least of them: 0, or `IGNORED` where tokens may have none."""
+
+    @property
+    def windows(self) -> bool:
+        """Whether an item may be several features; their columns in artifact `dataset` are then lists of lists."""
+
+    @property
+    def text_columns(self) -> tuple[str, ...]:
+        """Columns of a split's file that validation compares answers with, as Python values."""
 
     @property
     def place_columns(self) -> tuple[str, ...]:
@@ -253,7 +263,12 @@ class Task(Protocol):
         """Return the metrics for these classes."""
 
     def validation(
-        self, outputs: "Sequence[np.ndarray]", encoding: Encoding, losses: "np.ndarray", labels: Sequence[str]
+        self,
+        outputs: "Sequence[np.ndarray]",
+        encoding: Encoding,
+        losses: "np.ndarray",
+        labels: Sequence[str],
+        texts: Mapping[str, Sequence[Any]],
     ) -> "Outcomes":
         """Return what outputs come to on validation rows, during training.
 
@@ -262,6 +277,7 @@ class Task(Protocol):
             encoding: The features, with `target_columns` and `place_columns`, of complete examples.
             losses: Sum of the losses of each feature, shape (features,).
             labels: Class names by class number.
+            texts: `text_columns` of the examples.
         """
 
     def collapsed(self, totals: "Totals", labels: Sequence[str]) -> bool:

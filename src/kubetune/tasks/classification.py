@@ -1,6 +1,6 @@
 """Single-label classification of one text or of a pair; the two task modules differ in their columns only."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,6 +92,16 @@ class Classification:
         """See `Task.place_columns`: none."""
         return ()
 
+    @property
+    def windows(self) -> bool:
+        """See `Task.windows`."""
+        return False
+
+    @property
+    def text_columns(self) -> tuple[str, ...]:
+        """See `Task.text_columns`: none."""
+        return ()
+
     def encode(
         self,
         tokenizer: "PreTrainedTokenizerBase",
@@ -141,7 +151,7 @@ class Classification:
 
     def head(self, labels: Sequence[str]) -> Head:
         """See `Task.head`: a number a class."""
-        return Head(tuple(labels), per_token=False)
+        return Head(tuple(labels), per_token=False, stock="text-classification")
 
     def class_counts(self, targets: np.ndarray, labels: Sequence[str]) -> np.ndarray:
         """See `Task.class_counts`."""
@@ -180,9 +190,15 @@ class Classification:
         return ClassStatistics(tuple(labels))
 
     def validation(
-        self, outputs: Sequence[np.ndarray], encoding: Encoding, losses: np.ndarray, labels: Sequence[str]
+        self,
+        outputs: Sequence[np.ndarray],
+        encoding: Encoding,
+        losses: np.ndarray,
+        labels: Sequence[str],
+        texts: Mapping[str, Sequence[Any]],
     ) -> Outcomes:
         """See `Task.validation`."""
+        del texts
         true = np.array([int(row["label"][0]) for row in encoding.features], dtype=np.int64)
         answers = np.array([int(output.argmax()) for output in outputs], dtype=np.int64)
         return class_outcomes(true, answers, len(labels), losses)

@@ -44,7 +44,9 @@ class TokenClassification:
     target_columns: tuple[str, ...] = ("tags",)
     class_columns: tuple[str, ...] = ("tags",)
     least_target: int = IGNORED
+    windows: bool = False
     place_columns: tuple[str, ...] = ("starts", "ends")
+    text_columns: tuple[str, ...] = ()
 
     @property
     def schema(self) -> Schema:
@@ -104,7 +106,11 @@ class TokenClassification:
 
     def head(self, labels: Sequence[str]) -> Head:
         """See `Task.head`: for each token outside, and begin and inside of each type."""
-        return Head(("O", *(f"{part}-{label}" for label in labels for part in "BI")), per_token=True)
+        return Head(
+            ("O", *(f"{part}-{label}" for label in labels for part in "BI")),
+            per_token=True,
+            stock="token-classification",
+        )
 
     def class_counts(self, targets: np.ndarray, labels: Sequence[str]) -> np.ndarray:
         """See `Task.class_counts`."""
@@ -158,9 +164,15 @@ class TokenClassification:
         return EntityStatistics(tuple(labels))
 
     def validation(
-        self, outputs: Sequence[np.ndarray], encoding: Encoding, losses: np.ndarray, labels: Sequence[str]
+        self,
+        outputs: Sequence[np.ndarray],
+        encoding: Encoding,
+        losses: np.ndarray,
+        labels: Sequence[str],
+        texts: Mapping[str, Sequence[Any]],
     ) -> Outcomes:
         """See `Task.validation`; what no tag can say is not asked for here, `evaluate` does."""
+        del texts
         there = [true_entities(feature) for feature in encoding.features]
         found = [
             [entity[:3] for entity in entities(output, feature)]

@@ -274,7 +274,9 @@ def validate(run: TrainingRun, precision: Precision) -> Totals:
         for output, feature in zip(outputs, features, strict=True)
     ]
     encoding = Encoding(features, np.searchsorted(mine, rows.example[index]).tolist(), [])
-    part = task.validation(outputs, encoding, np.array(losses, dtype=np.float64), run.job.spec.labels)
+    part = task.validation(
+        outputs, encoding, np.array(losses, dtype=np.float64), run.job.spec.labels, rows.texts_of(mine)
+    )
     return sum_outcomes(run.accelerator, part, rows.examples)
 
 
