@@ -7,51 +7,135 @@ of a, an and the, single blanks. Text of other languages loses nothing by the ar
 import re
 import string
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from kubetune.metrics.base import Floats, Ints, Metric, Outcomes, Totals, outcomes_of
+from kubetune.metrics.base import Coarse, Floats, Ints, Outcomes, Totals, outcomes_of
+from kubetune.metrics.catalogue import Catalogue, Metric
+from kubetune.metrics.labels import ratio
 
 PUNCTUATION = frozenset(string.punctuation)
 ARTICLES = re.compile(r"\b(a|an|the)\b")
 ANSWERABLE, EXACT, EXACT_ANSWERABLE = 0, 1, 2
 """Counts of a question."""
 
-ANSWER_METRICS: Mapping[str, Metric] = {
-    "f1": Metric("F1", "words shared with the nearest given answer", track=True),
-    "exact_match": Metric("Exact match", "share of answers that are one of those given", track=True),
-    "has_answer_f1": Metric("F1, answerable", "of questions that have an answer", track=True),
-    "no_answer_accuracy": Metric("No answer", "share of unanswerable questions left unanswered", track=True),
-    "loss": Metric("Loss", "nats a window; less is better", lower_is_better=True),
-}
+ANSWERS = Catalogue(
+    metrics=MappingProxyType(
+        {
+            "f1": Metric("F1", "words shared with the nearest given answer", track=True, reads="sums"),
+            "exact_match": Metric("Exact match", "share of answers that are one of those given", track=True),
+            "has_answer_f1": Metric("F1, answerable", "of questions that have an answer", track=True, reads="both"),
+            "no_answer_accuracy": Metric("No answer", "share of unanswerable questions left unanswered", track=True),
+            "loss": Metric("Loss", "nats a window; less is better", lower_is_better=True, reads="sums", decides=False),
+        }
+    ),
+    main="f1",
+    sliced=("f1", "exact_match"),
+    baselines=("overlap",),
+    labels=("kind of question", "kinds of question"),
+    counted="questions",
+    unsaid="no question",
+    method=(
+        "Exact match and F1 as SQuAD counts them: lower case, no punctuation, no English articles, the nearest of the "
+        "given answers; an unanswerable question is right where it is left unanswered.",
+        "Loss: mean cross entropy of the answer's two ends in nats a window.",
+    ),
+)
 
 
 @dataclass(frozen=True)
 class AnswerStatistics:
-    """Exact match and F1. `no_answer_accuracy` is 1 where every question has an answer. Sums: F1, loss, windows."""
+    """Implements `Statistics` for answers. Counts are `ANSWERABLE` and so on; sums are F1, loss and windows.
 
-    main: str = "f1"
+    Attributes:
+        labels: None: a question has no class.
+    """
+
+    labels: tuple[str, ...] = ()
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """See `Statistics.catalogue`."""
+        return ANSWERS
 
     @property
     def metrics(self) -> Mapping[str, Metric]:
         """See `Statistics.metrics`."""
-        return ANSWER_METRICS
+        return ANSWERS.metrics
 
-    def measure(self, totals: Totals) -> dict[str, Floats]:
-        """See `Statistics.measure`."""
-        counts, rows = totals.counts.astype(np.float64), totals.rows.astype(np.float64)
-        answerable, exact = counts[..., ANSWERABLE], counts[..., EXACT]
-        left_out = exact - counts[..., EXACT_ANSWERABLE]
-        # Of a question without an answer F1 is its exact match, so that what is left belongs to the others.
-        return {
-            "f1": _ratio(totals.sums[..., 0], rows, 0.0),
-            "exact_match": _ratio(exact, rows, 0.0),
-            "has_answer_f1": _ratio(totals.sums[..., 0] - left_out, answerable, 0.0),
-            "no_answer_accuracy": _ratio(left_out, rows - answerable, 1.0),
-            "loss": _ratio(totals.sums[..., 1], totals.sums[..., 2], 0.0),
-        }
+    @property
+    def main(self) -> str:
+        """See `Statistics.main`."""
+        return ANSWERS.main
+
+    @property
+    def calibration(self) -> str | None:
+        """See `Statistics.calibration`: an answer's score is no probability of being right."""
+        return None
+
+    def measure(self, totals: Totals, only: Collection[str] | None = None) -> dict[str, Floats]:
+        """See `Statistics.measure`; `no_answer_accuracy` is 1 where every question has an answer."""
+        return {name: MEASURES[name](totals) for name in (self.metrics if only is None else only)}
+
+    def says(self, metric: str, totals: Totals) -> bool:
+        """See `Statistics.says`: where all questions have an answer, nothing is said of the others."""
+        answerable = int(totals.counts[ANSWERABLE])
+        if metric == "has_answer_f1":
+            return answerable > 0
+        return metric != "no_answer_accuracy" or answerable < int(totals.rows)
+
+    def by_label(self, totals: Totals) -> dict[str, Floats]:
+        """See `Statistics.by_label`: there are no labels."""
+        del totals
+        return {name: np.zeros(0) for name in ("precision", "recall", "f1", "support", "predicted")}
+
+    def flaws(self, totals: Totals, names: Sequence[str]) -> list[str]:
+        """See `Statistics.flaws`: no answerable question has a word of its answer."""
+        del names
+        answerable = int(totals.counts[ANSWERABLE])
+        if answerable and float(self.measure(totals, ("has_answer_f1",))["has_answer_f1"]) == 0:
+            return [
+                f"never right: no answer to {answerable:,} answerable questions has a word in common with those given; "
+                "try a higher learning rate, more epochs or another seed."
+            ]
+        return []
+
+    def coarse(self, metric: str, outcomes: Outcomes) -> Coarse | None:
+        """See `Statistics.coarse`: each row for itself."""
+        del metric, outcomes
+        return None
+
+    def blocks(self, outcomes: Outcomes, texts: Ints | None) -> dict[str, Any]:
+        """See `Statistics.blocks`: the metrics say all of it."""
+        del outcomes, texts
+        return {}
+
+
+def _left_out(totals: Totals) -> NDArray[Any]:
+    """Return right answers to unanswerable questions."""
+    found: NDArray[Any] = totals.counts[..., EXACT] - totals.counts[..., EXACT_ANSWERABLE]
+    return found
+
+
+def _has_answer_f1(totals: Totals) -> Floats:
+    # Of a question without an answer F1 is its exact match, so that what is left belongs to the others.
+    return ratio(totals.sums[..., 0] - _left_out(totals), totals.counts[..., ANSWERABLE])
+
+
+MEASURES: Mapping[str, Callable[[Totals], Floats]] = {
+    "f1": lambda totals: ratio(totals.sums[..., 0], totals.rows),
+    "exact_match": lambda totals: ratio(totals.counts[..., EXACT], totals.rows),
+    "has_answer_f1": _has_answer_f1,
+    "no_answer_accuracy": lambda totals: ratio(
+        _left_out(totals), totals.rows - totals.counts[..., ANSWERABLE], undefined=1.0
+    ),
+    "loss": lambda totals: ratio(totals.sums[..., 1], totals.sums[..., 2]),
+}
 
 
 def answer_outcomes(
@@ -102,8 +186,3 @@ def normalised(text: str) -> str:
     """Return a text in lower case, without punctuation and English articles, with single blanks."""
     bare = "".join(letter for letter in text.lower() if letter not in PUNCTUATION)
     return " ".join(ARTICLES.sub(" ", bare).split())
-
-
-def _ratio(over: Floats, under: Floats, otherwise: float) -> Floats:
-    found: Floats = np.divide(over, under, out=np.full(np.shape(under), otherwise), where=np.asarray(under) > 0)
-    return found

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase
 
-    from kubetune.metrics.base import Metric, Outcomes, Statistics, Totals
+    from kubetune.metrics.base import Outcomes, Statistics, Totals
+    from kubetune.metrics.catalogue import Metric
 
 Feature = Mapping[str, list[int]]
 """What a model reads at once: `input_ids`, where the tokenizer makes them `token_type_ids`, and further columns of the

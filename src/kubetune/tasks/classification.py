@@ -9,7 +9,7 @@ import numpy as np
 
 from kubetune.errors import ConfigError
 from kubetune.metrics.base import Outcomes, Totals
-from kubetune.metrics.classes import ClassStatistics, class_outcomes
+from kubetune.metrics.classes import ClassStatistics, Scores
 from kubetune.tasks.arrays import collate, softmax
 from kubetune.tasks.base import Encoding, Feature, Head, ModelSpec, Schema
 from kubetune.tasks.encoding import tokenize
@@ -200,13 +200,15 @@ class Classification:
         """See `Task.validation`."""
         del texts
         true = np.array([int(row["label"][0]) for row in encoding.features], dtype=np.int64)
-        answers = np.array([int(output.argmax()) for output in outputs], dtype=np.int64)
-        return class_outcomes(true, answers, len(labels), losses)
+        shares = softmax(np.stack(outputs)) if len(outputs) else np.zeros((0, len(labels)), dtype=np.float32)
+        answers = shares.argmax(axis=1).astype(np.int64)
+        scores = Scores(answers, shares.max(axis=1, initial=0).astype(np.float64), losses)
+        return ClassStatistics(tuple(labels)).outcomes(true, scores)
 
     def collapsed(self, totals: Totals, labels: Sequence[str]) -> bool:
-        """See `Task.collapsed`."""
-        counts = totals.counts.reshape(len(labels), len(labels))
-        true, predicted = (counts.sum(axis=axis).max() / totals.rows for axis in (1, 0))
+        """See `Task.collapsed`: nearly all answers are one class, and the labels are not."""
+        del labels
+        true, predicted = (part.max() / totals.rows for part in np.split(totals.counts, 3)[:2])
         return bool(predicted >= NEARLY_ALL and true < NEARLY_ALL)
 
     def predictions(

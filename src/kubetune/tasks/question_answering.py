@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kubetune.metrics.answers import ANSWER_METRICS, AnswerStatistics, answer_outcomes
-from kubetune.metrics.base import Metric, Outcomes, Totals
+from kubetune.metrics.answers import ANSWERS, AnswerStatistics, answer_outcomes
+from kubetune.metrics.base import Outcomes, Totals
+from kubetune.metrics.catalogue import Metric
 from kubetune.tasks.arrays import collate, padded
 from kubetune.tasks.base import IGNORED, Encoding, Feature, Head, ModelSpec, Schema, Task
 from kubetune.tasks.windows import FIRST, LAST, encode_windows
@@ -48,12 +49,12 @@ class QuestionAnswering:
     @property
     def metrics(self) -> Mapping[str, Metric]:
         """See `Task.metrics`."""
-        return ANSWER_METRICS
+        return ANSWERS.metrics
 
     @property
     def main_metric(self) -> str:
         """See `Task.main_metric`."""
-        return "f1"
+        return ANSWERS.main
 
     def encode(
         self,
@@ -151,8 +152,7 @@ class QuestionAnswering:
     def collapsed(self, totals: Totals, labels: Sequence[str]) -> bool:
         """See `Task.collapsed`: no answerable question is answered with a word that is right."""
         del labels
-        measured = AnswerStatistics().measure(totals)
-        return bool(totals.counts[0] > 0 and measured["has_answer_f1"] == 0)
+        return bool(AnswerStatistics().flaws(totals, ()))
 
     def predictions(
         self,

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kubetune.errors import ConfigError
-from kubetune.metrics.base import Metric, Outcomes, Totals
-from kubetune.metrics.entities import ENTITY_METRICS, FOUND, THERE, EntityStatistics, entity_outcomes
+from kubetune.metrics.base import Outcomes, Totals
+from kubetune.metrics.catalogue import ENTITIES, Metric
+from kubetune.metrics.entities import EntityStatistics
 from kubetune.tasks.arrays import READ, collate, padded, softmax
 from kubetune.tasks.base import IGNORED, Encoding, Feature, Head, ModelSpec, Schema, Task
 from kubetune.tasks.encoding import raw_offsets, tokenize_parted
@@ -152,12 +153,12 @@ class TokenClassification:
     @property
     def metrics(self) -> Mapping[str, Metric]:
         """See `Task.metrics`."""
-        return ENTITY_METRICS
+        return ENTITIES.metrics
 
     @property
     def main_metric(self) -> str:
         """See `Task.main_metric`."""
-        return "f1"
+        return ENTITIES.main
 
     def statistics(self, labels: Sequence[str]) -> EntityStatistics:
         """See `Task.statistics`."""
@@ -173,17 +174,19 @@ class TokenClassification:
     ) -> Outcomes:
         """See `Task.validation`; what no tag can say is not asked for here, `evaluate` does."""
         del texts
-        there = [true_entities(feature) for feature in encoding.features]
+        there = [
+            [(start, end, labels[label]) for start, end, label in true_entities(feature)]
+            for feature in encoding.features
+        ]
         found = [
-            [entity[:3] for entity in entities(output, feature)]
+            [(entity.start, entity.end, labels[entity.label]) for entity in entities(output, feature)]
             for output, feature in zip(outputs, encoding.features, strict=True)
         ]
-        return entity_outcomes(there, found, len(labels), losses, self.terms(encoding.features))
+        return EntityStatistics(tuple(labels)).outcomes(there, found, losses, self.terms(encoding.features))
 
     def collapsed(self, totals: Totals, labels: Sequence[str]) -> bool:
-        """See `Task.collapsed`: nothing is found."""
-        counts = totals.counts.reshape(len(labels), 3)
-        return bool(counts[:, THERE].any() and not counts[:, FOUND].any())
+        """See `Task.collapsed`: nothing is found, or nothing that is there."""
+        return bool(EntityStatistics(tuple(labels)).flaws(totals, labels))
 
     def predictions(
         self,
