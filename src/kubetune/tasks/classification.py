@@ -11,10 +11,12 @@ import torch
 
 from kubetune.errors import ConfigError
 from kubetune.tasks.base import Encoded, Encoding, ModelSpec, Schema
+from kubetune.tasks.class_answers import CLASS_ANSWERS, ClassAnswers
 from kubetune.tasks.encoding import tokenize
 from kubetune.tasks.weights import own_storage
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from transformers import PreTrainedTokenizerBase
 
 
@@ -78,6 +80,11 @@ class Classification:
 
     kind: str
     columns: tuple[str, ...]
+
+    @property
+    def form(self) -> ClassAnswers:
+        """See `Task.form`."""
+        return CLASS_ANSWERS
 
     @property
     def schema(self) -> Schema:
@@ -170,14 +177,24 @@ class Classification:
         """See `Task.metrics`."""
         return classification_metrics(labels, logits)
 
+    def predictions(
+        self,
+        outputs: Sequence[np.ndarray],
+        encoding: Encoding,
+        items: Sequence[tuple[str, ...]],
+        labels: Sequence[str],
+    ) -> np.ndarray:
+        """See `Task.predictions`: probabilities (items, classes), float32."""
+        del encoding, items, labels
+        return softmax(np.stack(outputs)) if len(outputs) else np.zeros((0, 0), dtype=np.float32)
+
+    def answer_columns(self, predictions: Sequence[Any]) -> "dict[str, pa.Array]":
+        """See `Task.answer_columns`."""
+        return self.form.columns(predictions)
+
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         """See `Task.probabilities`."""
         return softmax(logits)
-
-    def decode(self, probabilities: Sequence[float], labels: Sequence[str], top_k: int) -> list[dict[str, Any]]:
-        """See `Task.decode`; equal scores keep the order of the labels."""
-        order = sorted(range(len(labels)), key=lambda number: (-probabilities[number], number))
-        return [{"label": labels[number], "score": float(probabilities[number])} for number in order[:top_k]]
 
 
 def _encoder_layers(state: Iterable[str]) -> int:

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from kubetune.tasks.base import Encoded, Task
+from kubetune.tasks.base import Encoded, Feature, Task
 
 Precision = Literal["fp32", "bf16"]
 
@@ -58,6 +58,40 @@ def predict_logits(
     result = np.empty((len(rows), chunks[0].shape[1]), dtype=np.float32)
     result[order] = np.concatenate(chunks)
     return result
+
+
+def predict_outputs(
+    module: torch.nn.Module,
+    rows: Sequence[Feature],
+    task: Task,
+    pad_token_id: int,
+    batch: int,
+    precision: Precision = "fp32",
+) -> list[np.ndarray]:
+    """Run `module` in evaluation mode over features of any lengths; see `predict_logits`.
+
+    Returns:
+        Output of each feature, in the order of `rows`, float32: (outputs,), or (tokens, outputs) without padding where
+        the head reads each token.
+    """
+    order = sorted(range(len(rows)), key=lambda index: (-len(rows[index]["input_ids"]), index))
+    device = next(module.parameters()).device
+    training = module.training
+    if training:  # walking a module that is in evaluation mode already costs a served request a tenth of its time
+        module.eval()
+    found: list[np.ndarray | None] = [None] * len(rows)
+    try:
+        with torch.inference_mode(), autocast(device, precision):
+            for start in range(0, len(order), batch):
+                part = order[start : start + batch]
+                inputs = task.collate([rows[index] for index in part], pad_token_id)
+                outputs = module(**{name: tensor.to(device) for name, tensor in inputs.items()}).float().cpu().numpy()
+                for index, output in zip(part, outputs, strict=True):
+                    found[index] = output[: len(rows[index]["input_ids"])] if output.ndim > 1 else output
+    finally:
+        if training:
+            module.train()
+    return [output for output in found if output is not None]
 
 
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
