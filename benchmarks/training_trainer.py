@@ -21,14 +21,16 @@ def run_trainer(dataset: Path, model: Path, threads: int, steps: int | None) -> 
     from transformers import AutoModelForSequenceClassification, AutoTokenizer, DataCollatorWithPadding, Trainer
     from transformers.utils import logging
 
+    from kubetune.tasks import load_task
     from kubetune.tasks.classification import classification_metrics
     from kubetune.training.rows import read_rows
 
     logging.set_verbosity_error()
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    classes = len(json.loads((dataset / "dataset.json").read_text(encoding="utf-8"))["labels"])
-    splits = {name: read_rows(dataset, name, classes) for name in ("train", "validation")}
+    labels = json.loads((dataset / "dataset.json").read_text(encoding="utf-8"))["labels"]
+    task, classes = load_task("text-classification"), len(labels)
+    splits = {name: read_rows(dataset, name, task, labels) for name in ("train", "validation")}
     items = {name: _items(rows) for name, rows in splits.items()}
     seconds = [0.0, 0.0]
     trainer = Trainer(
@@ -40,7 +42,7 @@ def run_trainer(dataset: Path, model: Path, threads: int, steps: int | None) -> 
     )
     trainer.train()
     logits = np.asarray(trainer.predict(items["validation"]).predictions)
-    metrics = classification_metrics(splits["validation"].labels, logits)
+    metrics = classification_metrics(splits["validation"].column("label"), logits)
     done = int(trainer.state.global_step)
     return {
         "cpu_seconds": seconds[1] - seconds[0],
@@ -72,7 +74,7 @@ def _arguments(steps: int | None) -> Any:
 
 
 def _items(rows: Any) -> list[dict[str, Any]]:
-    pairs = zip(rows, rows.labels, strict=True)
+    pairs = zip(rows, rows.column("label"), strict=True)
     return [{"input_ids": row["input_ids"].tolist(), "label": int(label)} for row, label in pairs]
 
 

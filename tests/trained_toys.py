@@ -28,6 +28,30 @@ WORDS = toys.POSITIVE + toys.NEGATIVE + toys.NEUTRAL
 CLS, SEP, FIRST_WORD = 2, 3, 5
 
 
+TYPES = ("good", "bad")
+"""Entity types of the toy texts: runs of positive and of negative words."""
+
+
+def entity_columns(texts: list[str], ids: list[list[int]]) -> dict[str, Any]:
+    """Return the columns of token classification for texts of single words and their tokens, as `prepare` writes."""
+    kinds = {**dict.fromkeys(toys.POSITIVE, 0), **dict.fromkeys(toys.NEGATIVE, 1)}
+    tags, starts, ends = [], [], []
+    for text in texts:
+        words = text.split()
+        labels = [kinds.get(word) for word in words]
+        before = [None, *labels[:-1]]
+        pairs = zip(labels, before, strict=True)
+        tags.append([-100, *(0 if now is None else 1 + 2 * now + (now == former) for now, former in pairs), -100])
+        places = [sum(len(word) + 1 for word in words[:number]) for number in range(len(words))]
+        starts.append([-1, *places, -1])
+        ends.append([-1, *(place + len(word) for place, word in zip(places, words, strict=True)), -1])
+    assert all(len(row) == len(tag) for row, tag in zip(ids, tags, strict=True))
+    return {
+        name: pa.array(values, pa.list_(pa.int32()))
+        for name, values in (("tags", tags), ("starts", starts), ("ends", ends))
+    }
+
+
 def write_dataset(folder: Path, kind: str = "text-classification", rows: int = 120) -> Path:
     """Write artifact `dataset` of toy rows as `prepare` does, lengths ragged.
 
@@ -51,12 +75,15 @@ def write_dataset(folder: Path, kind: str = "text-classification", rows: int = 1
             "input_ids": pa.array(ids, pa.list_(pa.int32())),
             "length": pa.array([len(row) for row in ids], pa.int32()),
         }
+        if kind == "token-classification":
+            del columns["label"]
+            columns |= entity_columns([row["text"] for row in found], ids)
         if types is not None:
             columns["token_type_ids"] = pa.array(types, pa.list_(pa.int8()))
         pq.write_table(pa.table(columns), folder / f"{split}.parquet")
         splits[split] = count
     facts = {
-        "labels": list(toys.LABELS),
+        "labels": list(TYPES if kind == "token-classification" else toys.LABELS),
         "max_length": MAX_LENGTH,
         "pad_token_id": PAD,
         "splits": splits,

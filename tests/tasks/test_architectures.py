@@ -62,7 +62,7 @@ def build(folder: Path, head: str, max_length: int, **values: Any) -> tuple[Any,
     module = TASK.build_model(spec, folder, pretrained=True)
     rows = TASK.encode(tokenizer, [(TEXTS[0],)], max_length).features
     vocabulary = 1 + max(tokenizer.get_vocab().values())
-    try_model(TASK, module, spec, rows[0], tokenizer.pad_token_id, vocabulary)
+    try_model(TASK, module, spec, {**rows[0], "label": [0]}, tokenizer.pad_token_id, vocabulary)
     return tokenizer, spec, module
 
 
@@ -164,9 +164,9 @@ def test_a_failure_of_the_trial_is_the_recipes_and_want_of_memory_the_machines(t
     ):
         handle = fail_with(error)
         with pytest.raises(expected):
-            try_model(TASK, module, spec, rows[0], tokenizer.pad_token_id, 0)
+            try_model(TASK, module, spec, {**rows[0], "label": [0]}, tokenizer.pad_token_id, 0)
         handle.remove()
-    try_model(TASK, module, spec, rows[0], tokenizer.pad_token_id, 0)
+    try_model(TASK, module, spec, {**rows[0], "label": [0]}, tokenizer.pad_token_id, 0)
 
 
 FREEZING: dict[str, dict[str, Any]] = {

@@ -32,6 +32,11 @@ def pair_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def entity_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return toys.write_dataset(tmp_path_factory.mktemp("entity-dataset"), kind="token-classification")
+
+
+@pytest.fixture(scope="session")
 def scratch_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return toys.write_scratch_weights(tmp_path_factory.mktemp("scratch"))
 

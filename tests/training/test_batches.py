@@ -79,7 +79,7 @@ def test_position_is_found_by_arithmetic() -> None:
 @pytest.mark.parametrize("batches", [1, 7, 50, 63, 100])
 def test_parts_of_an_epoch_and_of_a_run_count_as_they_are_written(batches: int, tmp_path: Path) -> None:
     """Hundredths of epochs and of a warm-up, rounded up, against whole numbers: `1.1 * 50` in binary is above 55."""
-    rows = EncodedRows({}, np.arange(4 * batches + 1), np.zeros(4 * batches, dtype=np.int64))
+    rows = EncodedRows({}, {"input_ids": np.arange(4 * batches + 1)}, np.arange(4 * batches), 4 * batches)
     wrong = []
     for hundredths in range(1, 250):
         job = toys.make_job(tmp_path, tmp_path, tmp_path, batch=4, epochs=hundredths / 100)

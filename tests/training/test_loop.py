@@ -194,7 +194,7 @@ def test_weights_of_classes(run_toy: Any) -> None:
     skewed = run_toy("c", steps=2, class_weights=[1.0, 3.0], label_smoothing=0.1)
     assert plain.losses == pytest.approx(balanced.losses, rel=1e-6)  # the toy classes are balanced
     assert skewed.losses[0] > 1.5 * plain.losses[0]
-    with pytest.raises(ConfigError, match="has 3 values: the data has 2 labels"):
+    with pytest.raises(ConfigError, match="has 3 values: the model has 2 outputs"):
         run_toy("d", class_weights=[1.0, 1.0, 1.0])
 
 

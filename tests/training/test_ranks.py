@@ -118,12 +118,16 @@ def test_ranks_are_hung_only_together(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_ranks_agree_with_one_process_on_the_first_gradient(
-    run_toy: Any, text_dataset: Path, pair_dataset: Path
+    run_toy: Any, text_dataset: Path, pair_dataset: Path, entity_dataset: Path
 ) -> None:
-    """(ranks, accumulation) (1,1) (1,4) (2,1) (2,2): ragged lengths, and a ragged tail as the only batch."""
+    """(ranks, accumulation) (1,1) (1,4) (2,1) (2,2): ragged lengths, and a ragged tail as the only batch.
+
+    Entities: each row has as many losses as words, so that a mean over rows, or of means, is another gradient.
+    """
     cases = {
         "text": {"dataset": text_dataset},
         "pair": {"dataset": pair_dataset, "task": "pair-classification"},
+        "entities": {"dataset": entity_dataset, "task": "token-classification", "labels": toys.TYPES},
     }
     for name, case in cases.items():
         for batch, whole in ((16, "batch"), (1024, "tail")):  # 120 rows: 1024 leaves one ragged batch of 120

@@ -14,14 +14,13 @@ from kubetune.config.cpus import cpu_quota_threads
 from kubetune.errors import ConfigError
 from kubetune.serving.archive.manifest import Archive, read_archive
 from kubetune.tasks import load_task
+from kubetune.tasks.arrays import READ
 from kubetune.tasks.hardware import native_bf16
 from kubetune.tasks.inference import Precision, predict_outputs
 from kubetune.tasks.spec import load_spec
 from kubetune.text.gate import TextGate, Unreadable
 
 log = logging.getLogger(__name__)
-READ = ("input_ids", "token_type_ids")
-"""Columns of a feature that a model reads; the others say where its tokens stand."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any
 from kubetune.config.cpus import cpu_quota_threads
 from kubetune.contract import Context, Result
 from kubetune.errors import ConfigError, DataError
+from kubetune.tasks import load_task
 from kubetune.tasks.base import ModelSpec
 from kubetune.tasks.trained_heads import keeps_head, trained_head
 from kubetune.training.job import Device, Job
@@ -74,10 +75,11 @@ def _object(path: Path) -> dict[str, Any]:
 
 def _say_head(spec: ModelSpec, weights: Path, context: Context) -> None:
     """Say what becomes of a classifier that the checkpoint was saved with."""
-    labels = trained_head(weights)
+    head = load_task(spec.task).head(spec.labels)
+    labels = trained_head(weights, head)
     if spec.architecture == "stock" and labels is not None:
         shown = ", ".join(labels)[:80]
-        kept = keeps_head(weights, spec.labels)
+        kept = keeps_head(weights, head)
         context.progress.note(
             f"the checkpoint's classifier ({shown}) goes on: it has these labels"
             if kept

@@ -7,7 +7,7 @@ recipe can be checked against its task anywhere.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase
 
-    from kubetune.metrics.base import Metric, Outcomes, Statistics
+    from kubetune.metrics.base import Metric, Outcomes, Statistics, Totals
     from kubetune.tasks.answers import AnswerForm
 
 Feature = Mapping[str, list[int]]
@@ -24,6 +24,18 @@ task, each as long as `input_ids`; no padding, no mask."""
 Encoded = Feature
 IGNORED = -100
 """Target of a token that carries no loss."""
+
+
+class Head(NamedTuple):
+    """Outputs of a module.
+
+    Attributes:
+        names: Of the numbers that it gives.
+        per_token: Whether it gives them for each token, or for the text.
+    """
+
+    names: tuple[str, ...]
+    per_token: bool
 
 
 @dataclass(frozen=True)
@@ -51,11 +63,14 @@ class Encoding:
         features: What the model reads; one or more an example, those of one example in a row.
         example: Number of the example of each feature.
         truncated: Of each example: whether a part of it is in no feature.
+        lost: Of each example whose targets were given: those that no prediction can meet, since they are cut off or
+            have an end inside of a word; empty where there is no such thing.
     """
 
     features: list[Feature]
     example: list[int]
     truncated: list[bool]
+    lost: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -121,6 +136,18 @@ class Task(Protocol):
         """Columns of a split's file, beside the tokens, that training reads."""
 
     @property
+    def class_columns(self) -> tuple[str, ...]:
+        """Those of `target_columns` that hold numbers of the head's outputs, from `least_target` on."""
+
+    @property
+    def least_target(self) -> int:
+        """The least of them: 0, or `IGNORED` where tokens may have none."""
+
+    @property
+    def place_columns(self) -> tuple[str, ...]:
+        """Columns of a split's file that predictions are made with, beside the tokens."""
+
+    @property
     def metrics(self) -> "Mapping[str, Metric]":
         """Metrics that thresholds may bound, in the order in which a person reads them."""
 
@@ -162,8 +189,11 @@ class Task(Protocol):
     def terms(self, rows: "Sequence[Feature]") -> "np.ndarray":
         """Return how many losses each row adds to the sum, shape (rows,), int64; a step divides by all of them."""
 
-    def output_width(self, labels: Sequence[str]) -> int:
-        """Return how many numbers the model gives for a row, or for each token of it."""
+    def head(self, labels: Sequence[str]) -> Head:
+        """Return what the model gives for a row, or for each token of it."""
+
+    def class_counts(self, targets: "np.ndarray", labels: Sequence[str]) -> "np.ndarray":
+        """Return how often each output of the head is a target, shape (outputs,), int64, of flat target columns."""
 
     def build_model(self, spec: ModelSpec, folder: Path, *, pretrained: bool) -> "torch.nn.Module":
         """Build the module on the CPU in fp32; `module(**collated)` gives outputs, float.
@@ -222,6 +252,21 @@ class Task(Protocol):
 
     def statistics(self, labels: Sequence[str]) -> "Statistics":
         """Return the metrics for these classes."""
+
+    def validation(
+        self, outputs: "Sequence[np.ndarray]", encoding: Encoding, losses: "np.ndarray", labels: Sequence[str]
+    ) -> "Outcomes":
+        """Return what outputs come to on validation rows, during training.
+
+        Args:
+            outputs: Of the features.
+            encoding: The features, with `target_columns` and `place_columns`, of complete examples.
+            losses: Sum of the losses of each feature, shape (features,).
+            labels: Class names by class number.
+        """
+
+    def collapsed(self, totals: "Totals", labels: Sequence[str]) -> bool:
+        """Whether a model gives nearly always the same answer, though the rows do not, from what it came to."""
 
     def outcomes(self, targets: "pa.ChunkedArray", answers: "pa.Table", labels: Sequence[str]) -> "Outcomes":
         """Return what answers on rows come to.

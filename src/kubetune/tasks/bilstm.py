@@ -8,14 +8,14 @@ import torch
 from torch import nn
 
 from kubetune.errors import ConfigError, DataError
-from kubetune.tasks.base import ModelSpec
+from kubetune.tasks.base import Head, ModelSpec
 from kubetune.tasks.weights import load_weights
 
 FIELDS = ("vocab_size", "embedding_size", "hidden_size", "layers", "pad_token_id")
 
 
 class BiLstmClassifier(nn.Module):
-    """Embedding → bidirectional LSTM layers → mean over the real tokens → dropout → classes.
+    """Embedding → bidirectional LSTM layers → mean over the real tokens, or each token → dropout → classes.
 
     Nothing is packed: the backward direction reads each row reversed within its own length, so that right padding
     never reaches a real token and results do not depend on the neighbours in a batch.
@@ -23,8 +23,9 @@ class BiLstmClassifier(nn.Module):
 
     encoder_parts = ("embeddings.", "forward_lstm.", "backward_lstm.")
 
-    def __init__(self, architecture: dict[str, Any], classes: int, dropout: float) -> None:
+    def __init__(self, architecture: dict[str, Any], head: Head, dropout: float) -> None:
         super().__init__()
+        self.per_token = head.per_token
         self.architecture = architecture
         width, hidden = architecture["embedding_size"], architecture["hidden_size"]
         self.embeddings = nn.Embedding(architecture["vocab_size"], width)
@@ -34,12 +35,15 @@ class BiLstmClassifier(nn.Module):
             for direction in (self.forward_lstm, self.backward_lstm):
                 direction.append(nn.LSTM(width if layer == 0 else 2 * hidden, hidden, batch_first=True))
         self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(2 * hidden, classes)
+        self.classifier = nn.Linear(2 * hidden, len(head.names))
 
     def forward(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Return logits (rows, classes); `token_type_ids` carry nothing that an LSTM does not see from separators."""
+        """Return logits (rows, classes), or (rows, length, classes).
+
+        `token_type_ids` carry nothing that an LSTM does not see from separators.
+        """
         lengths = attention_mask.sum(dim=1, keepdim=True)
         position = torch.arange(input_ids.shape[1], device=input_ids.device).unsqueeze(0)
         reverse = torch.where(position < lengths, lengths - 1 - position, position)
@@ -48,6 +52,9 @@ class BiLstmClassifier(nn.Module):
             onward, _ = ahead(states)
             backward, _ = back(_take(states, reverse))
             states = self.dropout(torch.cat([onward, _take(backward, reverse)], dim=-1))
+        if self.per_token:
+            each: torch.Tensor = self.classifier(states)
+            return each
         mask = attention_mask.unsqueeze(-1).to(states.dtype)
         logits: torch.Tensor = self.classifier((states * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1))
         return logits
@@ -63,7 +70,7 @@ def _take(states: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
     return states[rows, index]
 
 
-def build_bilstm(spec: ModelSpec, folder: Path, *, pretrained: bool) -> BiLstmClassifier:
+def build_bilstm(spec: ModelSpec, folder: Path, head: Head, *, pretrained: bool) -> BiLstmClassifier:
     """Build it from `architecture.json` (drawn from torch's current generator) or from a complete artifact `model`.
 
     Raises:
@@ -79,7 +86,7 @@ def build_bilstm(spec: ModelSpec, folder: Path, *, pretrained: bool) -> BiLstmCl
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError("architecture", f"{path.name} does not state {', '.join(FIELDS)} as numbers") from error
     dropout = spec.head.get("dropout")
-    module = BiLstmClassifier(architecture, len(spec.labels), 0.1 if dropout is None else float(dropout))
+    module = BiLstmClassifier(architecture, head, 0.1 if dropout is None else float(dropout))
     if not pretrained:
         load_weights(module, folder)
     return module

@@ -1,31 +1,24 @@
 """Single-label classification of one text or of a pair; the two task modules differ in their columns only."""
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from kubetune.errors import ConfigError
-from kubetune.tasks.base import Encoded, Encoding, ModelSpec, Schema
+from kubetune.metrics.base import Outcomes, Totals
+from kubetune.metrics.classes import ClassStatistics, class_outcomes
+from kubetune.tasks.arrays import collate, softmax
+from kubetune.tasks.base import Encoding, Feature, Head, ModelSpec, Schema
 from kubetune.tasks.class_answers import CLASS_ANSWERS, ClassAnswers
 from kubetune.tasks.encoding import tokenize
-from kubetune.tasks.weights import own_storage
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import torch
     from transformers import PreTrainedTokenizerBase
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities (rows, classes), float32, of logits of the same shape."""
-    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-    powers = np.exp(shifted)
-    shares: np.ndarray = powers / powers.sum(axis=1, keepdims=True)
-    return shares.astype(np.float32)
 
 
 def classification_metrics(labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
@@ -60,13 +53,8 @@ def classification_metrics(labels: np.ndarray, logits: np.ndarray) -> dict[str, 
     }
 
 
-LAYER = re.compile(
-    r"(?:^|\.)(?:layer|layers|albert_layer_groups|block|blocks|h|attentions|ffns|layer_norm[12])\.(\d+)\."
-)
-DECODER = re.compile(r"(?:^|\.)decoder\.")
-EMBEDDINGS = re.compile(r"(?:^|\.)embeddings\.")
-"""Their norms and projections; the tables themselves are known by their class."""
-POOLER = re.compile(r"(?:^|\.)pooler\.")
+NEARLY_ALL = 0.99
+"""Share of predictions in one class from which a model is taken for collapsed."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +84,21 @@ class Classification:
         """See `Task.target_columns`."""
         return ("label",)
 
+    @property
+    def class_columns(self) -> tuple[str, ...]:
+        """See `Task.class_columns`."""
+        return ("label",)
+
+    @property
+    def least_target(self) -> int:
+        """See `Task.least_target`."""
+        return 0
+
+    @property
+    def place_columns(self) -> tuple[str, ...]:
+        """See `Task.place_columns`: none."""
+        return ()
+
     def encode(
         self,
         tokenizer: "PreTrainedTokenizerBase",
@@ -111,71 +114,91 @@ class Classification:
             return Encoding([], [], [])
         batch = tokenize(tokenizer, items, max_length)
         names = [name for name in ("input_ids", "token_type_ids") if name in batch]
-        rows: list[Encoded] = [{name: batch[name][row] for name in names} for row in range(len(items))]
+        rows: list[Feature] = [{name: batch[name][row] for name in names} for row in range(len(items))]
         return Encoding(rows, list(range(len(items))), [bool(encoding.overflowing) for encoding in batch.encodings])
 
-    def collate(self, rows: Sequence[Encoded], pad_token_id: int, pad_to: int | None = None) -> dict[str, torch.Tensor]:
+    def collate(
+        self, rows: Sequence[Feature], pad_token_id: int, pad_to: int | None = None
+    ) -> "dict[str, torch.Tensor]":
         """See `Task.collate`."""
-        length = pad_to or max(len(row["input_ids"]) for row in rows)
-        names = [name for name in ("input_ids", "token_type_ids") if any(name in row for row in rows)]
-        padded = {
-            name: np.full((len(rows), length), pad_token_id if name == "input_ids" else 0, dtype=np.int64)
-            for name in (*names, "attention_mask")
-        }
-        for number, row in enumerate(rows):
-            size = len(row["input_ids"])
-            padded["attention_mask"][number, :size] = 1
-            for name in names:
-                if name in row:
-                    padded[name][number, :size] = row[name]
-        return {name: torch.from_numpy(values) for name, values in padded.items()}
+        return collate(rows, pad_token_id, pad_to)
 
-    def build_model(self, spec: ModelSpec, folder: Path, *, pretrained: bool) -> torch.nn.Module:
+    def build_model(self, spec: ModelSpec, folder: Path, *, pretrained: bool) -> "torch.nn.Module":
         """See `Task.build_model`."""
-        return own_storage(_built(spec, folder, pretrained))
+        from kubetune.tasks.building import build
 
-    def parameter_groups(self, module: torch.nn.Module) -> dict[str, list[str]]:
-        """See `Task.parameter_groups`; names as in the module's state.
+        return build(spec, folder, self.head(spec.labels), pretrained=pretrained)
 
-        A pooler is part of the head, since it serves nothing else; a decoder's layers come behind the encoder's.
-        """
-        groups: dict[str, list[str]] = {}
-        state = module.state_dict(keep_vars=True)
-        before_decoder = _encoder_layers(state)
-        tables = {id(part.weight) for part in module.modules() if isinstance(part, torch.nn.Embedding)}
-        encoder: tuple[str, ...] = module.encoder_parts  # type: ignore[assignment]
-        for name, tensor in state.items():
-            if not isinstance(tensor, torch.nn.Parameter):
-                continue
-            if not name.startswith(encoder) or POOLER.search(name):
-                part = "head"
-            elif layer := LAYER.search(name):
-                part = f"layer.{int(layer[1]) + (before_decoder if DECODER.search(name) else 0)}"
-            else:
-                part = "embeddings" if id(tensor) in tables or EMBEDDINGS.search(name) else "rest"
-            groups.setdefault(part, []).append(name)
-        return groups
+    def parameter_groups(self, module: "torch.nn.Module") -> dict[str, list[str]]:
+        """See `Task.parameter_groups`."""
+        from kubetune.tasks.building import parameter_groups
+
+        return parameter_groups(module)
+
+    def targets(self, rows: Sequence[Feature], length: int) -> "torch.Tensor":
+        """See `Task.targets`: (rows,) class numbers."""
+        import torch
+
+        del length
+        return torch.tensor([int(row["label"][0]) for row in rows], dtype=torch.int64)
+
+    def terms(self, rows: Sequence[Feature]) -> np.ndarray:
+        """See `Task.terms`: one a row."""
+        return np.ones(len(rows), dtype=np.int64)
+
+    def head(self, labels: Sequence[str]) -> Head:
+        """See `Task.head`: a number a class."""
+        return Head(tuple(labels), per_token=False)
+
+    def class_counts(self, targets: np.ndarray, labels: Sequence[str]) -> np.ndarray:
+        """See `Task.class_counts`."""
+        return np.bincount(targets, minlength=len(labels))
 
     def losses(
         self,
-        logits: torch.Tensor,
-        labels: torch.Tensor,
+        outputs: "torch.Tensor",
+        targets: "torch.Tensor",
         label_smoothing: float = 0.0,
-        class_weights: torch.Tensor | None = None,
-    ) -> torch.Tensor:
+        class_weights: "torch.Tensor | None" = None,
+    ) -> "torch.Tensor":
         """See `Task.losses`: cross-entropy in nats against the smoothed label, times the weight of the row's class.
 
         Not `cross_entropy(weight=…)`: it weights each class of the smoothed distribution, so that where a class is
         rare every row of the others is taught the rare one (0.1 / 2 x 50 against 0.95 x 0.505 at one row in 100).
         """
+        import torch
+
         losses = torch.nn.functional.cross_entropy(
-            logits.float(), labels, label_smoothing=label_smoothing, reduction="none"
+            outputs.float(), targets, label_smoothing=label_smoothing, reduction="none"
         )
-        return losses if class_weights is None else losses * class_weights[labels]
+        return losses if class_weights is None else losses * class_weights[targets]
 
     def metrics(self, labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
         """See `Task.metrics`."""
         return classification_metrics(labels, logits)
+
+    @property
+    def main_metric(self) -> str:
+        """See `Task.main_metric`."""
+        return "macro_f1"
+
+    def statistics(self, labels: Sequence[str]) -> ClassStatistics:
+        """See `Task.statistics`."""
+        return ClassStatistics(tuple(labels))
+
+    def validation(
+        self, outputs: Sequence[np.ndarray], encoding: Encoding, losses: np.ndarray, labels: Sequence[str]
+    ) -> Outcomes:
+        """See `Task.validation`."""
+        true = np.array([int(row["label"][0]) for row in encoding.features], dtype=np.int64)
+        answers = np.array([int(output.argmax()) for output in outputs], dtype=np.int64)
+        return class_outcomes(true, answers, len(labels), losses)
+
+    def collapsed(self, totals: Totals, labels: Sequence[str]) -> bool:
+        """See `Task.collapsed`."""
+        counts = totals.counts.reshape(len(labels), len(labels))
+        true, predicted = (counts.sum(axis=axis).max() / totals.rows for axis in (1, 0))
+        return bool(predicted >= NEARLY_ALL and true < NEARLY_ALL)
 
     def predictions(
         self,
@@ -195,24 +218,3 @@ class Classification:
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         """See `Task.probabilities`."""
         return softmax(logits)
-
-
-def _encoder_layers(state: Iterable[str]) -> int:
-    """Return the layers in front of a decoder's first one: 0 where there is a decoder alone, or none."""
-    layers = [LAYER.search(name) for name in state if not DECODER.search(name)]
-    return 1 + max((int(layer[1]) for layer in layers if layer), default=-1)
-
-
-def _built(spec: ModelSpec, folder: Path, pretrained: bool) -> torch.nn.Module:
-    """Build the module of the architecture that `spec` names; its weights may still lie in a mapped file."""
-    if spec.architecture == "bilstm":
-        from kubetune.tasks.bilstm import build_bilstm
-
-        return build_bilstm(spec, folder, pretrained=pretrained)
-    from kubetune.tasks.encoder import build_own, build_stock
-
-    if spec.architecture == "stock":
-        return build_stock(spec, folder, pretrained=pretrained)
-    if spec.architecture == "own":
-        return build_own(spec, folder, pretrained=pretrained)
-    raise ConfigError(f"Architecture {spec.architecture!r:.40} is unknown: allowed are stock, own and bilstm.")

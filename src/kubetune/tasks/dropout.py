@@ -1,8 +1,10 @@
 """What a recipe says of dropout, put into a checkpoint's configuration; nothing else of it is touched."""
 
+from typing import Any
+
 import torch
 from torch import nn
-from transformers import AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from kubetune.errors import ConfigError
 
@@ -29,7 +31,7 @@ def set_head_dropout(config: PreTrainedConfig, value: float) -> None:
     setattr(config, _present(config, HEAD)[0], value)
 
 
-def keep_head_dropout(network: PreTrainedModel, encoder: str, untouched: PreTrainedConfig) -> None:
+def keep_head_dropout(network: PreTrainedModel, auto: Any, encoder: str, untouched: PreTrainedConfig) -> None:
     """Give a head back its own dropout where the architecture takes it from the encoder's, which the recipe set.
 
     BERT's does where the checkpoint states none, MPNet's and DeBERTa's always. What it would have been is seen in a
@@ -37,11 +39,12 @@ def keep_head_dropout(network: PreTrainedModel, encoder: str, untouched: PreTrai
 
     Args:
         network: The classifier.
+        auto: `AutoModelFor…` that built it.
         encoder: What names of its encoder begin with.
         untouched: The checkpoint's configuration as it is.
     """
     with torch.device("meta"), torch.random.fork_rng(devices=[]):
-        plain = AutoModelForSequenceClassification.from_config(untouched)  # type: ignore[no-untyped-call]
+        plain = auto.from_config(untouched)
     own = {name: part.p for name, part in plain.named_modules() if isinstance(part, nn.Dropout)}
     for name, part in network.named_modules():
         if isinstance(part, nn.Dropout) and not name.startswith(encoder):

@@ -18,13 +18,14 @@ from transformers import (
     AutoModel,
     AutoModelForSequenceClassification,
     AutoModelForTextEncoding,
+    AutoModelForTokenClassification,
     PreTrainedConfig,
     PreTrainedModel,
 )
 from transformers.utils import logging as transformers_logging
 
 from kubetune.errors import ConfigError, DataError
-from kubetune.tasks.base import ModelSpec
+from kubetune.tasks.base import Head, ModelSpec
 from kubetune.tasks.dropout import keep_head_dropout, set_encoder_dropout, set_head_dropout
 from kubetune.tasks.trained_heads import keeps_head, trained_head
 from kubetune.tasks.trial import check_positions
@@ -38,7 +39,7 @@ ENCODERS_OF_TWO = ("t5", "mt5", "umt5")
 
 
 class StockClassifier(nn.Module):
-    """`…ForSequenceClassification` that returns plain logits; its state has the names of the network inside."""
+    """An architecture's own head that returns plain logits; its state has the names of the network inside."""
 
     def __init__(self, network: PreTrainedModel) -> None:
         super().__init__()
@@ -50,7 +51,7 @@ class StockClassifier(nn.Module):
         return _portable(self.network.config)
 
     def forward(self, **inputs: torch.Tensor) -> torch.Tensor:
-        """Return logits (rows, classes)."""
+        """Return logits (rows, classes), or (rows, length, classes) of a head that reads each token."""
         logits: torch.Tensor = self.network(**inputs).logits
         return logits
 
@@ -64,14 +65,14 @@ class StockClassifier(nn.Module):
 
 
 class OwnHeadClassifier(nn.Module):
-    """Encoder → pooling → optional tanh layer → dropout → classes."""
+    """Encoder → pooling, or each token → optional tanh layer → dropout → classes."""
 
     encoder_parts = ("encoder.",)
 
-    def __init__(self, encoder: PreTrainedModel, spec: ModelSpec) -> None:
+    def __init__(self, encoder: PreTrainedModel, spec: ModelSpec, head: Head) -> None:
         super().__init__()
         self.encoder = encoder
-        self.pooling = spec.head.get("pooling", "cls")
+        self.pooling = "none" if head.per_token else spec.head.get("pooling", "cls")
         width = getattr(encoder.config, "hidden_size", None)
         if width is None:
             raise ConfigError(
@@ -82,7 +83,7 @@ class OwnHeadClassifier(nn.Module):
         self.hidden = nn.Linear(width, hidden) if hidden else None
         dropout = spec.head.get("dropout")
         self.dropout = nn.Dropout(OWN_HEAD_DROPOUT if dropout is None else float(dropout))
-        self.classifier = nn.Linear(hidden or width, len(spec.labels))
+        self.classifier = nn.Linear(hidden or width, len(head.names))
 
     def configuration(self) -> dict[str, Any]:
         """What `config.json` of the model says; it names no class, since none of transformers has this head."""
@@ -91,9 +92,11 @@ class OwnHeadClassifier(nn.Module):
         return values
 
     def forward(self, **inputs: torch.Tensor) -> torch.Tensor:
-        """Return logits (rows, classes)."""
+        """Return logits (rows, classes), or (rows, length, classes)."""
         states = self.encoder(**inputs).last_hidden_state
-        if self.pooling == "cls":
+        if self.pooling == "none":
+            pooled = states
+        elif self.pooling == "cls":
             pooled = states[:, 0]
         else:
             mask = inputs["attention_mask"].unsqueeze(-1).to(states.dtype)
@@ -104,37 +107,39 @@ class OwnHeadClassifier(nn.Module):
         return logits
 
 
-def build_stock(spec: ModelSpec, folder: Path, *, pretrained: bool) -> StockClassifier:
+def build_stock(spec: ModelSpec, folder: Path, head: Head, *, pretrained: bool) -> StockClassifier:
     """Build the architecture's own classifier. See `Task.build_model`."""
-    config = _configuration(spec, folder, pretrained)
-    if type(config) not in AutoModelForSequenceClassification._model_mapping:
+    config, auto = _configuration(spec, folder, pretrained), _auto(head)
+    if type(config) not in auto._model_mapping:
+        what = "token" if head.per_token else "text"
         raise ConfigError(
-            f"Architecture {config.model_type} has no text classifier of its own in transformers: use "
+            f"Architecture {config.model_type} has no {what} classifier of its own in transformers: use "
             "model.head.kind=own, or another model."
         )
-    replaced = pretrained and trained_head(folder) is not None and not keeps_head(folder, spec.labels)
-    config.num_labels = len(spec.labels)
-    config.id2label = dict(enumerate(spec.labels))
-    config.label2id = {label: number for number, label in enumerate(spec.labels)}
-    config.problem_type = "single_label_classification"
+    replaced = pretrained and trained_head(folder, head) is not None and not keeps_head(folder, head)
+    config.num_labels = len(head.names)
+    config.id2label = dict(enumerate(head.names))
+    config.label2id = {label: number for number, label in enumerate(head.names)}
+    if not head.per_token:
+        config.problem_type = "single_label_classification"
     if getattr(config, "pad_token_id", None) is None:  # decoders look for the last token before the padding
         config.pad_token_id = spec.pad_token_id
     if pretrained and spec.head.get("dropout") is not None:
         set_head_dropout(config, float(spec.head["dropout"]))
-    network = _network(AutoModelForSequenceClassification, config, folder if pretrained else None)
+    network = _network(auto, config, folder if pretrained else None)
     if replaced:
-        _draw_head(network)
+        _draw_head(network, auto)
     if pretrained and spec.encoder_dropout is not None and spec.head.get("dropout") is None:
         untouched = _configuration(replace(spec, encoder_dropout=None), folder, pretrained)
         with _quiet():
-            keep_head_dropout(network, _encoder_part(network), untouched)
+            keep_head_dropout(network, auto, _encoder_part(network), untouched)
     check_positions(network, spec.max_length)
     network.config.architectures = [type(network).__name__]
     module = StockClassifier(network)
     return _loaded(module, folder, pretrained)
 
 
-def build_own(spec: ModelSpec, folder: Path, *, pretrained: bool) -> OwnHeadClassifier:
+def build_own(spec: ModelSpec, folder: Path, head: Head, *, pretrained: bool) -> OwnHeadClassifier:
     """Build the encoder with our head; an unused pooler is left out where the architecture allows it.
 
     Raises:
@@ -154,7 +159,7 @@ def build_own(spec: ModelSpec, folder: Path, *, pretrained: bool) -> OwnHeadClas
             )
     encoder = _network(auto, config, folder if pretrained else None)
     check_positions(encoder, spec.max_length)
-    module = OwnHeadClassifier(encoder, spec)
+    module = OwnHeadClassifier(encoder, spec, head)
     return _loaded(module, folder, pretrained)
 
 
@@ -207,7 +212,8 @@ def _portable(config: PreTrainedConfig) -> dict[str, Any]:
 
 def _network(auto: Any, config: PreTrainedConfig, folder: Path | None) -> PreTrainedModel:
     """Build `auto`'s class for `config`; with a folder, load its encoder and accept a new head only."""
-    options = {} if auto is AutoModelForSequenceClassification else _without_pooler(config)
+    headed = auto in (AutoModelForSequenceClassification, AutoModelForTokenClassification)
+    options = {} if headed else _without_pooler(config)
     with _quiet():
         if folder is None:
             return auto.from_config(config, **options)  # type: ignore[no-any-return]
@@ -226,7 +232,7 @@ def _network(auto: Any, config: PreTrainedConfig, folder: Path | None) -> PreTra
             sentence = " ".join(str(error).split())[:200]
             raise DataError("weights", f"The pretrained weights cannot be loaded ({sentence}); fetch again") from error
     misfits = [str(key if isinstance(key, str) else key[0]) for key in report["mismatched_keys"]]
-    encoder = _encoder_part(network) if auto is AutoModelForSequenceClassification else ""
+    encoder = _encoder_part(network) if headed else ""
     lacking = {*report["missing_keys"], *misfits}
     faults = sorted(name for name in lacking if name.startswith(encoder) and not POOLER.search(name))
     if faults and not misfits and all("decoder." in name for name in faults):
@@ -245,10 +251,14 @@ def _encoder_part(network: PreTrainedModel) -> str:
     return f"{prefix}." if prefix and hasattr(network, prefix) else ""
 
 
-def _draw_head(network: PreTrainedModel) -> None:
+def _auto(head: Head) -> Any:
+    return AutoModelForTokenClassification if head.per_token else AutoModelForSequenceClassification
+
+
+def _draw_head(network: PreTrainedModel, auto: Any) -> None:
     """Put a new head in the place of one that was trained for other labels, drawn from torch's generator."""
     with _quiet():
-        fresh = AutoModelForSequenceClassification.from_config(network.config)  # type: ignore[no-untyped-call]
+        fresh = auto.from_config(network.config)
     for name, part in fresh.named_children():
         if name != network.base_model_prefix:
             setattr(network, name, part)

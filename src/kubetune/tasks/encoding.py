@@ -13,6 +13,13 @@ Item = tuple[str, ...]
 
 
 def tokenize(tokenizer: "PreTrainedTokenizerBase", items: Sequence[Item], max_length: int) -> Any:
+    """Return the `BatchEncoding` of items of one or two texts, see `tokenize_parted`."""
+    return tokenize_parted(tokenizer, items, max_length)[0]
+
+
+def tokenize_parted(
+    tokenizer: "PreTrainedTokenizerBase", items: Sequence[Item], max_length: int
+) -> tuple[Any, list[Item]]:
     """Tokenise items of one or two texts, cut from the longer one first.
 
     As a token, `</s>` or `[SEP]` in a text would end the sequence, and some heads refuse such a row. The tokenizer is
@@ -25,7 +32,8 @@ def tokenize(tokenizer: "PreTrainedTokenizerBase", items: Sequence[Item], max_le
         max_length: Tokens an item, special tokens included.
 
     Returns:
-        `BatchEncoding` of all items; of special tokens it has those alone that the tokenizer's template puts in.
+        `BatchEncoding` of all items; of special tokens it has those alone that the tokenizer's template puts in. And
+        the texts that were read, which have further blanks where special tokens were written: see `raw_offsets`.
     """
     special = special_ids(tokenizer)
     texts = [list(item) for item in items]
@@ -33,9 +41,20 @@ def tokenize(tokenizer: "PreTrainedTokenizerBase", items: Sequence[Item], max_le
         batch = _encode(tokenizer, texts, max_length)
         written = [_written(encoding, texts[row], special, tokenizer) for row, encoding in enumerate(batch.encodings)]
         if not any(written):
-            return batch
+            return batch, [tuple(text) for text in texts]
         texts = [_parted(text, spans) for text, spans in zip(texts, written, strict=True)]
-    return _encode(tokenizer, texts, max_length)
+    return _encode(tokenizer, texts, max_length), [tuple(text) for text in texts]
+
+
+def raw_offsets(raw: str, read: str) -> list[int]:
+    """Return the place in `raw` of each character of `read`, and of its end: `read` has further blanks, no more."""
+    if raw == read:
+        return list(range(len(raw) + 1))
+    places, place = [], 0
+    for letter in read:
+        places.append(place)
+        place += place < len(raw) and raw[place] == letter
+    return [*places, place]
 
 
 def special_ids(tokenizer: "PreTrainedTokenizerBase") -> frozenset[int]:

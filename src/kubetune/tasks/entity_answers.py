@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kubetune.tasks.answers import HubForm, Parameter
+from kubetune.tasks.arrays import softmax
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -166,10 +167,9 @@ class EntityAnswers:
         """See `AnswerForm.margins`: at the word whose two best tags are nearest to each other."""
         found = [1.0] * len(encoding.truncated)
         for output, feature, example in zip(outputs, encoding.features, encoding.example, strict=True):
-            logits = output[np.asarray(feature["starts"]) != NO_WORD].astype(np.float64)
+            logits = output[np.asarray(feature["starts"]) != NO_WORD]
             if len(logits):
-                powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-                second, first = np.sort(powers / powers.sum(axis=1, keepdims=True), axis=1)[:, -2:].T
+                second, first = np.sort(softmax(logits), axis=1)[:, -2:].T
                 found[example] = min(found[example], float((first - second).min()))
         return found
 

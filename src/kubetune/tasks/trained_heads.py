@@ -3,12 +3,15 @@
 import json
 from pathlib import Path
 
+from kubetune.tasks.base import Head
 
-def trained_head(folder: Path) -> tuple[str, ...] | None:
+
+def trained_head(folder: Path, head: Head) -> tuple[str, ...] | None:
     """Return the labels of the classifier that a checkpoint was saved with; None: it has none."""
+    ending = "ForTokenClassification" if head.per_token else "ForSequenceClassification"
     try:
         values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        if not any(str(name).endswith("ForSequenceClassification") for name in values.get("architectures") or ()):
+        if not any(str(name).endswith(ending) for name in values.get("architectures") or ()):
             return None
         names = values.get("id2label") or {}
         return tuple(str(names[key]) for key in sorted(names, key=int)) or ("LABEL_0", "LABEL_1")
@@ -16,6 +19,6 @@ def trained_head(folder: Path) -> tuple[str, ...] | None:
         return None  # `_configuration` says what is wrong with the file
 
 
-def keeps_head(folder: Path, labels: tuple[str, ...]) -> bool:
-    """Whether a checkpoint's own classifier goes on: it has the recipe's labels, in this order."""
-    return trained_head(folder) == labels
+def keeps_head(folder: Path, head: Head) -> bool:
+    """Whether a checkpoint's own classifier goes on: it has the data's labels, in this order."""
+    return trained_head(folder, head) == head.names

@@ -38,8 +38,10 @@ def try_model(
     training = module.training
     module.eval()
     try:
-        logits = _logits(task, module, [_stretched(row, spec.max_length, highest)], pad_token_id)
-        task.losses(logits, torch.zeros(1, dtype=torch.int64)).sum().backward()  # type: ignore[no-untyped-call]
+        longest = _stretched(row, spec.max_length, highest)
+        logits = _logits(task, module, [longest], pad_token_id)
+        targets = task.targets([longest], len(longest["input_ids"]))
+        task.losses(logits, targets).sum().backward()  # type: ignore[no-untyped-call]
         with torch.inference_mode():
             alone = _logits(task, module, [row], pad_token_id)
             padded = _logits(task, module, [row], pad_token_id, pad_to=min(spec.max_length, len(row["input_ids"]) + 8))
@@ -56,6 +58,7 @@ def try_model(
     finally:
         module.zero_grad(set_to_none=True)
         module.train(training)
+    padded = padded[:, : alone.shape[1]]  # of a head that reads each token: what belongs to the row
     if float((alone - padded).abs().max()) > TOLERANCE * max(1.0, float(alone.abs().max())):
         raise ConfigError(
             "The model's answers depend on the padding behind a text (it reads from the right, or knows no mask): use "
@@ -123,11 +126,14 @@ def _embeddings(network: PreTrainedModel) -> int | None:
 
 def _stretched(row: Encoded, length: int, token: int) -> Encoded:
     """Return `row` with `token` put into its middle until it has `length` tokens; its special tokens stay."""
-    middle, missing = len(row["input_ids"]) // 2, length - len(row["input_ids"])
+    size = len(row["input_ids"])
+    middle, missing = size // 2, length - size
     if missing <= 0:
         return row
-    fill: Mapping[str, int] = {name: values[middle] for name, values in row.items()} | {"input_ids": token}
-    return {name: [*values[:middle], *[fill[name]] * missing, *values[middle:]] for name, values in row.items()}
+    tokens = {name: values for name, values in row.items() if len(values) == size}
+    fill: Mapping[str, int] = {name: values[middle] for name, values in tokens.items()} | {"input_ids": token}
+    longer = {name: [*values[:middle], *[fill[name]] * missing, *values[middle:]] for name, values in tokens.items()}
+    return {**row, **longer}
 
 
 def _logits(

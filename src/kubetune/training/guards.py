@@ -2,16 +2,12 @@
 
 import math
 
-import numpy as np
-
 from kubetune.config.training import EarlyStopping
 from kubetune.errors import ConfigError
 from kubetune.training.state import State
 
 PATIENCE = 20
 """Consecutive steps above the bound that count as divergence."""
-NEARLY_ALL = 0.99
-"""Share of predictions in one class from which a model is taken for collapsed."""
 
 
 def check_finite_step(step: int, loss: float, norm: float | None) -> None:
@@ -42,15 +38,16 @@ def check_divergence(state: State, loss: float, bound: float) -> None:
         )
 
 
-def is_collapsed(labels: np.ndarray, predictions: np.ndarray) -> bool:
-    """Whether nearly all predictions (rows,) are one class although the labels (rows,) are not."""
-    predicted, true = (np.bincount(values).max() / len(values) for values in (predictions, labels))
-    return bool(predicted >= NEARLY_ALL and true < NEARLY_ALL)
+def judge_evaluation(state: State, value: float, stopping: EarlyStopping | None, *, lower: bool) -> bool:
+    """Enter an evaluation into `state`; return whether these are the best weights so far.
 
-
-def judge_evaluation(state: State, metric: str, value: float, stopping: EarlyStopping | None) -> bool:
-    """Enter an evaluation into `state`; return whether these are the best weights so far."""
-    sign = -1.0 if metric == "loss" else 1.0
+    Args:
+        state: Of the run.
+        value: Of the metric that picks the weights.
+        stopping: When to stop early.
+        lower: Whether less of it is better.
+    """
+    sign = -1.0 if lower else 1.0
     gain = math.inf if state.best_value is None else sign * (value - state.best_value)
     if stopping is not None:
         state.without_gain = 0 if gain > stopping.min_delta else state.without_gain + 1

@@ -1,30 +1,33 @@
 """The training loop, for 0, 1 and N devices alike. Read `train` first."""
 
 from contextlib import nullcontext
-from math import ceil, cos, log, pi
+from math import ceil, cos, isfinite, log, pi
 from typing import Literal
 from zlib import crc32
 
+import numpy as np
 import torch
 
 from kubetune.errors import ConfigError, InterruptedRunError, KubetuneError
+from kubetune.metrics.base import Totals
 from kubetune.schema.numbers import as_written
 from kubetune.tasks import load_task
+from kubetune.tasks.base import Encoding, Task
 from kubetune.tasks.encoder import use_plain_attention
-from kubetune.tasks.inference import predict_logits
+from kubetune.tasks.inference import Precision, predict_outputs
 from kubetune.tasks.trial import try_model
 from kubetune.tasks.weights import not_finite
 from kubetune.training.batches import MicroBatch, Timeline, micro_batch_size, micro_batches, tokens_of
 from kubetune.training.determinism import choose_precision, deterministic, fingerprint, seed_everything
-from kubetune.training.guards import check_divergence, check_finite_step, is_collapsed, judge_evaluation
+from kubetune.training.guards import check_divergence, check_finite_step, judge_evaluation
 from kubetune.training.job import Host, Job, TrainingOutcome
 from kubetune.training.meter import Meter
 from kubetune.training.optimizer import build_optimizer, clip, set_rate
 from kubetune.training.parameters import drop_unused, freeze, named_parameters, snapshot
-from kubetune.training.ranks import gather_rows, start_accelerator, total
+from kubetune.training.ranks import start_accelerator, sum_outcomes, total
 from kubetune.training.result import write_result
 from kubetune.training.resume import resume, save
-from kubetune.training.rows import EncodedRows, read_rows
+from kubetune.training.rows import EncodedRows, read_rows, windows_of
 from kubetune.training.run import TrainingRun, heartbeat, phase
 
 
@@ -86,7 +89,11 @@ def prepare(job: Job, host: Host) -> TrainingRun:
         settings, task = job.settings, load_task(job.spec.task)
         precision = choose_precision(settings.precision, job.device)
         accelerator = start_accelerator(job.ranks, job.device, precision)
-        rows = {split: read_rows(job.dataset, split, len(job.spec.labels)) for split in ("train", "validation")}
+        labels = job.spec.labels
+        rows = {
+            split: read_rows(job.dataset, split, task, labels, places=split == "validation")
+            for split in ("train", "validation")
+        }
         timeline = build_timeline(job, rows["train"], len(rows["validation"]))
         seed_everything(settings.seed)
         module = task.build_model(job.spec, job.weights, pretrained=True)
@@ -108,7 +115,7 @@ def prepare(job: Job, host: Host) -> TrainingRun:
         module=module,
         wrapped=module,
         before=before,
-        class_weights=class_weights(job, rows["train"], accelerator.device),
+        class_weights=class_weights(job, task, rows["train"], accelerator.device),
         micro=micro_batch_size(settings.batch, settings.micro_batch, job.ranks),
         meter=Meter(timeline.steps),
     )
@@ -143,28 +150,35 @@ def build_timeline(job: Job, train_rows: EncodedRows, validation_rows: int) -> T
     )
 
 
-def class_weights(job: Job, rows: EncodedRows, device: torch.device) -> torch.Tensor | None:
-    """Return the weight of each class, (classes,) fp32, or None.
+def class_weights(job: Job, task: Task, rows: EncodedRows, device: torch.device) -> torch.Tensor | None:
+    """Return the weight of each output of the head, (outputs,) fp32, or None.
 
     Raises:
-        ConfigError: The recipe's list has another length than the labels.
+        ConfigError: The task has no classes to weigh, or the recipe's list has another length than they are.
     """
-    asked, classes = job.settings.class_weights, len(job.spec.labels)
+    asked, names = job.settings.class_weights, task.head(job.spec.labels).names
     if asked == "none":
         return None
+    if not task.class_columns:
+        raise ConfigError(f"training.class_weights is not for task {task.kind}, which has no classes: leave it out.")
     if asked == "balanced":
-        counts = torch.bincount(torch.from_numpy(rows.labels), minlength=classes).clamp(min=1)
-        return (len(rows) / (classes * counts)).float().to(device)
-    if len(asked) != classes:
-        raise ConfigError(f"training.class_weights has {len(asked)} values: the data has {classes} labels.")
+        found = np.concatenate([rows.column(name) for name in task.class_columns])
+        counts = torch.from_numpy(task.class_counts(found, job.spec.labels)).clamp(min=1)
+        return (int(counts.sum()) / (len(names) * counts)).float().to(device)
+    if len(asked) != len(names):
+        raise ConfigError(
+            f"training.class_weights has {len(asked)} values: the model has {len(names)} outputs, "
+            f"{', '.join(names):.200}."
+        )
     return torch.tensor(asked, dtype=torch.float32, device=device)
 
 
-def backward(run: TrainingRun, parts: list[MicroBatch], rows: int) -> torch.Tensor:
-    """Add the gradients of this rank's part of a global batch of `rows` rows; return the sum of its losses.
+def backward(run: TrainingRun, parts: list[MicroBatch], terms: int) -> torch.Tensor:
+    """Add the gradients of this rank's part of a global batch with `terms` losses; return the sum of its losses.
 
-    The loss of a step is the mean over the rows of all ranks and micro-batches, not a mean of means: each micro-batch
-    is scaled by the global count, and by the number of ranks, since their gradients are averaged.
+    The loss of a step is the mean over the losses of all ranks and micro-batches (a row has one, or one a word), not a
+    mean of means: each micro-batch is scaled by the global count, and by the number of ranks, since their gradients are
+    averaged. Every rank knows the whole batch, so the count needs no exchange.
     """
     settings, world = run.job.settings, run.accelerator.num_processes
     pad_to = run.job.spec.max_length if settings.padding == "max-length" else None
@@ -172,12 +186,13 @@ def backward(run: TrainingRun, parts: list[MicroBatch], rows: int) -> torch.Tens
     for number, part in enumerate(parts):
         last = number == len(parts) - 1
         with nullcontext() if last else run.accelerator.no_sync(run.wrapped):
-            inputs = run.task.collate(run.train.pick(part.rows), run.job.pad_token_id, pad_to)
-            labels = torch.from_numpy(run.train.labels[part.rows]).to(run.accelerator.device)
-            logits = run.wrapped(**{name: tensor.to(run.accelerator.device) for name, tensor in inputs.items()})
-            losses = run.task.losses(logits, labels, settings.label_smoothing, run.class_weights)
+            rows = run.train.pick(part.rows)
+            inputs = run.task.collate(rows, run.job.pad_token_id, pad_to)
+            targets = run.task.targets(rows, inputs["input_ids"].shape[1]).to(run.accelerator.device)
+            outputs = run.wrapped(**{name: tensor.to(run.accelerator.device) for name, tensor in inputs.items()})
+            losses = run.task.losses(outputs, targets, settings.label_smoothing, run.class_weights)
             loss = losses.sum() * part.weight
-            run.accelerator.backward(loss * (world / rows))
+            run.accelerator.backward(loss * (world / terms))
         loss_sum += loss.detach()
         run.host.alive()
     return loss_sum
@@ -189,9 +204,10 @@ def train_step(run: TrainingRun) -> bool:
     world, rank = run.accelerator.num_processes, run.accelerator.process_index
     batch = timeline.batch_at(state.step)
     run.wrapped.train()
-    loss_sum = backward(run, micro_batches(batch, rank, world, run.micro), len(batch))
+    terms = terms_of(run, batch)
+    loss_sum = backward(run, micro_batches(batch, rank, world, run.micro), terms)
     summed, stop = total(run.accelerator, loss_sum, float(run.host.should_stop()))
-    loss = summed / len(batch)
+    loss = summed / terms
     check_finite_step(state.step + 1, loss, None)
     norm = clip(run.parameters, settings.clip_norm)
     check_finite_step(state.step + 1, loss, norm)
@@ -203,14 +219,15 @@ def train_step(run: TrainingRun) -> bool:
     pad_to = run.job.spec.max_length if settings.padding == "max-length" else None
     real, computed = tokens_of(run.train.lengths, batch, world, run.micro, pad_to)
     state.step += 1
-    state.loss_sum, state.loss_rows = state.loss_sum + summed, state.loss_rows + len(batch)
+    state.loss_sum, state.loss_terms = state.loss_sum + summed, state.loss_terms + terms
     state.rows, state.tokens = state.rows + len(batch), state.tokens + real
     state.computed_tokens += computed
     if run.is_main:
         run.host.advance(1, **run.meter.step(state.step, loss, rate, len(batch), real))
         facts = {"loss": loss, "rate": rate, "norm": norm, "rows": len(batch), "tokens": real}
         run.host.record("step", step=state.step, batch=crc32(batch.tobytes()), **facts)
-    check_divergence(state, loss, settings.divergence_loss or 10 * log(max(2, len(run.job.spec.labels))))
+    width = len(run.task.head(run.job.spec.labels).names)
+    check_divergence(state, loss, settings.divergence_loss or 10 * log(max(2, width)))
     return stop > 0
 
 
@@ -220,31 +237,55 @@ def evaluate_if_due(run: TrainingRun) -> None:
     if state.evaluated_at == state.step or not run.timeline.evaluation_due(state.step) or not len(run.validation):
         return
     with phase(run.host, "evaluate"), heartbeat(run):
-        index = torch.arange(len(run.validation)).numpy()[run.accelerator.process_index :: run.job.ranks]
-        precision = state.fingerprints[-1]["precision"]
-        rows = run.validation.pick(index)
-        logits = predict_logits(run.module, rows, run.task, run.job.pad_token_id, EVALUATION_BATCH, precision)
-        logits = gather_rows(run.accelerator, index, logits, len(run.validation))
-    metrics = run.task.metrics(run.validation.labels, logits)
-    if not all(map(torch.isfinite, map(torch.tensor, metrics.values()))):
+        totals = validate(run, state.fingerprints[-1]["precision"])
+    statistics = run.task.statistics(run.job.spec.labels)
+    metrics = {name: float(value) for name, value in statistics.measure(totals).items()}
+    if not all(map(isfinite, metrics.values())):
         raise ConfigError(f"Validation logits are not finite after step {state.step}: lower training.learning_rate.")
     state.evaluations.append(
         {
             "step": state.step,
             "epoch": state.step / run.timeline.steps_an_epoch,
-            "train_loss": state.loss_sum / max(1, state.loss_rows),
+            "train_loss": state.loss_sum / max(1, state.loss_terms),
             "validation": metrics,
-            "collapsed": is_collapsed(run.validation.labels, logits.argmax(axis=1)),
+            "collapsed": run.task.collapsed(totals, run.job.spec.labels),
         }
     )
-    state.evaluated_at, state.loss_sum, state.loss_rows = state.step, 0.0, 0
-    metric = run.job.settings.best_metric
-    if judge_evaluation(state, metric, metrics[metric], run.job.settings.early_stopping) and run.is_main:
+    state.evaluated_at, state.loss_sum, state.loss_terms = state.step, 0.0, 0
+    metric = best_metric(run)
+    lower = statistics.metrics[metric].lower_is_better
+    if judge_evaluation(state, metrics[metric], run.job.settings.early_stopping, lower=lower) and run.is_main:
         run.best = {name: tensor.detach().to("cpu", copy=True) for name, tensor in run.module.state_dict().items()}
     if run.is_main:
         run.host.record("evaluation", **state.evaluations[-1])
         shown = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
         run.host.note(f"step {state.step}: validation {shown}")
+
+
+def validate(run: TrainingRun, precision: Precision) -> Totals:
+    """Return what the current weights come to on all validation rows, the same on every rank."""
+    rows, task = run.validation, run.task
+    mine = np.arange(rows.examples)[run.accelerator.process_index :: run.job.ranks]
+    index = windows_of(rows, mine)
+    features = rows.pick(index)
+    outputs = predict_outputs(run.module, features, task, run.job.pad_token_id, EVALUATION_BATCH, precision)
+    losses = [
+        float(task.losses(torch.from_numpy(output)[None], task.targets([feature], len(feature["input_ids"])))[0])
+        for output, feature in zip(outputs, features, strict=True)
+    ]
+    encoding = Encoding(features, np.searchsorted(mine, rows.example[index]).tolist(), [])
+    part = task.validation(outputs, encoding, np.array(losses, dtype=np.float64), run.job.spec.labels)
+    return sum_outcomes(run.accelerator, part, rows.examples)
+
+
+def terms_of(run: TrainingRun, batch: np.ndarray) -> int:
+    """Return the losses of a global batch; 1 where it has none, so that nothing is divided by 0."""
+    return max(1, int(run.task.terms(run.train.pick(batch)).sum()))
+
+
+def best_metric(run: TrainingRun) -> str:
+    """Return the metric that picks the weights: the recipe's, or the task's own."""
+    return run.job.settings.best_metric or run.task.main_metric
 
 
 def _try_longest_batch(run: TrainingRun, groups: dict[str, list[str]]) -> None:
@@ -259,12 +300,12 @@ def _try_longest_batch(run: TrainingRun, groups: dict[str, list[str]]) -> None:
     world, rank = run.accelerator.num_processes, run.accelerator.process_index
     parts = micro_batches(batch, rank, world, run.micro)
     run.module.train()
-    backward(run, parts[:1], len(batch))
+    backward(run, parts[:1], terms_of(run, batch))
     run.unused = drop_unused(run.module, groups)
     run.module.zero_grad(set_to_none=True)
     run.wrapped = run.accelerator.prepare(run.module)
     for _ in range(2 if world > 1 else 0):
-        backward(run, parts[:1], len(batch))
+        backward(run, parts[:1], terms_of(run, batch))
         run.module.zero_grad(set_to_none=True)
     if bad := not_finite(run.module):
         raise KubetuneError(f"Weight {bad} is not finite before step 1: this is a bug of kubetune.")

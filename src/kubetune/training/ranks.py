@@ -8,6 +8,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
 from kubetune.errors import ConfigError, CorruptArtifactError
+from kubetune.metrics.base import Outcomes, Totals
 from kubetune.tasks.inference import Precision
 
 
@@ -38,33 +39,20 @@ def total(accelerator: Accelerator, *values: float | torch.Tensor) -> list[float
     return [float(value) for value in summed.cpu()]
 
 
-def gather_rows(accelerator: Accelerator, index: np.ndarray, values: np.ndarray, rows: int) -> np.ndarray:
-    """Bring every rank's part together.
+def sum_outcomes(accelerator: Accelerator, part: Outcomes, examples: int) -> Totals:
+    """Add what the rows of all ranks came to.
 
     Args:
         accelerator: Running.
-        index: (part,) row numbers of this rank.
-        values: (part, width) float32.
-        rows: Rows of all ranks.
-
-    Returns:
-        (rows, width) in row order, on every rank.
+        part: Of the rows of this rank.
+        examples: Rows of all ranks.
 
     Raises:
         CorruptArtifactError: A row came more or less than once.
     """
-    width = int(total(accelerator, float(values.shape[1]) if accelerator.process_index == 0 else 0.0)[0])
-    part = -(-rows // accelerator.num_processes)
-    numbers = np.full(part, -1, dtype=np.int64)
-    padded = np.zeros((part, width), dtype=np.float32)
-    numbers[: len(index)] = index
-    padded[: len(index)] = values.reshape(len(index), -1) if len(index) else 0.0
-    device = accelerator.device
-    numbers = accelerator.gather(torch.from_numpy(numbers).to(device)).cpu().numpy()
-    padded = accelerator.gather(torch.from_numpy(padded).to(device)).cpu().numpy()
-    real = numbers >= 0
-    if not np.array_equal(np.sort(numbers[real]), np.arange(rows)):
-        raise CorruptArtifactError("", "A row was gathered more or less than once: this is a bug of kubetune")
-    result = np.empty((rows, width), dtype=np.float32)
-    result[numbers[real]] = padded[real]
-    return result
+    mine = part.total()
+    summed = total(accelerator, len(part), *mine.counts.tolist(), *mine.sums.tolist())
+    if int(summed[0]) != examples:
+        raise CorruptArtifactError("", "A row was judged more or less than once: this is a bug of kubetune")
+    counts = np.array(summed[1 : 1 + len(mine.counts)]).round().astype(np.int64)
+    return Totals(counts, np.array(summed[1 + len(mine.counts) :]), np.array(examples))

@@ -34,10 +34,11 @@ def write_result(run: TrainingRun) -> TrainingOutcome:
 
 def _report(run: TrainingRun) -> dict[str, Any]:
     state, timeline = run.state, run.timeline
+    metric = run.job.settings.best_metric or run.task.main_metric
     kept = next((entry for entry in state.evaluations if entry["step"] == state.best_step), None)
     return {
         "format": 1,
-        "best": kept and {"metric": run.job.settings.best_metric, "value": state.best_value} | kept,
+        "best": kept and {"metric": metric, "value": state.best_value} | kept,
         "evaluations": state.evaluations,
         "collapsed": bool(kept and kept["collapsed"]),
         "stopped_early": state.stopped_early,

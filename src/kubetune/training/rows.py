@@ -1,55 +1,81 @@
-"""A split in memory: flat token numbers and offsets, a few bytes a token instead of Python lists."""
+"""A split in memory: flat numbers and offsets, a few bytes a token instead of Python lists."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 
 from kubetune.errors import DataError
-from kubetune.tasks.base import Encoded
+from kubetune.tasks.base import Feature, Task
+
+TOKENS = ("input_ids", "token_type_ids")
 
 
-class EncodedRows(Sequence[Encoded]):
-    """Encoded rows of one split.
+class EncodedRows(Sequence[Feature]):
+    """Features of one split.
+
+    Args:
+        columns: Name → the numbers of all features, one after the other.
+        offsets: Name → where each feature's begin, and the end, shape (features + 1,), int64.
+        example: Number of the row of the data set that each feature is a part of, shape (features,), ascending.
+        examples: Rows of the data set.
 
     Attributes:
-        labels: (rows,) int64 class numbers.
-        lengths: (rows,) int64 tokens.
+        lengths: (features,) int64 tokens.
     """
 
-    def __init__(self, columns: dict[str, np.ndarray], offsets: np.ndarray, labels: np.ndarray) -> None:
-        self._columns = columns
-        self._offsets = offsets
-        self.labels = labels
-        self.lengths = np.diff(offsets)
+    def __init__(
+        self,
+        columns: Mapping[str, np.ndarray],
+        offsets: Mapping[str, np.ndarray],
+        example: np.ndarray,
+        examples: int,
+    ) -> None:
+        self._columns, self._offsets = columns, offsets
+        self.example, self.examples = example, examples
+        self.lengths = np.diff(offsets["input_ids"])
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.lengths)
 
     @overload
-    def __getitem__(self, index: int) -> Encoded: ...
+    def __getitem__(self, index: int) -> Feature: ...
 
     @overload
-    def __getitem__(self, index: slice) -> Sequence[Encoded]: ...
+    def __getitem__(self, index: slice) -> Sequence[Feature]: ...
 
     def __getitem__(self, index: Any) -> Any:
-        """Return one row, or a list of rows; values are views."""
+        """Return one feature, or a list of them; values are views."""
         if isinstance(index, slice):
             return [self[number] for number in range(*index.indices(len(self)))]
-        start, end = self._offsets[index], self._offsets[index + 1]
-        return {name: values[start:end] for name, values in self._columns.items()}
+        return {
+            name: values[self._offsets[name][index] : self._offsets[name][index + 1]]
+            for name, values in self._columns.items()
+        }
 
-    def pick(self, indices: Sequence[int] | np.ndarray) -> list[Encoded]:
-        """Return the rows of these numbers."""
+    def pick(self, indices: Sequence[int] | np.ndarray) -> list[Feature]:
+        """Return the features of these numbers."""
         return [self[int(index)] for index in indices]
 
+    def column(self, name: str) -> np.ndarray:
+        """Return the numbers of all features, one after the other."""
+        return self._columns[name]
 
-def read_rows(dataset: Path, split: str, classes: int) -> EncodedRows:
+
+def read_rows(dataset: Path, split: str, task: Task, labels: Sequence[str], places: bool = False) -> EncodedRows:
     """Read `<split>.parquet` of artifact `dataset`.
 
+    Args:
+        dataset: Folder of the artifact.
+        split: `train` or `validation`.
+        task: Says which columns are targets.
+        labels: Class names by class number.
+        places: Whether the columns that answers are made with are wanted too.
+
     Raises:
-        DataError: The file or a column is absent, or a label is not one of `classes`.
+        DataError: The file or a column is absent, or a target is none of the head's outputs.
     """
     import pyarrow
     import pyarrow.parquet
@@ -57,25 +83,62 @@ def read_rows(dataset: Path, split: str, classes: int) -> EncodedRows:
     path = dataset / f"{split}.parquet"
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
-            names = [name for name in ("input_ids", "token_type_ids", "label") if name in file.schema_arrow.names]
+            wanted = [*TOKENS, *task.target_columns, *(task.place_columns if places else ())]
+            names = [name for name in wanted if name in file.schema_arrow.names]
             table = file.read(columns=names).combine_chunks()
-        labels = _numbers(table["label"].chunk(0) if table.num_rows else pyarrow.array([], pyarrow.int32()))
-        offsets, columns = np.zeros(1, dtype=np.int64), {}
-        for name in names if table.num_rows else ():
-            if name != "label":
-                if table[name].num_chunks != 1:
-                    raise DataError("dataset-size", f"{path.name} has more than 2^31 tokens: set data.limit")
-                array = table[name].chunk(0)
-                offsets = _numbers(array.offsets).astype(np.int64)
-                columns[name] = _numbers(array.values)[offsets[0] : offsets[-1]]
-        labels = labels.astype(np.int64)
+        if lacking := {"input_ids", *task.target_columns} - set(names):
+            raise KeyError(min(lacking))
+        found = {name: _flat(table[name], path) for name in names}
     except (OSError, KeyError, TypeError, pyarrow.ArrowException) as error:
         raise DataError("dataset", f"{path.name} of the prepared dataset cannot be read: prepare again") from error
-    if len(labels) and not (labels.min() >= 0 and labels.max() < classes):
-        raise DataError("label-range", f"{path.name} has labels outside 0..{classes - 1}: prepare again")
-    return EncodedRows(columns, offsets - offsets[0], labels)
+    example = found["input_ids"][2]
+    rows = EncodedRows(
+        {name: values for name, (values, _, _) in found.items()},
+        {name: offsets for name, (_, offsets, _) in found.items()},
+        example,
+        table.num_rows,
+    )
+    _check_targets(rows, task, labels, path)
+    return rows
+
+
+def _check_targets(rows: EncodedRows, task: Task, labels: Sequence[str], path: Path) -> None:
+    for name in task.class_columns:
+        values, most = rows.column(name), len(task.head(labels).names)
+        if len(values) and not (values.min() >= task.least_target and values.max() < most):
+            raise DataError("label-range", f"{path.name} has labels outside 0..{most - 1}: prepare again")
+
+
+def _flat(column: Any, path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return a column's numbers, where each feature's begin, and the row of each feature.
+
+    A column holds a number a row, a list of them, or a list of lists where a row has several features.
+    """
+    import pyarrow
+
+    if column.num_chunks > 1:
+        raise DataError("dataset-size", f"{path.name} has more than 2^31 tokens: set data.limit")
+    if not len(column):
+        return np.zeros(0, dtype=np.int64), np.zeros(1, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    array = column.chunk(0)
+    example = np.arange(len(array))
+    if not pyarrow.types.is_list(array.type):
+        return _numbers(array).astype(np.int64), np.arange(len(array) + 1), example
+    if pyarrow.types.is_list(array.type.value_type):
+        outer = _numbers(array.offsets).astype(np.int64)
+        example = np.repeat(example, np.diff(outer))
+        array = array.values.slice(outer[0], outer[-1] - outer[0])
+    offsets = _numbers(array.offsets).astype(np.int64)
+    return _numbers(array.values)[offsets[0] : offsets[-1]], offsets - offsets[0], example
 
 
 def _numbers(array: Any) -> np.ndarray:
     """View an Arrow array without nulls; its own `to_numpy` would import pandas, seconds a rank."""
     return np.from_dlpack(array)
+
+
+def windows_of(rows: EncodedRows, examples: np.ndarray) -> np.ndarray:
+    """Return the numbers of the features of some rows of the data set, in order."""
+    starts = np.searchsorted(rows.example, examples, side="left")
+    ends = np.searchsorted(rows.example, examples, side="right")
+    return np.fromiter(chain.from_iterable(map(range, starts, ends)), dtype=np.int64)

@@ -35,7 +35,7 @@ class State:
         stopped_early: Whether that ended the run.
         high_losses: Consecutive steps with a loss above the bound.
         loss_sum: Sum of training losses since the last evaluation.
-        loss_rows: Rows in that sum.
+        loss_terms: Losses in that sum.
         rows: Rows trained on.
         tokens: Real tokens trained on.
         computed_tokens: Tokens computed, padding included.
@@ -51,7 +51,7 @@ class State:
     stopped_early: bool = False
     high_losses: int = 0
     loss_sum: float = 0.0
-    loss_rows: int = 0
+    loss_terms: int = 0
     rows: int = 0
     tokens: int = 0
     computed_tokens: int = 0

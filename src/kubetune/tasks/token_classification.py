@@ -1,0 +1,240 @@
+"""Named entities: a type for spans of characters of one text."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kubetune.errors import ConfigError
+from kubetune.metrics.base import Metric, Outcomes, Totals
+from kubetune.metrics.entities import ENTITY_METRICS, FOUND, THERE, EntityStatistics, entity_outcomes
+from kubetune.tasks.arrays import READ, collate, padded, softmax
+from kubetune.tasks.base import IGNORED, Encoding, Feature, Head, ModelSpec, Schema, Task
+from kubetune.tasks.encoding import raw_offsets, tokenize_parted
+from kubetune.tasks.entities import (
+    Found,
+    Span,
+    first_pieces,
+    representable,
+    span_target,
+    spans_of,
+    tags_of,
+    words_of,
+)
+from kubetune.tasks.entity_answers import ENTITY_ANSWERS, NO_WORD, EntityAnswers
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import torch
+    from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class TokenClassification:
+    """Implements `Task` for entities.
+
+    Features have the columns `tags` (targets: the tag of each token that begins a word, `IGNORED` elsewhere), `starts`
+    and `ends` (characters of the word that a token begins, `NO_WORD` elsewhere).
+    """
+
+    kind: str = "token-classification"
+    columns: tuple[str, ...] = ("text",)
+    target_columns: tuple[str, ...] = ("tags",)
+    class_columns: tuple[str, ...] = ("tags",)
+    least_target: int = IGNORED
+    place_columns: tuple[str, ...] = ("starts", "ends")
+
+    @property
+    def form(self) -> EntityAnswers:
+        """See `Task.form`."""
+        return ENTITY_ANSWERS
+
+    @property
+    def schema(self) -> Schema:
+        """See `Task.schema`."""
+        return Schema(("tokens",), "ner_tags", "spans", offsets=True)
+
+    def encode(
+        self,
+        tokenizer: "PreTrainedTokenizerBase",
+        items: Sequence[tuple[str, ...]],
+        max_length: int,
+        targets: Sequence[Any] | None = None,
+    ) -> Encoding:
+        """See `Task.encode`; each item is one feature, and words behind the cut are in no entity."""
+        if not tokenizer.is_fast:
+            raise ConfigError("The tokenizer has no tokenizer.json: use a checkpoint with a fast tokenizer.")
+        if not items:
+            return Encoding([], [], [])
+        batch, read = tokenize_parted(tokenizer, items, max_length)
+        features: list[Feature] = []
+        lost: list[int] = []
+        for row, encoding in enumerate(batch.encodings):
+            text = items[row][0]
+            places = raw_offsets(text, read[row][0])
+            pieces = [
+                (places[start], places[end]) if not special else (0, 0)
+                for (start, end), special in zip(encoding.offsets, encoding.special_tokens_mask, strict=True)
+            ]
+            words = words_of(text, pieces)
+            first = first_pieces(words, pieces)
+            feature: dict[str, list[int]] = {name: batch[name][row] for name in READ if name in batch}
+            feature["starts"] = [words[word][0] if word >= 0 else NO_WORD for word in first]
+            feature["ends"] = [words[word][1] if word >= 0 else NO_WORD for word in first]
+            if targets is not None:
+                spans = span_target(targets[row])
+                tags = tags_of(words, spans)
+                feature["tags"] = [tags[word] if word >= 0 else IGNORED for word in first]
+                reached = 1 + max(first, default=-1)
+                lost.append(sum(not representable(words, reached, span) for span in spans))
+            features.append(feature)
+        truncated = [bool(encoding.overflowing) for encoding in batch.encodings]
+        return Encoding(features, list(range(len(items))), truncated, lost)
+
+    def collate(
+        self, rows: Sequence[Feature], pad_token_id: int, pad_to: int | None = None
+    ) -> "dict[str, torch.Tensor]":
+        """See `Task.collate`."""
+        return collate(rows, pad_token_id, pad_to)
+
+    def targets(self, rows: Sequence[Feature], length: int) -> "torch.Tensor":
+        """See `Task.targets`: (rows, length) int64."""
+        return padded(rows, "tags", IGNORED, length)
+
+    def terms(self, rows: Sequence[Feature]) -> np.ndarray:
+        """See `Task.terms`: the words of each row."""
+        return np.array([np.count_nonzero(np.asarray(row["tags"]) != IGNORED) for row in rows], dtype=np.int64)
+
+    def head(self, labels: Sequence[str]) -> Head:
+        """See `Task.head`: for each token outside, and begin and inside of each type."""
+        return Head(("O", *(f"{part}-{label}" for label in labels for part in "BI")), per_token=True)
+
+    def class_counts(self, targets: np.ndarray, labels: Sequence[str]) -> np.ndarray:
+        """See `Task.class_counts`."""
+        return np.bincount(targets[targets != IGNORED], minlength=1 + 2 * len(labels))
+
+    def build_model(self, spec: ModelSpec, folder: Path, *, pretrained: bool) -> "torch.nn.Module":
+        """See `Task.build_model`; outputs are logits (rows, length, tags)."""
+        from kubetune.tasks.building import build
+
+        return build(spec, folder, self.head(spec.labels), pretrained=pretrained)
+
+    def parameter_groups(self, module: "torch.nn.Module") -> dict[str, list[str]]:
+        """See `Task.parameter_groups`."""
+        from kubetune.tasks.building import parameter_groups
+
+        return parameter_groups(module)
+
+    def losses(
+        self,
+        outputs: "torch.Tensor",
+        targets: "torch.Tensor",
+        label_smoothing: float = 0.0,
+        class_weights: "torch.Tensor | None" = None,
+    ) -> "torch.Tensor":
+        """See `Task.losses`: cross-entropy in nats, summed over the words of a row."""
+        import torch
+
+        losses = torch.nn.functional.cross_entropy(
+            outputs.float().transpose(1, 2),
+            targets,
+            label_smoothing=label_smoothing,
+            ignore_index=IGNORED,
+            reduction="none",
+        )
+        if class_weights is not None:
+            losses = losses * class_weights[targets.clamp(min=0)]
+        return losses.sum(dim=1)
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]:
+        """See `Task.metrics`."""
+        return ENTITY_METRICS
+
+    @property
+    def main_metric(self) -> str:
+        """See `Task.main_metric`."""
+        return "f1"
+
+    def statistics(self, labels: Sequence[str]) -> EntityStatistics:
+        """See `Task.statistics`."""
+        return EntityStatistics(tuple(labels))
+
+    def validation(
+        self, outputs: Sequence[np.ndarray], encoding: Encoding, losses: np.ndarray, labels: Sequence[str]
+    ) -> Outcomes:
+        """See `Task.validation`; what no tag can say is not asked for here, `evaluate` does."""
+        there = [true_entities(feature) for feature in encoding.features]
+        found = [
+            [entity[:3] for entity in entities(output, feature)]
+            for output, feature in zip(outputs, encoding.features, strict=True)
+        ]
+        return entity_outcomes(there, found, len(labels), losses, self.terms(encoding.features))
+
+    def collapsed(self, totals: Totals, labels: Sequence[str]) -> bool:
+        """See `Task.collapsed`: nothing is found."""
+        counts = totals.counts.reshape(len(labels), 3)
+        return bool(counts[:, THERE].any() and not counts[:, FOUND].any())
+
+    def predictions(
+        self,
+        outputs: Sequence[np.ndarray],
+        encoding: Encoding,
+        items: Sequence[tuple[str, ...]],
+        labels: Sequence[str],
+    ) -> list[list[dict[str, Any]]]:
+        """Return the entities of each text: `{"entity_group", "score", "word", "start", "end"}`, in order."""
+        return [
+            [
+                {
+                    "entity_group": labels[found.label],
+                    "score": found.score,
+                    "word": items[example][0][found.start : found.end],
+                    "start": found.start,
+                    "end": found.end,
+                }
+                for found in entities(output, feature)
+            ]
+            for output, feature, example in zip(outputs, encoding.features, encoding.example, strict=True)
+        ]
+
+    def answer_columns(self, predictions: Sequence[Any]) -> "dict[str, pa.Array]":
+        """See `Task.answer_columns`."""
+        return self.form.columns(predictions)
+
+
+def entities(output: np.ndarray, feature: Feature) -> list[Found]:
+    """Return the entities of one feature.
+
+    Args:
+        output: Logits (tokens, tags).
+        feature: With its columns `starts` and `ends`.
+    """
+    starts = np.asarray(feature["starts"])
+    asked = np.flatnonzero(starts != NO_WORD)
+    if not len(asked):
+        return []
+    shares = softmax(output[asked])
+    tags = shares.argmax(axis=1)
+    ends = np.asarray(feature["ends"])
+    words = list(zip(starts[asked].tolist(), ends[asked].tolist(), strict=True))
+    return spans_of(words, tags.tolist(), shares.max(axis=1).tolist())
+
+
+def true_entities(feature: Feature) -> list[tuple[int, int, int]]:
+    """Return the entities that the tags of a feature say."""
+    tags = np.asarray(feature["tags"])
+    asked = np.flatnonzero(tags != IGNORED)
+    starts, ends = (np.asarray(feature[name])[asked].tolist() for name in ("starts", "ends"))
+    words = list(zip(starts, ends, strict=True))
+    return [found[:3] for found in spans_of(words, tags[asked].tolist(), [1.0] * len(words))]
+
+
+def true_spans(targets: Sequence[Any]) -> list[list[Span]]:
+    """Return the entities of each row, of values of column `label`."""
+    return [span_target(value) for value in targets]
+
+
+TASK: Task = TokenClassification()  # type: ignore[assignment]

@@ -1,0 +1,57 @@
+"""A task with a loss for each word: it learns, resumes to the same bits, and each word counts once."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import trained_toys as toys
+from kubetune.errors import InterruptedRunError
+
+ENTITIES: dict[str, Any] = {"task": "token-classification", "labels": toys.TYPES}
+
+
+@pytest.mark.parametrize("head", ["stock", "own"])
+def test_entities_are_learnt(run_toy: Any, entity_dataset: Path, head: str) -> None:
+    done = run_toy(dataset=entity_dataset, architecture=head, epochs=12.0, **ENTITIES)
+    assert done.losses[-1] < done.losses[0] / 2
+    assert done.outcome.metrics["validation_f1"] > 0.9
+    assert done.outcome.metrics["validation_loss"] < 0.3
+
+
+def test_a_network_from_scratch_reads_tokens(run_toy: Any, entity_dataset: Path, scratch_weights: Path) -> None:
+    done = run_toy(
+        dataset=entity_dataset,
+        weights=scratch_weights,
+        architecture="bilstm",
+        epochs=24.0,
+        learning_rate=1e-2,
+        **ENTITIES,
+    )
+    assert done.outcome.metrics["validation_f1"] > 0.9
+
+
+def test_a_resumed_run_of_entities_has_the_same_bits(run_toy: Any, entity_dataset: Path) -> None:
+    whole = run_toy("a", dataset=entity_dataset, steps=6, checkpoints={"every_steps": 2}, **ENTITIES)
+    with pytest.raises(InterruptedRunError):
+        run_toy("b", dataset=entity_dataset, stop_after=3, steps=6, checkpoints={"every_steps": 2}, **ENTITIES)
+    again = run_toy("b", dataset=entity_dataset, steps=6, checkpoints={"every_steps": 2}, **ENTITIES)
+    assert again.context.of("attempt")[0]["start_step"] > 0
+    assert again.sha == whole.sha
+
+
+def test_the_loss_of_a_step_is_the_mean_over_its_words(run_toy: Any, entity_dataset: Path) -> None:
+    """Rows of unlike lengths in micro-batches of one row each: a mean of means would be another number."""
+    quiet = {"encoder_dropout": 0.0, "head": {"pooling": "cls", "hidden_size": None, "dropout": 0.0}}
+    whole, parted = (
+        run_toy(name, dataset=entity_dataset, steps=1, micro_batch=micro, length_groups=False, **quiet, **ENTITIES)
+        for name, micro in (("whole", 16), ("parted", 1))
+    )
+    assert parted.losses == pytest.approx(whole.losses, rel=1e-6)
+    norms = [run.context.of("step")[0]["norm"] for run in (whole, parted)]
+    assert norms[1] == pytest.approx(norms[0], rel=1e-5)
+
+
+def test_weights_of_tags_are_balanced(run_toy: Any, entity_dataset: Path) -> None:
+    done = run_toy(dataset=entity_dataset, class_weights="balanced", epochs=12.0, **ENTITIES)
+    assert done.outcome.metrics["validation_recall"] > 0.9
