@@ -22,7 +22,6 @@ from kubetune.tasks.base import Task
 from kubetune.text.joining import Joined
 
 TEXTS = ("text", "text_pair")
-"""What texts are called unless a task has names of its own; a second one is then refused by the task that takes one."""
 RANKED = "top_k"
 """Parameter of tasks whose answers rank their parts."""
 MISSING = object()
@@ -42,21 +41,16 @@ class RequestForm:
     """What a request may say.
 
     Attributes:
-        columns: Names of an item's texts, in order.
+        named: Names of an item's texts, in order; the predictor refuses an item of too few or too many.
         parameters: Of the task.
         max_items: Items that one request may hold.
         texts: How texts were joined of columns, as the archive says; by name of the text.
     """
 
-    columns: tuple[str, ...]
+    named: tuple[str, ...]
     parameters: Mapping[str, Parameter]
     max_items: int
     texts: Mapping[str, Joined] = field(default_factory=dict)
-
-    @property
-    def named(self) -> tuple[str, ...]:
-        """Names of texts that an item may have."""
-        return TEXTS if set(self.columns) <= set(TEXTS) else self.columns
 
     @property
     def text_keys(self) -> tuple[str, ...]:
@@ -88,7 +82,7 @@ class Request:
 
 def request_form(task: Task, max_items: int, texts: Mapping[str, Joined]) -> RequestForm:
     """Return what a request of a task may say; see `RequestForm`."""
-    return RequestForm(task.columns, task.form.parameters, max_items, texts)
+    return RequestForm(task.form.request_texts or task.columns, task.form.parameters, max_items, texts)
 
 
 class _BodyError(Exception):
@@ -237,7 +231,7 @@ def _item(entry: Any, form: RequestForm) -> tuple[object, ...] | Refusal:
     if not isinstance(entry, dict) or not entry or not set(entry) <= set(keys):
         columns = _listed(keys[len(form.named) :])
         also = f", or with the columns {columns}" if columns else ""
-        more = ", for pairs," if form.named is TEXTS else ""
+        more = ", for pairs," if form.named == TEXTS else ""
         wanted = f"`{first}`" + "".join(f" and{more} `{name}`" for name in others)
         return Refusal(400, f"an item must be a string or an object with {wanted}{also}")
     found = [_text(entry, name, form.texts.get(name)) for name in form.named]

@@ -77,6 +77,10 @@ class AnswerForm(Protocol):
         """Name → what a request may ask; `top_k` where an answer ranks its parts."""
 
     @property
+    def request_texts(self) -> tuple[str, ...]:
+        """Names of texts in a request, where there are more than `Task.columns`; else empty."""
+
+    @property
     def hub(self) -> HubForm:
         """How Hugging Face's libraries know the task."""
 

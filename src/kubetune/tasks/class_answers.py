@@ -41,6 +41,7 @@ class ClassAnswers:
 
     says = "An answer is labels with their probabilities, the most probable first; those of all labels sum to 1."
     hub = HUB
+    request_texts = ("text", "text_pair")  # a pair that is sent to a model of one text is told so, as is the reverse
     parameters = PARAMETERS
     judged_by: frozenset[str] = frozenset({"labels"})
     flips = False

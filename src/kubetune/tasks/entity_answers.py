@@ -59,6 +59,7 @@ class EntityAnswers:
         "characters of the raw text from `start` up to but without `end`."
     )
     hub = HUB
+    request_texts: tuple[str, ...] = ()
     parameters = PARAMETERS
     judged_by: frozenset[str] = frozenset()
     flips = True
