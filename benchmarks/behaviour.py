@@ -68,7 +68,7 @@ class Encoder:
         asked = [item if self.model.answers(item) else (".",) * len(item) for item in items]
         new = list(dict.fromkeys(item for item in asked if item not in self.known))
         if new:
-            self.known |= zip(new, self.model.logits(new), strict=True)
+            self.known |= zip(new, self.model.outputs(new)[0], strict=True)
         return np.stack([self.known[item] for item in asked])
 
 

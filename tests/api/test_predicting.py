@@ -40,7 +40,8 @@ def url(predictor: kt.TextPredictor) -> Iterator[str]:
             if self.headers.get("Authorization") not in (None, "Bearer right"):
                 self.send(401, b'{"error": {"reason": "no such key"}}')
                 return
-            request = body.parse_request(raw, self.headers["Content-Type"], 64, model.archive.texts)
+            form = body.request_form(model.task, 64, model.archive.texts)
+            request = body.parse_request(raw, self.headers["Content-Type"], form)
             assert isinstance(request, body.Request), request
             answers = iter(model.predict([item for item in request.items if not isinstance(item, Refusal)]))
             outcomes = [item if isinstance(item, Refusal) else next(answers) for item in request.items]

@@ -40,7 +40,7 @@ CLASSES = {
     "RunReport": ["html", "run", "save"],
     "StageDifference": ["cells", "differ", "headings", "nearest", "run", "sentence", "stage"],
     "StageState": ["artifacts", "key", "size", "stage", "state"],
-    "TextPrediction": ["item", "label", "reason", "scores", "score", "status"],
+    "TextPrediction": ["answer", "item", "label", "reason", "scores", "score", "status"],
     "TextPredictor": ["labels", "predict"],
     "Watcher": ["approve", "begin", "progress", "say", "tell"],
 }  # fmt: skip

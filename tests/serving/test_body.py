@@ -8,10 +8,12 @@ import pytest
 from huggingface_hub import InferenceClient
 
 from kubetune.serving.predictor import Answer, Refusal
-from kubetune.serving.request import ALL, Request, answer, parse_request
+from kubetune.serving.request import Request, answer, parse_request, request_form
 from kubetune.tasks import load_task
 
 JSON, PLAIN = "application/json", "text/plain; charset=utf-8"
+FORM = request_form(load_task("text-classification"), 4, {})
+EVERY = {"top_k": None}
 
 GOOD = {
     "string": (b'"good"', JSON, Request((("good",),))),
@@ -19,18 +21,18 @@ GOOD = {
     "no type counts as JSON": (b'{"text": "good"}', "", Request((("good",),))),
     "pair": (b'{"text": "a", "text_pair": "b"}', JSON, Request((("a", "b"),))),
     "list": (b'{"inputs": ["a", {"text": "b"}]}', JSON, Request((("a",), ("b",)), batched=True)),
-    "top_k": (b'{"text": "a", "top_k": 2}', JSON, Request((("a",),), top_k=2)),
-    "all scores": (b'{"inputs": ["a"], "all_scores": true}', JSON, Request((("a",),), batched=True, top_k=ALL)),
-    "hub": (b'{"inputs": "a", "parameters": {}}', JSON, Request((("a",),), batched=True, top_k=ALL, hub=True)),
+    "top_k": (b'{"text": "a", "top_k": 2}', JSON, Request((("a",),), parameters={"top_k": 2})),
+    "all scores": (b'{"inputs": ["a"], "all_scores": true}', JSON, Request((("a",),), batched=True, parameters=EVERY)),
+    "hub": (b'{"inputs": "a", "parameters": {}}', JSON, Request((("a",),), hub=True)),
     "hub, top_k": (
         b'{"inputs": ["a", "b"], "parameters": {"top_k": 2, "function_to_apply": null}}',
         JSON,
-        Request((("a",), ("b",)), batched=True, top_k=2, hub=True),
+        Request((("a",), ("b",)), batched=True, parameters={"top_k": 2}, hub=True),
     ),
     "hub, pair": (
         b'{"inputs": {"text": "a", "text_pair": "b"}}',
         JSON,
-        Request((("a", "b"),), batched=True, top_k=ALL, hub=True),
+        Request((("a", "b"),), hub=True),
     ),
     "plain": ("caf\u00e9".encode(), PLAIN, Request((("caf\u00e9",),))),
     "plain that looks like JSON": (b'"good"', PLAIN, Request((('"good"',),))),
@@ -82,13 +84,13 @@ BAD = {
 @pytest.mark.parametrize("name", GOOD)
 def test_good_bodies(name: str) -> None:
     body, kind, wanted = GOOD[name]
-    assert parse_request(body, kind, 4) == wanted
+    assert parse_request(body, kind, FORM) == wanted
 
 
 @pytest.mark.parametrize("name", BAD)
 def test_bad_bodies(name: str) -> None:
     body, kind, status, reason = BAD[name]
-    found = parse_request(body, kind, 4)
+    found = parse_request(body, kind, FORM)
     assert isinstance(found, Refusal)
     assert found.status == status
     assert reason in found.reason
@@ -96,7 +98,7 @@ def test_bad_bodies(name: str) -> None:
 
 @pytest.mark.parametrize("entry", [3, None, [], {}, {"texts": "a"}, {"text_pair": "b"}, {"text": "a", "top_k": 1}])
 def test_a_bad_entry_is_refused_alone(entry: object) -> None:
-    found = parse_request(json.dumps({"inputs": ["a", entry]}).encode(), JSON, 4)
+    found = parse_request(json.dumps({"inputs": ["a", entry]}).encode(), JSON, FORM)
     assert isinstance(found, Request)
     assert found.items[0] == ("a",)
     assert isinstance(found.items[1], Refusal)
@@ -108,7 +110,7 @@ def test_answers() -> None:
     good, bad = Answer((0.25, 0.75)), Refusal(413, "too long")
     single = answer(Request((("a",),)), [good], task, labels, 1)
     assert (single[0], json.loads(single[1])) == (200, {"predictions": [{"label": "yes", "score": 0.75}]})
-    every = answer(Request((("a",),), top_k=ALL), [good], task, labels, 1)
+    every = answer(Request((("a",),), parameters=EVERY), [good], task, labels, 1)
     assert [entry["label"] for entry in json.loads(every[1])["predictions"]] == ["yes", "no"]
     mixed = answer(Request((("a",), ("b",)), batched=True), [bad, good], task, labels, 1)
     assert mixed[0] == 200
@@ -125,7 +127,7 @@ def test_the_client_of_hugging_face_reads_the_answer(monkeypatch: pytest.MonkeyP
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             sent.append(json.loads(body))
-            request = parse_request(body, self.headers["Content-Type"], 4)
+            request = parse_request(body, self.headers["Content-Type"], FORM)
             assert isinstance(request, Request), request
             status, text = answer(request, [Answer((0.25, 0.75))] * len(request.items), task, labels, 1)
             self.send_response(status)
@@ -150,6 +152,6 @@ def test_the_client_of_hugging_face_reads_the_answer(monkeypatch: pytest.MonkeyP
 
 def test_an_item_that_is_refused_refuses_a_request_of_the_hub() -> None:
     task, labels = load_task("text-classification"), ("no", "yes")
-    request = Request((("a",), ("b",)), batched=True, top_k=ALL, hub=True)
+    request = Request((("a",), ("b",)), batched=True, hub=True)
     status, text = answer(request, [Answer((0.25, 0.75)), Refusal(413, "too long")], task, labels, 1)
     assert (status, json.loads(text)["error"]["reason"]) == (413, "too long")

@@ -11,18 +11,21 @@ from kubetune.errors import ConfigError
 from kubetune.serving.archive.manifest import _parse, write_manifest
 from kubetune.serving.golden.vectors import Answers, Golden, Vector, check_golden, read_golden
 from kubetune.serving.predictor import Answer, Predictor
+from kubetune.tasks import load_task
 from served_toys import CLEANING
+
+FORM = load_task("text-classification").form
 
 
 def ask(predictor: Predictor) -> Callable[[Sequence[Mapping[str, str]]], Answers]:
     def answers(items: Sequence[Mapping[str, str]]) -> Answers:
         outcomes = predictor.predict([[item[name] for name in predictor.task.columns] for item in items])
         labels = predictor.archive.labels
-        scores = [
-            dict(zip(labels, found.probabilities, strict=True)) if isinstance(found, Answer) else None
-            for found in outcomes
+        found = [
+            {"scores": dict(zip(labels, outcome.prediction, strict=True))} if isinstance(outcome, Answer) else None
+            for outcome in outcomes
         ]
-        return Answers(scores, predictor.precision)
+        return Answers(found, predictor.precision)
 
     return answers
 
@@ -64,7 +67,7 @@ FAULTS = [wrong_tokenizer, permuted_labels, no_cleaning, shorter, no_special_tok
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_the_archive_reproduces_its_vectors(archive: Path, precision: str) -> None:
-    assert check_golden(read_golden(archive), ask(Predictor(archive, precision=precision, threads=1))) == []
+    assert check_golden(read_golden(archive), ask(Predictor(archive, precision=precision, threads=1)), FORM) == []
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
@@ -73,26 +76,28 @@ def test_a_planted_fault_is_found(archive: Path, tmp_path: Path, fault: Callable
     copy = Path(shutil.copytree(archive, tmp_path / "copy"))
     fault(copy)
     write_manifest(copy, _parse(copy))
-    wrong = check_golden(read_golden(copy), ask(Predictor(copy, precision=precision, threads=1)))
+    wrong = check_golden(read_golden(copy), ask(Predictor(copy, precision=precision, threads=1)), FORM)
     assert wrong
     assert all(sentence.startswith("golden vector ") for sentence in wrong)
 
 
 def test_a_sentence_holds_no_text_of_a_row() -> None:
-    golden = Golden((Vector("longest", "r1", {"text": "private words"}, {"no": 0.2, "yes": 0.8}),), 1e-3)
-    (sentence,) = check_golden(golden, lambda items: Answers([{"no": 0.5, "yes": 0.4}], "fp32"))
+    golden = Golden((Vector("longest", "r1", {"text": "private words"}, {"scores": {"no": 0.2, "yes": 0.8}}),), 1e-3)
+    (sentence,) = check_golden(golden, lambda items: Answers([{"scores": {"no": 0.5, "yes": 0.4}}], "fp32"), FORM)
     assert sentence == "golden vector longest got 0.4000 for label 'yes' instead of 0.8000, where 0.001 is allowed"
-    assert check_golden(golden, lambda items: Answers([None], "fp32")) == ["golden vector longest got no answer"]
-    assert "labels other than" in check_golden(golden, lambda items: Answers([{"no": 1.0}], "fp32"))[0]
-    assert check_golden(golden, lambda items: Answers([], "fp32")) == ["0 answers came to 1 golden vectors"]
-    assert check_golden(golden, lambda items: Answers([{"no": float("nan"), "yes": 0.8}], "fp32"))
+    assert check_golden(golden, lambda items: Answers([None], "fp32"), FORM) == ["golden vector longest got no answer"]
+    assert (
+        "labels other than" in check_golden(golden, lambda items: Answers([{"scores": {"no": 1.0}}], "fp32"), FORM)[0]
+    )
+    assert check_golden(golden, lambda items: Answers([], "fp32"), FORM) == ["0 answers came to 1 golden vectors"]
+    assert check_golden(golden, lambda items: Answers([{"scores": {"no": float("nan"), "yes": 0.8}}], "fp32"), FORM)
 
 
 def test_bf16_is_given_ten_times_the_tolerance() -> None:
-    golden = Golden((Vector("longest", "r1", {"text": "a"}, {"no": 0.2, "yes": 0.8}),), 1e-3)
-    near = [{"no": 0.205, "yes": 0.795}]
-    assert check_golden(golden, lambda items: Answers(near, "fp32"))
-    assert not check_golden(golden, lambda items: Answers(near, "bf16"))
+    golden = Golden((Vector("longest", "r1", {"text": "a"}, {"scores": {"no": 0.2, "yes": 0.8}}),), 1e-3)
+    near = [{"scores": {"no": 0.205, "yes": 0.795}}]
+    assert check_golden(golden, lambda items: Answers(near, "fp32"), FORM)
+    assert not check_golden(golden, lambda items: Answers(near, "bf16"), FORM)
 
 
 def test_vectors_of_another_format_are_refused(archive: Path, tmp_path: Path) -> None:

@@ -14,10 +14,12 @@ from kubetune.execution.run import open_configured_store
 from kubetune.models.history import pull
 from kubetune.serving.archive.manifest import read_archive
 from kubetune.serving.predictor import Answer, Predictor, Refusal
-from kubetune.serving.request import Request, from_json
+from kubetune.serving.request import Request, from_json, request_form
+from kubetune.tasks import load_task
 from kubetune.text.joining import Joined, as_mapping, from_mapping
 from pipelines import run_plan, settings_of, toy_recipe
 
+TASK = load_task("text-classification")
 MAIL = {"text": Joined(("subject", "body"), " — ")}
 PAIR = MAIL | {"text_pair": Joined(("text_b",), "")}
 
@@ -43,7 +45,7 @@ def test_a_manifest_gives_back_what_was_written() -> None:
 
 
 def items(value: Any, texts: dict[str, Joined]) -> Any:
-    found = from_json(value, 9, texts)
+    found = from_json(value, request_form(TASK, 9, texts))
     assert isinstance(found, Request), found
     return list(found.items)
 
@@ -89,13 +91,13 @@ def test_a_request_that_is_unclear_is_refused(entry: dict[str, Any], reason: str
 
 
 def test_keys_of_other_models_stay_unknown() -> None:
-    found = from_json({"subject": "s"}, 9)
+    found = from_json({"subject": "s"}, request_form(TASK, 9, {}))
     assert isinstance(found, Refusal)
     assert (
         found.reason
         == "the body has an unknown key: allowed are text, text_pair, inputs, top_k, all_scores, parameters"
     )
-    found = from_json({"subject": "s", "inputs": ["t"]}, 9, MAIL)
+    found = from_json({"subject": "s", "inputs": ["t"]}, request_form(TASK, 9, MAIL))
     assert isinstance(found, Refusal)
     assert found.reason == "give `subject` or `inputs`, not both"
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 import served_toys
+import toys
 from any_text import any_steps, any_text, examples, row_of_fragments
 from kubetune.behaviour.cases import Row, cases_of
 from kubetune.behaviour.load import parse_suite
@@ -23,7 +24,7 @@ from kubetune.data.tokens import Encoder
 from kubetune.errors import DataError
 from kubetune.serving.golden.rows import pick
 from kubetune.serving.predictor import Answer, Predictor, Refusal
-from kubetune.serving.request import Request, parse_request
+from kubetune.serving.request import Request, parse_request, request_form
 from kubetune.tasks.spec import load_spec
 from kubetune.tasks.texts import TextModel
 from kubetune.text.gate import SURROGATES as SURROGATE
@@ -70,7 +71,9 @@ class Readers:
 
     def requests(self, entries: Sequence[Mapping[str, str | None]], gate: TextGate, texts: Any = ()) -> list[Any]:
         """Return by entry of a request its cleaned texts, or None where the predictor refuses it."""
-        request = parse_request(json.dumps({"inputs": entries}).encode(), "application/json", 99, dict(texts))
+        request = parse_request(
+            json.dumps({"inputs": entries}).encode(), "application/json", request_form(self.task, 99, dict(texts))
+        )
         assert isinstance(request, Request), request
         assert not any(isinstance(item, Refusal) for item in request.items)
         self.predictor.gate = gate
@@ -90,7 +93,7 @@ class Readers:
         path = self.scratch / "predictions.parquet"
         pq.write_table(pa.table({name: list(of) for name, of in columns.items()}), path)
         try:
-            return {tuple(vector.item[name] for name in names) for vector in pick(path, NUMBERS, names, gate)}
+            return {tuple(vector.item[name] for name in names) for vector in pick(path, self.task, NUMBERS, gate)}
         except DataError:
             return set()
 
@@ -129,8 +132,8 @@ def all_agree(readers: Readers, items: Sequence[Item], steps: tuple[str, ...]) -
     if short:
         answers = readers.predictor.predict(short)
         assert all(isinstance(answer, Answer) for answer in answers)
-        scores = [answer.probabilities for answer in answers if isinstance(answer, Answer)]
-        assert np.allclose(readers.task.probabilities(model.logits(short)), scores, atol=1e-5)
+        scores = [answer.prediction for answer in answers if isinstance(answer, Answer)]
+        assert np.allclose(model.predictions(short, toys.LABELS), scores, atol=1e-5)
 
 
 @pytest.fixture(scope="module")

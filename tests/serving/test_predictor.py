@@ -41,7 +41,7 @@ def test_a_bad_item_is_refused_and_its_neighbours_are_answered(predictor: Predic
 def test_odd_text_is_answered(predictor: Predictor) -> None:
     texts = ["a" * 2000, "\U0001f922", "\u202e\x1b[31m<script>", "=HYPERLINK(1)", "\ufeffgood", "e\u0301" * 50]
     outcomes = predictor.predict([(text,) for text in texts])
-    assert all(isinstance(outcome, Answer) and sum(outcome.probabilities) == pytest.approx(1) for outcome in outcomes)
+    assert all(isinstance(outcome, Answer) and sum(outcome.prediction) == pytest.approx(1) for outcome in outcomes)
 
 
 def test_the_cap_comes_before_the_tokenizer(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,7 +60,7 @@ def test_order_and_batch_size_change_no_answer(archive: Path) -> None:
         (alone,) = predictor.predict([text])
         assert isinstance(alone, Answer)
         assert isinstance(answer, Answer)
-        assert answer.probabilities == pytest.approx(alone.probabilities, abs=1e-6)
+        assert answer.prediction == pytest.approx(alone.prediction, abs=1e-6)
 
 
 def test_a_model_that_fails_on_one_item_fails_that_item_alone(
@@ -80,7 +80,7 @@ def test_a_model_that_fails_on_one_item_fails_that_item_alone(
     first, found, last = predictor.predict([("good food",), ("nasty secret",), ("bad film",)])
     assert found == Refusal(500, "the model failed on this item")
     for outcome, wanted in zip([first, last], expected, strict=True):
-        assert outcome.probabilities == pytest.approx(wanted.probabilities, abs=1e-2)
+        assert outcome.prediction == pytest.approx(wanted.prediction, abs=1e-2)
     assert "secret" not in caplog.text
 
 

@@ -253,3 +253,12 @@ def test_the_schema_of_cases_is_the_same_with_and_without_a_suite(tmp_path: Path
     behave(tmp_path / "toy", inputs, **BehaviourSection(suite=SUITE).model_dump())
     schemas: list[pa.Schema] = [pq.read_schema(tmp_path / name / "cases.parquet") for name in ("none", "toy")]
     assert schemas[0].equals(schemas[1])
+
+
+def test_a_suite_that_expects_labels_is_refused_for_a_task_without_them(
+    tmp_path: Path, inputs: dict[str, Path]
+) -> None:
+    with pytest.raises(ConfigError, match="expects labels, and answers of task token-classification have nothing"):
+        behave(tmp_path, inputs, kind="token-classification")
+    assert not list(tmp_path.iterdir())
+    assert behave(tmp_path, inputs, kind="token-classification", suite=None).verdict.passed

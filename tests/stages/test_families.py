@@ -63,5 +63,5 @@ def test_a_family_is_trained_packaged_served_and_exported(name: str, head: str, 
     for text, outcome in zip([*texts, " ".join(texts)], outcomes, strict=False):
         assert isinstance(outcome, Answer)
         (rows,) = classify([text])
-        ours = dict(zip(predictor.archive.labels, outcome.probabilities, strict=True))
+        ours = dict(zip(predictor.archive.labels, outcome.prediction, strict=True))
         assert {row["label"]: row["score"] for row in rows} == pytest.approx(ours, abs=1e-4)

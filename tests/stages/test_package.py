@@ -55,7 +55,7 @@ def test_golden_vectors_are_raw_rows_with_the_answers_of_the_evaluation(
     assert by_name["shortest"].item == {"text": "nice"}
     assert "\U0001f922" in by_name["non-ascii"].item["text"]
     assert "https://" in by_name["cleaned"].item["text"]
-    assert all(sum(vector.scores.values()) == pytest.approx(1) for vector in golden.vectors)
+    assert all(sum(vector.expected["scores"].values()) == pytest.approx(1) for vector in golden.vectors)
 
 
 def test_settings_reach_manifest_and_model_config(inputs: dict[str, Path], tmp_path: Path) -> None:

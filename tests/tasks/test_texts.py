@@ -8,6 +8,7 @@ import pytest
 from transformers import AutoTokenizer
 
 import served_toys
+import toys
 from kubetune.serving.predictor import Answer, Predictor
 from kubetune.tasks import load_task
 from kubetune.tasks.spec import load_spec
@@ -36,7 +37,7 @@ def test_the_answers_are_those_of_the_report(folder: Path, model: TextModel) -> 
     table = pq.read_table(folder / "inputs" / "report" / "predictions.parquet")
     items = [(text,) for text in table["raw_text"].to_pylist()]
     assert all(map(model.answers, items))
-    found = TASK.probabilities(model.logits(items))
+    found = np.array(model.predictions(items, toys.LABELS))
     assert np.allclose(found, np.array(table["probabilities"].to_pylist()), atol=1e-5)
 
 
@@ -51,14 +52,14 @@ def test_it_answers_what_the_server_answers(folder: Path, model: TextModel) -> N
     outcomes = predictor.predict([[text] for text in ODD])
     answered = [text for text, outcome in zip(ODD, outcomes, strict=True) if isinstance(outcome, Answer)]
     assert [text for text in ODD if model.answers((text,))] == answered
-    served = np.array([outcome.probabilities for outcome in outcomes if isinstance(outcome, Answer)])
-    assert np.allclose(TASK.probabilities(model.logits([(text,) for text in answered])), served, atol=1e-5)
+    served = np.array([outcome.prediction for outcome in outcomes if isinstance(outcome, Answer)])
+    assert np.allclose(model.predictions([(text,) for text in answered], toys.LABELS), served, atol=1e-5)
 
 
 def test_what_cleaning_makes_equal_is_answered_bit_for_bit_alike(model: TextModel) -> None:
     seen: list[int] = []
     items = [("good day",), ("the film was so bad",), ("good   day",), (" good day ",)]
-    found = model.logits(items, seen.append)
+    found = model.predictions(items, toys.LABELS, seen.append)
     assert np.array_equal(found[0], found[2])
     assert np.array_equal(found[0], found[3])
     assert not np.array_equal(found[0], found[1])
@@ -66,6 +67,6 @@ def test_what_cleaning_makes_equal_is_answered_bit_for_bit_alike(model: TextMode
 
 
 def test_no_items_and_an_item_without_an_answer(model: TextModel) -> None:
-    assert model.logits([]).shape == (0, 0)
+    assert model.predictions([], toys.LABELS) == []
     with pytest.raises(ValueError, match="ask `answers` first"):
-        model.logits([("good",), ("  ",)])
+        model.predictions([("good",), ("  ",)], toys.LABELS)

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kubetune.api.opening import opened, require_store, settings_for
 from kubetune.api.runs import Run
 from kubetune.errors import ConfigError, KubetuneError
+from kubetune.text.marking import bracketed, is_marked, is_ranked, pieces
 
 if TYPE_CHECKING:
     from kubetune.config.settings import Settings
@@ -20,23 +21,29 @@ Item = str | Mapping[str, str]
 
 @dataclass(frozen=True)
 class TextPrediction:
-    """What a model says of one item.
+    """What a model says of one item; printed, what it found in a text stands in the text.
 
     Attributes:
         item: What was asked.
-        scores: Label → probability, the best first; empty where the item was refused.
+        scores: Label → probability, the best first; empty where the item was refused, or no label is answered.
         status: 200, or the HTTP status of the refusal: 400 wrong form, 413 too long, 422 nothing to predict on.
         reason: Why it was refused, in one sentence; empty otherwise.
+        answer: As a server gives it in JSON, for example the entities of a text; None where the item was refused.
     """
 
     item: Item
     scores: Mapping[str, float]
     status: int = 200
     reason: str = ""
+    answer: Any = field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        text = self.item if isinstance(self.item, str) else next(iter(self.item.values()), "")
+        return bracketed(pieces(text, self.answer)) if is_marked(self.answer) else repr(self)
 
     @property
     def label(self) -> str | None:
-        """The most probable label; None where the item was refused."""
+        """The most probable label; None where there is none."""
         return next(iter(self.scores), None)
 
     @property
@@ -73,7 +80,8 @@ class TextPredictor:
         wanted = body_of(items, top_k)
         if not wanted["inputs"]:
             return []
-        request = body.from_json(wanted, len(items), archive.texts)
+        form = body.request_form(self._predictor.task, len(items), archive.texts)
+        request = body.from_json(wanted, form)
         if isinstance(request, Refusal):
             raise ConfigError(f"These items cannot be asked: {request.reason}.")
         answers = iter(self._predictor.predict([item for item in request.items if not isinstance(item, Refusal)]))
@@ -165,7 +173,7 @@ def loaded(folder: Path, device: str) -> TextPredictor:
     from kubetune.serving.predictor import Predictor
 
     predictor = Predictor(folder, device)
-    if wrong := check_golden(read_golden(folder), golden_answers(predictor)):
+    if wrong := check_golden(read_golden(folder), golden_answers(predictor), predictor.task.form):
         raise KubetuneError(f"The archive does not reproduce what was evaluated: {'; '.join(wrong)}.")
     return TextPredictor(predictor)
 
@@ -201,9 +209,14 @@ def predictions_of(items: Sequence[Item], results: Sequence[Mapping[str, Any]]) 
     return [
         TextPrediction(item, {}, int(result["error"]["status"]), str(result["error"]["reason"]))
         if "error" in result
-        else TextPrediction(item, {str(each["label"]): float(each["score"]) for each in result["predictions"]})
+        else TextPrediction(item, scores_of(result["predictions"]), answer=result["predictions"])
         for item, result in zip(items, results, strict=True)
     ]
+
+
+def scores_of(answer: Any) -> dict[str, float]:
+    """Return label → probability of an answer that ranks labels; nothing of another one."""
+    return {str(each["label"]): float(each["score"]) for each in answer} if is_ranked(answer) else {}
 
 
 def known_state(settings: "Settings") -> Path:
@@ -233,7 +246,7 @@ def asked(
         top_k: Labels an item; None: all.
 
     Returns:
-        One entry an item: `{"predictions": [{"label", "score"}, …]}` or `{"error": {"status", "reason"}}`.
+        One entry an item: `{"predictions": the answer}` or `{"error": {"status", "reason"}}`.
 
     Raises:
         ConfigError: There is no such endpoint, it is stopped, its key is another, or it refused the request.

@@ -41,6 +41,9 @@ class RowInputs(Section):
 class Common(Section):
     """What all tests have."""
 
+    expects: ClassVar[str] = "labels"
+    """What of an answer the test judges: `labels` are class probabilities. A task without them refuses the suite."""
+
     name: Name
     """Unique in the suite."""
     capability: Name
@@ -131,3 +134,8 @@ class Suite(Section):
     """By name."""
     tests: list[AnyTest] = Field(min_length=1)
     """In the order of the table."""
+
+    @property
+    def expects(self) -> frozenset[str]:
+        """What its tests judge of answers."""
+        return frozenset(test.expects for test in self.tests)

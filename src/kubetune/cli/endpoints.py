@@ -121,33 +121,27 @@ def predict(
         str | None, typer.Option("--endpoint", help="Endpoint or URL; the default is the only one there is.")
     ] = None,
     pair: Annotated[str | None, typer.Option("--pair", help="Second text, for a task on pairs.")] = None,
-    top_k: Annotated[int, typer.Option("--top-k", min=1, help="Labels an answer.")] = 1,
+    top_k: Annotated[
+        int | None,
+        typer.Option("--top-k", min=1, help="Labels an answer, 1 unless said otherwise.", show_default=False),
+    ] = None,
     store: StoreUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print the labels that a served model gives to texts."""
+    """Print what a served model says of texts: their labels, or what it finds in them."""
+    from kubetune.cli.predictions import best_of, print_answers
+
     settings = settings_for(store)
     lines = [line.rstrip("\n") for text in texts for line in (sys.stdin if text == "-" else [text])]
     items = [{"text": line} | ({"text_pair": pair} if pair is not None else {}) for line in lines]
     answers = asked(settings, endpoint, items, top_k)
+    if top_k is None:
+        answers = [best_of(answer) for answer in answers]
     if as_json:
         print_json([{**item, **answer} for item, answer in zip(items, answers, strict=True)])
     else:
-        print_table(
-            ["text", "label", "score"],
-            [row for line, answer in zip(lines, answers, strict=True) for row in rows_of(line, answer)],
-        )
+        print_answers(lines, answers)
     if any("error" in answer for answer in answers):
         from kubetune.errors import DataError
 
         raise DataError("request", "At least one text was refused; its reason stands beside it.")
-
-
-def rows_of(line: str, answer: dict[str, object]) -> list[list[str]]:
-    """Table rows of one answer."""
-    shown = line if len(line) <= 60 else line[:57] + "..."
-    error, found = answer.get("error"), answer.get("predictions")
-    if isinstance(error, dict):
-        return [[shown, f"refused: {error.get('reason')}", str(error.get("status"))]]
-    predictions = found if isinstance(found, list) else []
-    return [[shown, str(item["label"]), f"{item['score']:.3f}"] for item in predictions]

@@ -108,13 +108,13 @@ def predict(
     Args:
         url: `http://host:port/predictions/NAME`.
         items: `{"text": …}` or `{"text": …, "text_pair": …}` each.
-        top_k: Labels an item; None: all of them.
+        top_k: Labels an item, for a task that ranks them; None: all of them.
         timeout_s: A request.
         limit: Items a request, at most what the archive's `serving.max_items` says.
         ask: Sends a request; the default knows loopback servers only.
 
     Returns:
-        One entry an item: `{"predictions": [{"label", "score"}, …]}` or `{"error": {"status", "reason"}}`.
+        One entry an item: `{"predictions": the answer}` or `{"error": {"status", "reason"}}`.
 
     Raises:
         TemporaryError: Nothing answers at `url`, or the server is overloaded.

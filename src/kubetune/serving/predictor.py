@@ -4,17 +4,19 @@ import logging
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from transformers import AutoTokenizer
 
 from kubetune.config.cpus import cpu_quota_threads
+from kubetune.errors import ConfigError
 from kubetune.serving.archive.manifest import Archive, read_archive
 from kubetune.tasks import load_task
+from kubetune.tasks.arrays import READ
 from kubetune.tasks.hardware import native_bf16
-from kubetune.tasks.inference import Precision, predict_logits
+from kubetune.tasks.inference import Precision, predict_outputs
 from kubetune.tasks.spec import load_spec
 from kubetune.text.gate import TextGate, Unreadable
 
@@ -23,9 +25,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Answer:
-    """Probabilities by class number."""
+    """What the model says of an item.
 
-    probabilities: tuple[float, ...]
+    Attributes:
+        prediction: As the task made it, see `Task.predictions`; an array is a tuple here, so that answers compare.
+    """
+
+    prediction: Any
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,7 @@ class Predictor:
                 nothing about the model.
 
         Raises:
-            ConfigError: It is no archive of a known format.
+            ConfigError: It is no archive of a known format, or cleans texts whose characters its answers point at.
             CorruptArtifactError: A file does not have its digest.
             DataError: The weights do not fit.
         """
@@ -77,6 +83,11 @@ class Predictor:
         auto: Precision = "bf16" if native_bf16(device) else "fp32"
         self.precision: Precision = auto if precision == "auto" else precision
         self.task = load_task(self.archive.task)
+        if self.task.schema.offsets and self.archive.cleaning:
+            raise ConfigError(
+                f"The archive cleans texts ({', '.join(self.archive.cleaning)}) and answers with places in them, which "
+                "cleaning moves: train with data.cleaning=[]."
+            )
         self._tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
         spec = load_spec(folder)
         # What it was trained with: a tokenizer without a padding token says nothing, and decoders look for this one.
@@ -100,8 +111,12 @@ class Predictor:
         """Return what the model reads of each item, equal where it cannot tell two apart; a refusal reads as itself."""
         cleaned = [self._clean(item) for item in items]
         readable = [item for item in cleaned if not isinstance(item, Refusal)]
-        tokens = iter(self.task.encode(self._tokenizer, readable, self.archive.max_length).features)
-        return [item if isinstance(item, Refusal) else _hashable(next(tokens)) for item in cleaned]
+        encoding = self.task.encode(self._tokenizer, readable, self.archive.max_length)
+        tokens: list[list[Hashable]] = [[] for _ in readable]
+        for feature, example in zip(encoding.features, encoding.example, strict=True):
+            tokens[example].append(_hashable(feature))
+        found = iter(tokens)
+        return [item if isinstance(item, Refusal) else tuple(next(found)) for item in cleaned]
 
     def warm(self) -> None:
         """Run each power-of-two length once, so that no client pays for first-use allocation."""
@@ -109,7 +124,7 @@ class Predictor:
         while length < self.archive.max_length:
             length = min(2 * length, self.archive.max_length)
             rows = [{"input_ids": [self._pad] * length}]
-            predict_logits(self._module, rows, self.task, self._pad, self.archive.serving.split, self.precision)
+            predict_outputs(self._module, rows, self.task, self._pad, self.archive.serving.split, self.precision)
 
     def _clean(self, item: Sequence[object]) -> tuple[str, ...] | Refusal:
         """Check one item and clean its texts."""
@@ -153,12 +168,13 @@ class Predictor:
         """Encode, sort and split, run, decode."""
         if not items:
             return []
-        rows = self.task.encode(self._tokenizer, items, self.archive.max_length).features
+        encoding = self.task.encode(self._tokenizer, items, self.archive.max_length)
         split = self.archive.serving.split
-        logits = predict_logits(self._module, rows, self.task, self._pad, split, self.precision)
-        if not np.isfinite(logits).all():
-            raise ArithmeticError("logits are not finite")
-        return [Answer(tuple(float(value) for value in row)) for row in self.task.probabilities(logits)]
+        outputs = predict_outputs(self._module, encoding.features, self.task, self._pad, split, self.precision)
+        if not all(np.isfinite(output).all() for output in outputs):
+            raise ArithmeticError("outputs are not finite")
+        found = self.task.predictions(outputs, encoding, items, self.archive.labels)
+        return [Answer(tuple(each.tolist()) if isinstance(each, np.ndarray) else each) for each in found]
 
 
 def threads_per_worker(cpus: int, workers: int) -> int:
@@ -171,7 +187,7 @@ def threads_per_worker(cpus: int, workers: int) -> int:
 
 
 def _hashable(row: Mapping[str, Sequence[int]]) -> Hashable:
-    return tuple((name, tuple(numbers)) for name, numbers in sorted(row.items()))
+    return tuple((name, tuple(row[name])) for name in READ if name in row)
 
 
 def _cast_linears(module: torch.nn.Module) -> None:

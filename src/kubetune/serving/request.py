@@ -1,29 +1,30 @@
 """Bytes of a request into items, answers into JSON. One schema for every server.
 
-A request is text/plain (the body is the text) or JSON: `"a text"`, `{"text": …}`, `{"text": …, "text_pair": …}`, or
-`{"inputs": [any of these, …]}`; objects also take `top_k` (1, 2, …) or `all_scores` (true). Where training joined a
-text of columns, an object may give those instead: `{"subject": …, "body": …}`; one that is missing or null is left out.
+A request is text/plain (the body is the text) or JSON: `"a text"`, an object with the task's texts (`{"text": …}`,
+`{"text": …, "text_pair": …}`), or `{"inputs": [any of these, …]}`; objects also take parameters of the task (`top_k`:
+1, 2, …) or `all_scores` (true: all that an answer ranks). Where training joined a text of columns, an object may give
+those instead: `{"subject": …, "body": …}`; one that is missing or null is left out.
 
 The clients of Hugging Face's inference API (`huggingface_hub.InferenceClient.text_classification`) send `{"inputs": "a
-text", "parameters": {"top_k": 2}}`, and read `[[{"label": …, "score": …}, …]]`. A request with `parameters`, or whose
-`inputs` is no list, is answered so: with every label unless `top_k` says fewer, and refused whole where an item is.
+text", "parameters": {"top_k": 2}}`, and read the answers alone: `[[{"label": …, "score": …}, …]]`. A request with
+`parameters`, or whose `inputs` is no list, is answered so: with every label unless `top_k` says fewer, and refused
+whole where an item is.
 """
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from kubetune.serving.predictor import Outcome, Refusal
+from kubetune.tasks.answers import Parameter, chosen_parameters
 from kubetune.tasks.base import Task
 from kubetune.text.joining import Joined
 
 TEXTS = ("text", "text_pair")
-KEYS = (*TEXTS, "inputs", "top_k", "all_scores", "parameters")
-PARAMETERS = ("top_k", "function_to_apply")
-NONE: Mapping[str, Joined] = {}
+RANKED = "top_k"
+"""Parameter of tasks whose answers rank their parts."""
 MISSING = object()
-ALL = 0
 PHRASES = {
     200: "OK",
     400: "Bad Request",
@@ -36,20 +37,52 @@ PHRASES = {
 
 
 @dataclass(frozen=True)
+class RequestForm:
+    """What a request may say.
+
+    Attributes:
+        named: Names of an item's texts, in order; the predictor refuses an item of too few or too many.
+        parameters: Of the task.
+        max_items: Items that one request may hold.
+        texts: How texts were joined of columns, as the archive says; by name of the text.
+    """
+
+    named: tuple[str, ...]
+    parameters: Mapping[str, Parameter]
+    max_items: int
+    texts: Mapping[str, Joined] = field(default_factory=dict)
+
+    @property
+    def text_keys(self) -> tuple[str, ...]:
+        """Keys of an item, each once."""
+        return tuple(dict.fromkeys([*self.named, *(name for of in self.texts.values() for name in of.columns)]))
+
+    @property
+    def own_parameters(self) -> tuple[str, ...]:
+        """Those that stand beside the texts in our own form."""
+        return tuple(name for name, parameter in self.parameters.items() if not parameter.hub_only)
+
+
+@dataclass(frozen=True)
 class Request:
     """A parsed body.
 
     Attributes:
         items: Texts of each item, or why it has none.
         batched: Whether the answer is a list.
-        top_k: Labels wanted; `ALL`; None: the archive's default.
+        parameters: What it says, checked; `top_k` None: all. One that is missing has the archive's or task's default.
         hub: Whether the answer has the form that clients of Hugging Face's inference API read.
     """
 
     items: tuple[tuple[object, ...] | Refusal, ...]
     batched: bool = False
-    top_k: int | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
     hub: bool = False
+
+
+def request_form(task: Task, max_items: int, texts: Mapping[str, Joined]) -> RequestForm:
+    """Return what a request of a task may say; see `RequestForm`."""
+    return RequestForm(task.form.request_texts or task.columns, task.form.parameters, max_items, texts)
 
 
 class _BodyError(Exception):
@@ -60,31 +93,28 @@ class _BodyError(Exception):
         self.refusal = Refusal(status, reason)
 
 
-def parse_request(
-    body: bytes, content_type: str, max_items: int, texts: Mapping[str, Joined] = NONE
-) -> Request | Refusal:
+def parse_request(body: bytes, content_type: str, form: RequestForm) -> Request | Refusal:
     """Read a request's bytes; never raises, whatever the bytes.
 
     Args:
         body: As received.
         content_type: The header's value; empty counts as JSON.
-        max_items: Items that one request may hold.
-        texts: How texts were joined of columns, as the archive says.
+        form: What it may say.
     """
     kind = content_type.partition(";")[0].strip().lower()
     try:
         if kind not in ("", "application/json", "text/plain"):
             raise _BodyError(415, "send application/json or text/plain")
         text = _decode(body)
-        return Request(((text,),)) if kind == "text/plain" else _request(_load(text), max_items, texts)
+        return Request(((text,),)) if kind == "text/plain" else _request(_load(text), form)
     except _BodyError as error:
         return error.refusal
 
 
-def from_json(value: Any, max_items: int, texts: Mapping[str, Joined] = NONE) -> Request | Refusal:
+def from_json(value: Any, form: RequestForm) -> Request | Refusal:
     """Check a body that was decoded already; never raises."""
     try:
-        return _request(value, max_items, texts)
+        return _request(value, form)
     except _BodyError as error:
         return error.refusal
 
@@ -99,20 +129,22 @@ def answer(
     Args:
         request: The request.
         outcomes: One an item.
-        task: Turns probabilities into labels.
+        task: Turns predictions into answers.
         labels: Class names by class number.
-        top_k: Labels an item where the request does not say.
+        top_k: Parts of an answer that ranks them, where a request in our own form does not say.
     """
-    wanted = top_k if request.top_k is None else request.top_k or len(labels)
+    wanted = request.parameters if request.hub else {RANKED: top_k, **request.parameters}
     rendered = [
         _error(outcome)
         if isinstance(outcome, Refusal)
-        else {"predictions": task.decode(outcome.probabilities, labels, wanted)}
+        else {"predictions": task.form.decode(outcome.prediction, labels, wanted)}
         for outcome in outcomes
     ]
     if request.hub:
         first = next((outcome for outcome in outcomes if isinstance(outcome, Refusal)), None)
-        return refuse(first) if first else (200, json.dumps([each["predictions"] for each in rendered]))
+        alone = not request.batched and not task.form.hub.in_list
+        answers = [each.get("predictions") for each in rendered]
+        return refuse(first) if first else (200, json.dumps(answers[0] if alone else answers))
     refused = [outcome.status for outcome in outcomes if isinstance(outcome, Refusal)]
     status = refused[0] if len(refused) == len(outcomes) else 200
     return status, json.dumps({"results": rendered} if request.batched else rendered[0])
@@ -144,71 +176,70 @@ def _load(text: str) -> Any:
         raise _BodyError(400, f"the body is not JSON that can be read{where}") from error
 
 
-def _request(value: Any, max_items: int, texts: Mapping[str, Joined]) -> Request:
+def _request(value: Any, form: RequestForm) -> Request:
     if isinstance(value, str):
         return Request(((value,),))
     if not isinstance(value, dict):
-        raise _BodyError(400, "the body must be a string or an object with `text` or `inputs`")
-    keys = _text_keys(texts)
-    if not set(value) <= {*keys, *KEYS}:
-        raise _BodyError(400, f"the body has an unknown key: allowed are {', '.join(dict.fromkeys((*KEYS, *keys)))}")
+        raise _BodyError(400, f"the body must be a string or an object with `{form.named[0]}` or `inputs`")
+    keys, own = form.text_keys, form.own_parameters
+    allowed = tuple(dict.fromkeys((*form.named, "inputs", *own, "all_scores", "parameters", *keys)))
+    if not set(value) <= set(allowed):
+        raise _BodyError(400, f"the body has an unknown key: allowed are {', '.join(allowed)}")
     if "parameters" in value or isinstance(value.get("inputs"), str | dict):
-        return _hub_request(value, max_items, texts)
-    top_k = _top_k(value)
+        return _hub_request(value, form)
+    parameters = _own_parameters({name: value[name] for name in own if name in value}, value, form)
     if "inputs" not in value:
-        item = _item({key: value[key] for key in keys if key in value}, texts)
-        return Request((item,), top_k=top_k)
+        item = _item({key: value[key] for key in keys if key in value}, form)
+        return Request((item,), parameters=parameters)
     inputs = value["inputs"]
     if given := [key for key in keys if key in value]:
         raise _BodyError(400, f"give `{given[0]}` or `inputs`, not both")
     if not isinstance(inputs, list) or not inputs:
         raise _BodyError(400, "`inputs` must be a list with at least one item")
-    if len(inputs) > max_items:
-        raise _BodyError(413, f"`inputs` has {len(inputs)} items: at most {max_items} are allowed")
-    return Request(tuple(_item(entry, texts) for entry in inputs), batched=True, top_k=top_k)
+    return Request(_items(inputs, form), batched=True, parameters=parameters)
 
 
-def _hub_request(value: Mapping[str, Any], max_items: int, texts: Mapping[str, Joined]) -> Request:
+def _hub_request(value: Mapping[str, Any], form: RequestForm) -> Request:
     if extra := set(value) - {"inputs", "parameters"}:
         raise _BodyError(400, f"with `parameters` a body has `inputs` and nothing else, not `{min(extra):.60}`")
     parameters = value.get("parameters", {})
     if not isinstance(parameters, dict):
         raise _BodyError(400, "`parameters` must be an object")
     given = {name: chosen for name, chosen in parameters.items() if chosen is not None}
-    if unknown := given.keys() - set(PARAMETERS):
-        raise _BodyError(400, f"parameter `{min(unknown):.60}` is not known: allowed are {', '.join(PARAMETERS)}")
-    if given.get("function_to_apply", "softmax") != "softmax":
-        raise _BodyError(400, "`function_to_apply` must be softmax: the scores are probabilities of one label each")
+    if unknown := given.keys() - set(form.parameters):
+        known = ", ".join(form.parameters) or "none"
+        raise _BodyError(400, f"parameter `{min(unknown):.60}` is not known: allowed are {known}")
+    chosen = _checked(given, form)
     inputs = value.get("inputs")
-    inputs = inputs if isinstance(inputs, list) else [inputs]
-    if not inputs:
+    batched = isinstance(inputs, list)
+    listed = inputs if isinstance(inputs, list) else [inputs]
+    if not listed:
         raise _BodyError(400, "`inputs` must be a text, an item or a list with at least one")
-    if len(inputs) > max_items:
-        raise _BodyError(413, f"`inputs` has {len(inputs)} items: at most {max_items} are allowed")
-    top_k = _top_k({"top_k": given.get("top_k")})
-    items = tuple(_item(entry, texts) for entry in inputs)
-    return Request(items, batched=True, top_k=ALL if top_k is None else top_k, hub=True)
+    return Request(_items(listed, form), batched, chosen, hub=True)
 
 
-def _text_keys(texts: Mapping[str, Joined]) -> tuple[str, ...]:
-    """Keys of an item, each once."""
-    return tuple(dict.fromkeys([*TEXTS, *(name for of in texts.values() for name in of.columns)]))
+def _items(inputs: Sequence[Any], form: RequestForm) -> tuple[tuple[object, ...] | Refusal, ...]:
+    if len(inputs) > form.max_items:
+        raise _BodyError(413, f"`inputs` has {len(inputs)} items: at most {form.max_items} are allowed")
+    return tuple(_item(entry, form) for entry in inputs)
 
 
-def _item(entry: Any, texts: Mapping[str, Joined]) -> tuple[object, ...] | Refusal:
+def _item(entry: Any, form: RequestForm) -> tuple[object, ...] | Refusal:
     if isinstance(entry, str):
         return (entry,)
-    keys = _text_keys(texts)
+    keys, (first, *others) = form.text_keys, form.named
     if not isinstance(entry, dict) or not entry or not set(entry) <= set(keys):
-        columns = _listed(keys[len(TEXTS) :])
+        columns = _listed(keys[len(form.named) :])
         also = f", or with the columns {columns}" if columns else ""
-        return Refusal(400, f"an item must be a string or an object with `text` and, for pairs, `text_pair`{also}")
-    found = [_text(entry, name, texts.get(name)) for name in TEXTS]
+        more = ", for pairs," if form.named == TEXTS else ""
+        wanted = f"`{first}`" + "".join(f" and{more} `{name}`" for name in others)
+        return Refusal(400, f"an item must be a string or an object with {wanted}{also}")
+    found = [_text(entry, name, form.texts.get(name)) for name in form.named]
     refused = next((text for text in found if isinstance(text, Refusal)), None)
     if refused is not None:
         return refused
     if found[0] is MISSING:
-        return Refusal(400, f"an item must have `text`{_instead(texts.get('text'))}")
+        return Refusal(400, f"an item must have `{first}`{_instead(form.texts.get(first))}")
     return tuple(text for text in found if text is not MISSING)
 
 
@@ -234,15 +265,22 @@ def _instead(joined: Joined | None) -> str:
     return "" if joined is None else f" or one of the columns {_listed(joined.columns)}"
 
 
-def _top_k(value: dict[str, Any]) -> int | None:
-    top_k, everything = value.get("top_k"), value.get("all_scores", False)
+def _own_parameters(given: Mapping[str, Any], body: Mapping[str, Any], form: RequestForm) -> dict[str, Any]:
+    """Return checked parameters of our own form, `all_scores` among them: what ranks nothing has it anyway."""
+    everything = body.get("all_scores", False)
     if not isinstance(everything, bool):
         raise _BodyError(400, "`all_scores` must be true or false")
-    if everything and top_k is not None:
-        raise _BodyError(400, "give `top_k` or `all_scores`, not both")
-    if top_k is not None and (isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1):
-        raise _BodyError(400, "`top_k` must be a whole number from 1")
-    return ALL if everything else top_k
+    if everything and given.get(RANKED) is not None:
+        raise _BodyError(400, f"give `{RANKED}` or `all_scores`, not both")
+    chosen = _checked(given, form)
+    return {**chosen, RANKED: None} if everything and RANKED in form.parameters else chosen
+
+
+def _checked(given: Mapping[str, Any], form: RequestForm) -> dict[str, Any]:
+    chosen = chosen_parameters(form.parameters, given)
+    if isinstance(chosen, str):
+        raise _BodyError(400, chosen)
+    return chosen
 
 
 def _refuse_constant(name: str) -> NoReturn:

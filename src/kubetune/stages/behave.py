@@ -20,7 +20,7 @@ from kubetune.behaviour.record import behaviour_document, empty_document, judge_
 from kubetune.behaviour.run import run_suite
 from kubetune.behaviour.suite import Suite
 from kubetune.contract import Context, Result
-from kubetune.errors import ConfigError, DataError, InterruptedRunError, KubetuneError
+from kubetune.errors import ConfigError, InterruptedRunError, KubetuneError
 from kubetune.evaluation.predictions import TEXT_GROUP
 from kubetune.text.gate import TextGate
 
@@ -35,7 +35,8 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
     """See `StageBody`; without a suite it writes an empty result and loads nothing.
 
     Raises:
-        ConfigError: The suite does not exist, has errors or does not fit task and labels; or a bar is for no
+        ConfigError: The suite does not exist, has errors or does not fit task and labels, or judges what the task's
+            answers are not; or a bar is for no
             capability of it; or a GPU is declared and none is there.
         DataError: The model gives numbers that are not finite.
         InterruptedRunError: The stage was asked to stop; nothing is kept, since it is short.
@@ -51,6 +52,7 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
     from kubetune.tasks.spec import load_spec
 
     task, spec = load_task(config.task.kind), load_spec(inputs["model"])
+    _check_expectations(suite, task)
     _check_texts(suite, task)
     rows = _rows(inputs["report"] / "predictions.parquet", spec.labels, len(task.columns))
     model = _model(config, inputs, (task, spec), context)
@@ -60,7 +62,7 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
         return model.answers(item)
 
     context.progress.note(f"building the cases of suite {suite.name}")
-    result = run_suite(suite, _Score(model, context), rows, section.seed, spec.labels, usable)
+    result = run_suite(suite, _Score(model, spec.labels, context), rows, section.seed, spec.labels, usable)
     verdict = judge_behaviour(suite, result)
     document = behaviour_document(suite, result, verdict)
     write_behaviour(document, result.cases, outputs["behaviour"])
@@ -70,22 +72,26 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
 class _Score:
     """Items → probabilities, with progress and the stop flag."""
 
-    def __init__(self, model: "TextModel", context: Context) -> None:
-        self.model, self.context = model, context
+    def __init__(self, model: "TextModel", labels: Sequence[str], context: Context) -> None:
+        self.model, self.labels, self.context = model, labels, context
 
     def __call__(self, items: Sequence[tuple[str, ...]]) -> np.ndarray:
         self.context.progress.start("behave", len(items))
-        logits = self.model.logits(items, self._advance)
-        if not np.isfinite(logits).all():
-            broken = int((~np.isfinite(logits).all(axis=1)).sum())
-            raise DataError(
-                "finite-logits", f"The model gives numbers that are not finite for {broken:,} texts: train it again."
-            )
-        return self.model.task.probabilities(logits)
+        return np.asarray(self.model.predictions(items, self.labels, self._advance))
 
     def _advance(self, items: int) -> None:
         self.context.progress.advance(items)
         _stop_if_asked(self.context)
+
+
+def _check_expectations(suite: Suite, task: "Task") -> None:
+    """A test can judge only what the task answers."""
+    if lacking := sorted(suite.expects - task.form.judged_by):
+        known = ", ".join(sorted(task.form.judged_by)) or "nothing that a suite can expect yet"
+        raise ConfigError(
+            f"Suite {suite.name!r} expects {' and '.join(lacking)}, and answers of task {task.kind} have {known}: set "
+            "behaviour={}, or choose a suite for that task."
+        )
 
 
 def _check_texts(suite: Suite, task: "Task") -> None:

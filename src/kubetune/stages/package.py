@@ -30,7 +30,9 @@ from kubetune.serving.golden.rows import pick
 from kubetune.serving.golden.vectors import Golden, check_golden, write_golden
 from kubetune.serving.predictor import Predictor
 from kubetune.tasks import load_task
+from kubetune.tasks.base import ModelSpec, Task
 from kubetune.tasks.spec import load_spec
+from kubetune.tasks.texts import TextModel
 from kubetune.text.gate import TextGate
 from kubetune.text.joining import joined_texts
 
@@ -56,7 +58,9 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
     serving = ServingSettings(**{field.name: getattr(config.serving, field.name) for field in fields(ServingSettings)})
     task = load_task(config.task.kind)
     gate = TextGate(tuple(config.data.cleaning), serving.max_characters)
-    vectors = pick(inputs["report"] / "predictions.parquet", spec.labels, task.columns, gate)
+    margins = _model(task, spec, inputs, gate).margins if task.form.flips else None
+    predictions = inputs["report"] / "predictions.parquet"
+    vectors = pick(predictions, task, spec.labels, gate, margins, serving.golden_tolerance)
     golden = Golden(vectors, serving.golden_tolerance)
     write_golden(out, golden)
     columns = config.data.columns
@@ -67,10 +71,13 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
         max_length=config.model.max_length,
         serving=serving,
         files={},
-        texts=joined_texts(columns.text, columns.text_pair, columns.separator),
+        texts={
+            task.columns[("text", "text_pair").index(name)]: joined
+            for name, joined in joined_texts(columns.text, columns.text_pair, columns.separator).items()
+        },
     )
     (out / MODEL_CONFIG).write_text(_model_config(serving), encoding="utf-8")
-    (out / "MODEL_CARD.md").write_text(_card(config, archive, metrics, inputs), encoding="utf-8")
+    (out / "MODEL_CARD.md").write_text(_card(config, archive, metrics, inputs, task), encoding="utf-8")
     write_manifest(out, archive)
     context.progress.note(f"asking the packaged model its {len(vectors)} golden vectors")
     _prove(out, golden, context)
@@ -86,7 +93,7 @@ def _read_metrics(report: Path) -> dict[str, Any]:
     return metrics
 
 
-def _card(config: Any, archive: Archive, metrics: Mapping[str, Any], inputs: Mapping[str, Path]) -> str:
+def _card(config: Any, archive: Archive, metrics: Mapping[str, Any], inputs: Mapping[str, Path], task: Task) -> str:
     origin = inputs["model"] / "origin.json"
     facts: dict[str, Any] = json.loads(origin.read_text(encoding="utf-8")) if origin.is_file() else {}
     base, rows = facts.get("base_model", {}), facts.get("data", {})
@@ -95,7 +102,7 @@ def _card(config: Any, archive: Archive, metrics: Mapping[str, Any], inputs: Map
     )
     return render_template(
         "MODEL_CARD.md.j2",
-        front_matter=front_matter(config.model.source, config.data.source),
+        front_matter=front_matter(config.model.source, config.data.source, task.form.hub.pipeline),
         base_model=base_model(config.model.source, base),
         data=data_origin(config.data.source, rows),
         archive=archive,
@@ -103,14 +110,25 @@ def _card(config: Any, archive: Archive, metrics: Mapping[str, Any], inputs: Map
         behaviour=behaviour,
         decision=decision,
         decided=decision_sentence(decision),
-        limits=limits(metrics, len(archive.labels), archive.max_length),
+        says=task.form.says,
+        limits=[task.form.caveat(archive.labels), *limits(metrics, archive.max_length)],
     )
+
+
+def _model(task: Task, spec: ModelSpec, inputs: Mapping[str, Path], gate: TextGate) -> TextModel:
+    """Load the model as it was evaluated, to ask it how steady its answers are."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(inputs["tokenizer"], local_files_only=True)
+    pad = tokenizer.pad_token_id if spec.pad_token_id is None else spec.pad_token_id
+    module = task.build_model(spec, inputs["model"], pretrained=False)
+    return TextModel(task, module, tokenizer, gate, spec.max_length, pad or 0)
 
 
 def _prove(out: Path, golden: Golden, context: Context) -> None:
     """Training and serving skew ends here, not in front of a client."""
     predictor = Predictor(out)
-    if wrong := check_golden(golden, golden_answers(predictor)):
+    if wrong := check_golden(golden, golden_answers(predictor), predictor.task.form):
         raise KubetuneError(f"The packaged model does not reproduce the evaluation: {'; '.join(wrong)}.")
     context.telemetry.record("golden", vectors=len(golden.vectors), precision=predictor.precision)
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from kubetune.metrics.base import Outcomes, Statistics, Totals
     from kubetune.metrics.catalogue import Metric
+    from kubetune.tasks.answers import AnswerForm
 
 Feature = Mapping[str, list[int]]
 """What a model reads at once: `input_ids`, where the tokenizer makes them `token_type_ids`, and further columns of the
@@ -302,5 +303,6 @@ class Task(Protocol):
             labels: Class names by class number.
         """
 
-    def decode(self, prediction: Any, labels: Sequence[str], top_k: int) -> list[dict[str, Any]]:
-        """Return a prediction as the answer of a request: the best `top_k` where an answer ranks classes."""
+    @property
+    def form(self) -> "AnswerForm":
+        """How predictions become answers: of requests, in `predictions.parquet` and in golden vectors."""

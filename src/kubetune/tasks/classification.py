@@ -12,9 +12,11 @@ from kubetune.metrics.base import Outcomes, Totals
 from kubetune.metrics.classes import ClassStatistics, Scores
 from kubetune.tasks.arrays import collate, softmax
 from kubetune.tasks.base import Encoding, Feature, Head, ModelSpec, Schema
+from kubetune.tasks.class_answers import CLASS_ANSWERS, ClassAnswers
 from kubetune.tasks.encoding import tokenize
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     import torch
     from transformers import PreTrainedTokenizerBase
 
@@ -66,6 +68,11 @@ class Classification:
 
     kind: str
     columns: tuple[str, ...]
+
+    @property
+    def form(self) -> ClassAnswers:
+        """See `Task.form`."""
+        return CLASS_ANSWERS
 
     @property
     def schema(self) -> Schema:
@@ -222,11 +229,10 @@ class Classification:
         del encoding, items, labels
         return softmax(np.stack(outputs)) if len(outputs) else np.zeros((0, 0), dtype=np.float32)
 
+    def answer_columns(self, predictions: Sequence[Any]) -> "dict[str, pa.Array]":
+        """See `Task.answer_columns`."""
+        return self.form.columns(predictions)
+
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         """See `Task.probabilities`."""
         return softmax(logits)
-
-    def decode(self, probabilities: Sequence[float], labels: Sequence[str], top_k: int) -> list[dict[str, Any]]:
-        """See `Task.decode`; equal scores keep the order of the labels."""
-        order = sorted(range(len(labels)), key=lambda number: (-probabilities[number], number))
-        return [{"label": labels[number], "score": float(probabilities[number])} for number in order[:top_k]]

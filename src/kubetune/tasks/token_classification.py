@@ -24,12 +24,12 @@ from kubetune.tasks.entities import (
     tags_of,
     words_of,
 )
+from kubetune.tasks.entity_answers import ENTITY_ANSWERS, NO_WORD, EntityAnswers
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     import torch
     from transformers import PreTrainedTokenizerBase
-
-NO_WORD = -1
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,11 @@ class TokenClassification:
     windows: bool = False
     place_columns: tuple[str, ...] = ("starts", "ends")
     text_columns: tuple[str, ...] = ()
+
+    @property
+    def form(self) -> EntityAnswers:
+        """See `Task.form`."""
+        return ENTITY_ANSWERS
 
     @property
     def schema(self) -> Schema:
@@ -210,12 +215,9 @@ class TokenClassification:
             for output, feature, example in zip(outputs, encoding.features, encoding.example, strict=True)
         ]
 
-    def decode(
-        self, prediction: Sequence[Mapping[str, Any]], labels: Sequence[str], top_k: int
-    ) -> list[dict[str, Any]]:
-        """See `Task.decode`: all of them, as nothing ranks entities."""
-        del labels, top_k
-        return [dict(found) for found in prediction]
+    def answer_columns(self, predictions: Sequence[Any]) -> "dict[str, pa.Array]":
+        """See `Task.answer_columns`."""
+        return self.form.columns(predictions)
 
 
 def entities(output: np.ndarray, feature: Feature) -> list[Found]:

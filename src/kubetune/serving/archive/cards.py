@@ -50,21 +50,19 @@ def decision_sentence(decision: Mapping[str, Any]) -> str:
     return outcomes[decision["outcome"]]
 
 
-def limits(metrics: Mapping[str, Any], labels: int, max_length: int) -> list[str]:
-    """Return what a user must not rely on, one sentence each.
+def limits(metrics: Mapping[str, Any], max_length: int) -> list[str]:
+    """Return what a user must not rely on, one sentence each, beside what the task says.
 
     Args:
         metrics: `metrics.json`.
-        labels: Number of classes.
         max_length: Tokens of an item that are read.
     """
     rows = metrics["rows"]
     found = [
-        f"It gives one of its {labels} labels to every text, also to one that none of them fits.",
         f"Of longer texts the first {max_length} tokens are read, and nothing of the rest: so it was with "
         f"{metrics['truncated']:,} of the {rows:,} test rows.",
     ]
-    if present := [row for row in metrics["per_class"] if row["support"]]:
+    if present := [row for row in metrics.get("per_class", ()) if row["support"]]:
         row = min(present, key=lambda row: row["f1"]["value"])
         f1 = row["f1"]
         found.append(

@@ -14,6 +14,7 @@ from kubetune.errors import ConfigError, KubetuneError
 from kubetune.serving.archive.cards import render_template
 from kubetune.serving.archive.manifest import MODEL_CONFIG, read_archive
 from kubetune.serving.torchserve.config import MODEL_VERSION
+from kubetune.tasks import load_task
 
 WITHOUT_PIPELINE = {
     "own": "its own head (model.head.kind=own)",
@@ -45,7 +46,7 @@ def export_mar(archive_dir: Path, out: Path) -> None:
 
 
 def export_hf(archive_dir: Path, out: Path) -> None:
-    """Write a folder that `transformers.pipeline("text-classification", out)` loads.
+    """Write a folder that `transformers.pipeline` of the task loads.
 
     Its predictions are the archive's for text that was cleaned as the README in it says.
 
@@ -56,9 +57,10 @@ def export_hf(archive_dir: Path, out: Path) -> None:
     Raises:
         ConfigError: `out` is not empty, or the model has no architecture of transformers.
     """
-    from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
+    from transformers.models.auto import modeling_auto
 
     archive = read_archive(archive_dir)
+    hub = load_task(archive.task).form.hub
     spec = json.loads((archive_dir / "kubetune.json").read_text(encoding="utf-8"))
     if spec["architecture"] != "stock":
         what = WITHOUT_PIPELINE.get(spec["architecture"], spec["architecture"])
@@ -79,11 +81,12 @@ def export_hf(archive_dir: Path, out: Path) -> None:
     _write_object(out / "tokenizer_config.json", values)
     config = _read_object(archive_dir / "config.json")
     # Servers choose the class by this; archives of older versions name the encoder that the weights came from.
-    config["architectures"] = [MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES[config["model_type"]]]
+    classes = getattr(modeling_auto, f"MODEL_FOR_{hub.classes}_MAPPING_NAMES")
+    config["architectures"] = [classes[config["model_type"]]]
     _write_object(out / "config.json", config)
     card = (archive_dir / "MODEL_CARD.md").read_text(encoding="utf-8")
     head, card = _front_matter(card)
-    text = head + render_template("EXPORT.md.j2", archive=archive) + "\n" + card
+    text = head + render_template("EXPORT.md.j2", archive=archive, hub=hub) + "\n" + card
     (out / "README.md").write_text(text, encoding="utf-8")
 
 

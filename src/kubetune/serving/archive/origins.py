@@ -32,9 +32,15 @@ def data_origin(source: Any, facts: Mapping[str, Any]) -> str:
     return f"{_data(source)}. {_terms(facts)}"
 
 
-def front_matter(base: Any, rows: Any) -> str:
-    """Return the YAML head that a hub reads from a card; under which licence the model goes out is its owner's word."""
-    values: dict[str, Any] = {"library_name": "transformers", "pipeline_tag": "text-classification"}
+def front_matter(base: Any, rows: Any, pipeline: str) -> str:
+    """Return the YAML head that a hub reads from a card; under which licence the model goes out is its owner's word.
+
+    Args:
+        base: Recipe section `model.source`.
+        rows: Recipe section `data.source`.
+        pipeline: Name of the task's pipeline.
+    """
+    values: dict[str, Any] = {"library_name": "transformers", "pipeline_tag": pipeline}
     if base.kind == "hub":
         values["base_model"] = base.name
     if rows.kind == "hub":

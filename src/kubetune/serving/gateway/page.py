@@ -9,6 +9,9 @@ from aiohttp import web
 from jinja2 import Environment, StrictUndefined, Template
 
 from kubetune.serving.archive.manifest import Archive
+from kubetune.serving.request import RANKED, request_form
+from kubetune.tasks import load_task
+from kubetune.tasks.answers import AnswerForm
 
 HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(:\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:\d{1,5})?")
 HEADERS = {
@@ -40,6 +43,7 @@ def render_page(endpoint: str, digest: str, archive: Archive, host: str, *, keye
         keyed: Whether a key is asked for.
     """
     name = host if HOST.fullmatch(host) else "HOST"
+    form = load_task(archive.task).form
     return _template().render(
         endpoint=endpoint,
         digest=digest,
@@ -48,24 +52,33 @@ def render_page(endpoint: str, digest: str, archive: Archive, host: str, *, keye
         more=max(0, len(archive.labels) - MOST_LABELS),
         max_length=archive.max_length,
         max_items=archive.serving.max_items,
-        top_k=archive.serving.top_k,
+        says=form.says,
+        client=form.hub.client,
+        asked=json.dumps(
+            {"inputs": [EXAMPLE]} | ({RANKED: archive.serving.top_k} if RANKED in form.parameters else {})
+        ),
+        everything=RANKED in form.parameters,
         url=f"http://{name}/predictions/{endpoint}",
         keyed=keyed,
         example=EXAMPLE,
         columns=columns_of(archive),
         request=json.dumps(request_schema(archive), indent=2),
-        answer=json.dumps(answer_schema(), indent=2),
+        answer=json.dumps(answer_schema(form), indent=2),
     )
 
 
 def request_schema(archive: Archive) -> dict[str, object]:
     """Return the JSON Schema of a request's body."""
+    accepted = request_form(load_task(archive.task), archive.serving.max_items, archive.texts)
     text = {"type": "string", "minLength": 1}
     texts: dict[str, object] = {
         "type": "object",
-        "properties": {"text": text, "text_pair": text},
-        "required": ["text"],
+        "properties": dict.fromkeys(accepted.named, text),
+        "required": [accepted.named[0]],
     }
+    settings = {name: dict(accepted.parameters[name].schema) for name in accepted.own_parameters}
+    if RANKED in settings:
+        settings[RANKED]["default"] = archive.serving.top_k
     forms: list[dict[str, object]] = [text, texts]
     if columns := columns_of(archive):
         properties = {name: {"type": "string"} for name in columns}
@@ -75,7 +88,7 @@ def request_schema(archive: Archive) -> dict[str, object]:
         "type": "object",
         "properties": {
             "inputs": {"type": "array", "items": item, "minItems": 1, "maxItems": archive.serving.max_items},
-            "top_k": {"type": "integer", "minimum": 1, "default": archive.serving.top_k},
+            **settings,
             "all_scores": {"type": "boolean", "default": False},
         },
         "required": ["inputs"],
@@ -88,16 +101,16 @@ def columns_of(archive: Archive) -> list[str]:
     return [name for joined in archive.texts.values() for name in joined.columns]
 
 
-def answer_schema() -> dict[str, object]:
-    """Return the JSON Schema of an answer with status 200."""
-    prediction = {
-        "type": "object",
-        "properties": {"label": {"type": "string"}, "score": {"type": "number", "minimum": 0, "maximum": 1}},
-    }
+def answer_schema(form: AnswerForm) -> dict[str, object]:
+    """Return the JSON Schema of an answer with status 200.
+
+    Args:
+        form: Of the task.
+    """
     error = {"type": "object", "properties": {"status": {"type": "integer"}, "reason": {"type": "string"}}}
     result = {
         "oneOf": [
-            {"type": "object", "properties": {"predictions": {"type": "array", "items": prediction}}},
+            {"type": "object", "properties": {"predictions": dict(form.schema)}},
             {"type": "object", "properties": {"error": error}},
         ]
     }

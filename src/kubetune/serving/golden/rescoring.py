@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
@@ -18,13 +19,13 @@ CHUNK_ROWS = 512
 
 
 def golden_answers(predictor: Predictor) -> Predict:
-    """Return what asks a loaded archive its golden rows, all labels of each."""
-    columns, labels = predictor.task.columns, predictor.archive.labels
+    """Return what asks a loaded archive its golden rows, the whole answer of each."""
+    columns, labels, form = predictor.task.columns, predictor.archive.labels, predictor.task.form
 
     def ask(items: Sequence[Mapping[str, str]]) -> Answers:
         outcomes = predictor.predict([[item[name] for name in columns] for item in items])
         found = [
-            dict(zip(labels, outcome.probabilities, strict=True)) if isinstance(outcome, Answer) else None
+            form.expectation(form.decode(outcome.prediction, labels, {})) if isinstance(outcome, Answer) else None
             for outcome in outcomes
         ]
         return Answers(found, predictor.precision)
@@ -33,8 +34,25 @@ def golden_answers(predictor: Predictor) -> Predict:
 
 
 @dataclass(frozen=True)
+class NewAnswers:
+    """The answers of the archive, of any task.
+
+    Attributes:
+        labels: Its class names by class number.
+        columns: Of the rows that have an answer, in their order: see `Task.answer_columns`.
+        answered: Whether there is an answer, shape (rows,).
+        texts: Numbers that are equal for rows which the archive reads as the same text, shape (rows,).
+    """
+
+    labels: tuple[str, ...]
+    columns: pa.Table
+    answered: NDArray[np.bool_]
+    texts: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class Rescored:
-    """The answers of the archive.
+    """The answers of an archive that gives one class a row.
 
     Attributes:
         labels: Its class names by class number.
@@ -52,6 +70,15 @@ class Rescored:
 
 
 def rescore(folder: Path, items: Sequence[Sequence[str]], looked: Callable[[int], None]) -> Rescored:
+    """Ask an archive of classes, see `ask_again`."""
+    found = ask_again(folder, items, looked)
+    predictions, confidence = np.zeros(len(items), dtype=np.int64), np.ones(len(items))
+    predictions[found.answered] = found.columns["prediction"].to_numpy()
+    confidence[found.answered] = found.columns["confidence"].to_numpy()
+    return Rescored(found.labels, predictions, confidence, found.answered, found.texts)
+
+
+def ask_again(folder: Path, items: Sequence[Sequence[str]], looked: Callable[[int], None]) -> NewAnswers:
     """Ask an archive rows in its own way: its cleaning, its tokenizer, its maximum length.
 
     Args:
@@ -84,13 +111,10 @@ def rescore(folder: Path, items: Sequence[Sequence[str]], looked: Callable[[int]
     failed = sum(isinstance(outcome, Refusal) and outcome.status == 500 for outcome in outcomes)
     if failed:
         raise KubetuneError(f"The model of the archive fails on {failed:,} of {len(items):,} rows: package it again.")
-    unanswered = [1.0] + [0.0] * (len(predictor.archive.labels) - 1)
-    found = [outcome.probabilities if isinstance(outcome, Answer) else unanswered for outcome in outcomes]
-    probabilities = np.asarray(found, dtype=np.float32).reshape(len(items), len(unanswered))
-    return Rescored(
+    found = [outcome.prediction for outcome in outcomes if isinstance(outcome, Answer)]
+    return NewAnswers(
         labels=predictor.archive.labels,
-        predictions=probabilities.argmax(axis=1).astype(np.int64),
-        confidence=probabilities.max(axis=1, initial=0).astype(np.float64),
+        columns=pa.table(predictor.task.answer_columns(found)),
         answered=np.array([isinstance(outcome, Answer) for outcome in outcomes], dtype=bool),
         texts=np.array([known.setdefault(text, len(known)) for text in read], dtype=np.int64),
     )

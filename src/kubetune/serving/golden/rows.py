@@ -1,6 +1,6 @@
 """Which test rows become golden vectors: few, deterministic, and each there for a reason."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -10,45 +10,71 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from kubetune.errors import DataError
-from kubetune.serving.golden.vectors import Vector
+from kubetune.serving.golden.vectors import BF16_FACTOR, Vector
+from kubetune.tasks.base import Task
 from kubetune.text.gate import TextGate, Unreadable
 
 MAX_LABELS = 32
 """Label vectors; more would slow every readiness check without catching another kind of fault."""
+CANDIDATES = 8
+"""Rows that are tried for one purpose where answers can flip."""
+STEADY = 4 * BF16_FACTOR
+"""Tolerances by which an answer must be away from another one."""
+
+Margins = Callable[[Sequence[tuple[str, ...]]], Sequence[float]]
+"""Raw texts of rows → by how much probability each answer is away from another one."""
 
 
-def pick(predictions: Path, labels: Sequence[str], columns: Sequence[str], gate: TextGate) -> tuple[Vector, ...]:
+def pick(
+    predictions: Path,
+    task: Task,
+    labels: Sequence[str],
+    gate: TextGate,
+    margins: Margins | None = None,
+    tolerance: float = 0.0,
+) -> tuple[Vector, ...]:
     """Pick rows from `predictions.parquet`.
+
+    A server in bf16 may find the other of two nearly equal tags best and lose a whole entity, though each number is
+    within its tolerance, and would never be ready. So a row whose answer can flip becomes golden only where its
+    numbers are some tolerances apart; where none of a purpose's candidates is so, the one with the widest margin is.
 
     Args:
         predictions: The file.
+        task: Of the model.
         labels: Class names by class number.
-        columns: Text columns of the task.
         gate: Of the server: what it would refuse cannot be golden.
+        margins: How steady an answer is; None: answers cannot flip.
+        tolerance: Absolute difference of a probability that is allowed at fp32.
 
     Returns:
         `ordinary` (median length), `longest`, `shortest`, where there is one `cleaned` (most of it is cleaned away)
-        and `non-ascii`, and one row for each predicted label; a row that serves two purposes is taken once.
+        and `non-ascii`, and one row for each kind of answer (classification: predicted label); a row that serves two
+        purposes is taken once.
 
     Raises:
         DataError: No row can be served.
     """
-    facts = _facts(predictions, columns, gate)
+    facts = _facts(predictions, task, gate)
     if facts.num_rows == 0:
         raise DataError(
             "golden-rows",
             f"No test row can be read and is at most serving.max_characters={gate.most} characters long, so nothing "
             "can prove that a server answers right: raise it",
         )
+    choices = _choices(facts, task, labels)
+    if margins is not None:
+        choices = _steady(choices, predictions, task, margins, STEADY * tolerance)
     chosen: dict[int, str] = {}
-    for name, row in _choices(facts, len(labels)):
-        chosen.setdefault(row, name)
-    return _vectors(predictions, chosen, labels, columns)
+    for name, rows in choices:
+        chosen.setdefault(rows[0], name)
+    return _vectors(predictions, chosen, task, labels)
 
 
-def _facts(predictions: Path, columns: Sequence[str], gate: TextGate) -> pa.Table:
-    """Row number, id, length, prediction, confidence and whether it is ASCII, for rows that a server accepts."""
-    facts = ["row_id", "length", "prediction", "confidence"]
+def _facts(predictions: Path, task: Task, gate: TextGate) -> pa.Table:
+    """Row number, id, length, kind of answer and whether it is ASCII, for rows that a server accepts."""
+    facts = list(dict.fromkeys(["row_id", "length", "confidence", *task.form.grouped_by]))
+    columns = task.columns
     raw = [f"raw_{name}" for name in columns]
     parts, start = [], 0
     for batch in pq.ParquetFile(predictions).iter_batches(columns=[*facts, *raw, *columns]):
@@ -78,38 +104,69 @@ def _all(masks: Iterable[pa.Array]) -> pa.Array:
     return reduce(pc.and_, masks)
 
 
-def _choices(facts: pa.Table, classes: int) -> list[tuple[str, int]]:
-    """(name, row number); ties go to the smaller row id.
+def _choices(facts: pa.Table, task: Task, labels: Sequence[str]) -> list[tuple[str, list[int]]]:
+    """(name, row numbers, the best first); ties go to the smaller row id.
 
     The row of middling confidence stands for a group: the surest one would hardly move under a fault, the least sure
     one moves most when a server merely computes in bf16.
     """
     by_length = facts.sort_by([("length", "ascending"), ("row_id", "ascending")])["row"].to_pylist()
-    found = [("ordinary", by_length[len(by_length) // 2]), ("longest", by_length[-1]), ("shortest", by_length[0])]
+    found = [("ordinary", _outward(by_length)), ("longest", by_length[::-1]), ("shortest", by_length)]
     by_confidence = facts.sort_by([("confidence", "descending"), ("row_id", "ascending")])
     by_removed = facts.filter(facts["changed"]).sort_by([("removed", "descending"), ("row_id", "ascending")])
-    found += [("cleaned", row) for row in by_removed["row"].slice(0, 1).to_pylist()]
-    groups = {"non-ascii": pc.invert(by_confidence["ascii"])}
-    groups |= {f"label-{number}": pc.equal(by_confidence["prediction"], number) for number in range(classes)}
+    found.append(("cleaned", by_removed["row"].to_pylist()))
+    groups = {"non-ascii": pc.invert(by_confidence["ascii"]), **task.form.groups(by_confidence, labels)}
     for name, mask in list(groups.items())[: 1 + MAX_LABELS]:
-        rows = by_confidence.filter(mask)["row"].to_pylist()
-        found += [(name, rows[len(rows) // 2])] if rows else []
+        found.append((name, _outward(by_confidence.filter(mask)["row"].to_pylist())))
+    return [(name, rows[:CANDIDATES]) for name, rows in found if rows]
+
+
+def _outward(rows: list[int]) -> list[int]:
+    """Return the first few rows by their distance from the middle one."""
+    middle = len(rows) // 2
+    near = range(max(0, middle - CANDIDATES), min(len(rows), middle + CANDIDATES))
+    return [rows[place] for place in sorted(near, key=lambda place: abs(place - middle))]
+
+
+def _steady(
+    choices: Sequence[tuple[str, list[int]]], predictions: Path, task: Task, margins: Margins, wanted: float
+) -> list[tuple[str, list[int]]]:
+    """Return the choices with the first candidate in front that is steady, or else the steadiest."""
+    rows = sorted({row for _, candidates in choices for row in candidates})
+    raw = [f"raw_{name}" for name in task.columns]
+    items = [tuple(values[name] for name in raw) for values in _read(predictions, rows, raw).values()]
+    margin = dict(zip(rows, margins(items), strict=True))
+    found = []
+    for name, candidates in choices:
+        steady = [row for row in candidates if margin[row] >= wanted]
+        found.append((name, steady or sorted(candidates, key=lambda row: -margin[row])))
     return found
 
 
-def _vectors(
-    predictions: Path, chosen: Mapping[int, str], labels: Sequence[str], columns: Sequence[str]
-) -> tuple[Vector, ...]:
-    """Read the chosen rows only; the file may hold millions."""
-    wanted = ["row_id", "probabilities", *(f"raw_{name}" for name in columns)]
-    found: dict[str, Vector] = {}
+def _vectors(predictions: Path, chosen: Mapping[int, str], task: Task, labels: Sequence[str]) -> tuple[Vector, ...]:
+    raw = {name: f"raw_{name}" for name in task.columns}
+    rows = _read(predictions, sorted(chosen), ["row_id", *task.form.stored_in, *raw.values()])
+    table = pa.Table.from_pylist(list(rows.values()))
+    answers = (task.form.decode(stored, labels, {}) for stored in task.form.stored(table))
+    found = {
+        number: Vector(
+            chosen[number],
+            row["row_id"],
+            {name: row[column] for name, column in raw.items()},
+            task.form.expectation(answer),
+        )
+        for (number, row), answer in zip(rows.items(), answers, strict=True)
+    }
+    return tuple(found[number] for number in chosen)
+
+
+def _read(predictions: Path, rows: Sequence[int], columns: Sequence[str]) -> dict[int, dict[str, Any]]:
+    """Read these rows, which are in order, and no others; the file may hold millions."""
+    found: dict[int, dict[str, Any]] = {}
     start = 0
-    for batch in pq.ParquetFile(predictions).iter_batches(columns=wanted):
-        here = sorted(row for row in chosen if start <= row < start + batch.num_rows)
-        rows: list[dict[str, Any]] = batch.take(pa.array([row - start for row in here], pa.int64())).to_pylist()
-        for number, row in zip(here, rows, strict=True):
-            scores = {label: float(value) for label, value in zip(labels, row["probabilities"], strict=True)}
-            item = {name: row[f"raw_{name}"] for name in columns}
-            found[chosen[number]] = Vector(chosen[number], row["row_id"], item, scores)
+    for batch in pq.ParquetFile(predictions).iter_batches(columns=list(columns)):
+        here = [row for row in rows if start <= row < start + batch.num_rows]
+        read = batch.take(pa.array([row - start for row in here], pa.int64())).to_pylist()
+        found |= zip(here, read, strict=True)
         start += batch.num_rows
-    return tuple(found[name] for name in chosen.values())
+    return found

@@ -1,19 +1,21 @@
-"""Golden vectors: raw rows with the probabilities that `evaluate` computed. Ready means: they are reproduced."""
+"""Golden vectors: raw rows with the answers that `evaluate` computed. Ready means: they are reproduced."""
 
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from kubetune.errors import ConfigError
 from kubetune.serving.archive.manifest import GOLDEN
+from kubetune.tasks.answers import AnswerForm
 
 FORMAT = 1
 BF16_FACTOR = 10
 """bf16 keeps 8 bits of a number where fp32 keeps 24; measured probabilities differ by some thousandths."""
 
-Scores = Mapping[str, float]
+Expectation = Mapping[str, Any]
+"""What a vector states of an answer, see `AnswerForm.expectation`: of classes `{"scores": {label: probability}}`."""
 
 
 @dataclass(frozen=True)
@@ -21,16 +23,16 @@ class Answers:
     """The answers of a predictor or a server.
 
     Attributes:
-        scores: Probability by label for each item; None where there was no answer.
+        found: What would be stated of each answer; None where there was none.
         precision: `fp32` or `bf16`, as it computed; decides the tolerance.
     """
 
-    scores: Sequence[Scores | None]
+    found: Sequence[Expectation | None]
     precision: str
 
 
 Predict = Callable[[Sequence[Mapping[str, str]]], Answers]
-"""Items (`text` and, for pairs, `text_pair`) to answers."""
+"""Items (texts by column of the task) to answers."""
 
 
 @dataclass(frozen=True)
@@ -38,16 +40,17 @@ class Vector:
     """One raw row.
 
     Attributes:
-        name: Why it was picked: `ordinary`, `longest`, `shortest`, `non-ascii`, `cleaned` or `label-<number>`.
+        name: Why it was picked: `ordinary`, `longest`, `shortest`, `non-ascii`, `cleaned`, or the kind of answer, as
+            `label-<number>`.
         row_id: Its stable id.
         item: Raw texts by column, before cleaning.
-        scores: Probability by label, as `evaluate` computed it.
+        expected: What `evaluate` computed.
     """
 
     name: str
     row_id: str
     item: Mapping[str, str]
-    scores: Scores
+    expected: Expectation
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,11 @@ class Golden:
 
 def write_golden(folder: Path, golden: Golden) -> None:
     """Write `golden.json`."""
-    values = {"format": FORMAT, "tolerance": golden.tolerance, "vectors": [asdict(vector) for vector in golden.vectors]}
+    listed = [
+        {"name": vector.name, "row_id": vector.row_id, "item": dict(vector.item), **vector.expected}
+        for vector in golden.vectors
+    ]
+    values = {"format": FORMAT, "tolerance": golden.tolerance, "vectors": listed}
     (folder / GOLDEN).write_text(json.dumps(values, sort_keys=True, indent=2) + "\n", encoding="utf-8")
 
 
@@ -81,7 +88,7 @@ def read_golden(folder: Path) -> Golden:
     """
     try:
         values = json.loads((folder / GOLDEN).read_text(encoding="utf-8"))
-        golden = Golden(tuple(Vector(**vector) for vector in values["vectors"]), float(values["tolerance"]))
+        golden = Golden(tuple(_vector(dict(vector)) for vector in values["vectors"]), float(values["tolerance"]))
         found = values["format"]
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{GOLDEN} cannot be read ({type(error).__name__}): package the run again.") from error
@@ -93,27 +100,26 @@ def read_golden(folder: Path) -> Golden:
     return golden
 
 
-def check_golden(golden: Golden, predict: Predict) -> list[str]:
-    """Return one sentence for each vector that `predict` does not reproduce; none holds text of a row."""
+def check_golden(golden: Golden, predict: Predict, form: AnswerForm) -> list[str]:
+    """Return one sentence for each vector that `predict` does not reproduce; none holds text of a row.
+
+    Args:
+        golden: The vectors.
+        predict: Answers them.
+        form: Of the task; says when an answer reproduces a vector's.
+    """
     answers = predict([vector.item for vector in golden.vectors])
-    if len(answers.scores) != len(golden.vectors):
-        return [f"{len(answers.scores)} answers came to {len(golden.vectors)} golden vectors"]
+    if len(answers.found) != len(golden.vectors):
+        return [f"{len(answers.found)} answers came to {len(golden.vectors)} golden vectors"]
     allowed = golden.allowed(answers.precision)
-    pairs = zip(golden.vectors, answers.scores, strict=True)
-    sentences = (_mismatch(vector, scores, allowed) for vector, scores in pairs)
-    return [sentence for sentence in sentences if sentence is not None]
+    sentences = []
+    for vector, found in zip(golden.vectors, answers.found, strict=True):
+        wrong = "got no answer" if found is None else form.differs(vector.expected, found, allowed)
+        if wrong is not None:
+            sentences.append(f"golden vector {vector.name} {wrong}")
+    return sentences
 
 
-def _mismatch(vector: Vector, scores: Scores | None, allowed: float) -> str | None:
-    if scores is None:
-        return f"golden vector {vector.name} got no answer"
-    if set(scores) != set(vector.scores):
-        return f"golden vector {vector.name} got labels other than the model's {len(vector.scores)}"
-    label = max(vector.scores, key=lambda name: abs(vector.scores[name] - scores[name]))
-    difference = abs(vector.scores[label] - scores[label])
-    if math.isfinite(difference) and difference <= allowed:
-        return None
-    return (
-        f"golden vector {vector.name} got {scores[label]:.4f} for label {label!r:.60} instead of "
-        f"{vector.scores[label]:.4f}, where {allowed:g} is allowed"
-    )
+def _vector(values: dict[str, Any]) -> Vector:
+    name, row, item = (values.pop(key) for key in ("name", "row_id", "item"))
+    return Vector(name, row, item, values)

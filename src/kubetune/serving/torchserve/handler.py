@@ -29,6 +29,8 @@ class TextHandler:
         device = f"cuda:{gpu}" if gpu is not None and torch.cuda.is_available() else "cpu"
         self.predictor = Predictor(folder, device)
         self.predictor.warm()
+        archive = self.predictor.archive
+        self.form = body.request_form(self.predictor.task, archive.serving.max_items, archive.texts)
         self.hosts = hosts.read(Path(properties["model_dir"]))
         self.headers = {
             "x-model-name": str(context.model_name),
@@ -68,13 +70,11 @@ class TextHandler:
         if "body" not in fields:
             return Refusal(415, "send the text as the request's body, application/json or text/plain")
         value = fields["body"]
-        archive = self.predictor.archive
-        max_items = archive.serving.max_items
         if not isinstance(value, bytes | bytearray):  # a server that decodes bodies itself (decode_input_request=true)
-            return body.from_json(value, max_items, archive.texts)
+            return body.from_json(value, self.form)
         part = headers.get("body")  # of the body as TorchServe has it, unless a header of that name hides it
         kind = part.get("content-type", "") if isinstance(part, dict) else ""
-        request = body.parse_request(bytes(value), kind, max_items, archive.texts)
+        request = body.parse_request(bytes(value), kind, self.form)
         if isinstance(request, Refusal):
             log.warning(
                 "refused %d bytes, sha256 %s: %s", len(value), hashlib.sha256(value).hexdigest()[:12], request.reason

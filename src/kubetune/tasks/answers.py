@@ -1,0 +1,183 @@
+"""How predictions leave a task: what a request may ask, what an answer is, and when a golden vector is met.
+
+Serving, packaging and the command line know answers through this alone. Light to import, as a gateway reads it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+    from kubetune.tasks.base import Encoding
+
+TYPES: Mapping[str, type | tuple[type, ...]] = {
+    "string": str,
+    "integer": int,
+    "number": (int, float),
+    "boolean": bool,
+    "array": list,
+}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """Something that a request may ask of an answer.
+
+    Attributes:
+        schema: JSON Schema of its value, with `type`, `enum`, `minimum`, `items` and `minItems` alone.
+        must: What it must be, and why nothing else; it ends a sentence.
+        default: Where a request does not say.
+        hub_only: Whether it stands in `parameters` alone, as clients of Hugging Face's inference API send it; others
+            are keys of our own form, too.
+    """
+
+    schema: Mapping[str, Any]
+    must: str
+    default: Any = None
+    hub_only: bool = False
+
+    def allows(self, value: Any) -> bool:
+        """Whether a value, as JSON gives it, fits the schema."""
+        return _fits(self.schema, value)
+
+
+@dataclass(frozen=True)
+class HubForm:
+    """How Hugging Face's libraries know the task.
+
+    Attributes:
+        pipeline: Of `transformers.pipeline`, and the tag of a model card.
+        arguments: Of a call of the pipeline that gives our answers.
+        because: What goes wrong without them; it ends a sentence.
+        classes: Which table of `transformers` names the class of an exported model, as `SEQUENCE_CLASSIFICATION`.
+        client: Method of `huggingface_hub.InferenceClient`.
+        in_list: Whether that client expects the answer to one text inside of a list.
+    """
+
+    pipeline: str
+    arguments: str
+    because: str
+    classes: str
+    client: str
+    in_list: bool
+
+
+class AnswerForm(Protocol):
+    """What a task answers. Predictions are those of `Task.predictions`; implementations are stateless."""
+
+    @property
+    def says(self) -> str:
+        """What an answer is, one sentence for a person."""
+
+    @property
+    def parameters(self) -> Mapping[str, Parameter]:
+        """Name → what a request may ask; `top_k` where an answer ranks its parts."""
+
+    @property
+    def request_texts(self) -> tuple[str, ...]:
+        """Names of texts in a request, where there are more than `Task.columns`; else empty."""
+
+    @property
+    def hub(self) -> HubForm:
+        """How Hugging Face's libraries know the task."""
+
+    @property
+    def schema(self) -> Mapping[str, Any]:
+        """JSON Schema of what `decode` returns."""
+
+    @property
+    def judged_by(self) -> frozenset[str]:
+        """What suites of behavioural tests may expect of predictions: `labels`, where they are class probabilities."""
+
+    @property
+    def flips(self) -> bool:
+        """Whether the smallest change of a number can give another answer, as where spans come of the best tags."""
+
+    @property
+    def grouped_by(self) -> tuple[str, ...]:
+        """Columns of `columns` that `groups` reads."""
+
+    @property
+    def stored_in(self) -> tuple[str, ...]:
+        """Columns of `columns` that `stored` reads."""
+
+    def caveat(self, labels: Sequence[str]) -> str:
+        """Return what a user must not rely on, one sentence."""
+
+    def decode(self, prediction: Any, labels: Sequence[str], parameters: Mapping[str, Any]) -> Any:
+        """Return a prediction as the answer of a request.
+
+        Args:
+            prediction: One.
+            labels: Class names by class number.
+            parameters: Checked values by name; one that is missing has its default.
+        """
+
+    def columns(self, predictions: Sequence[Any]) -> "dict[str, pa.Array]":
+        """See `Task.answer_columns`; `confidence` (0 to 1) is among them for every task."""
+
+    def stored(self, table: "pa.Table") -> list[Any]:
+        """Return the predictions that columns `stored_in` hold."""
+
+    def groups(self, table: "pa.Table", labels: Sequence[str]) -> "dict[str, pa.Array]":
+        """Return which rows, as marks, have one kind of answer: name → mask; each kind gets a golden vector.
+
+        Args:
+            table: Has the columns `grouped_by`.
+            labels: Class names by class number.
+        """
+
+    def expectation(self, answer: Any) -> dict[str, Any]:
+        """Return what a golden vector states of an answer of `decode` without parameters: keys of `golden.json`."""
+
+    def differs(self, expected: Mapping[str, Any], got: Mapping[str, Any], allowed: float) -> str | None:
+        """Return how an answer differs from a golden vector's, without text of the row; None: it reproduces it.
+
+        Args:
+            expected: Of `expectation`, when the vector was made.
+            got: Of `expectation`, now.
+            allowed: Absolute difference of a probability.
+
+        Returns:
+            The end of a sentence that begins with the vector's name.
+        """
+
+    def margins(self, outputs: "Sequence[np.ndarray]", encoding: "Encoding") -> list[float]:
+        """Return by how much probability each example is away from another answer; asked where `flips`.
+
+        Args:
+            outputs: As of `Task.predictions`.
+            encoding: Of the examples.
+        """
+
+
+def chosen_parameters(known: Mapping[str, Parameter], given: Mapping[str, Any]) -> dict[str, Any] | str:
+    """Return the parameters that a request gives, null meaning that it does not, or a sentence against one of them.
+
+    Args:
+        known: Of the task.
+        given: Name → value; the names are among the known ones.
+    """
+    chosen = {name: value for name, value in given.items() if value is not None}
+    for name, value in chosen.items():
+        if not known[name].allows(value):
+            return f"`{name}` must be {known[name].must}"
+    return chosen
+
+
+def _fits(schema: Mapping[str, Any], value: Any) -> bool:
+    kind = schema.get("type")
+    if kind is not None and not isinstance(value, TYPES[kind]):
+        return False
+    if isinstance(value, bool) and kind not in (None, "boolean"):  # a bool is an int in Python and none in JSON
+        return False
+    if "enum" in schema and value not in schema["enum"]:
+        return False
+    if "minimum" in schema and value < schema["minimum"]:
+        return False
+    if kind == "array":
+        return len(value) >= schema.get("minItems", 0) and all(_fits(schema.get("items", {}), part) for part in value)
+    return True
