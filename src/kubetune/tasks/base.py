@@ -50,11 +50,14 @@ class Encoding:
         features: What the model reads; one or more an example, those of one example in a row.
         example: Number of the example of each feature.
         truncated: Of each example: whether a part of it is in no feature.
+        lost: Of each example whose targets were given: those that no prediction can meet, since they are cut off or
+            have an end inside of a word; empty where there is no such thing.
     """
 
     features: list[Feature]
     example: list[int]
     truncated: list[bool]
+    lost: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,10 @@ class Task(Protocol):
     @property
     def target_columns(self) -> tuple[str, ...]:
         """Columns of a split's file, beside the tokens, that training reads."""
+
+    @property
+    def windows(self) -> bool:
+        """Whether an item may be several features; their columns in artifact `dataset` are then lists of lists."""
 
     @property
     def metrics(self) -> "Mapping[str, Metric]":

@@ -89,6 +89,11 @@ class Classification:
         """See `Task.target_columns`."""
         return ("label",)
 
+    @property
+    def windows(self) -> bool:
+        """See `Task.windows`."""
+        return False
+
     def encode(
         self,
         tokenizer: "PreTrainedTokenizerBase",
