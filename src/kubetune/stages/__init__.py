@@ -51,6 +51,8 @@ class Stage:
 
 
 TASK = ("kubetune.tasks", "task.kind")
+TARGET = ("kubetune.data.targets", "task.target_type")
+"""The target type follows from the task: `keys` puts it there."""
 
 STAGES: tuple[Stage, ...] = (
     Stage(
@@ -93,10 +95,15 @@ STAGES: tuple[Stage, ...] = (
             "data.labels",
             "data.label_numbers",
             "data.missing_labels",
+            "data.label_separator",
+            "data.empty_labels",
+            "data.score_range",
+            "data.tag_repair",
             "data.rare_class_rows",
             "data.weak_labels",
             "data.duplicates",
             "data.conflicts",
+            "data.group_by",
             "data.splits",
             "data.limit",
             "data.max_reject_share",
@@ -105,7 +112,7 @@ STAGES: tuple[Stage, ...] = (
         ),
         inputs=("raw", "tokenizer"),
         outputs=("dataset",),
-        chosen=(TASK,),
+        chosen=(TASK, TARGET),
         packages=(
             "transformers",
             "tokenizers",
