@@ -9,6 +9,7 @@ from pydantic import Field, StringConstraints, model_validator
 from kubetune.config.behaviour import BehaviourSection
 from kubetune.config.data import DataSection
 from kubetune.config.evaluation import EvaluationSection
+from kubetune.config.metrics import unknown_metrics, with_main_metric
 from kubetune.config.model_sources import ModelSource
 from kubetune.config.promotion import PromotionSection
 from kubetune.config.resources import ResourcesSection
@@ -94,6 +95,12 @@ class Recipe(Section):
     serving: ServingSection = ServingSection()
     resources: ResourcesSection = Field(default_factory=ResourcesSection)
 
+    @model_validator(mode="before")
+    @classmethod
+    def picked_by_main_metric(cls, document: Any) -> Any:
+        """Say by which metric weights are picked, so that a stored recipe holds it."""
+        return with_main_metric(document)
+
     @model_validator(mode="after")
     def consistent(self) -> "Recipe":
         """Checks that need two sections."""
@@ -110,6 +117,8 @@ class Recipe(Section):
         unknown = [guarded.column for guarded in self.promotion.slices if guarded.column not in known]
         if unknown:
             problems.append(f"promotion.slices names {unknown}: allowed are length, label and data.columns.keep")
+        picks = self.training.best_metric
+        problems += unknown_metrics(self.task.kind, self.evaluation, self.promotion.metric, picks)
         if lacking := self.behaviour.lacking(self.data.labels):
             problems.append(
                 f"behaviour.suite needs labels {', '.join(lacking)} and data.labels has "

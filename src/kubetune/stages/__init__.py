@@ -51,6 +51,7 @@ class Stage:
 
 
 TASK = ("kubetune.tasks", "task.kind")
+BASELINES = ("kubetune.tasks.baselines", "task.kind")
 
 STAGES: tuple[Stage, ...] = (
     Stage(
@@ -139,7 +140,7 @@ STAGES: tuple[Stage, ...] = (
         sections=("task", "evaluation", "resources.evaluate.hardware"),
         inputs=("dataset", "model"),
         outputs=("report",),
-        chosen=(TASK,),
+        chosen=(TASK, BASELINES),
         packages=(
             "torch",
             "transformers",
@@ -169,7 +170,6 @@ STAGES: tuple[Stage, ...] = (
             "safetensors",
             "numpy",
             "scipy",
-            "scikit-learn",
             "pyarrow",
             "pyyaml",
             "emoji",
@@ -193,7 +193,6 @@ STAGES: tuple[Stage, ...] = (
             "emoji",
             "numpy",
             "scipy",
-            "scikit-learn",
             "pyarrow",
             "jinja2",
         ),

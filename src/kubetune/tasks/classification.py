@@ -1,21 +1,25 @@
 """Single-label classification of one text or of a pair; the two task modules differ in their columns only."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from kubetune.errors import ConfigError
+from kubetune.metrics.classes import ClassStatistics, Scores
+from kubetune.tasks import classes, load_baselines
 from kubetune.tasks.base import Encoded, Encoding, ModelSpec, Schema
 from kubetune.tasks.encoding import tokenize
-from kubetune.tasks.weights import own_storage
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+    import torch
     from transformers import PreTrainedTokenizerBase
+
+    from kubetune.metrics.base import Baseline, Ints, Outcomes, Statistics
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -27,35 +31,20 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def classification_metrics(labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
-    """Return accuracy, macro_f1, weighted_f1, mcc and loss (mean cross-entropy, nats).
-
-    F1 is averaged over the classes that occur in labels or predictions, a class without either a hit or a
-    prediction counting 0. MCC is Gorodkin's for many classes, 0 where it is undefined. Not those of `evaluation`: the
-    key of `train` would then change with the page of the report, which lies beside them.
+    """Return accuracy, macro_f1, weighted_f1, mcc and loss (mean cross-entropy, nats); see `ClassStatistics`.
 
     Args:
         labels: (rows,) class numbers.
         logits: (rows, classes).
     """
-    classes = logits.shape[1]
-    cells = labels.astype(np.int64) * classes + logits.argmax(axis=1)
-    counts = np.bincount(cells, minlength=classes**2).reshape(classes, classes).astype(np.float64)
-    true, predicted, hits = counts.sum(axis=1), counts.sum(axis=0), np.diag(counts)
-    rows = counts.sum()
-    support = true + predicted
-    f1 = np.divide(2 * hits, support, out=np.zeros_like(hits), where=support > 0)
-    covariance = hits.sum() * rows - true @ predicted
-    spread = np.sqrt((rows**2 - predicted @ predicted) * (rows**2 - true @ true))
     wide = logits.astype(np.float64)
     top = wide.max(axis=1)
-    normaliser = top + np.log(np.exp(wide - top[:, None]).sum(axis=1))
-    return {
-        "accuracy": float(hits.sum() / rows),
-        "macro_f1": float(f1[support > 0].mean()),
-        "weighted_f1": float((f1 * true).sum() / rows),
-        "mcc": float(covariance / spread) if spread > 0 else 0.0,
-        "loss": float((normaliser - wide[np.arange(len(labels)), labels]).mean()),
-    }
+    losses = top + np.log(np.exp(wide - top[:, None]).sum(axis=1)) - wide[np.arange(len(labels)), labels]
+    statistics = ClassStatistics(tuple(map(str, range(logits.shape[1]))))
+    scores = Scores(logits.argmax(axis=1), np.zeros(len(labels)), losses)
+    totals = statistics.outcomes(labels.astype(np.int64), scores).total()
+    measured = statistics.measure(totals, ("accuracy", "macro_f1", "weighted_f1", "mcc", "loss"))
+    return {name: float(value) for name, value in measured.items()}
 
 
 LAYER = re.compile(
@@ -107,8 +96,12 @@ class Classification:
         rows: list[Encoded] = [{name: batch[name][row] for name in names} for row in range(len(items))]
         return Encoding(rows, list(range(len(items))), [bool(encoding.overflowing) for encoding in batch.encodings])
 
-    def collate(self, rows: Sequence[Encoded], pad_token_id: int, pad_to: int | None = None) -> dict[str, torch.Tensor]:
+    def collate(
+        self, rows: Sequence[Encoded], pad_token_id: int, pad_to: int | None = None
+    ) -> "dict[str, torch.Tensor]":
         """See `Task.collate`."""
+        import torch
+
         length = pad_to or max(len(row["input_ids"]) for row in rows)
         names = [name for name in ("input_ids", "token_type_ids") if any(name in row for row in rows)]
         padded = {
@@ -123,15 +116,19 @@ class Classification:
                     padded[name][number, :size] = row[name]
         return {name: torch.from_numpy(values) for name, values in padded.items()}
 
-    def build_model(self, spec: ModelSpec, folder: Path, *, pretrained: bool) -> torch.nn.Module:
+    def build_model(self, spec: ModelSpec, folder: Path, *, pretrained: bool) -> "torch.nn.Module":
         """See `Task.build_model`."""
+        from kubetune.tasks.weights import own_storage
+
         return own_storage(_built(spec, folder, pretrained))
 
-    def parameter_groups(self, module: torch.nn.Module) -> dict[str, list[str]]:
+    def parameter_groups(self, module: "torch.nn.Module") -> dict[str, list[str]]:
         """See `Task.parameter_groups`; names as in the module's state.
 
         A pooler is part of the head, since it serves nothing else; a decoder's layers come behind the encoder's.
         """
+        import torch
+
         groups: dict[str, list[str]] = {}
         state = module.state_dict(keep_vars=True)
         before_decoder = _encoder_layers(state)
@@ -151,16 +148,18 @@ class Classification:
 
     def losses(
         self,
-        logits: torch.Tensor,
-        labels: torch.Tensor,
+        logits: "torch.Tensor",
+        labels: "torch.Tensor",
         label_smoothing: float = 0.0,
-        class_weights: torch.Tensor | None = None,
-    ) -> torch.Tensor:
+        class_weights: "torch.Tensor | None" = None,
+    ) -> "torch.Tensor":
         """See `Task.losses`: cross-entropy in nats against the smoothed label, times the weight of the row's class.
 
         Not `cross_entropy(weight=…)`: it weights each class of the smoothed distribution, so that where a class is
         rare every row of the others is taught the rare one (0.1 / 2 x 50 against 0.95 x 0.505 at one row in 100).
         """
+        import torch
+
         losses = torch.nn.functional.cross_entropy(
             logits.float(), labels, label_smoothing=label_smoothing, reduction="none"
         )
@@ -174,6 +173,55 @@ class Classification:
         """See `Task.probabilities`."""
         return softmax(logits)
 
+    def predictions(
+        self,
+        outputs: Sequence[np.ndarray],
+        encoding: Encoding,
+        items: Sequence[tuple[str, ...]],
+        labels: Sequence[str],
+    ) -> np.ndarray:
+        """See `Task.predictions`: probabilities (items, classes), float32."""
+        del encoding, items, labels
+        return softmax(np.stack(outputs)) if len(outputs) else np.zeros((0, 0), dtype=np.float32)
+
+    def answer_columns(self, predictions: Sequence[Any]) -> "dict[str, pa.Array]":
+        """See `Task.answer_columns`."""
+        return classes.answer_columns(np.asarray(predictions))
+
+    def statistics(self, labels: Sequence[str]) -> "Statistics":
+        """See `Task.statistics`."""
+        return ClassStatistics(tuple(labels))
+
+    @property
+    def main_metric(self) -> str:
+        """See `Task.main_metric`."""
+        return ClassStatistics(()).main
+
+    @property
+    def outcome_columns(self) -> tuple[str, ...]:
+        """See `Task.outcome_columns`."""
+        return ("prediction", "confidence")
+
+    def outcomes(self, targets: "pa.ChunkedArray", answers: "pa.Table", labels: Sequence[str]) -> "Outcomes":
+        """See `Task.outcomes`."""
+        return classes.outcomes(targets, answers, tuple(labels))
+
+    def renumbered(self, answers: "pa.Table", numbers: "Ints") -> "pa.Table":
+        """See `Task.renumbered`."""
+        return classes.renumbered(answers, numbers)
+
+    def parts(self, targets: "pa.ChunkedArray", labels: Sequence[str]) -> "tuple[Ints, tuple[str, ...]]":
+        """See `Task.parts`: the classes."""
+        return targets.to_numpy().astype(np.int64), tuple(labels)
+
+    def describe(self, row: Mapping[str, Any], labels: Sequence[str]) -> dict[str, Any]:
+        """See `Task.describe`."""
+        return classes.describe(row, labels)
+
+    def baselines(self, train: "pa.Table", test: "pa.Table", labels: Sequence[str]) -> "list[Baseline]":
+        """See `Task.baselines`."""
+        return load_baselines(self.kind)(train, test, self.columns, tuple(labels))
+
     def decode(self, probabilities: Sequence[float], labels: Sequence[str], top_k: int) -> list[dict[str, Any]]:
         """See `Task.decode`; equal scores keep the order of the labels."""
         order = sorted(range(len(labels)), key=lambda number: (-probabilities[number], number))
@@ -186,7 +234,7 @@ def _encoder_layers(state: Iterable[str]) -> int:
     return 1 + max((int(layer[1]) for layer in layers if layer), default=-1)
 
 
-def _built(spec: ModelSpec, folder: Path, pretrained: bool) -> torch.nn.Module:
+def _built(spec: ModelSpec, folder: Path, pretrained: bool) -> "torch.nn.Module":
     """Build the module of the architecture that `spec` names; its weights may still lie in a mapped file."""
     if spec.architecture == "bilstm":
         from kubetune.tasks.bilstm import build_bilstm
