@@ -9,6 +9,7 @@ from pydantic import Field, StringConstraints, model_validator
 from kubetune.config.behaviour import BehaviourSection
 from kubetune.config.data import DataSection
 from kubetune.config.evaluation import EvaluationSection
+from kubetune.config.metrics import unknown_metrics, with_main_metric
 from kubetune.config.model_sources import ModelSource
 from kubetune.config.promotion import PromotionSection
 from kubetune.config.resources import ResourcesSection
@@ -97,9 +98,9 @@ class Recipe(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def with_columns(cls, document: Any) -> Any:
-        """Columns that the recipe leaves open are those of its task, so that a stored recipe names them."""
-        return with_task_columns(document, str(TaskSection.model_fields["kind"].default))
+    def with_task_values(cls, document: Any) -> Any:
+        """What the recipe leaves open and its task decides, so that a stored recipe holds it: columns, best metric."""
+        return with_main_metric(with_task_columns(document, str(TaskSection.model_fields["kind"].default)))
 
     @model_validator(mode="after")
     def consistent(self) -> "Recipe":
@@ -115,6 +116,8 @@ class Recipe(Section):
         unknown = [guarded.column for guarded in self.promotion.slices if guarded.column not in known]
         if unknown:
             problems.append(f"promotion.slices names {unknown}: allowed are length, label and data.columns.keep")
+        picks = self.training.best_metric
+        problems += unknown_metrics(self.task.kind, self.evaluation, self.promotion.metric, picks)
         if lacking := self.behaviour.lacking(self.data.labels):
             problems.append(
                 f"behaviour.suite needs labels {', '.join(lacking)} and data.labels has "

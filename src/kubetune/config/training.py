@@ -68,7 +68,8 @@ class TrainingSection(Section):
     freeze: Freeze = Freeze()
     early_stopping: EarlyStopping | None = None
     best_metric: str | None = None
-    """Validation metric that picks the weights that are kept; None: the task's main one."""
+    """Validation metric that picks the weights that are kept, one of the task's; where it is not given, a recipe names
+    the task's main one."""
     evaluate_every_steps: int | None = Field(default=None, ge=1)
     """None: at each epoch's end."""
     checkpoints: Checkpoints = Checkpoints()

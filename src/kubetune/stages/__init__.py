@@ -53,6 +53,7 @@ class Stage:
 TASK = ("kubetune.tasks", "task.kind")
 TARGET = ("kubetune.data.targets", "task.target_type")
 """The target type follows from the task: `keys` puts it there."""
+BASELINES = ("kubetune.tasks.baselines", "task.kind")
 
 STAGES: tuple[Stage, ...] = (
     Stage(
@@ -146,7 +147,7 @@ STAGES: tuple[Stage, ...] = (
         sections=("task", "evaluation", "resources.evaluate.hardware"),
         inputs=("dataset", "model"),
         outputs=("report",),
-        chosen=(TASK,),
+        chosen=(TASK, BASELINES),
         packages=(
             "torch",
             "transformers",
@@ -176,7 +177,6 @@ STAGES: tuple[Stage, ...] = (
             "safetensors",
             "numpy",
             "scipy",
-            "scikit-learn",
             "pyarrow",
             "pyyaml",
             "emoji",
@@ -200,7 +200,6 @@ STAGES: tuple[Stage, ...] = (
             "emoji",
             "numpy",
             "scipy",
-            "scikit-learn",
             "pyarrow",
             "jinja2",
         ),

@@ -6,6 +6,7 @@ compared with them inside a stated tolerance.
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,11 @@ from kubetune.config.cpus import cpu_quota_threads
 from kubetune.contract import Context, Result
 from kubetune.errors import DataError, InterruptedRunError, KubetuneError
 from kubetune.evaluation.assessment import EvaluatedRows, assess
-from kubetune.evaluation.baselines import Baseline, majority, sample_rows, tfidf
-from kubetune.evaluation.metrics import Scores
 from kubetune.evaluation.overlap import split_sketch
 from kubetune.evaluation.predictions import predictions_table, text_groups, write_predictions
 from kubetune.evaluation.report import Evidence, render_report
 from kubetune.tasks import load_task
-from kubetune.tasks.base import Task
+from kubetune.tasks.base import Encoding, Task
 from kubetune.tasks.hardware import evaluation_device
 from kubetune.tasks.inference import predict_logits
 from kubetune.tasks.spec import SPEC_FILE, load_spec
@@ -50,19 +49,24 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
             "The test split has no rows, so nothing can be measured: give one in data.source, or set "
             "data.splits.test above 0.",
         )
-    task = load_task(config.task.kind)
-    logits = _predict(config, task, inputs["model"], (test, dataset["pad_token_id"]), context)
-    scores, probabilities = _score(task, logits, test)
-    context.progress.note("fitting the tf-idf baseline and drawing the intervals")
-    baselines = _baselines(inputs["dataset"] / "train.parquet", task, test, tuple(dataset["labels"]))
+    task, names = load_task(config.task.kind), tuple(dataset["labels"])
+    given = _predict(config, task, inputs["model"], (test, dataset["pad_token_id"]), context)
+    answers, losses = _answers(task, given, test, names)
+    outcomes = task.outcomes(test["label"], pa.table({**answers, "loss": losses}), names)
+    context.progress.note("fitting the baselines and drawing the intervals")
+    train = pq.read_table(inputs["dataset"] / "train.parquet", columns=[*task.columns, "label"])
+    baselines = task.baselines(train, test, names)
     _stop_if_asked(context)
     texts = text_groups(test, task.columns)
-    rows = _rows(test, tuple(dataset["labels"]), texts)
-    assessment = assess(rows, scores, baselines, config.evaluation)
+    rows = _rows(test, task.parts(test["label"], names), texts)
+    statistics = task.statistics(names)
+    assessment = assess(rows, outcomes, statistics, baselines, config.evaluation)
     document = {**assessment.document, "task": config.task.kind, "precision": "fp32"}
-    table = predictions_table(test, scores, probabilities, logits, texts)
+    table = predictions_table(test, answers, outcomes.right, losses, texts)
     evidence = Evidence(
         predictions=table,
+        catalogue=statistics.catalogue,
+        describe=partial(task.describe, labels=names),
         dataset=dataset,
         spec=_read_json(inputs["model"] / SPEC_FILE),
         training=_read_json(inputs["model"] / "training.json"),
@@ -105,41 +109,30 @@ def _predict(config: Any, task: Task, folder: Path, rows: tuple[pa.Table, int], 
     return np.concatenate(parts)
 
 
-def _score(task: Task, logits: np.ndarray, test: pa.Table) -> tuple[Scores, np.ndarray]:
-    """Return the model's scores and its probabilities (rows, classes), float32."""
-    if not np.isfinite(logits).all():
-        broken = int((~np.isfinite(logits).all(axis=1)).sum())
+def _answers(
+    task: Task, outputs: np.ndarray, test: pa.Table, names: tuple[str, ...]
+) -> tuple[dict[str, pa.Array], np.ndarray]:
+    """Return the columns of what was answered, and the loss of each row, float64."""
+    if not np.isfinite(outputs).all():
+        broken = int((~np.isfinite(outputs).all(axis=1)).sum())
         raise DataError(
             "finite-logits", f"The model gives numbers that are not finite for {broken:,} test rows: train it again."
         )
-    labels = test["label"].to_numpy().astype(np.int64)
-    probabilities = task.probabilities(logits)
-    losses = task.losses(torch.from_numpy(logits), torch.from_numpy(labels)).numpy().astype(np.float64)
-    predictions = logits.argmax(axis=1).astype(np.int64)
-    confidence = probabilities[np.arange(len(logits)), predictions].astype(np.float64)
-    return Scores(predictions, confidence, losses), probabilities
+    targets = torch.from_numpy(test["label"].to_numpy().astype(np.int64))
+    losses = task.losses(torch.from_numpy(outputs), targets).numpy().astype(np.float64)
+    items = list(zip(*(test[name].to_pylist() for name in task.columns), strict=True))
+    encoding = Encoding([], list(range(len(items))), [])
+    columns = task.answer_columns(task.predictions(list(outputs), encoding, items, names))
+    return columns | {"logits": pa.array(list(outputs.astype(np.float32)))}, losses
 
 
-def _baselines(train: Path, task: Task, test: pa.Table, names: tuple[str, ...]) -> list[Baseline]:
-    table = pq.read_table(train, columns=[*task.columns, "label"])
-    train_labels, labels = (part["label"].to_numpy().astype(np.int64) for part in (table, test))
-    chosen = sample_rows(train_labels)
-    fitted, scored = (
-        [part[name].to_pylist() for name in task.columns] for part in (table.take(pa.array(chosen)), test)
-    )
-    return [
-        majority(train_labels, labels, names),
-        tfidf(fitted, train_labels[chosen], scored, labels, len(names), len(train_labels)),
-    ]
-
-
-def _rows(test: pa.Table, names: tuple[str, ...], texts: np.ndarray) -> EvaluatedRows:
+def _rows(test: pa.Table, parts: tuple[np.ndarray, tuple[str, ...]], texts: np.ndarray) -> EvaluatedRows:
     kept = {name.removeprefix(KEPT): test[name].to_pylist() for name in test.column_names if name.startswith(KEPT)}
     return EvaluatedRows(
-        labels=test["label"].to_numpy().astype(np.int64),
+        labels=parts[0],
         lengths=test["length"].to_numpy().astype(np.int64),
         truncated=test["truncated"].to_numpy(),
-        names=names,
+        names=parts[1],
         columns=kept,
         texts=texts,
     )

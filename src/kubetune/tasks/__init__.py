@@ -1,12 +1,20 @@
 """Tasks: one module a task kind, found by name so that a stage's key holds the chosen one alone."""
 
+from collections.abc import Callable
 from importlib import import_module
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
+    from kubetune.metrics.base import Baseline
     from kubetune.tasks.base import Task
 
 
 def load_task(kind: str) -> "Task":
     """Return the task object of `kubetune.tasks.<kind>`; the recipe schema has checked `kind`."""
     return cast("Task", import_module(f"kubetune.tasks.{kind.replace('-', '_')}").TASK)
+
+
+def load_baselines(kind: str) -> "Callable[..., list[Baseline]]":
+    """Return the function `baselines` of `kubetune.tasks.baselines.<kind>`, which only `evaluate` has in its key."""
+    found: Any = import_module(f"kubetune.tasks.baselines.{kind.replace('-', '_')}")
+    return cast("Callable[..., list[Baseline]]", found.baselines)

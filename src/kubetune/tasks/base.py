@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase
 
-    from kubetune.metrics.base import Outcomes, Statistics, Totals
+    from kubetune.metrics.base import Baseline, Ints, Outcomes, Statistics, Totals
     from kubetune.metrics.catalogue import Metric
     from kubetune.tasks.answers import AnswerForm
 
@@ -97,23 +97,6 @@ class ModelSpec:
     encoder_dropout: float | None = None
     max_length: int = 128
     pad_token_id: int | None = None
-
-
-@dataclass(frozen=True)
-class Baseline:
-    """What costs nothing and must be beaten.
-
-    Attributes:
-        name: Short name, as thresholds call it.
-        title: Its name in a sentence.
-        description: What it is and what bounded it, one sentence.
-        outcomes: What its answers on the test rows come to.
-    """
-
-    name: str
-    title: str
-    description: str
-    outcomes: "Outcomes"
 
 
 class Task(Protocol):
@@ -285,16 +268,40 @@ class Task(Protocol):
     def collapsed(self, totals: "Totals", labels: Sequence[str]) -> bool:
         """Whether a model gives nearly always the same answer, though the rows do not, from what it came to."""
 
+    @property
+    def outcome_columns(self) -> tuple[str, ...]:
+        """Names of the columns of `answer_columns` that `outcomes` reads; the answer itself comes first."""
+
     def outcomes(self, targets: "pa.ChunkedArray", answers: "pa.Table", labels: Sequence[str]) -> "Outcomes":
         """Return what answers on rows come to.
 
         Args:
             targets: Column `label` of the rows.
-            answers: Has the columns of `answer_columns`, in the order of the rows.
+            answers: Has the columns `outcome_columns`, in the order of the rows, and `loss` where it is known: the sum
+                of the losses of each row, nats.
             labels: Class names by the class numbers that both use.
         """
 
-    def baselines(self, train: "pa.Table", test: "pa.Table", labels: Sequence[str]) -> list[Baseline]:
+    def renumbered(self, answers: "pa.Table", numbers: "Ints") -> "pa.Table":
+        """Return answers of a model that numbers its classes otherwise.
+
+        Args:
+            answers: Columns `outcome_columns`.
+            numbers: New number of each of that model's classes, shape (classes,).
+        """
+
+    def parts(self, targets: "pa.ChunkedArray", labels: Sequence[str]) -> "tuple[Ints, tuple[str, ...]]":
+        """Return the disjoint parts of the slice `label`: the number of each row's part, and their names by number."""
+
+    def describe(self, row: Mapping[str, Any], labels: Sequence[str]) -> dict[str, Any]:
+        """Return what a row of `predictions.parquet` was labelled and answered, for a person.
+
+        Returns:
+            `label` and `prediction` as text; `confidence` and `given`, the probability of the answer and that of the
+            label, or None.
+        """
+
+    def baselines(self, train: "pa.Table", test: "pa.Table", labels: Sequence[str]) -> "list[Baseline]":
         """Return what costs nothing, measured on the test rows.
 
         Args:
