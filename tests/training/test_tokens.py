@@ -71,7 +71,7 @@ def test_answers_are_learnt_in_windows(run_toy: Any, answer_dataset: Path, head:
 
 def test_a_row_of_several_windows_is_one_row_of_validation(answer_dataset: Path) -> None:
     from kubetune.tasks import load_task
-    from kubetune.training.rows import read_rows, windows_of
+    from kubetune.tasks.rows import read_rows, windows_of
 
     rows = read_rows(answer_dataset, "validation", load_task("question-answering"), (), places=True)
     assert rows.examples == 40

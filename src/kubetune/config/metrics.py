@@ -8,10 +8,15 @@ from types import MappingProxyType
 from typing import Any
 
 from kubetune.config.evaluation import EvaluationSection
-from kubetune.metrics.catalogue import CLASSES, ENTITIES, Catalogue
+from kubetune.metrics.catalogue import ANSWERS, CLASSES, ENTITIES, Catalogue
 
 CATALOGUES: Mapping[str, Catalogue] = MappingProxyType(
-    {"text-classification": CLASSES, "pair-classification": CLASSES, "token-classification": ENTITIES}
+    {
+        "text-classification": CLASSES,
+        "pair-classification": CLASSES,
+        "token-classification": ENTITIES,
+        "question-answering": ANSWERS,
+    }
 )
 """Of each task kind; a test compares it with the tasks. What a kind without a line names is checked when it is read."""
 

@@ -48,8 +48,10 @@ class ModelSection(Section):
 class TaskSection(Section):
     """Which task the model is fine-tuned for."""
 
-    kind: Literal["text-classification", "pair-classification"] = "text-classification"
-    """One label a text, or one label a pair of texts."""
+    kind: Literal["text-classification", "pair-classification", "token-classification", "question-answering"] = (
+        "text-classification"
+    )
+    """One label a text or a pair of texts, entities in a text, or the part of a context that answers a question."""
 
 
 class ServingSection(Section):
@@ -116,7 +118,7 @@ class Recipe(Section):
         unknown = [guarded.column for guarded in self.promotion.slices if guarded.column not in known]
         if unknown:
             problems.append(f"promotion.slices names {unknown}: allowed are length, label and data.columns.keep")
-        picks = self.training.best_metric
+        picks = str(self.training.best_metric)
         problems += unknown_metrics(self.task.kind, self.evaluation, self.promotion.metric, picks)
         if lacking := self.behaviour.lacking(self.data.labels):
             problems.append(

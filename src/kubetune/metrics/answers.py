@@ -9,43 +9,19 @@ import string
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kubetune.metrics.base import Coarse, Floats, Ints, Outcomes, Totals, outcomes_of
-from kubetune.metrics.catalogue import Catalogue, Metric
+from kubetune.metrics.catalogue import ANSWERS, Catalogue, Metric
 from kubetune.metrics.labels import ratio
 
 PUNCTUATION = frozenset(string.punctuation)
 ARTICLES = re.compile(r"\b(a|an|the)\b")
 ANSWERABLE, EXACT, EXACT_ANSWERABLE = 0, 1, 2
 """Counts of a question."""
-
-ANSWERS = Catalogue(
-    metrics=MappingProxyType(
-        {
-            "f1": Metric("F1", "words shared with the nearest given answer", track=True, reads="sums"),
-            "exact_match": Metric("Exact match", "share of answers that are one of those given", track=True),
-            "has_answer_f1": Metric("F1, answerable", "of questions that have an answer", track=True, reads="both"),
-            "no_answer_accuracy": Metric("No answer", "share of unanswerable questions left unanswered", track=True),
-            "loss": Metric("Loss", "nats a window; less is better", lower_is_better=True, reads="sums", decides=False),
-        }
-    ),
-    main="f1",
-    sliced=("f1", "exact_match"),
-    baselines=("overlap",),
-    labels=("kind of question", "kinds of question"),
-    counted="questions",
-    unsaid="no question",
-    method=(
-        "Exact match and F1 as SQuAD counts them: lower case, no punctuation, no English articles, the nearest of the "
-        "given answers; an unanswerable question is right where it is left unanswered.",
-        "Loss: mean cross entropy of the answer's two ends in nats a window.",
-    ),
-)
 
 
 @dataclass(frozen=True)

@@ -106,3 +106,26 @@ ENTITIES = Catalogue(
         "Loss: mean cross entropy of a word's tag in nats.",
     ),
 )
+
+ANSWERS = Catalogue(
+    metrics=MappingProxyType(
+        {
+            "f1": Metric("F1", "words shared with the nearest given answer", track=True, reads="sums"),
+            "exact_match": Metric("Exact match", "share of answers that are one of those given", track=True),
+            "has_answer_f1": Metric("F1, answerable", "of questions that have an answer", track=True, reads="both"),
+            "no_answer_accuracy": Metric("No answer", "share of unanswerable questions left unanswered", track=True),
+            "loss": Metric("Loss", "nats a window; less is better", lower_is_better=True, reads="sums", decides=False),
+        }
+    ),
+    main="f1",
+    sliced=("f1", "exact_match"),
+    baselines=("overlap",),
+    labels=("kind of question", "kinds of question"),
+    counted="questions",
+    unsaid="no question",
+    method=(
+        "Exact match and F1 as SQuAD counts them: lower case, no punctuation, no English articles, the nearest of the "
+        "given answers; an unanswerable question is right where it is left unanswered.",
+        "Loss: mean cross entropy of the answer's two ends in nats a window.",
+    ),
+)

@@ -22,10 +22,11 @@ from kubetune.evaluation.assessment import EvaluatedRows, assess
 from kubetune.evaluation.overlap import split_sketch
 from kubetune.evaluation.predictions import predictions_table, text_groups, write_predictions
 from kubetune.evaluation.report import Evidence, render_report
-from kubetune.tasks import load_task
+from kubetune.tasks import dataset_texts, load_task
 from kubetune.tasks.base import Encoding, Task
 from kubetune.tasks.hardware import evaluation_device
-from kubetune.tasks.inference import predict_logits
+from kubetune.tasks.inference import feature_losses, predict_outputs
+from kubetune.tasks.rows import EncodedRows, read_rows, windows_of
 from kubetune.tasks.spec import SPEC_FILE, load_spec
 
 CHUNK_BATCHES = 32
@@ -50,17 +51,20 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
             "data.splits.test above 0.",
         )
     task, names = load_task(config.task.kind), tuple(dataset["labels"])
-    given = _predict(config, task, inputs["model"], (test, dataset["pad_token_id"]), context)
-    answers, losses = _answers(task, given, test, names)
-    outcomes = task.outcomes(test["label"], pa.table({**answers, "loss": losses}), names)
+    rows = read_rows(inputs["dataset"], "test", task, names, places=True)
+    given = _outputs(config, task, inputs["model"], (rows, dataset["pad_token_id"]), context)
+    answers, judged = _answers(task, (rows, given), test, names)
+    losses = judged["loss"]
+    outcomes = task.outcomes(test["label"], pa.table({**answers, **judged}), names)
     context.progress.note("fitting the baselines and drawing the intervals")
-    train = pq.read_table(inputs["dataset"] / "train.parquet", columns=[*task.columns, "label"])
+    columns = dataset_texts(task)
+    train = pq.read_table(inputs["dataset"] / "train.parquet", columns=[*columns, "label"])
     baselines = task.baselines(train, test, names)
     _stop_if_asked(context)
-    texts = text_groups(test, task.columns)
-    rows = _rows(test, task.parts(test["label"], names), texts)
+    texts = text_groups(test, columns)
+    evaluated = _rows(test, task.parts(test["label"], names), texts)
     statistics = task.statistics(names)
-    assessment = assess(rows, outcomes, statistics, baselines, config.evaluation)
+    assessment = assess(evaluated, outcomes, statistics, baselines, config.evaluation)
     document = {**assessment.document, "task": config.task.kind, "precision": "fp32"}
     table = predictions_table(test, answers, outcomes.right, losses, texts)
     evidence = Evidence(
@@ -79,7 +83,7 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
     (outputs["report"] / "report.html").write_text(render_report(document, evidence), encoding="utf-8")
     for warning in document["warnings"]:
         context.progress.note(f"warning: {warning}")
-    raw = zip(*(test[f"raw_{name}"].to_pylist() for name in task.columns), strict=True)
+    raw = zip(*(test[f"raw_{name}"].to_pylist() for name in columns), strict=True)
     facts = {
         "test_rows": split_sketch(table["row_id"].to_pylist(), raw) | {"distinct": document["texts"]},
         "warnings": document["warnings"],
@@ -87,8 +91,10 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
     return Result(metrics=assessment.flat, verdict=assessment.verdict, facts=facts)
 
 
-def _predict(config: Any, task: Task, folder: Path, rows: tuple[pa.Table, int], context: Context) -> np.ndarray:
-    """Return the logits of the test rows, (rows, classes), float32; `rows` are the table and the pad token."""
+def _outputs(
+    config: Any, task: Task, folder: Path, rows: tuple[EncodedRows, int], context: Context
+) -> list[np.ndarray]:
+    """Return the output of each feature of the test rows, float32; `rows` are those and the pad token."""
     test, pad_token_id = rows
     device = evaluation_device(config.resources.evaluate.hardware)
     if device.type == "cpu":
@@ -96,34 +102,38 @@ def _predict(config: Any, task: Task, folder: Path, rows: tuple[pa.Table, int], 
     torch.backends.cudnn.allow_tf32 = False  # else a recurrent layer on a GPU is not fp32
     context.telemetry.record("device", type=device.type, threads=torch.get_num_threads(), precision="fp32")
     module = task.build_model(load_spec(folder), folder, pretrained=False).to(device)
-    names = [name for name in ("input_ids", "token_type_ids") if name in test.column_names]
-    encoded = test.select(names)
     size = config.evaluation.batch * CHUNK_BATCHES
-    context.progress.start("evaluate", test.num_rows)
-    parts = []
-    for start in range(0, test.num_rows, size):
+    context.progress.start("evaluate", test.examples)
+    found: list[np.ndarray] = []
+    for start in range(0, test.examples, size):
         _stop_if_asked(context)
-        chunk = encoded.slice(start, size).to_pylist()
-        parts.append(predict_logits(module, chunk, task, pad_token_id, config.evaluation.batch, "fp32"))
+        chunk = np.arange(start, min(start + size, test.examples))
+        features = test.pick(windows_of(test, chunk))
+        found += predict_outputs(module, features, task, pad_token_id, config.evaluation.batch, "fp32")
         context.progress.advance(len(chunk))
-    return np.concatenate(parts)
+    return found
 
 
 def _answers(
-    task: Task, outputs: np.ndarray, test: pa.Table, names: tuple[str, ...]
-) -> tuple[dict[str, pa.Array], np.ndarray]:
-    """Return the columns of what was answered, and the loss of each row, float64."""
-    if not np.isfinite(outputs).all():
-        broken = int((~np.isfinite(outputs).all(axis=1)).sum())
+    task: Task, given: tuple[EncodedRows, list[np.ndarray]], test: pa.Table, names: tuple[str, ...]
+) -> tuple[dict[str, pa.Array], dict[str, np.ndarray]]:
+    """Return the columns of what was answered, and the loss of each row, float64, with how many losses that is."""
+    rows, outputs = given
+    if broken := sum(not np.isfinite(output).all() for output in outputs):
         raise DataError(
             "finite-logits", f"The model gives numbers that are not finite for {broken:,} test rows: train it again."
         )
-    targets = torch.from_numpy(test["label"].to_numpy().astype(np.int64))
-    losses = task.losses(torch.from_numpy(outputs), targets).numpy().astype(np.float64)
-    items = list(zip(*(test[name].to_pylist() for name in task.columns), strict=True))
-    encoding = Encoding([], list(range(len(items))), [])
-    columns = task.answer_columns(task.predictions(list(outputs), encoding, items, names))
-    return columns | {"logits": pa.array(list(outputs.astype(np.float32)))}, losses
+    features = rows.pick(np.arange(len(rows)))
+    losses = feature_losses(task, outputs, features)
+    count = test.num_rows
+    judged = {
+        "loss": np.bincount(rows.example, weights=losses, minlength=count).astype(np.float64),
+        "terms": np.bincount(rows.example, weights=task.terms(features), minlength=count).astype(np.int64),
+    }
+    items = list(zip(*(test[name].to_pylist() for name in dataset_texts(task)), strict=True))
+    encoding = Encoding(features, rows.example.tolist(), [False] * count)
+    columns = task.answer_columns(task.predictions(outputs, encoding, items, names))
+    return columns | task.output_columns(outputs), judged
 
 
 def _rows(test: pa.Table, parts: tuple[np.ndarray, tuple[str, ...]], texts: np.ndarray) -> EvaluatedRows:

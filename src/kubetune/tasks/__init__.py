@@ -14,6 +14,11 @@ def load_task(kind: str) -> "Task":
     return cast("Task", import_module(f"kubetune.tasks.{kind.replace('-', '_')}").TASK)
 
 
+def dataset_texts(task: "Task") -> tuple[str, ...]:
+    """Return the columns of artifact `dataset` with an item's cleaned texts, in order; raw ones are `raw_…`."""
+    return ("text", "text_pair")[: len(task.columns)]
+
+
 def load_baselines(kind: str) -> "Callable[..., list[Baseline]]":
     """Return the function `baselines` of `kubetune.tasks.baselines.<kind>`, which only `evaluate` has in its key."""
     found: Any = import_module(f"kubetune.tasks.baselines.{kind.replace('-', '_')}")

@@ -229,7 +229,7 @@ class Task(Protocol):
         encoding: Encoding,
         items: Sequence[tuple[str, ...]],
         labels: Sequence[str],
-    ) -> Sequence[Any]:
+    ) -> "Sequence[Any] | np.ndarray":
         """Return a prediction an item of the outputs of its features, in the order of the items.
 
         Classification: probabilities, shape (items, classes), float32.
@@ -241,8 +241,11 @@ class Task(Protocol):
             labels: Class names by class number.
         """
 
-    def answer_columns(self, predictions: Sequence[Any]) -> "dict[str, pa.Array]":
+    def answer_columns(self, predictions: "Sequence[Any] | np.ndarray") -> "dict[str, pa.Array]":
         """Return predictions as columns of `predictions.parquet`, of which `outcomes` can be worked out again."""
+
+    def output_columns(self, outputs: "Sequence[np.ndarray]") -> "dict[str, pa.Array]":
+        """Return what the model gave as columns of `predictions.parquet`; none where that is a number a token."""
 
     def statistics(self, labels: Sequence[str]) -> "Statistics":
         """Return the metrics for these classes."""
@@ -277,8 +280,8 @@ class Task(Protocol):
 
         Args:
             targets: Column `label` of the rows.
-            answers: Has the columns `outcome_columns`, in the order of the rows, and `loss` where it is known: the sum
-                of the losses of each row, nats.
+            answers: Has the columns `outcome_columns`, in the order of the rows, and where they are known `loss`, the
+                sum of the losses of each row in nats, and `terms`, how many that are.
             labels: Class names by the class numbers that both use.
         """
 

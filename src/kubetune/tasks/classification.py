@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-
 def classification_metrics(labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
     """Return accuracy, macro_f1, weighted_f1, mcc and loss (mean cross-entropy, nats); see `ClassStatistics`.
 
@@ -218,9 +217,15 @@ class Classification:
         del encoding, items, labels
         return softmax(np.stack(outputs)) if len(outputs) else np.zeros((0, 0), dtype=np.float32)
 
-    def answer_columns(self, predictions: Sequence[Any]) -> "dict[str, pa.Array]":
+    def answer_columns(self, predictions: Sequence[Any] | np.ndarray) -> "dict[str, pa.Array]":
         """See `Task.answer_columns`."""
         return self.form.columns(predictions)
+
+    def output_columns(self, outputs: Sequence[np.ndarray]) -> "dict[str, pa.Array]":
+        """See `Task.output_columns`: logits."""
+        import pyarrow as pa
+
+        return {"logits": pa.array([output.astype(np.float32) for output in outputs])}
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         """See `Task.probabilities`."""

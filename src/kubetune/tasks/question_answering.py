@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kubetune.metrics.answers import ANSWERS, AnswerStatistics, answer_outcomes
-from kubetune.metrics.base import Outcomes, Totals
-from kubetune.metrics.catalogue import Metric
+from kubetune.metrics.answers import AnswerStatistics, answer_outcomes
+from kubetune.metrics.base import Baseline, Ints, Outcomes, Totals
+from kubetune.metrics.catalogue import ANSWERS, Metric
+from kubetune.tasks import load_baselines
 from kubetune.tasks.arrays import collate, padded
 from kubetune.tasks.base import IGNORED, Encoding, Feature, Head, ModelSpec, Schema, Task
+from kubetune.tasks.span_answers import SPAN_ANSWERS, SpanAnswers
 from kubetune.tasks.windows import FIRST, LAST, encode_windows
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     import torch
     from transformers import PreTrainedTokenizerBase
 
@@ -22,6 +25,7 @@ LONGEST = 30
 """Most tokens of an answer."""
 BEST = 20
 """Starts and ends that are paired."""
+PARTS = ("unanswerable", "answerable")
 
 
 @dataclass(frozen=True)
@@ -180,10 +184,58 @@ class QuestionAnswering:
             for number, ((score, start, end), absent) in enumerate(zip(found, none, strict=True))
         ]
 
-    def decode(self, prediction: Mapping[str, Any], labels: Sequence[str], top_k: int) -> list[dict[str, Any]]:
-        """See `Task.decode`: the one answer."""
-        del labels, top_k
-        return [dict(prediction)]
+    @property
+    def form(self) -> SpanAnswers:
+        """See `Task.form`."""
+        return SPAN_ANSWERS
+
+    def answer_columns(self, predictions: Sequence[Any] | np.ndarray) -> "dict[str, pa.Array]":
+        """See `Task.answer_columns`."""
+        return self.form.columns(predictions)
+
+    def output_columns(self, outputs: Sequence[np.ndarray]) -> "dict[str, pa.Array]":
+        """See `Task.output_columns`: none."""
+        del outputs
+        return {}
+
+    @property
+    def outcome_columns(self) -> tuple[str, ...]:
+        """See `Task.outcome_columns`."""
+        return ("answer", "confidence")
+
+    def outcomes(self, targets: "pa.ChunkedArray", answers: "pa.Table", labels: Sequence[str]) -> Outcomes:
+        """See `Task.outcomes`."""
+        del labels
+        given = [[str(text) for text in value["text"]] for value in targets.to_pylist()]
+        losses, terms = (
+            answers[name].to_numpy() if name in answers.column_names else None for name in ("loss", "terms")
+        )
+        return answer_outcomes(given, answers["answer"].to_pylist(), losses, terms)
+
+    def renumbered(self, answers: "pa.Table", numbers: Ints) -> "pa.Table":
+        """See `Task.renumbered`: there are no classes."""
+        del numbers
+        return answers
+
+    def parts(self, targets: "pa.ChunkedArray", labels: Sequence[str]) -> tuple[Ints, tuple[str, ...]]:
+        """See `Task.parts`: questions with an answer, and without."""
+        del labels
+        return np.array([int(bool(value["text"])) for value in targets.to_pylist()], dtype=np.int64), PARTS
+
+    def describe(self, row: Mapping[str, Any], labels: Sequence[str]) -> dict[str, Any]:
+        """See `Task.describe`."""
+        del labels
+        given = " / ".join(dict.fromkeys(row["label"]["text"])) or "no answer"
+        return {
+            "label": given,
+            "prediction": row["answer"] or "no answer",
+            "confidence": row["confidence"],
+            "given": None,
+        }
+
+    def baselines(self, train: "pa.Table", test: "pa.Table", labels: Sequence[str]) -> list[Baseline]:
+        """See `Task.baselines`."""
+        return load_baselines(self.kind)(train, test, ("text", "text_pair"), tuple(labels))
 
 
 def best_span(output: np.ndarray, feature: Feature) -> tuple[tuple[float, int, int], float]:
@@ -208,4 +260,4 @@ def best_span(output: np.ndarray, feature: Feature) -> tuple[tuple[float, int, i
     return best, absent
 
 
-TASK: Task = QuestionAnswering()  # type: ignore[assignment]
+TASK: Task = QuestionAnswering()

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kubetune.errors import ConfigError
-from kubetune.metrics.base import Outcomes, Totals
+from kubetune.metrics.base import Baseline, Ints, Outcomes, Totals
 from kubetune.metrics.catalogue import ENTITIES, Metric
 from kubetune.metrics.entities import EntityStatistics
+from kubetune.tasks import load_baselines
 from kubetune.tasks.arrays import READ, collate, padded, softmax
 from kubetune.tasks.base import IGNORED, Encoding, Feature, Head, ModelSpec, Schema, Task
 from kubetune.tasks.encoding import raw_offsets, tokenize_parted
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import torch
     from transformers import PreTrainedTokenizerBase
+
+PARTS = ("no entity", "one entity", "two entities", "more entities")
 
 
 @dataclass(frozen=True)
@@ -215,9 +218,59 @@ class TokenClassification:
             for output, feature, example in zip(outputs, encoding.features, encoding.example, strict=True)
         ]
 
-    def answer_columns(self, predictions: Sequence[Any]) -> "dict[str, pa.Array]":
+    def answer_columns(self, predictions: Sequence[Any] | np.ndarray) -> "dict[str, pa.Array]":
         """See `Task.answer_columns`."""
         return self.form.columns(predictions)
+
+    def output_columns(self, outputs: Sequence[np.ndarray]) -> "dict[str, pa.Array]":
+        """See `Task.output_columns`: none."""
+        del outputs
+        return {}
+
+    @property
+    def outcome_columns(self) -> tuple[str, ...]:
+        """See `Task.outcome_columns`."""
+        return ("entities", "confidence")
+
+    def outcomes(self, targets: "pa.ChunkedArray", answers: "pa.Table", labels: Sequence[str]) -> Outcomes:
+        """See `Task.outcomes`."""
+        there = [
+            [(span.start, span.end, labels[span.label]) for span in spans] for spans in true_spans(targets.to_pylist())
+        ]
+        found = [
+            [(entity["start"], entity["end"], entity["entity_group"]) for entity in entities]
+            for entities in answers["entities"].to_pylist()
+        ]
+        losses, terms = (
+            answers[name].to_numpy() if name in answers.column_names else None for name in ("loss", "terms")
+        )
+        return EntityStatistics(tuple(labels)).outcomes(there, found, losses, terms)
+
+    def renumbered(self, answers: "pa.Table", numbers: Ints) -> "pa.Table":
+        """See `Task.renumbered`: types are called by their names."""
+        del numbers
+        return answers
+
+    def parts(self, targets: "pa.ChunkedArray", labels: Sequence[str]) -> tuple[Ints, tuple[str, ...]]:
+        """See `Task.parts`: texts by how many entities they have."""
+        del labels
+        counts = [min(len(spans), len(PARTS) - 1) for spans in targets.to_pylist()]
+        return np.array(counts, dtype=np.int64), PARTS
+
+    def describe(self, row: Mapping[str, Any], labels: Sequence[str]) -> dict[str, Any]:
+        """See `Task.describe`: the entities, each with its type."""
+        text = row["raw_text"]
+        there = [(span.start, span.end, labels[span.label]) for span in span_target(row["label"])]
+        found = [(entity["start"], entity["end"], entity["entity_group"]) for entity in row["entities"]]
+        shown = [
+            ", ".join(f"{text[start:end]} ({label})" for start, end, label in spans) or "no entity"
+            for spans in (there, found)
+        ]
+        return {"label": shown[0], "prediction": shown[1], "confidence": row["confidence"], "given": None}
+
+    def baselines(self, train: "pa.Table", test: "pa.Table", labels: Sequence[str]) -> list[Baseline]:
+        """See `Task.baselines`."""
+        return load_baselines(self.kind)(train, test, ("text",), tuple(labels))
 
 
 def entities(output: np.ndarray, feature: Feature) -> list[Found]:
@@ -252,4 +305,4 @@ def true_spans(targets: Sequence[Any]) -> list[list[Span]]:
     return [span_target(value) for value in targets]
 
 
-TASK: Task = TokenClassification()  # type: ignore[assignment]
+TASK: Task = TokenClassification()
