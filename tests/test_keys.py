@@ -66,6 +66,9 @@ CODE = "\n\nANSWER = 42\n"
         ("data/sources/hub.py", CODE, set()),  # another source than the recipe's
         ("data/sources/files.py", CODE, {"ingest"}),
         ("data/models/path.py", CODE, {"fetch"}),
+        ("metrics/classes.py", CODE, {"prepare", "train", "evaluate", "behave", "compare", "package"}),
+        ("tasks/baselines/classes.py", CODE, {"evaluate"}),  # else a bag of words would train a network again
+        ("tasks/baselines/token_classification.py", CODE, set()),
         ("evaluation/report.html.j2", "<!-- more -->", {"evaluate", "behave", "compare"}),
         ("comparison/spending.py", CODE, {"compare"}),
         ("behaviour/typos.py", CODE, {"behave"}),

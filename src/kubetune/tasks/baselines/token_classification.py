@@ -1,60 +1,77 @@
-"""Baselines of `token-classification`: the entities of train, looked up."""
+"""Baselines of `token-classification`: the entities of train, wherever they are met again."""
 
-from collections import Counter, defaultdict
-from typing import TYPE_CHECKING
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+import pyarrow as pa
 
 from kubetune.metrics.base import Baseline
-from kubetune.metrics.entities import EntityStatistics
-from kubetune.tasks.entities import Span, span_target, words_of
+from kubetune.metrics.entities import Entity, EntityStatistics
 
-if TYPE_CHECKING:
-    import pyarrow as pa
+WORD = re.compile(r"\w+|[^\w\s]")
+OFTEN = 0.5
+"""A phrase is answered where it is an entity at least this often in train: `May` is a month more rarely than not."""
 
-
-def baselines(train: "pa.Table", test: "pa.Table", columns: tuple[str, ...], labels: tuple[str, ...]) -> list[Baseline]:
-    """Return the gazetteer; see `Task.baselines`."""
-    (text,) = columns
-    known = gazetteer(train[text].to_pylist(), [span_target(spans) for spans in train["label"].to_pylist()])
-    found = [
-        [(start, end, labels[label]) for start, end, label in looked_up(words, known)]
-        for words in test[text].to_pylist()
-    ]
-    there = [
-        [(span.start, span.end, labels[span.label]) for span in span_target(spans)]
-        for spans in test["label"].to_pylist()
-    ]
-    description = f"Answers each of {len(known):,} names of the train rows with its commonest type, wherever it stands."
-    outcomes = EntityStatistics(labels).outcomes(there, found)
-    return [Baseline("gazetteer", "a gazetteer", "Gazetteer", description, outcomes)]
+Phrase = tuple[str, ...]
 
 
-def gazetteer(texts: list[str], spans: list[list[Span]]) -> dict[tuple[str, ...], int]:
-    """Return name (its words in lower case) → its commonest type; of equally common ones the first."""
-    seen: dict[tuple[str, ...], Counter[int]] = defaultdict(Counter)
-    for text, entities in zip(texts, spans, strict=True):
-        for span in entities:
-            if name := tuple(_words(text[span.start : span.end])):
-                seen[name][span.label] += 1
-    return {name: min(counts, key=lambda label: (-counts[label], label)) for name, counts in seen.items()}
+def baselines(train: pa.Table, test: pa.Table, texts: Sequence[str], names: tuple[str, ...]) -> list[Baseline]:
+    """Return a gazetteer, measured on the test rows.
+
+    Args:
+        train: A column of texts, and `label`: a list of `{"start", "end", "label"}` a row, types as numbers.
+        test: The same of the test rows.
+        texts: Name of the column of texts.
+        names: Types of entities.
+    """
+    (column,) = texts
+    labelled = [_entities(rows["label"], names) for rows in (train, test)]
+    phrases = gazetteer(train[column].to_pylist(), labelled[0])
+    answered = [found(text, phrases) for text in test[column].to_pylist()]
+    description = (
+        f"Answers the {len(phrases):,} phrases that are entities in at least {OFTEN:.0%} of their places in "
+        f"{train.num_rows:,} train rows, the longest first."
+    )
+    outcomes = EntityStatistics(names).outcomes(labelled[1], answered)
+    return [Baseline("gazetteer", "the gazetteer", "Gazetteer", description, outcomes)]
 
 
-def looked_up(text: str, known: dict[tuple[str, ...], int]) -> list[tuple[int, int, int]]:
-    """Return the names in a text as (start, end, type), the longest first from the left, none across another."""
-    longest = max(map(len, known), default=0)
-    places = words_of(text, [])
-    words = [text[start:end].lower() for start, end in places]
-    found, at = [], 0
-    while at < len(words):
-        for size in range(min(longest, len(words) - at), 0, -1):
-            label = known.get(tuple(words[at : at + size]))
-            if label is not None:
-                found.append((places[at][0], places[at + size - 1][1], label))
-                at += size
+def gazetteer(texts: Sequence[str], entities: Sequence[Sequence[Entity]]) -> dict[Phrase, str]:
+    """Return the phrases, as words, that are mostly entities, with their commonest type.
+
+    Args:
+        texts: Of train.
+        entities: Of each text, with offsets of characters.
+    """
+    types: dict[Phrase, Counter[str]] = {}
+    for text, spans in zip(texts, entities, strict=True):
+        for start, end, label in spans:
+            if phrase := tuple(WORD.findall(text[start:end])):
+                types.setdefault(phrase, Counter())[label] += 1
+    known = {phrase: min(counts, key=lambda name: (-counts[name], name)) for phrase, counts in types.items()}
+    met: Counter[Phrase] = Counter(phrase for text in texts for _, _, phrase in _matches(text, known))
+    return {phrase: label for phrase, label in known.items() if types[phrase].total() >= OFTEN * met[phrase]}
+
+
+def found(text: str, phrases: Mapping[Phrase, str]) -> list[Entity]:
+    """Return the phrases in a text as entities, from left to right, the longest at each place."""
+    return [(start, end, phrases[phrase]) for start, end, phrase in _matches(text, phrases)]
+
+
+def _matches(text: str, phrases: Mapping[Phrase, str]) -> Iterator[tuple[int, int, Phrase]]:
+    words = [(match.group(), match.start(), match.end()) for match in WORD.finditer(text)]
+    longest, place = max(map(len, phrases), default=0), 0
+    while place < len(words):
+        for length in range(min(longest, len(words) - place), 0, -1):
+            phrase = tuple(word for word, _, _ in words[place : place + length])
+            if phrase in phrases:
+                yield words[place][1], words[place + length - 1][2], phrase
+                place += length
                 break
         else:
-            at += 1
-    return found
+            place += 1
 
 
-def _words(text: str) -> list[str]:
-    return [text[start:end].lower() for start, end in words_of(text, [])]
+def _entities(column: pa.ChunkedArray, names: Sequence[str]) -> list[list[Entity]]:
+    return [[(span["start"], span["end"], names[span["label"]]) for span in cell] for cell in column.to_pylist()]

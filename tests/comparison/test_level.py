@@ -1,0 +1,77 @@
+"""Equal models on repeated texts are promoted in no more comparisons than alpha, by any metric of any task.
+
+The worlds are those of `benchmarks/promotion.py`, which shows the same with more of them.
+"""
+
+import importlib.util
+import sys
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from kubetune.comparison.decision import decide
+from kubetune.config.promotion import PromotionSection
+from kubetune.contract import Verdict
+
+COMPARISONS = 200
+TEXTS = 300
+
+
+@pytest.fixture(scope="module")
+def worlds() -> ModuleType:
+    before = list(sys.path)
+    load("smoke", "smoke")
+    module = load("benchmark_of_promotions", "promotion")
+    sys.path[:] = before
+    return module
+
+
+def load(name: str, file: str) -> ModuleType:
+    """Import a file of `benchmarks/` as module `name`."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parents[2] / "benchmarks" / f"{file}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("times", ["once", "five times", "geometric, mean 3"])
+@pytest.mark.parametrize("metric", ["accuracy", "macro_f1", "f1"])
+def test_equal_models_are_promoted_in_at_most_alpha(worlds: ModuleType, metric: str, times: str) -> None:
+    """At the level that is spent, 2.5 %, more than 10 of 200 have a chance of 1 %."""
+    rules = PromotionSection.model_validate(
+        {"metric": metric, "resamples": 200, "slices": [], "calibration_margin": None}
+    )
+    make = partial(worlds.Sentences if metric == "f1" else worlds.World, TEXTS)
+    promoted, _, _ = worlds.by_text((COMPARISONS, make), worlds.REPEATS[times], 0.0, rules)
+    assert promoted <= rules.alpha * COMPARISONS
+
+
+@pytest.mark.slow
+def test_the_worlds_of_entities_can_tell(worlds: ModuleType) -> None:
+    """Counted by row, equal models on repeated sentences are promoted far too often; and a real gain is found."""
+    rules = PromotionSection.model_validate({"metric": "f1", "resamples": 200, "slices": []})
+    make = partial(worlds.Sentences, TEXTS)
+    _, by_row, _ = worlds.by_text((60, make), worlds.REPEATS["five times"], 0.0, rules)
+    assert by_row >= 6
+    found, _, _ = worlds.by_text((20, make), worlds.REPEATS["five times"], 0.3, rules)
+    assert found >= 15
+
+
+def test_entities_are_decided_by_f1_with_words_for_it(worlds: ModuleType) -> None:
+    world = worlds.Sentences(400, 1)
+    comparison = world.compare(world.model((0.2,)), world.model())
+    groups = {"label": [("all", np.ones(400, dtype=bool))]}
+    comparison = worlds.replace(comparison, groups=groups)
+    found = decide(Verdict(), comparison, PromotionSection.model_validate({"resamples": 400}))
+    assert found.document["metric"]["metric"] == "f1"
+    assert found.reasons[0].startswith("f1 is ")
+    assert found.document["calibration"] is None
+    assert [judged["guard"]["name"] for judged in found.document["guards"]] == ["slice label “all”"]
+    first, second = comparison.by("f1").values
+    assert found.document["metric"]["gain"]["value"] == pytest.approx(first - second)
