@@ -1,0 +1,53 @@
+"""Columns that a recipe leaves open are those of its task; the table of them is held against the tasks themselves."""
+
+import typing
+from typing import Any
+
+import pytest
+
+from kubetune.config.load import canonical, parse_recipe
+from kubetune.config.recipe import TaskSection
+from kubetune.config.task_columns import TASK_COLUMNS, with_task_columns
+from kubetune.tasks import load_task
+
+RECIPE = """
+name: toy
+data: {source: {kind: files, paths: {all: rows.jsonl}}}
+model: {source: {kind: path, path: model}}
+"""
+KINDS = typing.get_args(TaskSection.model_fields["kind"].annotation)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_table_says_what_the_task_says(kind: str) -> None:
+    schema, taken = load_task(kind).schema, TASK_COLUMNS[kind]
+    assert (schema.texts, schema.target, schema.target_type, schema.offsets) == tuple(taken)
+
+
+def test_a_stored_recipe_names_its_columns() -> None:
+    recipe = parse_recipe(RECIPE)
+    columns = canonical(recipe)["data"]["columns"]
+    assert (columns["text"], columns["text_pair"], columns["label"]) == ("text", None, "label")
+    pair = parse_recipe(RECIPE, ["task.kind=pair-classification", "data.columns.text=premise"])
+    assert (pair.data.columns.text, pair.data.columns.text_pair) == ("premise", "text_pair")
+    assert parse_recipe(pair.model_dump_json()) == pair
+    weak = parse_recipe(RECIPE, ["data.columns.label=null", "data.weak_labels.kind=vader"])
+    assert weak.data.columns.label is None
+
+
+def filled(kind: str, **data: Any) -> Any:
+    return with_task_columns({"task": {"kind": kind}, "data": data}, "text-classification")["data"]
+
+
+def test_entities_and_answers_have_the_hubs_columns_and_no_cleaning() -> None:
+    assert filled("token-classification") == {"columns": {"text": "tokens", "label": "ner_tags"}, "cleaning": []}
+    given = filled("question-answering", columns={"text_pair": "passage"}, cleaning=["html"])
+    assert given == {
+        "columns": {"text": "question", "text_pair": "passage", "label": "answers"},
+        "cleaning": ["html"],
+    }
+
+
+@pytest.mark.parametrize("document", [None, [], {"data": None}, {"data": {"columns": 3}}, {"task": 3, "data": {}}])
+def test_what_is_malformed_is_left_to_the_schema(document: Any) -> None:
+    assert with_task_columns(document, "text-classification") == document
