@@ -235,7 +235,7 @@ class Task(Protocol):
         encoding: Encoding,
         items: Sequence[tuple[str, ...]],
         labels: Sequence[str],
-    ) -> Sequence[Any]:
+    ) -> "Sequence[Any] | np.ndarray":
         """Return a prediction an item of the outputs of its features, in the order of the items.
 
         Classification: probabilities, shape (items, classes), float32.
