@@ -9,7 +9,8 @@ without spending (each comparison is read at the whole alpha), "higher F1 wins",
 
 Texts are then repeated, as in a test split that was not rid of copies: all of them equally often, or some much oftener
 than others. A model answers copies alike. Beside `decide` stands the same without the texts, which counts every row.
-There the metric alone decides, without guards, so that its level is seen; few texts and rare classes are among them.
+There the metric alone decides, without guards, so that its level is seen; few texts and rare classes are among them,
+and sentences with entities, whose entities are right together oftener than by chance.
 
 Stated power is that of the one test that a plant is for; the guards, calibration first, take some of it at the small
 levels late in a sequence. Prints shares with 95 % intervals (Wilson); exits 1 where a bound does not hold. With
@@ -23,6 +24,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,8 +35,9 @@ from kubetune.comparison.paired import NORMAL
 from kubetune.comparison.spending import Spending
 from kubetune.config.promotion import PromotionSection
 from kubetune.contract import Verdict
-from kubetune.evaluation.counts import f1_from_counts
-from kubetune.evaluation.metrics import Scores, calibration_error
+from kubetune.metrics.base import Outcomes
+from kubetune.metrics.classes import ClassStatistics, Scores
+from kubetune.metrics.entities import Entity, EntityStatistics
 
 CLASSES = 3
 LENGTH = 20
@@ -43,6 +46,8 @@ RULES = ("kubetune", "no spending", "higher F1", "tuple")
 EASY, HARD = 0.98, 0.45
 SHARE_OF_EASY = 0.8
 EVEN, RARE = (1 / 3, 1 / 3, 1 / 3), (0.9, 0.07, 0.03)
+STATISTICS = ClassStatistics(("a", "b", "c"))
+ENTITIES = EntityStatistics(("person", "place", "product"))
 
 Times = Callable[[np.random.Generator, int], np.ndarray]
 """How often each text occurs."""
@@ -65,7 +70,7 @@ class World:
         self.chance = np.where(self.draw.random(rows) < SHARE_OF_EASY, EASY, HARD)
         self.groups = {"part": [(str(number), self.part == number) for number in range(PARTS)]}
 
-    def model(self, gains: tuple[float, ...] = (0.0,) * PARTS) -> Scores:
+    def model(self, gains: tuple[float, ...] = (0.0,) * PARTS) -> Outcomes:
         """Return the answers of a fresh model whose true accuracy differs by `gains` in the slices, or the classes."""
         gain = np.asarray(gains)[self.part if len(gains) == PARTS else self.labels]
         mean = SHARE_OF_EASY * EASY + (1 - SHARE_OF_EASY) * HARD
@@ -76,26 +81,68 @@ class World:
         wrong = (self.labels + self.draw.integers(1, CLASSES, size=rows)) % CLASSES
         predictions = np.where(right, self.labels, wrong)
         confidence = np.clip(chance + self.draw.normal(0, 0.02, rows), 0.34, 0.999)
-        return Scores(predictions, confidence, -np.log(np.where(right, confidence, (1 - confidence) / 2)))
+        losses = -np.log(np.where(right, confidence, (1 - confidence) / 2))
+        return STATISTICS.outcomes(self.labels, Scores(predictions, confidence, losses))
 
-    def compare(self, candidate: Scores, champion: Scores) -> Comparison:
+    def compare(self, candidate: Outcomes, champion: Outcomes) -> Comparison:
         """Pair two models' answers."""
-        return Comparison(self.labels, candidate, champion, CLASSES, self.groups)
+        return Comparison(candidate, champion, STATISTICS, self.groups)
 
-    def repeated(self, comparison: Comparison, times: Times) -> Comparison:
-        """Let each text occur as often as `times` says."""
-        text = np.repeat(np.arange(len(self.labels)), times(self.draw, len(self.labels)))
-        answers = (
-            Scores(scores.predictions[text], scores.confidence[text], scores.losses[text])
-            for scores in (comparison.candidate, comparison.champion)
-        )
-        groups = {name: [(part, inside[text]) for part, inside in parts] for name, parts in self.groups.items()}
-        return Comparison(self.labels[text], *answers, CLASSES, groups, texts=text)
+
+class Sentences:
+    """Sentences with up to about ten entities of three types, the third one rare, and models that find them.
+
+    What is hard in a sentence is hard for every model and for all its entities; besides, a model has a good or a bad
+    day with a sentence as a whole, so that its entities are right or wrong together.
+    """
+
+    def __init__(self, texts: int, seed: int) -> None:
+        self.draw = np.random.default_rng(seed)
+        counts = np.minimum(self.draw.geometric(0.4, size=texts) - 1, 10)
+        self.labelled: list[list[Entity]] = [
+            [(10 * place, 10 * place + 4, ENTITIES.labels[kind]) for place, kind in enumerate(self._types(count))]
+            for count in counts
+        ]
+        self.chance = np.where(self.draw.random(texts) < SHARE_OF_EASY, 0.9, 0.4)
+
+    def _types(self, count: int) -> list[int]:
+        return self.draw.choice(3, size=count, p=(0.6, 0.35, 0.05)).tolist()
+
+    def model(self, gains: tuple[float, ...] = (0.0,)) -> Outcomes:
+        """Return what a fresh model finds, of which each entity is right with a chance that is higher by the gain."""
+        day = self.draw.normal(0, 0.3, size=len(self.chance))
+        answered = [self._found(number, day[number] + gains[0]) for number in range(len(self.chance))]
+        return ENTITIES.outcomes(self.labelled, answered)
+
+    def _found(self, number: int, luck: float) -> list[Entity]:
+        chance = float(np.clip(self.chance[number] + luck, 0.02, 0.98))
+        found: list[Entity] = []
+        for start, end, kind in self.labelled[number]:
+            fate = self.draw.random()
+            if fate < chance:
+                found.append((start, end, kind))
+            elif fate < chance + (1 - chance) / 2:  # the other half is not found at all
+                found.append((start, end - 1, kind))
+        if self.draw.random() > 0.5 + chance / 2:
+            found.append((1000, 1004, ENTITIES.labels[0]))
+        return found
+
+    def compare(self, candidate: Outcomes, champion: Outcomes) -> Comparison:
+        """Pair two models' answers."""
+        return Comparison(candidate, champion, ENTITIES)
+
+
+def repeated(comparison: Comparison, draw: np.random.Generator, times: Times) -> Comparison:
+    """Let each text occur as often as `times` says."""
+    text = np.repeat(np.arange(len(comparison)), times(draw, len(comparison)))
+    groups = {name: [(part, inside[text]) for part, inside in parts] for name, parts in comparison.groups.items()}
+    answers = comparison.candidate.take(text), comparison.champion.take(text)
+    return Comparison(*answers, comparison.statistics, groups, texts=text)
 
 
 def judged(comparison: Comparison, rules: PromotionSection, earlier: int) -> dict[str, str]:
     """Return rule → outcome."""
-    values = [_scores(comparison.labels, scores) for scores in (comparison.candidate, comparison.champion)]
+    values = [_scores(outcomes) for outcomes in (comparison.candidate, comparison.champion)]
     won = {"higher F1": values[0][0] > values[1][0], "tuple": values[0] > values[1]}
     decision = decide(Verdict(), comparison, rules, earlier)
     return {"kubetune": decision.outcome, "no spending": _unspent(decision.document, rules.alpha)} | {
@@ -112,12 +159,10 @@ def _unspent(document: Mapping[str, Any], alpha: float) -> str:
     return "undecided" if open_ones or metric["p"] > alpha else "promote"
 
 
-def _scores(labels: np.ndarray, scores: Scores) -> tuple[float, float, float]:
+def _scores(outcomes: Outcomes) -> tuple[float, float, float]:
     """(macro-F1, accuracy, -calibration error) to three decimals, as such comparisons are written."""
-    counts = np.bincount(labels * CLASSES + scores.predictions, minlength=CLASSES**2).reshape(CLASSES, CLASSES)
-    right = scores.predictions == labels
-    ece = calibration_error(scores.confidence, right)
-    return round(float(f1_from_counts(counts).mean()), 3), round(float(right.mean()), 3), round(-ece, 3)
+    found = STATISTICS.measure(outcomes.total())
+    return round(float(found["macro_f1"]), 3), round(float(found["accuracy"]), 3), round(-float(found["ece"]), 3)
 
 
 @dataclass
@@ -183,12 +228,12 @@ def sequences(count: int, rows: int, gains: tuple[float, ...], rules: PromotionS
 
 
 def by_text(
-    worlds: tuple[int, int, tuple[float, ...]], times: Times, gain: float, rules: PromotionSection
+    worlds: tuple[int, Callable[[int], World | Sentences]], times: Times, gain: float, rules: PromotionSection
 ) -> tuple[int, int, int]:
     """Judge repeated texts, once by text and once by row.
 
     Args:
-        worlds: How many, of how many texts, with which shares of the classes.
+        worlds: How many, and what makes one of a seed.
         times: How often a text occurs.
         gain: By which the candidate is truly more accurate.
         rules: Of the decision.
@@ -196,11 +241,11 @@ def by_text(
     Returns:
         Promotions by text, promotions by row, and comparisons in which the two agree on everything.
     """
-    count, texts, shares = worlds
+    count, make = worlds
     promoted, naive, equal = 0, 0, 0
     for seed in range(4 * 10**6, 4 * 10**6 + count):
-        world = World(texts, seed, shares)
-        comparison = world.repeated(world.compare(world.model((gain,) * PARTS), world.model()), times)
+        world = make(seed)
+        comparison = repeated(world.compare(world.model((gain,) * PARTS), world.model()), world.draw, times)
         one, other = (decide(Verdict(), each, rules) for each in (comparison, replace(comparison, texts=None)))
         promoted, naive = promoted + (one.outcome == "promote"), naive + (other.outcome == "promote")
         equal += (one.outcome, one.reasons) == (other.outcome, other.reasons)
@@ -243,28 +288,35 @@ def repeats(options: argparse.Namespace, rules: PromotionSection) -> Iterator[bo
     alone = rules.model_copy(update={"slices": [], "calibration_margin": None})
     level, few = Spending(rules.alpha).level, options.texts // 4
     print(f"{f'repeated texts; equal models promoted, {level:g} spent':<64}{'kubetune':>24}{'each row counts':>24}")
-    for metric in ("accuracy", "macro_f1"):
+    classes = partial(World, options.texts)
+    for metric, make in (("accuracy", classes), ("macro_f1", classes), ("f1", partial(Sentences, options.texts))):
         section = alone.model_copy(update={"metric": metric})
         for name, times in REPEATS.items():
-            worlds = options.repeated, options.texts, EVEN
-            yield _repeated(f"{metric}, {{}} texts {name}", worlds, times, section) or options.smoke
-        worlds = options.repeated // 2, few, RARE
-        what = f"{metric}, {{}} texts five times, rare classes"
-        yield _repeated(what, worlds, REPEATS["five times"], section) or options.smoke
+            what = f"{metric}, {options.texts:,} texts {name}"
+            yield _repeated(what, (options.repeated, make), times, section) or options.smoke
+        scarce, of = (
+            (partial(World, few, shares=RARE), "rare classes")
+            if make is classes
+            else (partial(Sentences, few), "few sentences")
+        )
+        what = f"{metric}, {few:,} texts five times, {of}"
+        yield _repeated(what, (options.repeated // 2, scarce), REPEATS["five times"], section) or options.smoke
     print(f"{f'gains of 0.03 promoted, of {options.planted:,}':<64}{'kubetune':>24}{'each row counts':>24}")
-    for metric in ("accuracy", "macro_f1"):
+    for metric, make in (("accuracy", classes), ("macro_f1", classes), ("f1", partial(Sentences, options.texts))):
         section = alone.model_copy(update={"metric": metric})
         for name, times in REPEATS.items():
-            made = by_text((options.planted, options.texts, EVEN), times, 0.03, section)
+            made = by_text((options.planted, make), times, 0.03, section)
             _shown(f"{metric}, {options.texts:,} texts {name}", made, options.planted)
             if name == "once" and made[2] < options.planted:
                 print(f"by text and by row disagree in {options.planted - made[2]:,} of them")
                 yield False
 
 
-def _repeated(what: str, worlds: tuple[int, int, tuple[float, ...]], times: Times, section: PromotionSection) -> bool:
+def _repeated(
+    what: str, worlds: tuple[int, Callable[[int], World | Sentences]], times: Times, section: PromotionSection
+) -> bool:
     made = by_text(worlds, times, 0.0, section)
-    _shown(what.format(f"{worlds[1]:,}"), made, worlds[0])
+    _shown(what, made, worlds[0])
     # The level is a bound on the chance: a share may exceed it by luck, its interval may not lie above it.
     low, _ = wilson(made[0], worlds[0])
     return made[0] / worlds[0] <= section.alpha and low <= Spending(section.alpha).level
@@ -284,7 +336,7 @@ def found(options: argparse.Namespace, rules: PromotionSection, exact: Promotion
         (rules, 0.01, 0), (rules, 0.02, 0),
     ):  # fmt: skip
         power = stated_power(rows, gain, Spending(rules.alpha, earlier).level)
-        what = f"{section.metric} +{gain:g}, comparison {earlier + 1}, stated {power:.0%}"
+        what = f"{section.metric or STATISTICS.main} +{gain:g}, comparison {earlier + 1}, stated {power:.0%}"
         print(f"{what:<52}{singles(count, rows, (gain,) * PARTS, section, earlier).line('promote')}", flush=True)
     print(f"better by 0.06 elsewhere, one slice of {rows // PARTS:,} rows loses; kept out, of {count:,}")
     for loss in (0.05, 0.08, 0.1, 0.15):
@@ -327,7 +379,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "240 texts Zipf",
             "60 texts five times",
         )
-        rows += [rf"^{name}, {what}.*?({share}){{2}}$" for name in ("accuracy", "macro_f1") for what in repeated]
+        rows += [rf"^{name}, {what}.*?({share}){{2}}$" for name in ("accuracy", "macro_f1", "f1") for what in repeated]
         return complete(lambda: measure(options), [*rows, r"^CPU seconds: \d+$", "^every bound holds$"])
     return measure(options)
 
@@ -338,7 +390,7 @@ def measure(options: argparse.Namespace) -> int:
     exact = rules.model_copy(update={"metric": "accuracy"})
     print(
         f"{options.rows:,} rows in {PARTS} slices; default rules: alpha {rules.alpha:g}, margin {rules.margin:g}, "
-        f"slice margin {rules.slice_margin:g}, {rules.metric} where nothing else is said; {options.resamples:,} "
+        f"slice margin {rules.slice_margin:g}, {STATISTICS.main} where nothing else is said; {options.resamples:,} "
         "resamples"
     )
     began = time.process_time()

@@ -23,7 +23,7 @@ def run_trainer(dataset: Path, model: Path, threads: int, steps: int | None) -> 
 
     from kubetune.tasks import load_task
     from kubetune.tasks.classification import classification_metrics
-    from kubetune.training.rows import read_rows
+    from kubetune.tasks.rows import read_rows
 
     logging.set_verbosity_error()
     torch.set_num_threads(threads)

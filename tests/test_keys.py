@@ -61,6 +61,8 @@ CODE = "\n\nANSWER = 42\n"
         ("text/cleaning.py", CODE, {"prepare", "behave", "compare", "package"}),
         ("tasks/pair_classification.py", CODE, set()),  # another task than the recipe's
         ("tasks/text_classification.py", CODE, {"prepare", "train", "evaluate", "behave", "compare", "package"}),
+        ("data/targets/label.py", CODE, {"prepare"}),
+        ("data/targets/spans.py", CODE, set()),  # another target type than the task's
         ("data/sources/hub.py", CODE, set()),  # another source than the recipe's
         ("data/sources/files.py", CODE, {"ingest"}),
         ("data/models/path.py", CODE, {"fetch"}),

@@ -28,6 +28,7 @@ WORDS = toys.POSITIVE + toys.NEGATIVE + toys.NEUTRAL
 CLS, SEP, FIRST_WORD = 2, 3, 5
 
 
+EXTRA = [FIRST_WORD] * 3
 TYPES = ("good", "bad")
 """Entity types of the toy texts: runs of positive and of negative words."""
 
@@ -50,6 +51,37 @@ def entity_columns(texts: list[str], ids: list[list[int]]) -> dict[str, Any]:
         name: pa.array(values, pa.list_(pa.int32()))
         for name, values in (("tags", tags), ("starts", starts), ("ends", ends))
     }
+
+
+WINDOW, STEP = 12, 8
+"""Tokens of the context in a window, and from one window to the next."""
+
+
+def answer_columns(texts: list[str], ids: list[list[int]]) -> dict[str, Any]:
+    """Return the columns of question answering, in windows: the answer is the last feeling word of a toy text.
+
+    The question is one token, the label's own first word; a text without such a word has no answer.
+    """
+    feelings = {*toys.POSITIVE, *toys.NEGATIVE}
+    found: dict[str, list[Any]] = {name: [] for name in ("input_ids", "marks", "starts", "ends", "label")}
+    for text, row in zip(texts, ids, strict=True):
+        words, tokens = text.split(), row[1:-1]
+        places = [sum(len(word) + 1 for word in words[:number]) for number in range(len(words))]
+        at = max((number for number, word in enumerate(words) if word in feelings), default=-1)
+        answers = [] if at < 0 else [words[at]]
+        found["label"].append({"text": answers, "answer_start": [places[at]] if answers else []})
+        windows: dict[str, list[Any]] = {name: [] for name in ("input_ids", "marks", "starts", "ends")}
+        for first in range(0, max(1, len(tokens) - WINDOW + STEP), STEP):
+            here = range(first, min(first + WINDOW, len(tokens)))
+            windows["input_ids"].append([CLS, FIRST_WORD, SEP, *tokens[here.start : here.stop], SEP])
+            windows["marks"].append([0 if at in here else 3, -100, -100, *(3 * (n == at) for n in here), -100])
+            windows["starts"].append([-1, -1, -1, *(places[n] for n in here), -1])
+            windows["ends"].append([-1, -1, -1, *(places[n] + len(words[n]) for n in here), -1])
+        for name, values in windows.items():
+            found[name].append(values)
+    target = pa.struct([("text", pa.list_(pa.string())), ("answer_start", pa.list_(pa.int32()))])
+    kinds = dict.fromkeys(found, pa.list_(pa.list_(pa.int32()))) | {"label": target}
+    return {name: pa.array(values, kinds[name]) for name, values in found.items()}
 
 
 def write_dataset(folder: Path, kind: str = "text-classification", rows: int = 120) -> Path:
@@ -78,12 +110,16 @@ def write_dataset(folder: Path, kind: str = "text-classification", rows: int = 1
         if kind == "token-classification":
             del columns["label"]
             columns |= entity_columns([row["text"] for row in found], ids)
+        if kind == "question-answering":
+            texts = [f"{row['text']} {row['text']} it was so" for row in found]
+            columns["raw_text_pair"] = pa.array(texts)
+            columns |= answer_columns(texts, [[CLS, *row[1:-1], *row[1:-1], *EXTRA, SEP] for row in ids])
         if types is not None:
             columns["token_type_ids"] = pa.array(types, pa.list_(pa.int8()))
         pq.write_table(pa.table(columns), folder / f"{split}.parquet")
         splits[split] = count
     facts = {
-        "labels": list(TYPES if kind == "token-classification" else toys.LABELS),
+        "labels": {"token-classification": list(TYPES), "question-answering": []}.get(kind, list(toys.LABELS)),
         "max_length": MAX_LENGTH,
         "pad_token_id": PAD,
         "splits": splits,

@@ -5,8 +5,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from class_answers import come_to, of_classes
 from kubetune.comparison.decision import Comparison
-from kubetune.evaluation.metrics import Scores
+from kubetune.metrics.base import Outcomes
 
 CLASSES = 3
 
@@ -24,10 +25,11 @@ def compared() -> Callable[..., Comparison]:
         chance = np.where(draw.random(rows) < 0.85, 0.98, 0.4)
         gains = gain + np.asarray(places)[place]
 
-        def answer(right: np.ndarray, chance: np.ndarray) -> Scores:
+        def answer(right: np.ndarray, chance: np.ndarray) -> Outcomes:
             predictions = np.where(right, labels, (labels + draw.integers(1, CLASSES, size=rows)) % CLASSES)
             confidence = np.clip(chance + draw.normal(0, 0.02, rows), 0.35, 0.999)
-            return Scores(predictions, confidence, np.where(right, -np.log(confidence), 1.0))
+            losses = np.where(right, -np.log(confidence), 1.0)
+            return come_to(labels, predictions, CLASSES, confidence, losses)
 
         # A gain turns wrong answers right, a loss right ones wrong, evenly over the rows of its part, and the
         # confidence follows, so that both models are calibrated.
@@ -39,6 +41,6 @@ def compared() -> Callable[..., Comparison]:
             "label": [(name, labels == number) for number, name in enumerate("abc")],
             "place": [(f"part {number}", place == number) for number in range(len(places))],
         }
-        return Comparison(labels, answer(candidate, better), answer(champion, chance), CLASSES, groups, **more)
+        return Comparison(answer(candidate, better), answer(champion, chance), of_classes(CLASSES), groups, **more)
 
     return make

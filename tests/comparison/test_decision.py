@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from class_answers import come_to
 from kubetune.comparison.decision import Comparison, Decision, decide
 from kubetune.comparison.paired import Discordance
 from kubetune.config.promotion import GuardedSlice, PromotionSection
@@ -57,9 +58,9 @@ def test_a_worse_candidate_is_kept_out(compared, metric: str) -> None:
 
 def test_the_same_answers_are_no_reason_to_change(compared) -> None:
     base = compared(3000, 2)
-    found = decided(Comparison(base.labels, base.champion, base.champion, 3, base.groups))
+    found = decided(replace(base, candidate=base.champion))
     assert found.outcome == "keep"
-    endless = decided(Comparison(base.labels, base.champion, base.champion, 3, base.groups), margin=0.0)
+    endless = decided(replace(base, candidate=base.champion), margin=0.0)
     assert (endless.outcome, endless.rows_wanted) == ("undecided", None)
     assert any("another candidate would" in reason for reason in endless.reasons)
 
@@ -87,8 +88,8 @@ def test_a_lost_capability_keeps_the_champion_and_an_open_one_asks_for_cases(com
 
 def test_a_badly_calibrated_candidate_is_kept_out(compared) -> None:
     base = compared(4000, 4, gain=0.04)
-    sure = replace(base.candidate, confidence=np.full(4000, 0.999))
-    boastful = replace(base, candidate=sure)
+    labels, predictions = base.statistics.answers(base.candidate)
+    boastful = replace(base, candidate=come_to(labels, predictions, 3, np.full(4000, 0.999)))
     found = decided(boastful)
     assert found.outcome == "keep"
     assert found.reasons[0].startswith("calibration error (4,000 rows): loses")
@@ -187,18 +188,33 @@ def test_names_are_made_fit_for_a_sentence(compared) -> None:
 def test_rows_that_do_not_pair_and_columns_that_are_not_cut_are_refused(compared) -> None:
     base = compared(300)
     with pytest.raises(DataError, match="have 299, 300 rows"):
-        Comparison(base.labels[:299], base.candidate, base.champion, 3)
+        replace(base, candidate=base.candidate.take(np.arange(299)))
+    labels, predictions = base.statistics.answers(base.champion)
     with pytest.raises(DataError, match="class numbers 0 to 2 were found and 2 classes are known"):
-        replace(base, classes=2)
+        come_to(labels, predictions, 2)
+    with pytest.raises(DataError, match="is counted by 9 numbers and the champion by 12"):
+        replace(base, champion=come_to(labels, predictions, 4))
     with pytest.raises(ConfigError, match=r"names the column 'tone'; the test rows are cut by: label, place"):
         decided(base, slices=[GuardedSlice(column="tone").model_dump()])
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"alpha": 0.5}, {"alpha": 0}, {"margin": -0.1}, {"metric": "loss"}, {"slice_margin": 0}, {"alpa": 0.1}]
+    "wrong", [{"alpha": 0.5}, {"alpha": 0}, {"margin": -0.1}, {"metric": 1}, {"slice_margin": 0}, {"alpa": 0.1}]
 )
 def test_rules_are_closed(wrong: dict) -> None:
     with pytest.raises(ValidationError):
         PromotionSection.model_validate(wrong)
     with pytest.raises(ValidationError, match="frozen"):
         PromotionSection().alpha = 0.1
+
+
+@pytest.mark.parametrize("metric", ["loss", "ece", "f1"])
+def test_a_metric_that_cannot_decide_is_named(compared, metric: str) -> None:
+    with pytest.raises(ConfigError, match=f"promotion.metric is '{metric}': allowed are accuracy, macro_f1, weighted"):
+        decided(compared(300), metric=metric)
+
+
+def test_without_a_metric_the_tasks_main_one_decides(compared) -> None:
+    base = compared(600, 3, gain=0.03)
+    assert decided(base).document == decided(base, metric="macro_f1").document
+    assert decided(base).document["metric"]["title"] == "Macro F1"

@@ -6,26 +6,24 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from class_answers import come_to, of_classes
 from kubetune.comparison.clusters import clusters_of
 from kubetune.comparison.decision import Comparison, Decision, decide
 from kubetune.comparison.guards import paired_capabilities
 from kubetune.comparison.paired import Discordance, mcnemar, mcnemar_gain, not_inferior, score_interval
-from kubetune.comparison.resampling import Cells, swap_test
+from kubetune.comparison.resampling import Cells, Pair, swap_test
 from kubetune.config.promotion import PromotionSection
 from kubetune.contract import Verdict
 from kubetune.errors import DataError
-from kubetune.evaluation.metrics import Scores
 
 ALONE = {"slices": [], "calibration_margin": None}
 
 
 def repeated(found: Comparison, text: np.ndarray) -> Comparison:
     """Take the rows of `text`, which are then copies where a number is there twice."""
-    answers = (
-        Scores(s.predictions[text], s.confidence[text], s.losses[text]) for s in (found.candidate, found.champion)
-    )
     groups = {name: [(part, inside[text]) for part, inside in parts] for name, parts in found.groups.items()}
-    return Comparison(found.labels[text], *answers, found.classes, groups, found.capabilities, text)
+    answers = (found.candidate.take(text), found.champion.take(text))
+    return Comparison(*answers, found.statistics, groups, found.capabilities, text)
 
 
 def decided(comparison: Comparison, **more: object) -> Decision:
@@ -90,11 +88,10 @@ def test_sentences_say_texts_where_they_differ_from_rows(compared) -> None:
 def test_one_text_that_fills_a_third_of_the_rows_promotes_nobody(compared) -> None:
     """The candidate alone is right on it; by row that is a gain of a third."""
     base = compared(400, 2)
-    same = Comparison(base.labels, base.champion, base.champion, 3)
-    wrong = np.flatnonzero(base.champion.predictions != base.labels)[0]
-    predictions = base.champion.predictions.copy()
-    predictions[wrong] = base.labels[wrong]
-    better = replace(same, candidate=replace(base.champion, predictions=predictions))
+    labels, predictions = base.statistics.answers(base.champion)
+    wrong = np.flatnonzero(~base.champion.right)[0]
+    mended = np.where(np.arange(400) == wrong, labels, predictions)
+    better = replace(base, candidate=come_to(labels, mended, 3), champion=come_to(labels, predictions, 3), groups={})
     found = repeated(better, np.concatenate([np.arange(400), np.full(200, wrong)]))
     for metric in ("accuracy", "macro_f1"):
         assert decided(found, metric=metric, **ALONE).outcome != "promote"
@@ -120,7 +117,8 @@ def test_equal_texts_with_unequal_labels_are_one_observation() -> None:
     assert found.clusters is not None
     assert (found.gained, found.lost, found.clusters.sums) == (2, 3, ((-1, 1),))
     assert mcnemar_gain(found) == 1.0
-    assert 0 < swap_test(Cells(labels, (candidate, champion), 2, text), 0.05, 0) <= 1
+    pair = Pair(come_to(labels, candidate, 2), come_to(labels, champion, 2), of_classes(2), "macro_f1", text)
+    assert 0 < swap_test(Cells(pair), 0.05, 0) <= 1
 
 
 def test_the_exact_test_is_that_of_all_exchanges() -> None:

@@ -6,10 +6,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from class_answers import scored, simulated
 from kubetune.config.evaluation import EvaluationSection
 from kubetune.evaluation.assessment import Assessment, EvaluatedRows, assess
-from kubetune.evaluation.baselines import majority
-from kubetune.evaluation.metrics import Scores
+from kubetune.metrics.classes import ClassStatistics, Scores
+from kubetune.tasks.baselines.classes import majority
+from kubetune.tasks.classes import answer_columns
 
 Simulate = Callable[..., tuple[np.ndarray, np.ndarray]]
 
@@ -17,15 +19,7 @@ Simulate = Callable[..., tuple[np.ndarray, np.ndarray]]
 @pytest.fixture(scope="session")
 def simulate() -> Simulate:
     """Return a function (rows, classes, strength, seed) → labels (rows,), probabilities (rows, classes)."""
-
-    def draw(rows: int, classes: int, strength: float = 0.5, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-        chance = np.random.default_rng(seed)
-        labels = chance.choice(classes, size=rows, p=np.arange(1, classes + 1) / np.arange(1, classes + 1).sum())
-        probabilities = chance.dirichlet(np.ones(classes), size=rows)
-        probabilities[np.arange(rows), labels] += strength * chance.random(rows)
-        return labels, probabilities / probabilities.sum(axis=1, keepdims=True)
-
-    return draw
+    return simulated
 
 
 @pytest.fixture(scope="session")
@@ -53,13 +47,14 @@ def assessed(simulate: Simulate) -> Callable[..., tuple[Assessment, pa.Table]]:
                 "column_place": ["here" if number % 3 else "there" for number in range(rows)],
             }
         )
-        scores = Scores.from_probabilities(probabilities, labels)
+        outcomes, losses = scored(labels, probabilities), Scores.from_probabilities(probabilities, labels).losses
         single = probabilities.astype(np.float32)
         known = EvaluatedRows(
             labels, lengths, np.zeros(rows, bool), names, {"place": table["column_place"].to_pylist()}
         )
         settings = EvaluationSection.model_validate({"bootstrap_samples": 100, **section})
-        assessment = assess(known, scores, [majority(labels, labels, known.shown_names)], settings)
-        return assessment, predictions_table(table, scores, single, np.log(single), np.arange(rows))
+        baseline = majority(labels, labels, known.shown_names)
+        assessment = assess(known, outcomes, ClassStatistics(names), [baseline], settings)
+        return assessment, predictions_table(table, answer_columns(single), outcomes.right, losses, np.arange(rows))
 
     return make

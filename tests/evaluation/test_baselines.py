@@ -2,10 +2,18 @@ import numpy as np
 import pytest
 
 import toys
+from class_answers import measured, of_classes
 from kubetune.errors import DataError
-from kubetune.evaluation import baselines
-from kubetune.evaluation.baselines import majority, sample_rows, tfidf
-from kubetune.evaluation.metrics import measure
+from kubetune.metrics.base import Baseline
+from kubetune.metrics.classes import BINS
+from kubetune.tasks.baselines import classes as baselines
+from kubetune.tasks.baselines.classes import majority, sample_rows, tfidf
+
+NAMES = ("a", "b", "c")
+
+
+def confidence(baseline: Baseline) -> np.ndarray:
+    return baseline.outcomes.sums[:, :BINS].sum(axis=1) + baseline.outcomes.scores
 
 
 def toy(count: int, seed: int) -> tuple[list[str], np.ndarray]:
@@ -15,18 +23,18 @@ def toy(count: int, seed: int) -> tuple[list[str], np.ndarray]:
 
 def test_majority_answers_the_commonest_train_class_even_where_test_differs() -> None:
     baseline = majority(np.array([1, 1, 0, 2]), np.array([0, 0, 2]), ("a", "b", "c"))
-    assert baseline.scores.predictions.tolist() == [1, 1, 1]
-    assert baseline.scores.confidence.tolist() == [0.5] * 3
-    assert baseline.scores.losses == pytest.approx([-np.log(0.25)] * 3)
+    assert of_classes(3).answers(baseline.outcomes)[1].tolist() == [1, 1, 1]
+    assert confidence(baseline).tolist() == [0.5] * 3
+    assert baseline.outcomes.sums[:, BINS] == pytest.approx([-np.log(0.25)] * 3)
     assert "“b”, 50.0%" in baseline.description
 
 
 def test_tfidf_learns_words_and_is_deterministic() -> None:
     train, train_labels = toy(200, 0)
     texts, labels = toy(100, 1)
-    first, second = (tfidf([train], train_labels, [texts], labels, 2) for _ in range(2))
-    assert measure(labels, first.scores)["accuracy"] > 0.9
-    assert np.array_equal(first.scores.confidence, second.scores.confidence)
+    first, second = (tfidf([train], train_labels, [texts], labels, NAMES[:2]) for _ in range(2))
+    assert measured(first.outcomes, 2)["accuracy"] > 0.9
+    assert np.array_equal(confidence(first), confidence(second))
     assert "fitted on 200 of 200 train rows" in first.description
 
 
@@ -35,7 +43,7 @@ def test_tfidf_reads_both_texts_of_a_pair() -> None:
     texts, labels = toy(100, 1)
     nothing, none = ["same words"] * 200, ["same words"] * 100
     for pair, test in (((train, nothing), (texts, none)), ((nothing, train), (none, texts))):
-        assert measure(labels, tfidf(pair, train_labels, test, labels, 2).scores)["accuracy"] > 0.9
+        assert measured(tfidf(pair, train_labels, test, labels, NAMES[:2]).outcomes, 2)["accuracy"] > 0.9
 
 
 def test_caps_are_kept_and_stated(monkeypatch) -> None:
@@ -43,25 +51,25 @@ def test_caps_are_kept_and_stated(monkeypatch) -> None:
     train, train_labels = toy(200, 0)
     chosen = sample_rows(train_labels, 50)
     part = [train[row] for row in chosen]
-    description = tfidf([part], train_labels[chosen], [train], train_labels, 2, len(train)).description
+    description = tfidf([part], train_labels[chosen], [train], train_labels, NAMES[:2], len(train)).description
     assert "30 words and word pairs (the commonest; capped), fitted on 50 of 200 train rows" in description
 
 
 def test_a_class_that_train_lacks_gets_probability_0() -> None:
     train, train_labels = toy(50, 0)
-    found = tfidf([train], train_labels, [["good film"]], np.array([2]), 3)
-    assert found.scores.losses[0] == pytest.approx(52 * np.log(2))
+    found = tfidf([train], train_labels, [["good film"]], np.array([2]), NAMES)
+    assert found.outcomes.sums[0, BINS] == pytest.approx(52 * np.log(2))
 
 
 def test_texts_without_a_word_fall_to_the_class_shares_and_say_so() -> None:
-    found = tfidf([["!!!", "???", "..."]], np.array([0, 1, 1]), [["!"]], np.array([0]), 2)
-    assert found.scores.predictions.tolist() == [1]
+    found = tfidf([["!!!", "???", "..."]], np.array([0, 1, 1]), [["!"]], np.array([0]), NAMES[:2])
+    assert of_classes(2).answers(found.outcomes)[1].tolist() == [1]
     assert "No train text has a word" in found.description
 
 
 def test_one_class_is_refused_by_name() -> None:
     with pytest.raises(DataError, match="one class only") as refusal:
-        tfidf([["a", "b"]], np.array([0, 0]), [["a"]], np.array([0]), 2)
+        tfidf([["a", "b"]], np.array([0, 0]), [["a"]], np.array([0]), NAMES[:2])
     assert refusal.value.rule == "one-class"
 
 

@@ -1,10 +1,11 @@
 import pytest
 
 from kubetune.evaluation.findings import compared, findings
+from kubetune.metrics.catalogue import CLASSES, Metric
 
 
 def texts(document: dict, kind: str) -> list[str]:
-    return [finding.text for finding in findings(document) if finding.kind == kind]
+    return [finding.text for finding in findings(document, CLASSES) if finding.kind == kind]
 
 
 @pytest.mark.parametrize(
@@ -22,7 +23,7 @@ def texts(document: dict, kind: str) -> list[str]:
     ],
 )
 def test_a_useless_model_is_called_one(low: float, high: float, kind: str, start: str) -> None:
-    found = compared("tf-idf", 0.83, 0.80, {"value": 0.03, "low": low, "high": high})
+    found = compared(CLASSES.metrics["macro_f1"], "tf-idf", 0.83, 0.80, {"value": 0.03, "low": low, "high": high})
     assert found.kind == kind
     assert found.text.startswith(start)
 
@@ -47,6 +48,14 @@ def test_few_rows_and_truncation_are_said(assessed) -> None:
 
 
 def test_a_recipe_without_thresholds_is_warned_of_in_the_report(assessed) -> None:
-    assert "no thresholds" in findings(assessed()[0].document)[0].text
+    assert "no thresholds" in findings(assessed()[0].document, CLASSES)[0].text
     bars = [{"metric": "macro_f1", "above_baseline": "majority"}]
-    assert not [found for found in findings(assessed(thresholds=bars)[0].document) if "thresholds" in found.text]
+    judged = findings(assessed(thresholds=bars)[0].document, CLASSES)
+    assert not [found for found in judged if "thresholds" in found.text]
+
+
+def test_where_less_is_better_a_lower_number_is_praised() -> None:
+    error = Metric("Mean error", "stars; less is better", lower_is_better=True)
+    found = compared(error, "the mean", 0.4, 0.9, {"value": -0.5, "low": -0.6, "high": -0.4})
+    assert (found.kind, found.text[:39]) == ("good", "Better than the mean: mean error 0.400 ")
+    assert compared(error, "the mean", 0.9, 0.4, {"value": 0.5, "low": 0.4, "high": 0.6}).kind == "bad"

@@ -3,19 +3,18 @@ import time
 import numpy as np
 import pytest
 
-from kubetune.evaluation.counts import measure_counts
-from kubetune.evaluation.intervals import Draws, bootstrap, estimate, label_estimates
-from kubetune.evaluation.metrics import METRICS, Scores, calibration_error
+from class_answers import come_to, measured, of_classes, scored
+from kubetune.evaluation.intervals import Draws, bootstrap, estimate, estimates
+from kubetune.metrics.catalogue import CLASSES
 
-
-def scores(labels: np.ndarray, probabilities: np.ndarray) -> Scores:
-    return Scores.from_probabilities(probabilities, labels)
+METRICS = tuple(CLASSES.metrics)
+COUNTED = METRICS[:4]
 
 
 def test_equal_seeds_give_equal_bits_and_other_seeds_do_not(simulate) -> None:
     labels, probabilities = simulate(300, 4)
     first, second, third = (
-        bootstrap(labels, {"model": scores(labels, probabilities)}, 4, Draws(200, seed)).metrics["model"]
+        bootstrap({"model": scored(labels, probabilities)}, of_classes(4), Draws(200, seed)).metrics["model"]
         for seed in (0, 0, 1)
     )
     for metric in METRICS:
@@ -26,16 +25,13 @@ def test_equal_seeds_give_equal_bits_and_other_seeds_do_not(simulate) -> None:
 def test_samples_scatter_like_resampled_rows(simulate) -> None:
     """The count form must have the spread of the plain one: draw rows, measure, repeat."""
     labels, probabilities = simulate(250, 3)
-    fast = bootstrap(labels, {"model": scores(labels, probabilities)}, 3, Draws(2000, 0)).metrics["model"]
+    fast = bootstrap({"model": scored(labels, probabilities)}, of_classes(3), Draws(2000, 0)).metrics["model"]
     draw = np.random.default_rng(5)
     slow: dict[str, list[float]] = {metric: [] for metric in METRICS}
     for _ in range(400):
         rows = draw.integers(250, size=250)
-        drawn, truth = scores(labels[rows], probabilities[rows]), labels[rows]
-        plain = measure_counts(np.bincount(truth * 3 + drawn.predictions, minlength=9).reshape(3, 3))
-        plain |= {"loss": drawn.losses.mean(), "ece": calibration_error(drawn.confidence, truth == drawn.predictions)}
-        for metric, value in plain.items():
-            slow[metric].append(float(value))
+        for metric, value in measured(scored(labels[rows], probabilities[rows]), 3).items():
+            slow[metric].append(value)
     for metric in METRICS:
         assert fast[metric].mean() == pytest.approx(np.mean(slow[metric]), abs=4 * np.std(slow[metric]) / 20)
         assert fast[metric].std() == pytest.approx(np.std(slow[metric]), rel=0.15)
@@ -47,7 +43,7 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
     for world in range(200):
         labels = draw.integers(2, size=300)
         predictions = np.where(draw.random(300) < 0.8, labels, 1 - labels)
-        found = label_estimates(labels, predictions, 2, Draws(200, world))["accuracy"]
+        found = estimates(come_to(labels, predictions, 2), of_classes(2), ["accuracy"], Draws(200, world))["accuracy"]
         covered += found.low <= 0.8 <= found.high
     assert 0.9 <= covered / 200 <= 0.985
 
@@ -57,12 +53,13 @@ def test_differences_are_paired(simulate) -> None:
     labels, probabilities = simulate(500, 3)
     other = probabilities.copy()
     other[:5] = np.eye(3)[(labels[:5] + 1) % 3]
-    systems = {"model": scores(labels, probabilities), "other": scores(labels, other)}
-    sampled = bootstrap(labels, systems, 3, Draws(1000, 0)).metrics
+    systems = {"model": scored(labels, probabilities), "other": scored(labels, other)}
+    sampled = bootstrap(systems, of_classes(3), Draws(1000, 0)).metrics
     paired = estimate(0, sampled["model"]["accuracy"] - sampled["other"]["accuracy"])
     alone = estimate(0, sampled["model"]["accuracy"])
     assert paired.high - paired.low < 0.5 * (alone.high - alone.low)
-    same = bootstrap(labels, {"model": systems["model"], "twin": systems["model"]}, 3, Draws(100, 0)).metrics
+    twins = {"model": systems["model"], "twin": systems["model"]}
+    same = bootstrap(twins, of_classes(3), Draws(100, 0)).metrics
     for metric in METRICS:
         assert np.array_equal(same["model"][metric], same["twin"][metric])
 
@@ -70,28 +67,30 @@ def test_differences_are_paired(simulate) -> None:
 def test_a_class_that_a_draw_misses_does_not_spoil_its_interval() -> None:
     labels = np.array([0] * 60 + [1])
     certain = np.eye(2)[labels] * 0.9 + 0.05
-    sampled = bootstrap(labels, {"model": scores(labels, certain)}, 2, Draws(300, 0))
-    assert np.isnan(sampled.class_f1["model"][:, 1]).any()
-    assert estimate(1.0, sampled.class_f1["model"][:, 1]).low == 1.0
+    sampled = bootstrap({"model": scored(labels, certain)}, of_classes(2), Draws(300, 0))
+    assert np.isnan(sampled.label_f1["model"][:, 1]).any()
+    assert estimate(1.0, sampled.label_f1["model"][:, 1]).low == 1.0
     assert np.isfinite(sampled.metrics["model"]["macro_f1"]).all()
 
 
 def test_one_row_and_a_perfect_model_have_an_interval() -> None:
     labels = np.array([1])
-    sampled = bootstrap(labels, {"model": scores(labels, np.array([[0.2, 0.8]]))}, 2, Draws(100, 0)).metrics["model"]
+    sampled = bootstrap({"model": scored(labels, np.array([[0.2, 0.8]]))}, of_classes(2), Draws(100, 0)).metrics[
+        "model"
+    ]
     assert estimate(1.0, sampled["accuracy"]).as_dict() == {"value": 1.0, "low": 1.0, "high": 1.0}
 
 
 def test_chunks_do_not_change_the_samples(simulate, monkeypatch) -> None:
     labels, probabilities = simulate(200, 5)
-    whole = bootstrap(labels, {"model": scores(labels, probabilities)}, 5, Draws(100, 0)).metrics["model"]
+    whole = bootstrap({"model": scored(labels, probabilities)}, of_classes(5), Draws(100, 0)).metrics["model"]
     monkeypatch.setattr("kubetune.evaluation.intervals.CHUNK_CELLS", 300)
-    parts = bootstrap(labels, {"model": scores(labels, probabilities)}, 5, Draws(100, 0)).metrics["model"]
+    parts = bootstrap({"model": scored(labels, probabilities)}, of_classes(5), Draws(100, 0)).metrics["model"]
     assert all(np.array_equal(whole[metric], parts[metric]) for metric in METRICS)
 
 
 def test_label_metrics_of_100_000_rows_cost_little(simulate) -> None:
     labels, probabilities = simulate(100_000, 6)
-    predictions, start = probabilities.argmax(axis=1), time.process_time()
-    label_estimates(labels, predictions, 6, Draws(1000, 0))
+    outcomes, start = scored(labels, probabilities), time.process_time()
+    estimates(outcomes, of_classes(6), COUNTED, Draws(1000, 0))
     assert time.process_time() - start < 1.0  # measured 0.05 s; resampling the rows takes about 20 s

@@ -4,14 +4,19 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from class_answers import come_to, of_classes, scored
 from kubetune.config.evaluation import EvaluationSection
 from kubetune.evaluation.assessment import EvaluatedRows, assess
-from kubetune.evaluation.baselines import majority
-from kubetune.evaluation.intervals import Draws, bootstrap, estimate, label_estimates
+from kubetune.evaluation.intervals import Draws, bootstrap, estimate, estimates
 from kubetune.evaluation.kinds import kinds_of
-from kubetune.evaluation.metrics import METRICS, Scores
 from kubetune.evaluation.predictions import text_groups
 from kubetune.evaluation.same_texts import joined_groups, numbered, same_words
+from kubetune.metrics.base import Outcomes
+from kubetune.metrics.catalogue import CLASSES
+from kubetune.metrics.classes import ClassStatistics
+from kubetune.tasks.baselines.classes import majority
+
+METRICS = tuple(CLASSES.metrics)
 
 
 def table(texts: list[str], tokens: list[list[int]], **more: list) -> pa.Table:
@@ -58,12 +63,10 @@ def answered(simulate):
     """Return labels, the answers of two systems, and what repeats each row: a function of row numbers."""
     labels, probabilities = simulate(300, 3)
     other = np.roll(probabilities, 40, axis=0)
-    systems = {"model": Scores.from_probabilities(probabilities, labels)}
-    systems["other"] = Scores.from_probabilities(other, labels)
+    systems = {"model": scored(labels, probabilities), "other": scored(labels, other)}
 
-    def take(rows: np.ndarray) -> tuple[np.ndarray, dict[str, Scores]]:
-        found = {name: Scores(s.predictions[rows], s.confidence[rows], s.losses[rows]) for name, s in systems.items()}
-        return labels[rows], found
+    def take(rows: np.ndarray) -> tuple[np.ndarray, dict[str, Outcomes]]:
+        return labels[rows], {name: outcomes.take(rows) for name, outcomes in systems.items()}
 
     return take
 
@@ -72,18 +75,17 @@ def answered(simulate):
 def test_repeating_every_row_changes_no_interval(answered, order: str) -> None:
     rows = np.arange(300)
     five = np.repeat(rows, 5) if order == "in a row" else np.tile(rows, 5)
-    labels, systems = answered(rows)
-    many_labels, many = answered(five)
-    once = bootstrap(labels, systems, 3, Draws(200, 0))
-    often = bootstrap(many_labels, many, 3, Draws(200, 0, five))
-    naive = bootstrap(many_labels, many, 3, Draws(200, 0))
+    (_, systems), (_, many), three = answered(rows), answered(five), of_classes(3)
+    once = bootstrap(systems, three, Draws(200, 0))
+    often = bootstrap(many, three, Draws(200, 0, five))
+    naive = bootstrap(many, three, Draws(200, 0))
     for name in systems:
         for metric in METRICS:
             assert often.metrics[name][metric] == pytest.approx(once.metrics[name][metric], abs=1e-12)
             assert naive.metrics[name][metric].std() < 0.6 * once.metrics[name][metric].std()
-        assert often.class_f1[name] == pytest.approx(once.class_f1[name], abs=1e-12, nan_ok=True)
-    single = label_estimates(labels, systems["model"].predictions, 3, Draws(200, 0))
-    for metric, found in label_estimates(many_labels, many["model"].predictions, 3, Draws(200, 0, five)).items():
+        assert often.label_f1[name] == pytest.approx(once.label_f1[name], abs=1e-12, nan_ok=True)
+    single = estimates(systems["model"], three, METRICS, Draws(200, 0))
+    for metric, found in estimates(many["model"], three, METRICS, Draws(200, 0, five)).items():
         assert found.as_dict() == pytest.approx(single[metric].as_dict(), abs=1e-12)
 
 
@@ -94,7 +96,8 @@ def test_repeating_every_row_changes_nothing_of_what_a_model_is_worth(answered) 
     for rows in (np.arange(300), np.repeat(np.arange(300), 4)):
         labels, systems = answered(rows)
         known = EvaluatedRows(labels, rows % 9, np.zeros(len(rows), bool), ("a", "b", "c"), texts=rows)
-        found.append(assess(known, systems["model"], [majority(labels, labels, known.names)], section))
+        baselines = [majority(labels, labels, known.names)]
+        found.append(assess(known, systems["model"], ClassStatistics(known.names), baselines, section))
     once, often = found
     assert once.verdict == often.verdict
     assert (often.document["rows"], often.document["texts"], often.flat["test_texts"]) == (1200, 300, 300.0)
@@ -112,9 +115,8 @@ def test_a_slice_of_one_text_that_is_there_often_is_not_called_weak() -> None:
     predictions[:80] = 1
     kinds = {"kind": ["often" if number < 80 else "rest" for number in range(600)]}
     known = EvaluatedRows(labels, labels, np.zeros(600, bool), ("a", "b"), kinds, texts)
-    scores = Scores(predictions, np.full(600, 0.9), np.ones(600))
     section = EvaluationSection.model_validate({"bootstrap_samples": 100, "slices": ["kind"]})
-    parts = assess(known, scores, [], section).document["slices"]["kind"]
+    parts = assess(known, come_to(labels, predictions, 2), of_classes(2), [], section).document["slices"]["kind"]
     assert [(part["rows"], part["texts"], part["weak"]) for part in parts] == [(520, 520, False), (80, 1, False)]
 
 
@@ -128,7 +130,8 @@ def test_intervals_cover_the_truth_however_often_texts_occur(times: int | None) 
         texts = np.repeat(np.arange(200), count)
         labels = np.arange(200)[texts] % 2
         predictions = np.where(right[texts], labels, 1 - labels)
-        found = label_estimates(labels, predictions, 2, Draws(200, world, texts))["accuracy"]
+        outcomes = come_to(labels, predictions, 2)
+        found = estimates(outcomes, of_classes(2), ["accuracy"], Draws(200, world, texts))["accuracy"]
         covered += found.low <= 0.8 <= found.high
     assert 0.89 <= covered / 200 <= 0.985
 
@@ -137,7 +140,7 @@ def test_every_draw_has_whole_texts() -> None:
     """One text of half of the rows: accuracy is near 0 or 1 as it is drawn or not, and never in between by rows."""
     texts = np.repeat([0, 1], 50)
     labels = np.repeat([0, 1], 50)
-    scores = Scores(np.zeros(100, dtype=np.int64), np.full(100, 0.9), np.ones(100))
-    sampled = bootstrap(labels, {"model": scores}, 2, Draws(100, 0, texts)).metrics["model"]
+    outcomes = come_to(labels, np.zeros(100, dtype=np.int64), 2)
+    sampled = bootstrap({"model": outcomes}, of_classes(2), Draws(100, 0, texts)).metrics["model"]
     assert set(sampled["accuracy"]) == {0.0, 0.5, 1.0}
     assert estimate(0.5, sampled["accuracy"]).as_dict() == {"value": 0.5, "low": 0.0, "high": 1.0}

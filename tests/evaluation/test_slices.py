@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from class_answers import come_to, of_classes
 from kubetune.evaluation.intervals import Draws
 from kubetune.evaluation.slices import group, measure_slices, quartiles, value_groups
 
@@ -52,7 +53,9 @@ def test_a_slice_that_is_really_worse_is_called_weak_and_a_tiny_one_never() -> N
     predictions[:100] = 1 - predictions[:100]
     place = np.array(["bad"] * 200 + ["good"] * 390 + ["tiny"] * 10, dtype=object)
     predictions[-10:] = 1 - predictions[-10:]
-    found = measure_slices({"place": value_groups(place.tolist())}, labels, predictions, 2, Draws(200, 0))["place"]
+    found = measure_slices(
+        {"place": value_groups(place.tolist())}, come_to(labels, predictions, 2), of_classes(2), Draws(200, 0)
+    )["place"]
     weak = {part["name"]: part["weak"] for part in found}
     assert weak == {"good": False, "bad": True, "tiny": False}
     bad = next(part for part in found if part["name"] == "bad")
@@ -62,7 +65,6 @@ def test_a_slice_that_is_really_worse_is_called_weak_and_a_tiny_one_never() -> N
 
 def test_a_slice_with_one_true_class_has_no_macro_f1() -> None:
     labels = np.array([0, 0, 1, 1])
-    found = measure_slices(
-        {"label": group("label", labels, labels, ("a", "b"), None)}, labels, labels, 2, Draws(100, 0)
-    )
+    groups = {"label": group("label", labels, labels, ("a", "b"), None)}
+    found = measure_slices(groups, come_to(labels, labels, 2), of_classes(2), Draws(100, 0))
     assert [part["macro_f1"] for part in found["label"]] == [None, None]

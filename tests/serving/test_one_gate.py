@@ -19,7 +19,9 @@ from any_text import any_steps, any_text, examples, row_of_fragments
 from kubetune.behaviour.cases import Row, cases_of
 from kubetune.behaviour.load import parse_suite
 from kubetune.data.labels import LabelBook
-from kubetune.data.rows import REASONS, RawSplit, RowRules, Scan, scan_split
+from kubetune.data.rows import RawSplit, RowRules, Scan, scan_split
+from kubetune.data.targets.base import TargetRules
+from kubetune.data.targets.label import LabelReader
 from kubetune.data.tokens import Encoder
 from kubetune.errors import DataError
 from kubetune.serving.golden.rows import pick
@@ -60,11 +62,12 @@ class Readers:
         path = self.scratch / "train.parquet"  # as `ingest` writes it
         pq.write_table(pa.table({name: pa.array(of, pa.string()) for name, of in cells.items()}), path)
         scan, texts, tokens = Scan(), [], []
-        for batch in scan_split(RawSplit(0, path, replaced=bad), rules, LabelBook(("neutral",)), scan):
+        reader = LabelReader(TargetRules("label"), LabelBook(("neutral",)))
+        for batch in scan_split(RawSplit(0, path, replaced=bad), rules, reader, scan):
             names = ("text", "text_pair")[: len(rules.texts)]
             texts += list(zip(*(batch[name].to_pylist() for name in names), strict=True))
             tokens += self.encoder.columns(batch)["input_ids"].to_pylist()
-        rejected = {row: REASONS[reason] for _, row, reason in np.array(scan.rejects).reshape(-1, 3).tolist()}
+        rejected = {row: scan.reasons[reason] for _, row, reason in np.array(scan.rejects).reshape(-1, 3).tolist()}
         left = iter(zip(texts, tokens, strict=True))
         found = [(rejected[row],) * 2 if row in rejected else next(left) for row in range(scan.raw_rows[0])]
         return [text for text, _ in found], [token for _, token in found]

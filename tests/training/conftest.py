@@ -37,6 +37,11 @@ def entity_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def answer_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return toys.write_dataset(tmp_path_factory.mktemp("answer-dataset"), kind="question-answering")
+
+
+@pytest.fixture(scope="session")
 def scratch_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return toys.write_scratch_weights(tmp_path_factory.mktemp("scratch"))
 

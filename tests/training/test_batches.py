@@ -7,9 +7,9 @@ import pytest
 
 import trained_toys as toys
 from kubetune.errors import ConfigError
+from kubetune.tasks.rows import EncodedRows
 from kubetune.training.batches import Timeline, epoch_batches, micro_batch_size, micro_batches, tokens_of
 from kubetune.training.loop import build_timeline, rate_factor
-from kubetune.training.rows import EncodedRows
 
 LENGTHS = np.random.default_rng(5).integers(3, 90, size=1003)
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import trained_toys as toys
@@ -55,3 +56,27 @@ def test_the_loss_of_a_step_is_the_mean_over_its_words(run_toy: Any, entity_data
 def test_weights_of_tags_are_balanced(run_toy: Any, entity_dataset: Path) -> None:
     done = run_toy(dataset=entity_dataset, class_weights="balanced", epochs=12.0, **ENTITIES)
     assert done.outcome.metrics["validation_recall"] > 0.9
+
+
+ANSWERS: dict[str, Any] = {"task": "question-answering", "labels": ()}
+
+
+@pytest.mark.parametrize("head", ["stock", "own"])
+def test_answers_are_learnt_in_windows(run_toy: Any, answer_dataset: Path, head: str) -> None:
+    """The last feeling word of a text that is longer than a window, or none where there is none."""
+    done = run_toy(dataset=answer_dataset, architecture=head, epochs=16.0, **ANSWERS)
+    assert done.outcome.metrics["validation_exact_match"] > 0.7
+    assert done.outcome.metrics["validation_f1"] >= done.outcome.metrics["validation_exact_match"]
+
+
+def test_a_row_of_several_windows_is_one_row_of_validation(answer_dataset: Path) -> None:
+    from kubetune.tasks import load_task
+    from kubetune.tasks.rows import read_rows, windows_of
+
+    rows = read_rows(answer_dataset, "validation", load_task("question-answering"), (), places=True)
+    assert rows.examples == 40
+    assert len(rows) > 60
+    some = np.array([3, 7])
+    found = windows_of(rows, some)
+    assert set(rows.example[found].tolist()) == {3, 7}
+    assert len(found) == int(np.isin(rows.example, some).sum())

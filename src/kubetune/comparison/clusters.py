@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kubetune.evaluation.counts import Ints
+from kubetune.metrics.base import Ints
 
 NEGLIGIBLE = 1e-30
 """Chances that are left out of a convolution; levels of a long sequence of comparisons are above 1e-12."""

@@ -14,16 +14,15 @@ from kubetune.comparison import sentences
 from kubetune.comparison.guards import Guard, Judged, calibration_guard, judge_guards, paired_guard, slice_guards
 from kubetune.comparison.paired import Discordance, mcnemar
 from kubetune.comparison.primary import Primary, measure_primary
-from kubetune.comparison.resampling import Difference, calibration_difference
+from kubetune.comparison.resampling import Difference, Pair, coarse_difference
 from kubetune.comparison.spending import Spending
 from kubetune.config.promotion import PromotionSection
 from kubetune.contract import Verdict
-from kubetune.errors import DataError
-from kubetune.evaluation.counts import Ints
+from kubetune.errors import ConfigError, DataError
 from kubetune.evaluation.intervals import Draws
-from kubetune.evaluation.metrics import Scores
 from kubetune.evaluation.same_texts import texts_of
 from kubetune.evaluation.slices import Groups
+from kubetune.metrics.base import Ints, Outcomes, Statistics
 from kubetune.text.shown import one_line
 
 Outcome = Literal["promote", "keep", "undecided"]
@@ -32,43 +31,46 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Comparison:
-    """Both models' answers on the same test rows, in the same order.
+    """What both models' answers on the same test rows come to, in the same order.
 
     Attributes:
-        labels: True class numbers, shape (rows,).
-        candidate: Answers of the candidate.
-        champion: Answers of the champion.
-        classes: Number of classes.
+        candidate: Of the candidate.
+        champion: Of the champion.
+        statistics: What measures both.
         groups: Column → its disjoint parts, for the guarded slices.
         capabilities: Capability → paired counts over its behavioural cases; "right" is passed.
         texts: Number of each row's text, shape (rows,), from 0 and without gaps; None: each row has its own.
     """
 
-    labels: Ints
-    candidate: Scores
-    champion: Scores
-    classes: int
+    candidate: Outcomes
+    champion: Outcomes
+    statistics: Statistics
     groups: Mapping[str, Groups] = field(default_factory=dict)
     capabilities: Mapping[str, Discordance] = field(default_factory=dict)
     texts: Ints | None = None
 
     def __post_init__(self) -> None:
-        answers = (self.labels, self.candidate.predictions, self.champion.predictions)
         grouped = () if self.texts is None else (self.texts,)
-        sizes = sorted({len(numbers) for numbers in (*answers, *grouped)})
+        sizes = sorted({len(numbers) for numbers in (self.candidate, self.champion, *grouped)})
         if len(sizes) > 1 or sizes == [0]:
             raise DataError(
                 "paired-rows",
-                f"labels, candidate and champion have {', '.join(map(str, sizes))} rows; both models must answer the "
-                "same rows, at least one: score the champion on the candidate's test rows.",
+                f"candidate and champion have {', '.join(map(str, sizes))} rows; both models must answer the same "
+                "rows, at least one: score the champion on the candidate's test rows.",
             )
-        low, high = min(int(numbers.min()) for numbers in answers), max(int(numbers.max()) for numbers in answers)
-        if low < 0 or high >= self.classes:
+        if self.candidate.size != self.champion.size:
             raise DataError(
                 "paired-classes",
-                f"class numbers {low} to {high} were found and {self.classes} classes are known; both models must "
-                "answer with the same classes: map the champion's labels to the candidate's.",
+                f"the candidate is counted by {self.candidate.size} numbers and the champion by {self.champion.size}; "
+                "both models must answer with the same classes: map the champion's labels to the candidate's.",
             )
+
+    def __len__(self) -> int:
+        return len(self.candidate)
+
+    def by(self, metric: str) -> Pair:
+        """Return the two, to be compared by a metric."""
+        return Pair(self.candidate, self.champion, self.statistics, metric, self.texts)
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def decide(thresholds: Verdict, comparison: Comparison | None, rules: PromotionS
         earlier: Comparisons that were already made on the same test rows, this one left out.
 
     Raises:
-        ConfigError: A guarded column is not among the comparison's groups.
+        ConfigError: A guarded column is not among the comparison's groups, or the metric is none to compare by.
     """
     if not thresholds.passed:
         return Decision("keep", thresholds.reasons or ("The candidate missed its own thresholds.",))
@@ -109,7 +111,7 @@ def decide(thresholds: Verdict, comparison: Comparison | None, rules: PromotionS
         asked = rules.gate == "champion"
         why = "There is no champion" if asked else "promotion.gate is thresholds, so nobody was compared"
         return Decision("promote", (f"{why}, and the candidate passed every threshold.",))
-    rows, texts = len(comparison.labels), texts_of(comparison.texts, len(comparison.labels))
+    rows, texts = len(comparison), texts_of(comparison.texts, len(comparison))
     if texts < rules.minimum_rows:
         missing = rules.minimum_rows - texts
         return Decision("undecided", (sentences.of_few(rows, texts, rules),), rows_wanted=missing)
@@ -117,12 +119,10 @@ def decide(thresholds: Verdict, comparison: Comparison | None, rules: PromotionS
 
 
 def _compare(comparison: Comparison, rules: PromotionSection, spending: Spending) -> Decision:
-    labels, answers = comparison.labels, (comparison.candidate.predictions, comparison.champion.predictions)
-    right = (answers[0] == labels, answers[1] == labels)
+    right = (comparison.candidate.right, comparison.champion.right)
     found = Discordance.of(*right, comparison.texts)
-    primary = measure_primary(labels, answers, comparison.classes, rules, spending, comparison.texts)
-    draws = Draws(rules.resamples, rules.seed, comparison.texts)
-    calibration = calibration_difference(labels, comparison.candidate, comparison.champion, draws)
+    primary = measure_primary(comparison.by(_metric(comparison.statistics, rules)), rules, spending)
+    calibration = _calibration(comparison, rules)
     asked = slice_guards(comparison.groups, rules, right, comparison.texts)
     asked += _further_guards(comparison.capabilities, calibration, rules)
     guards = judge_guards(asked, rules, spending.level, spending.next.level)
@@ -141,26 +141,42 @@ def _compare(comparison: Comparison, rules: PromotionSection, spending: Spending
     document = {
         "format": FORMAT,
         "outcome": outcome,
-        "rows": len(labels),
+        "rows": len(comparison),
         "texts": primary.texts,
         "rows_wanted": wanted,
         "metric": asdict(primary),
         "mcnemar": asdict(found) | {"p": mcnemar(found)},
-        "calibration": calibration.estimate.as_dict(),
+        "calibration": calibration and calibration.estimate.as_dict(),
         "guards": [asdict(judged) for judged in guards],
         "spending": asdict(spending) | {"number": spending.number, "level": spending.level, "left": spending.left},
     }
     return Decision(outcome, (*reasons, sentences.of_spending(spending)), wanted, True, document)
 
 
+def _metric(statistics: Statistics, rules: PromotionSection) -> str:
+    """Return the metric that must improve."""
+    name = rules.metric or statistics.main
+    known = [each for each, metric in statistics.metrics.items() if metric.decides]
+    if name not in known:
+        raise ConfigError(f"promotion.metric is {name!r:.60}: allowed are {', '.join(known)}.")
+    return name
+
+
+def _calibration(comparison: Comparison, rules: PromotionSection) -> Difference | None:
+    """Return what the calibration error did; None: the task has none."""
+    name = comparison.statistics.calibration
+    draws = Draws(rules.resamples, rules.seed, comparison.texts)
+    return None if name is None else coarse_difference(comparison.by(name), draws)
+
+
 def _further_guards(
-    capabilities: Mapping[str, Discordance], calibration: Difference, rules: PromotionSection
+    capabilities: Mapping[str, Discordance], calibration: Difference | None, rules: PromotionSection
 ) -> list[Guard]:
     found = [
         paired_guard(f"capability “{one_line(name, 60)}”", counts, rules.capability_margin, 0)
         for name, counts in capabilities.items()
     ]
-    if rules.calibration_margin is not None:
+    if rules.calibration_margin is not None and calibration is not None:
         found.append(calibration_guard(calibration, rules.calibration_margin))
     return found
 

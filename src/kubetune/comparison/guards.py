@@ -19,9 +19,9 @@ from kubetune.comparison.resampling import Difference
 from kubetune.comparison.rows import Case
 from kubetune.config.promotion import GuardedSlice, PromotionSection
 from kubetune.errors import ConfigError
-from kubetune.evaluation.counts import Ints
 from kubetune.evaluation.same_texts import numbered, texts_of
 from kubetune.evaluation.slices import Groups
+from kubetune.metrics.base import Ints
 from kubetune.text.shown import one_line
 
 
@@ -50,7 +50,7 @@ def _paired(
 
 
 State = Literal["holds", "lost", "open", "small"]
-Outcomes = NDArray[np.bool_]
+Marks = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ def calibration_guard(found: Difference, margin: float) -> Guard:
 def slice_guards(
     groups: Mapping[str, Groups],
     rules: PromotionSection,
-    right: tuple[Outcomes, Outcomes],
+    right: tuple[Marks, Marks],
     texts: Ints | None = None,
 ) -> list[Guard]:
     """Return a guard for each part of each guarded slice; of two rules on one part the later one counts.
@@ -226,7 +226,7 @@ def _least(guard: Guard, rules: PromotionSection) -> int:
 
 
 def _parts(
-    parts: Groups, rule: GuardedSlice, rules: PromotionSection, rows: tuple[Outcomes, Outcomes, Ints | None]
+    parts: Groups, rule: GuardedSlice, rules: PromotionSection, rows: tuple[Marks, Marks, Ints | None]
 ) -> list[Guard]:
     """`rows`: "is right" of candidate and champion, and the number of the text, a row each."""
     margin = rules.slice_margin if rule.margin is None else rule.margin

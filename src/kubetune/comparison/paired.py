@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kubetune.comparison.clusters import Clusters, clusters_of, student_quantile, student_tail, upper_tail
-from kubetune.evaluation.counts import Ints
+from kubetune.metrics.base import Ints
 
 NORMAL = NormalDist()
 

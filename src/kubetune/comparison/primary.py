@@ -6,10 +6,9 @@ import numpy as np
 
 from kubetune.comparison.paired import NORMAL, Discordance, mcnemar_gain, not_inferior, null_variance
 from kubetune.comparison.power import rows_needed
-from kubetune.comparison.resampling import Cells, macro_f1_difference, swap_test
+from kubetune.comparison.resampling import Pair, paired_difference, resampled, swap_test
 from kubetune.comparison.spending import Spending
 from kubetune.config.promotion import PromotionSection
-from kubetune.evaluation.counts import Ints
 from kubetune.evaluation.intervals import Estimate
 from kubetune.evaluation.same_texts import texts_of
 
@@ -20,9 +19,11 @@ class Primary:
 
     Attributes:
         metric: Its name.
+        title: Its name in a table.
         candidate: Its value for the candidate.
         champion: Its value for the champion.
-        gain: Candidate minus champion with its 95 % interval.
+        gain: How much better the candidate is, with its 95 % interval: candidate minus champion, or champion minus
+            candidate where less is better.
         rows: Test rows.
         texts: Distinct texts of them.
         p: One-sided p of "the candidate is no better".
@@ -35,6 +36,7 @@ class Primary:
     """
 
     metric: str
+    title: str
     candidate: float
     champion: float
     gain: Estimate
@@ -59,45 +61,35 @@ class _Tested:
     variances: tuple[float, float, float]
 
 
-def measure_primary(
-    labels: Ints,
-    answers: tuple[Ints, Ints],
-    classes: int,
-    rules: PromotionSection,
-    spending: Spending,
-    texts: Ints | None = None,
-) -> Primary:
+def measure_primary(pair: Pair, rules: PromotionSection, spending: Spending) -> Primary:
     """Measure and test the metric.
 
-    Accuracy: exact McNemar. Macro-F1: the larger of two p-values, that of the randomisation test (exact for models
-    that differ by chance alone, at every level) and that of the paired bootstrap (for models that err differently,
-    where it allows for their unequal spread). All of them take a text with all its rows.
+    A share of right answers, such as accuracy: exact McNemar. Any other metric: the larger of two p-values, that of the
+    randomisation test (exact for models that differ by chance alone, at every level) and that of the paired bootstrap
+    (for models that err differently, where it allows for their unequal spread). All of them take a text with all its
+    rows.
 
     Args:
-        labels: True class numbers, shape (rows,), at least one.
-        answers: Class numbers by the candidate and by the champion, each of shape (rows,).
-        classes: Number of classes.
-        rules: Metric, margin, alpha, power, resampling.
+        pair: What both models' answers come to, and the metric.
+        rules: Margin, alpha, power, resampling.
         spending: Level of this comparison.
-        texts: Number of each row's text, shape (rows,); None: each row has its own.
     """
-    if rules.metric == "accuracy":
-        right = [given == labels for given in answers]
-        tested = _accuracy(Discordance.of(right[0], right[1], texts), rules)
-        values = [float(hits.mean()) for hits in right]
+    metric = pair.statistics.metrics[pair.metric]
+    if metric.share:
+        tested = _share(Discordance.of(pair.candidate.right, pair.champion.right, pair.texts), rules)
     else:
-        cells = Cells(labels, answers, classes, texts)
-        tested = _macro_f1(cells, rules, spending.level)
-        values = [float(value[0]) for value in cells.macro_f1(cells.counts[None])]
+        tested = _by_resampling(pair, rules, spending.level)
+    values, rows = pair.values, len(pair.candidate)
     level, gain = spending.level, tested.gain.value
     at_none, at_margin, seen = tested.variances
     return Primary(
-        metric=rules.metric,
+        metric=pair.metric,
+        title=metric.title,
         candidate=values[0],
         champion=values[1],
         gain=tested.gain,
-        rows=len(labels),
-        texts=texts_of(texts, len(labels)),
+        rows=rows,
+        texts=texts_of(pair.texts, rows),
         p=tested.p,
         level=level,
         against=tested.against,
@@ -108,7 +100,7 @@ def measure_primary(
     )
 
 
-def _accuracy(found: Discordance, rules: PromotionSection) -> _Tested:
+def _share(found: Discordance, rules: PromotionSection) -> _Tested:
     half = NORMAL.inv_cdf(0.975) * float(np.sqrt(found.variance / found.units))
     value, design = found.difference, found.units / found.effective
     at_margin = null_variance(found.swapped, rules.margin) * design
@@ -120,8 +112,9 @@ def _accuracy(found: Discordance, rules: PromotionSection) -> _Tested:
     )
 
 
-def _macro_f1(cells: Cells, rules: PromotionSection, level: float) -> _Tested:
-    sampled = macro_f1_difference(cells, rules.resamples, rules.seed)
+def _by_resampling(pair: Pair, rules: PromotionSection, level: float) -> _Tested:
+    cells = resampled(pair)
+    sampled = paired_difference(cells, rules.resamples, rules.seed)
     return _Tested(
         p=max(swap_test(cells, level, rules.seed), sampled.above(0.0)),
         against=sampled.below(rules.margin),

@@ -46,7 +46,6 @@ KINDS = {
     "inv": "the answer must not change",
     "dir": "a probability must move",
 }
-TITLES = {"accuracy": "Accuracy", "macro_f1": "Macro F1"}
 
 
 def with_parts(page: str, decision: Mapping[str, Any], behaviour: Mapping[str, Any]) -> str:
@@ -119,7 +118,7 @@ def _lines(document: Mapping[str, Any], rules: Mapping[str, Any]) -> list[dict[s
     word = "a gain is shown" if metric["shown"] else "a gain is not shown"
     found = [
         {
-            "name": TITLES[metric["metric"]],
+            "name": metric["title"],
             "rows": counted_rows(metric["rows"], metric["texts"]),
             **metric["gain"],
             "bar": None,
@@ -131,7 +130,7 @@ def _lines(document: Mapping[str, Any], rules: Mapping[str, Any]) -> list[dict[s
     ]
     calibration = document["calibration"]
     found += [_guard(judged, level, alpha) for judged in document["guards"]]
-    if rules["calibration_margin"] is None:
+    if rules["calibration_margin"] is None and calibration is not None:
         ends = {"value": -calibration["value"], "low": -calibration["high"], "high": -calibration["low"]}
         rows = counted_rows(document["rows"], document["texts"])
         shown = {"name": "calibration error", "rows": rows, "word": "shown, not judged"}

@@ -1,21 +1,23 @@
-"""Macro-F1 and calibration of two models under the same resampled texts, on counts, so that rows cost nothing.
+"""A metric of two models under the same resampled texts, on counts where it is a function of counts, else on rows.
 
-Texts are drawn and exchanged, each with all its rows, since equal texts get equal answers: one multinomial draw over
-the kinds of texts (`kubetune.evaluation.kinds`), which are the distinct (label, candidate, champion) cells where each
-row has a text of its own. Sums of whole numbers in float64 are exact in any order, so a matrix product has the same
-bits with every number of threads.
+Texts are drawn and exchanged, each with all its rows, since equal texts get equal answers. For a metric of counts that
+is one multinomial draw over the kinds of texts (`kubetune.evaluation.kinds`), so that rows cost nothing; sums of whole
+numbers in float64 are exact in any order, so a matrix product has the same bits with every number of threads. A metric
+of other sums costs a pass over the rows a draw. Differences are turned so that above 0 is better.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from kubetune.comparison.paired import NORMAL
-from kubetune.evaluation.counts import Floats, Ints, f1_scores, macro_f1
-from kubetune.evaluation.intervals import Draws, Estimate, estimate
+from kubetune.evaluation.intervals import Draws, Estimate, estimate, row_weights
 from kubetune.evaluation.kinds import kinds_of
-from kubetune.evaluation.metrics import BINS, Scores, calibration_bins
+from kubetune.evaluation.same_texts import texts_of
+from kubetune.metrics.base import Coarse, Floats, Ints, Outcomes, Statistics, Totals, Weighing, stacked
 
 CHUNK_CELLS = 2**21
 """Numbers held at once while sampling: 16 MiB of counts."""
@@ -62,73 +64,196 @@ class Difference:
         return NORMAL.cdf(-gap / self.error)
 
 
-class Cells:
-    """The distinct (label, candidate's answer, champion's answer) triples of the rows.
+@dataclass(frozen=True)
+class Pair:
+    """What two models' answers on the same rows come to, and the metric that they are compared by.
 
     Attributes:
-        counts: Rows of each cell, shape (cells,).
-        disputed: Which cells hold two different answers, shape (cells,).
-        kinds: The rows' texts, by how many rows each has in which cells.
+        candidate: Of the candidate.
+        champion: Of the champion.
+        statistics: What measures both.
+        metric: Name of the metric.
+        texts: Number of each row's text, shape (rows,), from 0 and without gaps; None: each row has its own.
     """
 
-    def __init__(self, labels: Ints, answers: tuple[Ints, Ints], classes: int, texts: Ints | None = None) -> None:
-        codes = (labels * classes + answers[0]) * classes + answers[1]
-        cells, place, self.counts = np.unique(codes, return_inverse=True, return_counts=True)
-        self.kinds = kinds_of(place, texts)
-        triples = (cells // classes**2, cells // classes % classes, cells % classes)
-        self.disputed = triples[1] != triples[2]
-        truth, self._candidate, self._champion = (
-            (column[:, None] == np.arange(classes)).astype(np.float64) for column in triples
-        )
-        self._truth = truth
-        self._columns = np.hstack(
-            [truth, self._candidate, self._champion, self._candidate * truth, self._champion * truth]
-        )
+    candidate: Outcomes
+    champion: Outcomes
+    statistics: Statistics
+    metric: str
+    texts: Ints | None = None
 
-    def difference(self, draws: Ints) -> Floats:
-        """Return macro-F1 of the candidate minus the champion's, shape (draws,), for drawn counts (draws, cells)."""
-        candidate, champion = self.macro_f1(draws)
-        return candidate - champion
+    @property
+    def values(self) -> tuple[float, float]:
+        """Return the metric of the candidate and of the champion."""
+        first, second = (float(self.measure(each.total())) for each in (self.candidate, self.champion))
+        return first, second
 
-    def macro_f1(self, draws: Ints) -> tuple[Floats, Floats]:
-        """Return macro-F1 of the candidate and of the champion, each of shape (draws,)."""
-        truth, candidate, champion, hits, champion_hits = np.split(draws.astype(np.float64) @ self._columns, 5, axis=1)
-        return macro_f1(f1_scores(hits, truth + candidate)), macro_f1(f1_scores(champion_hits, truth + champion))
+    @property
+    def gain(self) -> float:
+        """How much better the candidate is."""
+        first, second = self.values
+        return (first - second) * self.sign
 
-    def swapped_difference(self, swapped: Ints) -> Floats:
-        """Return the difference, shape (draws,), after rows exchanged their two answers.
+    @property
+    def sign(self) -> float:
+        """-1 where less of the metric is better."""
+        return -1.0 if self.statistics.metrics[self.metric].lower_is_better else 1.0
+
+    def measure(self, totals: Totals) -> Floats:
+        """Return the metric, shape (…)."""
+        return self.statistics.measure(totals, (self.metric,))[self.metric]
+
+    def gained(self, candidate: Totals, champion: Totals) -> Floats:
+        """Return how much better the candidate is, shape (…)."""
+        gain: Floats = (self.measure(candidate) - self.measure(champion)) * self.sign
+        return gain
+
+
+class Resampled(Protocol):
+    """Two models' answers, ready to be drawn and exchanged."""
+
+    pair: Pair
+    count: int
+    """Distinct texts."""
+
+    def samples(self, resamples: int, seed: int) -> Floats:
+        """Return how much better the candidate is under resampled texts, shape (resamples,)."""
+
+    def exchanged(self, draw: np.random.Generator, size: int) -> Floats:
+        """Return how much better it is after each text was exchanged with chance 1/2, shape (draws,).
+
+        There are at most `size` draws, and none where the models differ on no text.
+        """
+
+
+def resampled(pair: Pair) -> "Resampled":
+    """Return what resamples a metric: cells of counts, or rows."""
+    return Cells(pair) if pair.statistics.metrics[pair.metric].reads == "counts" else Rows(pair)
+
+
+class Cells:
+    """The distinct pairs of the candidate's and the champion's cells, for a metric that is a function of counts.
+
+    Attributes:
+        pair: What is compared.
+        counts: Rows of each pair of cells, shape (pairs,).
+        disputed: Which pairs count differently for the two models, shape (pairs,).
+        kinds: The rows' texts, by how many rows each has in which pairs.
+        count: Distinct texts.
+    """
+
+    def __init__(self, pair: Pair) -> None:
+        self.pair = pair
+        both = (pair.candidate, pair.champion)
+        codes = pair.candidate.cell * len(pair.champion.columns) + pair.champion.cell
+        found, place, self.counts = np.unique(codes, return_inverse=True, return_counts=True)
+        self.kinds = kinds_of(place, pair.texts)
+        self.count = self.kinds.texts
+        numbers = np.divmod(found, len(pair.champion.columns))
+        self._vectors = [outcomes.dense(cells) for outcomes, cells in zip(both, numbers, strict=True)]
+        self.disputed = (self._vectors[0] != self._vectors[1]).any(axis=1)
+        self._moves = (self._vectors[1] - self._vectors[0])[self.disputed]
+        self._exchangeable = np.flatnonzero(self.kinds.touching(self.disputed))
+
+    def gained(self, rows: Ints) -> Floats:
+        """Return how much better the candidate is, shape (draws,), for drawn rows of each pair (draws, pairs)."""
+        drawn, number = rows.astype(np.float64), rows.sum(axis=1)
+        first, second = (_of_counts(drawn @ vectors, number) for vectors in self._vectors)
+        return self.pair.gained(first, second)
+
+    def exchanged_gain(self, rows: Ints) -> Floats:
+        """Return how much better it is, shape (draws,), after rows exchanged their two answers.
 
         Args:
-            swapped: How many rows of each disputed cell did, shape (draws, disputed cells).
+            rows: How many rows of each disputed pair did, shape (draws, disputed pairs).
         """
-        there = self._champion - self._candidate
-        moves = np.hstack([there, there * self._truth])[self.disputed]
-        answers, hits = np.split(swapped.astype(np.float64) @ moves, 2, axis=1)
-        truth, candidate, champion, right, champion_right = np.split(self.counts @ self._columns, 5)
-        first = macro_f1(f1_scores(right + hits, truth + candidate + answers))
-        return first - macro_f1(f1_scores(champion_right - hits, truth + champion - answers))
+        moved, number = rows.astype(np.float64) @ self._moves, self.counts.sum()
+        first, second = (self.counts @ vectors for vectors in self._vectors)
+        return self.pair.gained(_of_counts(first + moved, number), _of_counts(second - moved, number))
+
+    def samples(self, resamples: int, seed: int) -> Floats:
+        """See `Resampled.samples`."""
+        draw, kinds = np.random.default_rng([seed, 10]), self.kinds
+        return np.concatenate(
+            [
+                self.gained(kinds.cells(draw.multinomial(kinds.texts, kinds.counts / kinds.texts, size=size)))
+                for size in _chunks(resamples, len(kinds.kind))
+            ]
+        )
+
+    def exchanged(self, draw: np.random.Generator, size: int) -> Floats:
+        """See `Resampled.exchanged`."""
+        counts = self.kinds.counts[self._exchangeable]
+        if not len(counts):
+            return np.zeros(0)
+        size = max(1, min(size, CHUNK_CELLS // len(self.kinds.kind)))
+        swapped = np.zeros((size, len(self.kinds.counts)), dtype=np.int64)
+        swapped[:, self._exchangeable] = draw.binomial(counts, 0.5, size=(size, len(counts)))
+        return self.exchanged_gain(self.kinds.cells(swapped)[:, self.disputed])
 
 
-def macro_f1_difference(cells: Cells, resamples: int, seed: int) -> Difference:
-    """Return the paired bootstrap of macro-F1's difference.
+class Rows:
+    """The rows themselves, for a metric that reads sums.
+
+    Attributes:
+        pair: What is compared.
+        count: Distinct texts.
+    """
+
+    def __init__(self, pair: Pair) -> None:
+        self.pair = pair
+        rows = len(pair.candidate)
+        self.count = texts_of(pair.texts, rows)
+        self._texts = np.arange(rows) if pair.texts is None else pair.texts
+        counts = pair.statistics.metrics[pair.metric].reads == "both"
+        self._weighings = [Weighing(outcomes, counts=counts) for outcomes in (pair.candidate, pair.champion)]
+        self._alike = not (pair.candidate.sums != pair.champion.sums).any() and (
+            not counts or pair.candidate.total().counts.tolist() == pair.champion.total().counts.tolist()
+        )
+
+    def samples(self, resamples: int, seed: int) -> Floats:
+        """See `Resampled.samples`."""
+        draws = Draws(resamples, seed, self.pair.texts)
+        return self._gained((weights, weights) for weights in row_weights(len(self._texts), draws, 10))
+
+    def exchanged(self, draw: np.random.Generator, size: int) -> Floats:
+        """See `Resampled.exchanged`."""
+        if self._alike:
+            return np.zeros(0)
+        size = max(1, min(size, CHUNK_CELLS // len(self._texts)))
+        kept = draw.integers(2, size=(size, self.count))[:, self._texts].astype(np.float64)
+        return self._gained((marks, 1 - marks) for marks in kept)
+
+    def _gained(self, weights: Iterator[tuple[Floats, Floats]]) -> Floats:
+        """Return how much better it is under weights of rows that keep their answers, and of rows that exchange them.
+
+        Where both are the same array, no row exchanges.
+        """
+        found: list[tuple[Totals, Totals]] = []
+        for own, other in weights:
+            first, second = (weighing.total(own) for weighing in self._weighings)
+            if own is not other:
+                there, back = (weighing.total(other) for weighing in self._weighings)
+                first, second = _added(first, back), _added(second, there)
+            found.append((first, second))
+        return self.pair.gained(stacked([each for each, _ in found]), stacked([each for _, each in found]))
+
+
+def paired_difference(cells: Resampled, resamples: int, seed: int) -> Difference:
+    """Return the paired bootstrap of how much better the candidate is.
 
     Args:
         cells: The rows, at least one.
         resamples: Number of draws.
         seed: Of the draws; equal arguments give equal bits.
     """
-    draw, kinds = np.random.default_rng([seed, 10]), cells.kinds
-    found = [
-        cells.difference(kinds.cells(draw.multinomial(kinds.texts, kinds.counts / kinds.texts, size=size)))
-        for size in _chunks(resamples, len(kinds.kind))
-    ]
-    samples = np.concatenate(found)
-    value = float(cells.difference(cells.counts[None])[0])
-    return Difference(estimate(value, samples), float(samples.std(ddof=1)), int(cells.counts.sum()), kinds.texts)
+    samples = cells.samples(resamples, seed)
+    found = estimate(cells.pair.gain, samples)
+    return Difference(found, float(samples.std(ddof=1)), len(cells.pair.candidate), cells.count)
 
 
-def swap_test(cells: Cells, level: float, seed: int) -> float:
-    """Return the one-sided p of "the two models are interchangeable", against "the candidate's macro-F1 is higher".
+def swap_test(cells: Resampled, level: float, seed: int) -> float:
+    """Return the one-sided p of "the two models are interchangeable", against "the candidate is better".
 
     Each text's two answers are exchanged with chance 1/2, in all its rows (Yeh, COLING 2000). Exact at every level and
     number of texts for models that differ by chance alone, such as two seeds of one recipe. Draws go on until 20 were
@@ -140,49 +265,44 @@ def swap_test(cells: Cells, level: float, seed: int) -> float:
         level: Level at which the p will be read; it must not depend on the outcome.
         seed: Of the draws.
     """
-    draw, kinds = np.random.default_rng([seed, 11]), cells.kinds
-    observed = float(cells.difference(cells.counts[None])[0])
-    disputed = np.flatnonzero(kinds.touching(cells.disputed))
-    counts = kinds.counts[disputed]
-    if not len(counts):
-        return 1.0
+    draw, observed = np.random.default_rng([seed, 11]), cells.pair.gain
     most, drawn, extreme, size = max(MOST_SWAPS, math.ceil(5 / level)), 0, 0, FIRST_SWAPS
     while drawn < most:
-        size = max(1, min(size, most - drawn, CHUNK_CELLS // len(kinds.kind)))
-        swapped = np.zeros((size, len(kinds.counts)), dtype=np.int64)
-        swapped[:, disputed] = draw.binomial(counts, 0.5, size=(size, len(counts)))
-        moved = kinds.cells(swapped)[:, cells.disputed]
-        hits = np.flatnonzero(cells.swapped_difference(moved) >= observed - 1e-12)
+        gains = cells.exchanged(draw, min(size, most - drawn))
+        if not len(gains):
+            return 1.0
+        hits = np.flatnonzero(gains >= observed - 1e-12)
         if extreme + len(hits) >= ENOUGH:
             return ENOUGH / (drawn + int(hits[ENOUGH - extreme - 1]) + 1)
-        extreme, drawn, size = extreme + len(hits), drawn + size, 4 * size
+        extreme, drawn, size = extreme + len(hits), drawn + len(gains), 4 * len(gains)
     return (extreme + 1) / (drawn + 1)
 
 
-def calibration_difference(labels: Ints, candidate: Scores, champion: Scores, draws: Draws) -> Difference:
-    """Return the paired bootstrap of the calibration error's difference; below 0 the candidate is better calibrated.
+def coarse_difference(pair: Pair, draws: Draws) -> Difference:
+    """Return the paired bootstrap of a metric whose rows may share their mean sums, as it is: candidate - champion.
 
-    Texts are drawn by their rows' cells (confidence bin, right or wrong) of both models, and a cell's rows share their
-    mean confidence: the value is exact, the spread leaves out that of the confidences inside a bin of 1 / 15.
+    Texts are drawn by the cells that their rows are put together in. The value is exact.
 
     Args:
-        labels: True class numbers, shape (rows,).
-        candidate: Answers on the rows.
-        champion: Answers on the same rows.
+        pair: What is compared, by a metric that the statistics make `coarse`.
         draws: Number, seed, and which rows have the same text.
+
+    Raises:
+        ValueError: The metric is not made coarse.
     """
-    bins = [calibration_bins(scores.confidence) for scores in (candidate, champion)]
-    right = [scores.predictions == labels for scores in (candidate, champion)]
-    codes = ((bins[0] * BINS + bins[1]) * 2 + right[0]) * 2 + right[1]
-    cells, place, counts = np.unique(codes, return_inverse=True, return_counts=True)
-    gaps = [
-        np.bincount(place, weights=scores.confidence - hits) / counts
-        for scores, hits in zip((candidate, champion), right, strict=True)
-    ]
+    both = (pair.candidate, pair.champion)
+    coarse = [pair.statistics.coarse(pair.metric, outcomes) for outcomes in both]
+    if coarse[0] is None or coarse[1] is None:
+        raise ValueError(f"{pair.metric} is resampled by rows")
+    codes = np.stack([coarse[0].codes, coarse[1].codes], axis=2).reshape(len(pair.candidate), -1)
+    _, place, counts = np.unique(codes, axis=0, return_inverse=True, return_counts=True)
+    place = place.reshape(-1)
+    means = [_mean_sums(outcomes, each, place, counts) for outcomes, each in zip(both, coarse, strict=True) if each]
     draw, kinds = np.random.default_rng([draws.seed, 12]), kinds_of(place, draws.texts)
 
     def measure(rows: Ints) -> Floats:
-        return _ece(rows, cells // (4 * BINS), gaps[0]) - _ece(rows, cells // 4 % BINS, gaps[1])
+        first, second = (pair.measure(_of_sums(rows, mean)) for mean in means)
+        return first - second
 
     samples = np.concatenate(
         [
@@ -191,14 +311,32 @@ def calibration_difference(labels: Ints, candidate: Scores, champion: Scores, dr
         ]
     )
     value = float(measure(counts[None])[0])
-    return Difference(estimate(value, samples), float(samples.std(ddof=1)), len(labels), kinds.texts)
+    return Difference(estimate(value, samples), float(samples.std(ddof=1)), len(place), kinds.texts)
 
 
-def _ece(draws: Ints, bins: Ints, gaps: Floats) -> Floats:
-    """Calibration error, shape (draws,), of cells with a bin and a mean gap each; no BLAS, since gaps are not whole."""
-    sums = [(draws[:, bins == number] * gaps[bins == number]).sum(axis=1) for number in np.unique(bins)]
-    error: Floats = np.abs(np.stack(sums)).sum(axis=0) / draws.sum(axis=1)
-    return error
+def _mean_sums(outcomes: Outcomes, coarse: Coarse, place: Ints, counts: Ints) -> Floats:
+    """Return the mean of the sums that the metric reads in each cell, shape (cells, sums)."""
+    means = np.zeros((len(counts), outcomes.sums.shape[1]))
+    for column in coarse.columns:
+        means[:, column] = np.bincount(place, weights=outcomes.sums[:, column], minlength=len(counts)) / counts
+    return means
+
+
+def _of_counts(counts: Floats, rows: Ints) -> Totals:
+    return Totals(counts, np.zeros((len(counts), 0)), rows)
+
+
+def _of_sums(rows: Ints, means: Floats) -> Totals:
+    """Totals of drawn rows a cell, shape (draws, cells); no BLAS, since means are not whole."""
+    sums = np.zeros((len(rows), means.shape[1]))
+    for column in np.flatnonzero(means.any(axis=0)):
+        there = np.flatnonzero(means[:, column])
+        sums[:, column] = (rows[:, there] * means[there, column]).sum(axis=1)
+    return Totals(np.zeros((len(rows), 0), dtype=np.int64), sums, rows.sum(axis=1))
+
+
+def _added(one: Totals, other: Totals) -> Totals:
+    return Totals(one.counts + other.counts, one.sums + other.sums, one.rows + other.rows)
 
 
 def _chunks(resamples: int, cells: int) -> list[int]:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kubetune.errors import DataError, KubetuneError
-from kubetune.evaluation.predictions import TEXT_GROUP, test_rows_digest
+from kubetune.evaluation.predictions import TEXT_GROUP, test_rows_digest, truths
 
 FORMAT = 1
 PARTS = ("archive", "report", "behaviour")
@@ -82,7 +82,7 @@ def test_digest_of(report: Path) -> str:
     """
     names = label_names(report)
     rows = read_predictions(report, ("row_id", "label"))
-    class_names(rows["label"].to_pylist(), names)
+    truths_of(rows, names)
     return test_rows_digest(rows, names)
 
 
@@ -111,6 +111,21 @@ def class_names(numbers: Sequence[int], names: Sequence[str]) -> list[str]:
             "again.",
         )
     return [names[number] for number in numbers]
+
+
+def truths_of(rows: pa.Table, names: Sequence[str]) -> list[Any]:
+    """Return what is right on each row, as plain values that do not depend on the numbers of classes.
+
+    Args:
+        rows: Column `label` of a report's predictions.
+        names: Class names by number.
+
+    Raises:
+        DataError: A class number has no name.
+    """
+    if pa.types.is_integer(rows["label"].type):
+        class_names(rows["label"].to_pylist(), names)
+    return truths(rows["label"], names)
 
 
 def read_predictions(report: Path, columns: Sequence[str]) -> pa.Table:

@@ -19,17 +19,21 @@ REQUEST_KEYS = frozenset({"inputs", "parameters", "top_k", "all_scores"})
 class Columns(Section):
     """Names of the source's columns."""
 
-    text: str | list[str] = "text"
-    """The text; several columns are joined to one text, in training and by the server alike."""
+    text: str | list[str] | None = None
+    """The text; several columns are joined to one text, in training and by the server alike. None: the column that the
+    task's data usually have, see [Tasks](tasks.md)."""
     text_pair: str | list[str] | None = None
-    """Second text, or the columns of it; required by task `pair-classification`."""
+    """Second text, or the columns of it, of tasks that have two. None: as for `text`."""
     separator: str = Field(default="\n", max_length=20)
     """Between joined columns; a column that is missing or blank in a row is left out with its separator. Cleaning step
     `whitespace` makes one blank of a line end."""
     label: str | None = "label"
-    """None only with `weak_labels`."""
+    """The truth. Left out: the column that the task's data usually have; null only with `weak_labels`, and for tasks
+    without one."""
     keep: list[str] = Field(default_factory=list)
     """Further columns carried along, for slices."""
+    group: str | None = None
+    """Column whose rows of one value stay in one split: a document, a person, a template."""
 
     @field_validator("text", "text_pair")
     @classmethod
@@ -55,7 +59,7 @@ class Columns(Section):
 
     @model_validator(mode="after")
     def distinct(self) -> "Columns":
-        """A model that reads its own label learns nothing else."""
+        """A model that reads its own label learns nothing else, and what groups rows is not what they say."""
         roles = {"text": self.text, "text_pair": self.text_pair, "label": self.label}
         given = [(role, name) for role, of in roles.items() for name in ([of] if isinstance(of, str) else of or [])]
         for place, (role, name) in enumerate(given):
@@ -109,7 +113,8 @@ class DataSection(Section):
     """Of text files; decoding is strict. Any Python codec name."""
     columns: Columns = Columns()
     cleaning: list[CleaningStep] = Field(default=["unicode-nfc", "whitespace"])
-    """Applied in this order, by `prepare` and by the server alike."""
+    """Applied in this order, by `prepare` and by the server alike. None at all for tasks whose answers point at
+    characters of the text."""
     min_characters: int = Field(default=1, ge=0)
     """Shorter cleaned text is rejected."""
     max_characters: int = Field(default=20_000, ge=1)
@@ -121,6 +126,14 @@ class DataSection(Section):
     `auto` decides it once for the column and says so; refused (65) where it would be a guess."""
     missing_labels: list[str] = Field(default=["null", "none", "nan", "na", "n/a", "<na>", "#n/a", "#na", "-nan"])
     """Label cells that mean that there is no label, in any case, as an empty cell does; what `labels` lists is none."""
+    label_separator: str | None = Field(default=None, min_length=1, max_length=10)
+    """Multi-label: what stands between the labels of a text cell. None: a cell is a list, or holds one label."""
+    empty_labels: Literal["refuse", "keep"] = "refuse"
+    """Multi-label: whether a row without any label is one, or is rejected."""
+    score_range: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
+    """Regression: least and most score; what lies outside is rejected. None: any finite number."""
+    tag_repair: Literal["refuse", "begin"] = "refuse"
+    """Tags that break IOB2 (`I-X` that continues no `X`): the row is rejected, or the tag begins an entity."""
     rare_class_rows: int = Field(default=10, ge=0, le=1_000_000)
     """A class with fewer rows of train is named as rare."""
     weak_labels: WeakLabels | None = None
@@ -129,6 +142,9 @@ class DataSection(Section):
     """Texts equal after normalisation: within train, and in train where validation or test has them."""
     conflicts: Literal["drop", "majority", "first", "keep", "refuse"] = "drop"
     """Equal train texts with unequal labels. `majority` drops ties; `refuse` exits 65."""
+    group_by: Literal["auto", "texts", "text", "text-pair", "either"] = "auto"
+    """What keeps rows in one split, beside `columns.group`: all texts of a row together, one of them, or either.
+    `auto`: the context of a question, else all texts."""
     splits: Splits = Splits()
     limit: int | None = Field(default=None, ge=10)
     """Stratified number of rows over all splits, in proportion; None: all."""
@@ -152,15 +168,19 @@ class DataSection(Section):
         alike = sorted({name for name in names if names.count(name) > 1})
         if alike:
             raise ValueError(f"{alike[0]!r:.80} is there twice (Unicode forms do not count): give each class once")
-        if len(names) < 2:
-            raise ValueError("a classifier needs at least two classes: list them, or null to take those of train")
         return names
+
+    @field_validator("score_range")
+    @classmethod
+    def least_first(cls, value: list[float] | None) -> list[float] | None:
+        """A range has a length."""
+        if value is not None and value[0] >= value[1]:
+            raise ValueError("its first number must be less than its second: write [least, most]")
+        return value
 
     @model_validator(mode="after")
     def labelled_once(self) -> "DataSection":
-        """Labels are given or weak, never both and never neither."""
-        if self.columns.label is None and self.weak_labels is None:
-            raise ValueError("columns.label is null and weak_labels is absent: give one of them")
+        """Labels are given or weak, never both."""
         if self.columns.label is not None and self.weak_labels is not None:
             raise ValueError("weak_labels needs columns.label=null: labels are given or weak, never both")
         if isinstance(self.label_numbers, int) and self.labels is None:

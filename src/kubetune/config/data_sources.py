@@ -6,7 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from kubetune.schema.section import Section
 
-Format = Literal["auto", "csv", "tsv", "jsonl", "json", "parquet"]
+Format = Literal["auto", "csv", "tsv", "jsonl", "json", "parquet", "conll"]
 Split = Literal["train", "validation", "test", "unsupervised"]
 
 

@@ -6,24 +6,23 @@ from pydantic import Field, model_validator
 
 from kubetune.schema.section import Section
 
-Metric = Literal["accuracy", "macro_f1", "weighted_f1", "mcc", "ece", "loss"]
-LOWER_IS_BETTER: frozenset[str] = frozenset({"ece", "loss"})
-
 
 class Threshold(Section):
     """A bar for one number."""
 
-    metric: Metric
-    """The number that is judged."""
+    metric: str
+    """The number that is judged, one of the task's; of a classification `accuracy`, `macro_f1`, `weighted_f1`, `mcc`,
+    `ece` or `loss`, of entities `precision`, `recall`, `f1`, `macro_f1` or `loss`."""
     at_least: float | None = None
     """Lower bar."""
     at_most: float | None = None
     """Upper bar."""
     bound: Literal["point", "interval"] = "point"
     """`interval`: the pessimistic end of the 95 % interval must pass."""
-    above_baseline: Literal["majority", "tfidf"] | None = None
+    above_baseline: str | None = None
     """The metric must be better than that baseline's value by `at_least`; 0 or absent: better at all. For `ece` and
-    `loss`, better is less."""
+    `loss`, better is less. A baseline of the task: `majority` or `tfidf` of a classification, `gazetteer` of
+    entities."""
 
     @model_validator(mode="after")
     def one_bar(self) -> "Threshold":

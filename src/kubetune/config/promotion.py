@@ -26,8 +26,9 @@ class PromotionSection(Section):
     """`thresholds`: the candidate is compared with nobody, and passing all thresholds promotes it."""
     approval: bool = False
     """Whether a person must agree before a promoted candidate is registered as the champion."""
-    metric: Literal["accuracy", "macro_f1"] = "macro_f1"
-    """The number that must rise."""
+    metric: str | None = None
+    """The number that must improve, one of the task's; None: the task's main one, `macro_f1` of a classification and
+    `f1` of entities."""
     margin: float = Field(default=0.01, ge=0, lt=1)
     """The smallest gain of the metric that matters: once the rows rule it out, the champion stays. 0: only a candidate
     that is shown to be worse is kept out, and equal models stay undecided."""

@@ -9,9 +9,11 @@ from pydantic import Field, StringConstraints, model_validator
 from kubetune.config.behaviour import BehaviourSection
 from kubetune.config.data import DataSection
 from kubetune.config.evaluation import EvaluationSection
+from kubetune.config.metrics import unknown_metrics, with_main_metric
 from kubetune.config.model_sources import ModelSource
 from kubetune.config.promotion import PromotionSection
 from kubetune.config.resources import ResourcesSection
+from kubetune.config.task_columns import TASK_COLUMNS, with_task_columns
 from kubetune.config.training import TrainingSection
 from kubetune.schema.section import Section
 
@@ -46,8 +48,10 @@ class ModelSection(Section):
 class TaskSection(Section):
     """Which task the model is fine-tuned for."""
 
-    kind: Literal["text-classification", "pair-classification"] = "text-classification"
-    """One label a text, or one label a pair of texts."""
+    kind: Literal["text-classification", "pair-classification", "token-classification", "question-answering"] = (
+        "text-classification"
+    )
+    """One label a text or a pair of texts, entities in a text, or the part of a context that answers a question."""
 
 
 class ServingSection(Section):
@@ -94,15 +98,19 @@ class Recipe(Section):
     serving: ServingSection = ServingSection()
     resources: ResourcesSection = Field(default_factory=ResourcesSection)
 
+    @model_validator(mode="before")
+    @classmethod
+    def with_task_values(cls, document: Any) -> Any:
+        """What the recipe leaves open and its task decides, so that a stored recipe holds it: columns, best metric."""
+        return with_main_metric(with_task_columns(document, str(TaskSection.model_fields["kind"].default)))
+
     @model_validator(mode="after")
     def consistent(self) -> "Recipe":
         """Checks that need two sections."""
         problems = []
         if self.name.startswith("token"):
             problems.append("name starts with `token`, which TorchServe's management paths treat specially")
-        pair = self.data.columns.text_pair is not None
-        if pair != (self.task.kind == "pair-classification"):
-            problems.append("task pair-classification and data.columns.text_pair go together")
+        problems += self._columns()
         known = {"length", "label", *self.data.columns.keep}
         unknown = [name for name in self.evaluation.slices if name not in known]
         if unknown:
@@ -110,6 +118,8 @@ class Recipe(Section):
         unknown = [guarded.column for guarded in self.promotion.slices if guarded.column not in known]
         if unknown:
             problems.append(f"promotion.slices names {unknown}: allowed are length, label and data.columns.keep")
+        picks = str(self.training.best_metric)
+        problems += unknown_metrics(self.task.kind, self.evaluation, self.promotion.metric, picks)
         if lacking := self.behaviour.lacking(self.data.labels):
             problems.append(
                 f"behaviour.suite needs labels {', '.join(lacking)} and data.labels has "
@@ -126,6 +136,34 @@ class Recipe(Section):
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+    def _columns(self) -> list[str]:
+        """Return what is wrong with the columns for the task."""
+        kind, data = self.task.kind, self.data
+        taken, columns, problems = TASK_COLUMNS[kind], data.columns, []
+        if columns.text_pair is not None and len(taken.texts) < 2:
+            problems.append(f"data.columns.text_pair names a second text and task {kind} has one: leave it out")
+        if data.group_by in ("text-pair", "either") and len(taken.texts) < 2:
+            problems.append(f"data.group_by={data.group_by} names a second text and task {kind} has one")
+        if columns.label is None and data.weak_labels is None and taken.target is not None:
+            problems.append("data: columns.label is null and weak_labels is absent: give one of them")
+        if data.labels is not None and len(data.labels) < (2 if taken.target_type == "label" else 1):
+            problems.append(
+                "`data.labels`: a classifier needs at least two classes: list them, or null to take those of train"
+            )
+        if data.weak_labels is not None and taken.target_type != "label":
+            problems.append(f"data.weak_labels draws one label a text, which is no truth of task {kind}")
+        if taken.offsets and data.cleaning:
+            problems.append(
+                f"data.cleaning names {', '.join(data.cleaning)} and answers of task {kind} point at characters of the "
+                "raw text, which cleaning would move: set data.cleaning=[]"
+            )
+        if taken.offsets and (isinstance(columns.text, list) or isinstance(columns.text_pair, list)):
+            problems.append(
+                f"data.columns joins columns and answers of task {kind} point at characters of one: name one column "
+                "for each text"
+            )
+        return problems
 
 
 def view(recipe: Recipe, sections: Iterable[str]) -> SimpleNamespace:

@@ -67,8 +67,9 @@ class TrainingSection(Section):
     """`auto`: bf16 autocast where the hardware has it natively, else fp32. Recorded."""
     freeze: Freeze = Freeze()
     early_stopping: EarlyStopping | None = None
-    best_metric: Literal["accuracy", "macro_f1", "weighted_f1", "mcc", "loss"] = "macro_f1"
-    """Validation metric that picks the weights that are kept."""
+    best_metric: str | None = None
+    """Validation metric that picks the weights that are kept, one of the task's; where it is not given, a recipe names
+    the task's main one."""
     evaluate_every_steps: int | None = Field(default=None, ge=1)
     """None: at each epoch's end."""
     checkpoints: Checkpoints = Checkpoints()

@@ -11,30 +11,41 @@ from kubetune.config.data import Columns
 from kubetune.data.cells import nested
 from kubetune.data.label_column import is_binary, is_list
 from kubetune.data.rows import RowRules
+from kubetune.data.targets.base import TargetType
 from kubetune.errors import DataError
 from kubetune.text.shown import one_line
 
 
-def check_split_columns(path: Path, rules: RowRules) -> list[str]:
+def check_split_columns(path: Path, rules: RowRules, target: TargetType) -> list[str]:
     """Refuse a raw split that lacks a column, or has one of which no text can be made.
 
     Returns:
         A sentence for each column whose values are bytes.
 
     Raises:
-        DataError: A column that the recipe names is missing (the nearest is named), or holds lists or maps; a label may
-            be in a list of one. Or the file is not Parquet.
+        DataError: A column that the recipe names is missing (the nearest is named), or holds lists or maps that it
+            cannot hold. Or the file is not Parquet.
     """
     try:
         schema = pq.read_schema(path)
     except pa.ArrowInvalid as error:
         raise DataError("malformed-parquet", f"{path.name} is not a complete Parquet file; ingest it again.") from error
-    check_names(path.stem, schema.names, named_columns(rules.text_columns, rules.label, rules.keep))
+    wanted = named_columns(rules.text_columns, rules.label, rules.keep, rules.group_columns)
+    check_names(path.stem, schema.names, wanted)
     for name in rules.columns:
         kind = schema.field(name).type
-        if pa.types.is_nested(kind) and not (name == rules.label and is_list(kind)):
+        allowed = (name == rules.label and target.accepts(kind)) or (
+            name in rules.text_columns and target.words and is_list(kind) and not pa.types.is_nested(kind.value_type)
+        )
+        if pa.types.is_nested(kind) and not allowed:
             raise nested([] if is_list(kind) else {}, name)
-    return [bytes_sentence(name) for name in rules.columns if is_binary(schema.field(name).type)]
+    said = [words_sentence(name) for name in rules.text_columns if is_list(schema.field(name).type)]
+    return said + [bytes_sentence(name) for name in rules.columns if is_binary(schema.field(name).type)]
+
+
+def words_sentence(column: str) -> str:
+    """Say that a column's lists of words were read as texts."""
+    return f"Column {one_line(column, 80)!r} holds lists of words, read as one text with a blank between two words."
 
 
 def bytes_sentence(column: str) -> str:
@@ -50,13 +61,16 @@ def wanted_columns(columns: Columns) -> dict[str, str]:
     """Return column → the recipe's key that names it."""
     given = (columns.text, columns.text_pair)
     texts = [name for text in given for name in ([text] if isinstance(text, str) else text or [])]
-    return named_columns(texts, columns.label, columns.keep)
+    return named_columns(texts, columns.label, columns.keep, [] if columns.group is None else [columns.group])
 
 
-def named_columns(texts: Sequence[str], label: str | None, keep: Sequence[str]) -> dict[str, str]:
+def named_columns(
+    texts: Sequence[str], label: str | None, keep: Sequence[str], groups: Sequence[str] = ()
+) -> dict[str, str]:
     """Return column → the recipe's key that names it."""
     where = dict.fromkeys(texts, "data.columns.text")
     where |= {name: "data.columns.keep" for name in keep if name not in where}
+    where |= {name: "data.columns.group" for name in groups if name not in where}
     return where | ({label: "data.columns.label"} if label is not None else {})
 
 

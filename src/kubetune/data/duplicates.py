@@ -23,8 +23,8 @@ def conflicting(split: np.ndarray, group: np.ndarray, label: np.ndarray, among: 
     if not len(rows):
         return found
     most = int(group.max()) + 1
-    low = np.full(most, np.iinfo(np.int32).max, dtype=np.int32)
-    high = np.full(most, -1, dtype=np.int32)
+    low = np.full(most, np.iinfo(np.int64).max, dtype=np.int64)
+    high = np.full(most, np.iinfo(np.int64).min, dtype=np.int64)
     np.minimum.at(low, group[rows], label[rows])
     np.maximum.at(high, group[rows], label[rows])
     found[rows] = low[group[rows]] != high[group[rows]]

@@ -107,13 +107,27 @@ def check_labels(names: Sequence[str], counts: Mapping[str, Sequence[int]]) -> N
         DataError: Train has one class only, or another split has a label that train lacks.
     """
     check_two_classes(names, counts["train"])
+    check_in_train(names, counts)
+
+
+def check_in_train(names: Sequence[str], counts: Mapping[str, Sequence[int]], unit: str = "rows") -> None:
+    """Refuse a class that is measured and never taught.
+
+    Args:
+        names: Class names.
+        counts: Split → rows (or `unit`) by class number.
+        unit: What is counted.
+
+    Raises:
+        DataError: Another split has a label that train lacks.
+    """
     for split in ("validation", "test"):
         for number, name in enumerate(names):
             if counts[split][number] and not counts["train"][number]:
                 raise DataError(
                     "label-only-in-" + split,
-                    f"Label {one_line(name, 40)!r} has {counts[split][number]} rows in {split} and none in train: "
-                    "add rows of it to train, or leave it out of data.labels.",
+                    f"Label {one_line(name, 40)!r} has {counts[split][number]} {unit} in {split} and none in "
+                    "train: add rows of it to train, or leave it out of data.labels.",
                 )
 
 

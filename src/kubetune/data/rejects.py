@@ -7,36 +7,34 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kubetune.data.labels import LabelBook
-from kubetune.data.rows import REASONS, Scan
-from kubetune.data.selection import REMOVALS, Selection
+from kubetune.data.rows import Scan
+from kubetune.data.selection import Selection
 from kubetune.errors import DataError
 from kubetune.schema.numbers import as_written
-from kubetune.text.shown import one_line
 
 SCHEMA = pa.schema([("split", pa.string()), ("row", pa.int64()), ("reason", pa.string())])
 
 
 def reject_counts(scan: Scan) -> dict[str, int]:
     """Return rule → rejected rows, for the rules that rejected any, in the order of the rules."""
-    numbers = np.bincount(_rejects(scan)[:, 2], minlength=len(REASONS))
-    return {reason: int(count) for reason, count in zip(REASONS, numbers, strict=True) if count}
+    numbers = np.bincount(_rejects(scan)[:, 2], minlength=len(scan.reasons))
+    return {reason: int(count) for reason, count in zip(scan.reasons, numbers, strict=True) if count}
 
 
 def reject_rows(scan: Scan, raw_splits: Sequence[str], reason: str, most: int) -> list[str]:
     """Return where the first rows were that a rule rejected, as `split:row`, rows counted from 0."""
     rejects = _rejects(scan)
-    mine = rejects[rejects[:, 2] == REASONS.index(reason)][:most]
+    mine = rejects[rejects[:, 2] == scan.reasons.index(reason)][:most]
     return [f"{raw_splits[int(split)]}:{int(row)}" for split, row, _ in mine]
 
 
-def check_reject_share(scan: Scan, raw_splits: Sequence[str], book: LabelBook, most: float) -> None:
+def check_reject_share(scan: Scan, raw_splits: Sequence[str], advice: str, most: float) -> None:
     """Refuse a source of which too much is unusable.
 
     Args:
         scan: What the first pass found.
         raw_splits: Names of the raw splits.
-        book: Knows the labels that were not allowed.
+        advice: Sentences about the rejected cells, each with a blank before it.
         most: Largest share of rejected rows.
 
     Raises:
@@ -50,16 +48,12 @@ def check_reject_share(scan: Scan, raw_splits: Sequence[str], book: LabelBook, m
         return
     counts = reject_counts(scan)
     what = ", ".join(f"{reason} {count}" for reason, count in counts.items())
-    unknown = ", ".join(repr(one_line(name, 40)) for name, _ in book.unknown.most_common(3))
-    allowed = ", ".join(one_line(name, 40) for name in list(book.numbers)[:20])
-    labels = f" Unknown labels: {unknown}; allowed are {allowed}." if unknown else ""
-    marks = ", ".join(f"{one_line(mark, 40)!r} {count}" for mark, count in book.missing.most_common(3) if mark)
-    labels += f" Taken as no label: {marks}; list it in data.labels if it is a class." if marks else ""
     split, row, reason = (int(value) for value in _rejects(scan)[0])
     raise DataError(
         max(counts, key=lambda name: counts[name]),
         f"{rejected} of {rows} rows were rejected ({what}), more than data.max_reject_share={most:g} allows; the "
-        f"first is row {row} of {raw_splits[split]} ({REASONS[reason]}).{labels} Correct the source or the recipe.",
+        f"first is row {row} of {raw_splits[split]} ({scan.reasons[reason]}).{advice} "
+        "Correct the source or the recipe.",
     )
 
 
@@ -79,8 +73,8 @@ def check_given_splits(scan: Scan, raw_splits: Sequence[str]) -> None:
         if accepted[number] or not sum(scan.raw_rows):
             continue
         mine = _rejects(scan)[:, 2][_rejects(scan)[:, 0] == number]
-        counts = np.bincount(mine, minlength=len(REASONS))
-        why = ", ".join(f"{reason} {count}" for reason, count in zip(REASONS, counts, strict=True) if count)
+        counts = np.bincount(mine, minlength=len(scan.reasons))
+        why = ", ".join(f"{reason} {count}" for reason, count in zip(scan.reasons, counts, strict=True) if count)
         lost = f"lost all of its {rows:,} rows ({why})" if rows else "has no rows"
         cut = "" if name in {"train", "all"} else f", or leave it out, so that data.splits.{name} of train is cut off"
         raise DataError("lost-split", f"Split {name} of the source {lost}: correct them or the recipe{cut}.")
@@ -90,11 +84,11 @@ def write_rejects(path: Path, scan: Scan, selection: Selection, raw_splits: Sequ
     """Write every row that was rejected, or taken out of train, as split, row (from 0, in `raw`) and reason."""
     names = np.array(raw_splits)
     rejects = _rejects(scan)
-    columns = [(names[rejects[:, 0]], rejects[:, 1], np.array(REASONS)[rejects[:, 2]])]
+    columns = [(names[rejects[:, 0]], rejects[:, 1], np.array(scan.reasons)[rejects[:, 2]])]
     split = np.frombuffer(scan.split, dtype=np.int8)
     position = _raw_positions(scan)
-    for reason in REMOVALS:
-        rows = np.flatnonzero(selection.removed[reason])
+    for reason, removed in selection.removed.items():
+        rows = np.flatnonzero(removed)
         columns.append((names[split[rows]], position[rows], np.full(len(rows), reason)))
     parts = [
         pa.table([pa.array(where.tolist(), pa.string()), pa.array(row), pa.array(why.tolist(), pa.string())], SCHEMA)

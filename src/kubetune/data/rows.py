@@ -1,9 +1,10 @@
 """First pass over the raw rows: clean, check, label. Texts go to disk, digests and numbers stay in memory.
 
-A row costs 45 bytes of memory, whatever its length, so that millions of rows fit.
+A row costs about 50 bytes of memory, whatever its length, so that millions of rows fit.
 """
 
 import hashlib
+import json
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,24 +17,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kubetune.data.cells import cell_text
-from kubetune.data.label_column import label_text
-from kubetune.data.labels import LabelBook
+from kubetune.data.targets.base import TargetCell, TargetReader, Truth
 from kubetune.errors import DataError
 from kubetune.text.gate import TextGate, Unreadable
 from kubetune.text.joining import Joined
 from kubetune.text.unicode_forms import normal_form
-from kubetune.text.weak_labels import TONE_TAKEN, polarity
 
 BATCH = 4096
+TRUTH = "truth"
+"""Column of the accepted rows with what their target type stores."""
+BETWEEN_WORDS = " "
 REPLACEMENT, SURROGATE = "\ufffd", "\ud800"
-REASONS = (
-    *(reason.value for reason in Unreadable),
-    "too-short",
-    "too-long",
-    "missing-label",
-    "unknown-label",
-)
-"""Rules that reject a row, in the order in which they are looked at: those of the gate first."""
+TEXT_REASONS = (*(reason.value for reason in Unreadable), "too-short", "too-long")
+"""Rules that reject a row for its texts, in the order in which they are looked at: those of the gate first."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +38,12 @@ class RowRules:
 
     Attributes:
         texts: The text columns: one, or two for pairs; each a name, or names that are joined.
-        label: Name of the label column; None: weak labels.
+        label: Name of the column with the truth; None: there is none.
         keep: Further columns.
         cleaning: Names of cleaning steps.
         characters: Fewest and most characters of a cleaned text.
-        polarity: `positive_from` and `negative_to` of weak labels.
-        marks: Label cells, case-folded, that mean that a row has no label.
+        words: Whether a text may be a list of words, which blanks part.
+        documents: What keeps rows in one split beside equal texts: numbers of texts, or a column.
     """
 
     texts: tuple[str | Joined, ...]
@@ -55,18 +51,13 @@ class RowRules:
     keep: tuple[str, ...]
     cleaning: tuple[str, ...]
     characters: tuple[int, int]
-    polarity: tuple[float, float] | None = None
-    marks: frozenset[str] = frozenset()
+    words: bool = False
+    documents: tuple[int | str, ...] = ()
 
     @cached_property
     def gate(self) -> TextGate:
         """What a text passes; without a bound, as the model reads the beginning of a long one all the same."""
         return TextGate(self.cleaning)
-
-    @cached_property
-    def labelling(self) -> TextGate:
-        """What a text passes for the rules of weak labels."""
-        return TextGate(tuple(name for name in self.cleaning if name not in TONE_TAKEN))
 
     @property
     def text_columns(self) -> list[str]:
@@ -74,10 +65,15 @@ class RowRules:
         return [name for text in self.texts for name in _columns_of(text)]
 
     @property
+    def group_columns(self) -> list[str]:
+        """Columns whose values keep rows together."""
+        return [of for of in self.documents if isinstance(of, str)]
+
+    @property
     def columns(self) -> list[str]:
         """All columns that are read, each once."""
         label = (self.label,) if self.label is not None else ()
-        return list(dict.fromkeys((*self.text_columns, *label, *self.keep)))
+        return list(dict.fromkeys((*self.text_columns, *label, *self.keep, *self.group_columns)))
 
 
 @dataclass
@@ -86,17 +82,23 @@ class Scan:
 
     Attributes:
         split: Index into the names of the raw splits.
-        label: Number in the label book.
+        stratum: Class by which rows are divided in proportion.
+        truth: Equal for equal truths; empty where the stratum says it all.
         content: 16 bytes a row: digest of the raw cells, from which the row's identity follows.
         normal: 16 bytes a row: digest of the normalised text, equal for duplicates.
-        rejects: Index of the raw split, row in it and number in `REASONS`, three numbers a rejected row.
+        documents: 16 bytes a row, for each of `RowRules.documents`: digest of what keeps rows together.
+        reasons: Rules that reject a row, in the order in which they are looked at.
+        rejects: Index of the raw split, row in it and number in `reasons`, three numbers a rejected row.
         raw_rows: Rows by raw split.
     """
 
     split: "array[int]" = field(default_factory=lambda: array("b"))
-    label: "array[int]" = field(default_factory=lambda: array("i"))
+    stratum: "array[int]" = field(default_factory=lambda: array("i"))
+    truth: "array[int]" = field(default_factory=lambda: array("q"))
     content: bytearray = field(default_factory=bytearray)
     normal: bytearray = field(default_factory=bytearray)
+    documents: list[bytearray] = field(default_factory=list)
+    reasons: tuple[str, ...] = TEXT_REASONS
     rejects: "array[int]" = field(default_factory=lambda: array("q"))
     raw_rows: list[int] = field(default_factory=list)
 
@@ -120,44 +122,52 @@ class RawSplit(NamedTuple):
 
 
 class Accepted(NamedTuple):
-    """Cells of one accepted row."""
+    """An accepted row."""
 
     raw: tuple[str, ...]
     texts: tuple[str, ...]
     kept: tuple[str | None, ...]
+    truth: Truth
 
 
-def scan_split(source: RawSplit, rules: RowRules, book: LabelBook, scan: Scan) -> Iterator[pa.RecordBatch]:
+def scan_split(source: RawSplit, rules: RowRules, reader: TargetReader, scan: Scan) -> Iterator[pa.RecordBatch]:
     """Judge each row of a raw split; yield the accepted ones in the columns of `accepted_schema`.
 
     Raises:
         DataError: A column is missing, or the file is not Parquet.
     """
     row = 0
+    scan.reasons = (*TEXT_REASONS, *reader.reasons)
+    scan.documents = scan.documents or [bytearray() for _ in rules.documents]
     for cells in read_cells(source.path, rules.columns):
         accepted = []
         for values in zip(*(cells[name] for name in rules.columns), strict=True):
             named = dict(zip(rules.columns, values, strict=True))
-            judged = _judge(named, rules, book, source.replaced)
+            judged = _judge(named, rules, reader, source.replaced)
             if isinstance(judged, str):
-                scan.rejects.extend((source.number, row, REASONS.index(judged)))
+                scan.rejects.extend((source.number, row, scan.reasons.index(judged)))
             else:
-                accepted.append(judged[0])
+                accepted.append(judged)
                 scan.split.append(source.number)
-                scan.label.append(judged[1])
-                scan.content += _content_digest(named, rules)
-                scan.normal += _digest(*map(normal_form, judged[0].texts))
+                scan.stratum.append(judged.truth.stratum)
+                if reader.stored is not None:
+                    scan.truth.append(judged.truth.identity)
+                scan.content += _content_digest(named, rules, reader)
+                scan.normal += _digest(*map(normal_form, judged.texts))
+                for of, digests in zip(rules.documents, scan.documents, strict=True):
+                    digests.extend(_document(of, named, judged.texts))
             row += 1
         if accepted:
-            yield _to_batch(accepted, rules)
+            yield _to_batch(accepted, rules, reader)
     scan.raw_rows.append(row)
 
 
-def accepted_schema(rules: RowRules) -> pa.Schema:
+def accepted_schema(rules: RowRules, reader: TargetReader) -> pa.Schema:
     """Return the columns between the two passes."""
     pair = ("", "_pair")[: len(rules.texts)]
     names = [f"raw_text{end}" for end in pair] + [f"text{end}" for end in pair]
-    return pa.schema([(name, pa.string()) for name in [*names, *(f"column_{name}" for name in rules.keep)]])
+    texts = [(name, pa.string()) for name in [*names, *(f"column_{name}" for name in rules.keep)]]
+    return pa.schema(texts if reader.stored is None else [*texts, (TRUTH, reader.stored)])
 
 
 def read_cells(path: Path, columns: Sequence[str]) -> Iterator[Mapping[str, list[Any]]]:
@@ -180,9 +190,9 @@ def _to_list(column: pa.Array) -> list[Any]:
     return list(column.to_pylist())
 
 
-def _judge(named: Mapping[str, Any], rules: RowRules, book: LabelBook, replaced: bool) -> tuple[Accepted, int] | str:
-    """Return the accepted row with its label's number, or the rule that it breaks."""
-    cells = [_text(named, text, replaced) for text in rules.texts]
+def _judge(named: Mapping[str, Any], rules: RowRules, reader: TargetReader, replaced: bool) -> Accepted | str:
+    """Return the accepted row, or the rule that it breaks."""
+    cells = [_text(named, text, rules.words, replaced) for text in rules.texts]
     texts = rules.gate.read_item(cells)
     if isinstance(texts, Unreadable):
         return texts.value
@@ -192,22 +202,12 @@ def _judge(named: Mapping[str, Any], rules: RowRules, book: LabelBook, replaced:
         return "too-short"
     if max(map(len, texts)) > most:
         return "too-long"
-    label = _label(named, raw, rules)
-    if isinstance(label, Unreadable):
-        return label.value
-    if label is None:
-        return "missing-label"
-    number = book.number(label)
+    value = None if rules.label is None else named[rules.label]
+    truth = reader.read(TargetCell(value, raw, _words(named, rules.texts[0])))
+    if isinstance(truth, str):
+        return truth
     kept = tuple(None if named[name] is None else _cell(named, name) for name in rules.keep)
-    return "unknown-label" if number is None else (Accepted(raw, texts, kept), number)
-
-
-def _label(named: Mapping[str, Any], raw: Sequence[str], rules: RowRules) -> str | Unreadable | None:
-    if rules.polarity is not None:
-        toned = rules.labelling.read(raw[0])
-        return toned if isinstance(toned, Unreadable) else polarity(toned, *rules.polarity)
-    column = rules.label or ""
-    return label_text(named[column], column, rules.marks)
+    return Accepted(raw, texts, kept, truth)
 
 
 def _cell(named: Mapping[str, Any], column: str) -> str:
@@ -218,24 +218,49 @@ def _columns_of(text: str | Joined) -> tuple[str, ...]:
     return (text,) if isinstance(text, str) else text.columns
 
 
-def _text(named: Mapping[str, Any], text: str | Joined, replaced: bool) -> str | None:
+def _text(named: Mapping[str, Any], text: str | Joined, words: bool, replaced: bool) -> str | None:
     """Return a raw text, or None where none of its columns has one; what `ingest` replaced is what it was again."""
-    parts = [None if named[name] is None else _cell(named, name) for name in _columns_of(text)]
+    parts = [
+        None if named[name] is None else _of_words(named[name], name) if words else _cell(named, name)
+        for name in _columns_of(text)
+    ]
     if replaced:
         parts = [part and part.replace(REPLACEMENT, SURROGATE) for part in parts]
     return parts[0] if isinstance(text, str) else text.join(parts)
 
 
-def _content_digest(named: Mapping[str, Any], rules: RowRules) -> bytes:
-    return _digest(*("\x00" if named[name] is None else _content(named, name, rules) for name in rules.columns))
+def _of_words(value: Any, column: str) -> str | None:
+    """Return a text that may have come as a list of words; None where one of them is missing."""
+    if not isinstance(value, list):
+        return cell_text(value, column)
+    return None if None in value else BETWEEN_WORDS.join(cell_text(word, column) for word in value)
 
 
-def _content(named: Mapping[str, Any], column: str, rules: RowRules) -> str:
-    """Return a cell as it counts for the row's identity; a list of one label is that label."""
+def _words(named: Mapping[str, Any], text: str | Joined) -> list[str] | None:
+    """Return the words of a text that came as a list of them."""
+    value = named[text] if isinstance(text, str) else None
+    return [cell_text(word, str(text)) for word in value] if isinstance(value, list) else None
+
+
+def _content_digest(named: Mapping[str, Any], rules: RowRules, reader: TargetReader) -> bytes:
+    return _digest(*("\x00" if named[name] is None else _content(named, name, rules, reader) for name in rules.columns))
+
+
+def _content(named: Mapping[str, Any], column: str, rules: RowRules, reader: TargetReader) -> str:
+    """Return a cell as it counts for the row's identity."""
     value = named[column]
-    if column == rules.label and isinstance(value, list) and len(value) == 1:
-        value = value[0]
-    return "\x00" if value is None else cell_text(value, column)
+    if column == rules.label:
+        return reader.content(value)
+    if isinstance(value, list):
+        return json.dumps([cell_text(word, column) for word in value])
+    return cell_text(value, column)
+
+
+def _document(of: int | str, named: Mapping[str, Any], texts: Sequence[str]) -> bytes:
+    """Return a digest of what keeps a row with others; a row without a value in a column stands for itself."""
+    if isinstance(of, int):
+        return _digest(normal_form(texts[of]))
+    return _digest(of, *map(normal_form, texts)) if named[of] is None else _digest(_cell(named, of))
 
 
 def _digest(*texts: str) -> bytes:
@@ -248,8 +273,10 @@ def _digest(*texts: str) -> bytes:
     return digest.digest()
 
 
-def _to_batch(rows: Sequence[Accepted], rules: RowRules) -> pa.RecordBatch:
-    columns = zip(*((*row.raw, *row.texts, *row.kept) for row in rows), strict=True)
-    schema = accepted_schema(rules)
-    arrays = [pa.array(column, pa.string()) for column in columns]
+def _to_batch(rows: Sequence[Accepted], rules: RowRules, reader: TargetReader) -> pa.RecordBatch:
+    columns = [list(column) for column in zip(*((*row.raw, *row.texts, *row.kept) for row in rows), strict=True)]
+    if reader.stored is not None:
+        columns.append([row.truth.value for row in rows])
+    schema = accepted_schema(rules, reader)
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)

@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from kubetune.data import duplicates as dup
-from kubetune.data.labels import LabelBook, check_labels, check_two_classes
 from kubetune.data.rows import Scan
 from kubetune.data.splits import (
     NEITHER,
@@ -16,15 +15,19 @@ from kubetune.data.splits import (
     TEST,
     TRAIN,
     VALIDATION,
+    connected,
     group_of,
     limit_rows,
     stratified_group_split,
 )
 from kubetune.data.splits import seeded_order as seeded
+from kubetune.data.targets.base import Settled, StoredTruths, TargetReader
 from kubetune.errors import DataError
 
 REMOVALS = ("duplicate-of-validation", "duplicate-of-test", "conflicting-labels", "duplicate-in-train")
 """Reasons for which a good row leaves train."""
+DOCUMENT_REMOVALS = ("document-of-validation", "document-of-test")
+"""Further ones where documents keep rows together: the text is another one, and stands in the same document."""
 
 
 @dataclass(frozen=True)
@@ -52,62 +55,95 @@ class Selection:
 
     Attributes:
         split: Final split, `NEITHER` for rows that are left out; (rows,), int8.
-        label: Class number; (rows,), int32.
-        labels: Class names by number.
+        settled: What the used rows hold.
         removed: Reason → rows, each (rows,), bool.
         occurrence: Earlier rows with the same raw content; (rows,), int64.
         facts: Numbers for the data report.
     """
 
     split: np.ndarray
-    label: np.ndarray
-    labels: list[str]
+    settled: Settled
     removed: dict[str, np.ndarray]
     occurrence: np.ndarray
     facts: dict[str, Any]
 
-    def counts(self) -> dict[str, list[int]]:
-        """Return split → rows by class number."""
-        return {
-            name: np.bincount(self.label[self.split == number], minlength=len(self.labels)).tolist()
-            for number, name in enumerate(SPLITS)
-        }
+    def rows(self) -> dict[str, int]:
+        """Return split → rows."""
+        return {name: int(np.count_nonzero(self.split == number)) for number, name in enumerate(SPLITS)}
 
 
-def select(scan: Scan, raw_splits: Sequence[str], book: LabelBook, rules: SelectionRules) -> Selection:
-    """Decide over all rows at once; a function of the digests and labels, never of the order of files.
+class Groups(NamedTuple):
+    """What rows have in common, each (rows,).
+
+    Attributes:
+        text: Number of the row's texts.
+        document: Number of what keeps the row in one split with others; the texts themselves unless there is more.
+        truth: Equal for equal truths.
+        stratum: Class by which rows are divided in proportion.
+    """
+
+    text: np.ndarray
+    document: np.ndarray
+    truth: np.ndarray
+    stratum: np.ndarray
+
+
+def select(
+    scan: Scan, raw_splits: Sequence[str], reader: TargetReader, stored: StoredTruths, rules: SelectionRules
+) -> Selection:
+    """Decide over all rows at once; a function of the digests and truths, never of the order of files.
+
+    Args:
+        scan: What the first pass found.
+        raw_splits: Names of the raw splits.
+        reader: Knows the truths of the accepted rows.
+        stored: See `TargetReader.settle`.
+        rules: What the recipe says.
 
     Raises:
-        DataError: A split is empty, train has one class, a label is missing from train, conflicts are refused.
+        DataError: A split is empty, train lacks what the target type asks for, conflicts are refused.
     """
     given = np.array([SPLITS.index(name) if name in SPLITS else POOL for name in raw_splits], dtype=np.int8)
     split = given[np.frombuffer(scan.split, dtype=np.int8)] if len(scan.split) else np.zeros(0, dtype=np.int8)
-    found = np.frombuffer(scan.label, dtype=np.int32)
     normal, content = scan.digests(scan.normal), scan.digests(scan.content)
-    group = group_of(normal)
-    removed = _clean_train(split, group, found, rules, seeded(normal, rules.seed))
+    groups = _groups(scan, normal)
+    removed = _clean_train(split, groups, rules, seeded(normal, rules.seed), bool(scan.documents))
     occurrence = dup.occurrence(group_of(content))
     left_out = np.zeros(len(split), dtype=bool)
     if rules.limit is not None:
         # With the occurrence in the hash, repeated rows are chosen one by one and not all together.
         each = np.stack([content[:, 0] ^ seeded_counter(occurrence), content[:, 1]], axis=1)
-        left_out = limit_rows(split, found, seeded(each, rules.seed), rules.limit)
+        left_out = limit_rows(split, groups.stratum, seeded(each, rules.seed), rules.limit)
         dup.remove(split, left_out)
-    facts = {
-        "duplicates_left": {name: int(dup.repeated(split, group, number).sum()) for number, name in enumerate(SPLITS)},
-        "conflicts_left": {
-            name: int(dup.conflicting(split, group, found, number).sum()) for number, name in enumerate(SPLITS)
+    settled = reader.settle(split, groups.stratum, stored)
+    selection = Selection(split, settled, removed, occurrence, _facts(split, groups, left_out, bool(scan.documents)))
+    if (split == TRAIN).any():
+        reader.check(settled, whole=False)  # first: too few classes leave other splits empty
+    check_not_empty(split, groups.document, rules.shares, removed)
+    reader.check(settled, whole=True)
+    return selection
+
+
+def _groups(scan: Scan, normal: np.ndarray) -> Groups:
+    stratum = np.frombuffer(scan.stratum, dtype=np.int32)
+    text = group_of(normal)
+    document = connected([normal, *map(scan.digests, scan.documents)]) if scan.documents else text
+    return Groups(text, document, np.frombuffer(scan.truth, dtype=np.int64) if scan.truth else stratum, stratum)
+
+
+def _facts(split: np.ndarray, groups: Groups, left_out: np.ndarray, documents: bool) -> dict[str, Any]:
+    found = {
+        "duplicates_left": {
+            name: int(dup.repeated(split, groups.text, number).sum()) for number, name in enumerate(SPLITS)
         },
-        "shared_texts_left": _shared(split, group),
+        "conflicts_left": {
+            name: int(dup.conflicting(split, groups.text, groups.truth, number).sum())
+            for number, name in enumerate(SPLITS)
+        },
+        "shared_texts_left": _shared(split, groups.text),
         "left_out_by_limit": int(left_out.sum()),
     }
-    label, labels = _final_labels(book, split, found)
-    selection = Selection(split, label, labels, removed, occurrence, facts)
-    if (split == TRAIN).any():
-        check_two_classes(labels, selection.counts()["train"])  # first: too few classes leave other splits empty
-    check_not_empty(split, group, rules.shares, removed)
-    check_labels(labels, selection.counts())
-    return selection
+    return found | ({"shared_documents_left": _shared(split, groups.document)} if documents else {})
 
 
 def check_not_empty(
@@ -144,24 +180,40 @@ def check_not_empty(
 
 
 def _clean_train(
-    split: np.ndarray, group: np.ndarray, label: np.ndarray, rules: SelectionRules, order: np.ndarray
+    split: np.ndarray, groups: Groups, rules: SelectionRules, order: np.ndarray, documents: bool
 ) -> dict[str, np.ndarray]:
     """Make the missing splits and take rows out of train, in place; return who left and why."""
-    removed = {reason: np.zeros(len(split), dtype=bool) for reason in REMOVALS}
+    reasons = (*REMOVALS, *(DOCUMENT_REMOVALS if documents else ()))
+    removed = {reason: np.zeros(len(split), dtype=bool) for reason in reasons}
     if rules.remove_duplicates:
-        removed[REMOVALS[0]], removed[REMOVALS[1]] = dup.leaked(split, group)
+        removed[REMOVALS[0]], removed[REMOVALS[1]] = dup.leaked(split, groups.text)
         removed[REMOVALS[1]] &= ~removed[REMOVALS[0]]
         dup.remove(split, removed[REMOVALS[0]] | removed[REMOVALS[1]])
+        for reason, rows in zip(reasons[len(REMOVALS) :], dup.leaked(split, groups.document), strict=False):
+            removed[reason] = rows & (split == TRAIN)
+            dup.remove(split, removed[reason])
     missing = {number: share for number, share in rules.shares.items() if share and not (split == number).any()}
     rows = np.flatnonzero((split == POOL) | (split == TRAIN))
     if len(rows):
-        split[rows] = stratified_group_split(rows, group, label, order, missing)
-    removed[REMOVALS[2]] = dup.resolve_conflicts(split, group, label, rules.conflicts)
+        stratum = groups.stratum
+        if documents:  # a document counts as one of its rows, whichever came first
+            row = _least_row(groups.document, order)
+            stratum, order = stratum[row], order[row]
+        split[rows] = stratified_group_split(rows, groups.document, stratum, order, missing, documents=documents)
+    removed[REMOVALS[2]] = dup.resolve_conflicts(split, groups.text, groups.truth, rules.conflicts)
     dup.remove(split, removed[REMOVALS[2]])
     if rules.remove_duplicates:
-        removed[REMOVALS[3]] = dup.repeated(split, group, TRAIN)
+        removed[REMOVALS[3]] = dup.repeated(split, groups.text, TRAIN)
         dup.remove(split, removed[REMOVALS[3]])
     return removed
+
+
+def _least_row(group: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Return for each row the row of its group that comes first in `order`, (rows,), int64."""
+    sorted_rows = np.lexsort((order, group))
+    _, first = np.unique(group[sorted_rows], return_index=True)
+    found: np.ndarray = sorted_rows[first][group]
+    return found
 
 
 def seeded_counter(count: np.ndarray) -> np.ndarray:
@@ -177,16 +229,3 @@ def _shared(split: np.ndarray, group: np.ndarray) -> dict[str, int]:
         f"{SPLITS[one]}-{SPLITS[other]}": int(np.isin(group[split == one], group[split == other]).sum())
         for one, other in pairs
     }
-
-
-def _final_labels(book: LabelBook, split: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """Return class numbers in the final order, and the class names."""
-    in_train = np.bincount(found[split == TRAIN], minlength=len(book.numbers)) > 0
-    labels = book.order(in_train.tolist())
-    used = set(np.unique(found[split != NEITHER]).tolist())
-    only_elsewhere = [name for name, number in book.numbers.items() if number in used and name not in set(labels)]
-    labels = labels + sorted(only_elsewhere)  # refused by `check_labels` with its counts
-    final = np.full(max(len(book.numbers), 1), -1, dtype=np.int32)
-    for number, name in enumerate(labels):
-        final[book.numbers[name]] = number
-    return final[found], labels

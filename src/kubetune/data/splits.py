@@ -1,6 +1,6 @@
 """A seeded, stratified split by a hash of the content: equal texts never straddle it, and order plays no part."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from math import floor
 
@@ -48,16 +48,49 @@ def group_of(digests: np.ndarray) -> np.ndarray:
     return groups
 
 
+def connected(digests: Sequence[np.ndarray]) -> np.ndarray:
+    """Return a number for each row that is equal where rows share a digest, or are linked by rows that do.
+
+    Args:
+        digests: One or more of each row, each (rows, 2), uint64.
+
+    Returns:
+        Shape (rows,), int64, numbered in the order of their first row.
+    """
+    rows = len(digests[0])
+    nodes = group_of(np.concatenate(digests)).reshape(len(digests), rows)
+    least = np.arange(int(nodes.max()) + 1 if rows else 0)
+    while True:
+        lower = least.copy()
+        smallest = least[nodes].min(axis=0)
+        for of in nodes:
+            np.minimum.at(lower, of, smallest)
+        lower = lower[lower]
+        if np.array_equal(lower, least):
+            break
+        least = lower
+    _, first, which = np.unique(least[nodes[0]], return_index=True, return_inverse=True)
+    rank = np.empty(len(first), dtype=np.int64)
+    rank[np.argsort(first)] = np.arange(len(first))
+    found: np.ndarray = rank[which]
+    return found
+
+
 def stratified_group_split(
-    rows: np.ndarray, group: np.ndarray, label: np.ndarray, order: np.ndarray, shares: Mapping[int, float]
+    rows: np.ndarray,
+    group: np.ndarray,
+    label: np.ndarray,
+    order: np.ndarray,
+    shares: Mapping[int, float],
+    *,
+    documents: bool = False,
 ) -> np.ndarray:
     """Give each of `rows` a split, so that each label has its share in each and each group lies in one.
 
     What rounding leaves is carried from label to label, the rare ones first, so that the shares hold over all labels
-    too: of 77 labels with 4 rows each, a test share of 0.1 is 31 rows and not none. A label keeps a group in train.
-
-    A group of more than ten rows and of a hundredth of the smallest share stays in train: one text repeated
-    hundreds of times would otherwise be what is measured.
+    too: of 77 labels with 4 rows each, a test share of 0.1 is 31 rows and not none. A label keeps a group in train, and
+    a group of more than ten rows and of a hundredth of the smallest share (a document: of a quarter) stays there: one
+    text repeated hundreds of times would otherwise be what is measured.
 
     Args:
         rows: Row numbers to divide.
@@ -65,6 +98,7 @@ def stratified_group_split(
         label: Label of each row (of all rows); a group with several counts as its first row's.
         order: `seeded_order` of each row's normalised text (of all rows).
         shares: Split → share, for `VALIDATION` and `TEST`; the rest is train.
+        documents: Whether groups are documents.
 
     Returns:
         Split of each of `rows`, int8.
@@ -73,13 +107,12 @@ def stratified_group_split(
     stratum, hashed = label[rows][first], order[rows][first]
     split_of = np.full(len(members), TRAIN, dtype=np.int8)
     exact = {split: as_written(share) for split, share in shares.items()}
-    least = min((share for share in exact.values() if share), default=Fraction(0))
-    most = max(Fraction(10), len(rows) * least / 100)
+    most = _most_rows(len(rows), exact, documents)
     wanted = dict.fromkeys(exact, Fraction(0))
     taken = dict.fromkeys(exact, 0)
     for mine in _rare_first(stratum, size, hashed):
         total = int(size[mine].sum())
-        small = mine[size[mine] <= floor(most)]
+        small = mine[size[mine] <= most]
         small = small[np.lexsort((small, hashed[small]))]
         small = small[: len(small) - (len(small) == len(mine))]
         before = np.cumsum(size[small]) - size[small]
@@ -93,6 +126,12 @@ def stratified_group_split(
             begin += quota
     found: np.ndarray = split_of[which]
     return found
+
+
+def _most_rows(rows: int, shares: Mapping[int, Fraction], documents: bool) -> int:
+    """Return how many rows a group may have to leave train."""
+    least = min((share for share in shares.values() if share), default=Fraction(0))
+    return max(10, floor(rows * least / (4 if documents else 100)))
 
 
 def _rare_first(stratum: np.ndarray, size: np.ndarray, hashed: np.ndarray) -> list[np.ndarray]:

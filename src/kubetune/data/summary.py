@@ -39,7 +39,8 @@ def data_line(report: Mapping[str, Any]) -> str:
     rows = report["rows"]
     parts = [f"{rows['total']:,} rows read", *_left(report)]
     parts.append(", ".join(f"{name} {count:,}" for name, count in rows["splits"].items()))
-    parts += _classes(report)
+    parts += _classes(report) if "classes" in report else ()
+    parts += report.get("targets", {}).get("line", ())
     if "unknown_tokens" in report:
         parts.append(f"unknown tokens {_percent(report['unknown_tokens']['train']['share'])}")
     if "truncation" in report:
@@ -53,8 +54,10 @@ def _left(report: Mapping[str, Any]) -> Iterable[str]:
     yield f"{rows['rejected']:,} rejected" + (f" ({reasons})" if reasons else "")
     removed = rows["removed_from_train"]
     conflicts = removed["conflicting-labels"]
-    duplicates = sum(removed.values()) - conflicts
-    yield f"removed from train {duplicates:,} duplicates and {conflicts:,} with conflicting labels"
+    documents = sum(count for reason, count in removed.items() if reason.startswith("document-"))
+    duplicates = sum(removed.values()) - conflicts - documents
+    of = f", {documents:,} of documents of other splits" if documents else ""
+    yield f"removed from train {duplicates:,} duplicates{of} and {conflicts:,} with conflicting labels"
     if rows["left_out_by_limit"]:
         yield f"{rows['left_out_by_limit']:,} left out by data.limit"
     if rows["unused"]:
@@ -63,12 +66,13 @@ def _left(report: Mapping[str, Any]) -> Iterable[str]:
 
 def _classes(report: Mapping[str, Any]) -> Iterable[str]:
     found = report["classes"]
-    yield f"{len(report['labels']):,} classes"
+    yield f"{len(report['labels']):,} {report.get('targets', {}).get('classes', 'classes')}"
     if found["empty"]:
         yield f"without rows {_named(found['empty'])}"
+    unit = report.get("targets", {}).get("unit", "rows")
     if found["rare"]:
         rare = [f"{one_line(name, 40)} ({count})" for name, count in found["rare"].items()]
-        yield f"fewer than {found['rare_below']} rows in train {_named(rare)}"
+        yield f"fewer than {found['rare_below']} {unit} in train {_named(rare)}"
     for split, names in found["absent"].items():
         if names:
             yield f"absent from {split} {_named(names)}"

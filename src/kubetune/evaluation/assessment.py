@@ -9,13 +9,11 @@ from numpy.typing import NDArray
 
 from kubetune.config.evaluation import EvaluationSection
 from kubetune.contract import Verdict
-from kubetune.evaluation.baselines import Baseline
-from kubetune.evaluation.counts import Ints
 from kubetune.evaluation.intervals import Bootstrap, Draws, Estimate, bootstrap, estimate
-from kubetune.evaluation.metrics import METRICS, Scores, calibration_table, confusion, measure, per_class
 from kubetune.evaluation.same_texts import texts_of
 from kubetune.evaluation.slices import group, measure_slices
-from kubetune.evaluation.thresholds import collapse, judge_thresholds, warn
+from kubetune.evaluation.thresholds import Measured, judge_thresholds, warn
+from kubetune.metrics.base import Baseline, Ints, Outcomes, Statistics, Totals
 from kubetune.text.shown import one_line
 
 FORMAT = 1
@@ -27,10 +25,10 @@ class EvaluatedRows:
     """What is known of the test rows without a model; arrays have shape (rows,).
 
     Attributes:
-        labels: True class numbers.
+        labels: Numbers of their classes, or of other parts that their truth belongs to, for the slice `label`.
         lengths: Tokens.
         truncated: Whether tokens were cut off.
-        names: Class names by number.
+        names: Names of those parts by number.
         columns: Kept column → its values.
         texts: Numbers of their texts, equal for rows with the same text; None: each row has its own.
     """
@@ -44,8 +42,13 @@ class EvaluatedRows:
 
     @property
     def shown_names(self) -> tuple[str, ...]:
-        """Class names fit for a sentence: labels are data, hence untrusted."""
-        return tuple(one_line(name, 60) or "(empty)" for name in self.names)
+        """Names fit for a sentence: labels are data, hence untrusted."""
+        return shown(self.names)
+
+
+def shown(names: Sequence[str]) -> tuple[str, ...]:
+    """Return names fit for a sentence."""
+    return tuple(one_line(name, 60) or "(empty)" for name in names)
 
 
 @dataclass(frozen=True)
@@ -64,84 +67,104 @@ class Assessment:
 
 
 def assess(
-    rows: EvaluatedRows, scores: Scores, baselines: Sequence[Baseline], section: EvaluationSection
+    rows: EvaluatedRows,
+    outcomes: Outcomes,
+    statistics: Statistics,
+    baselines: Sequence[Baseline],
+    section: EvaluationSection,
 ) -> Assessment:
     """Measure the model beside its baselines and judge it.
 
     Args:
         rows: The test rows, at least one.
-        scores: The model's answers on them.
-        baselines: Answers of the baselines on the same rows.
+        outcomes: What the model's answers on them come to.
+        statistics: What is measured.
+        baselines: On the same rows.
         section: Recipe section `evaluation`.
+
+    Raises:
+        ConfigError: A threshold names a metric or a baseline that was not measured.
     """
-    systems = {MODEL: scores} | {baseline.name: baseline.scores for baseline in baselines}
-    points = {name: measure(rows.labels, answers) for name, answers in systems.items()}
+    systems = {MODEL: outcomes} | {baseline.name: baseline.outcomes for baseline in baselines}
+    totals = {name: each.total() for name, each in systems.items()}
+    points = {name: _points(statistics, total) for name, total in totals.items()}
     draws = Draws(section.bootstrap_samples, section.seed, rows.texts)
-    sampled = bootstrap(rows.labels, systems, len(rows.names), draws)
-    measured = {
-        name: {metric: estimate(points[name][metric], sampled.metrics[name][metric]) for metric in METRICS}
+    sampled = bootstrap(systems, statistics, draws)
+    estimated = {
+        name: {metric: estimate(points[name][metric], sampled.metrics[name][metric]) for metric in statistics.metrics}
         for name in systems
     }
-    differences = {baseline.name: _differences(baseline.name, points, sampled) for baseline in baselines}
-    guard = collapse(rows.labels, scores.predictions, points[MODEL]["mcc"], rows.shown_names)
-    verdict = judge_thresholds(
-        section.thresholds, measured[MODEL], differences, guard if section.refuse_collapsed else ()
+    measured = Measured(
+        statistics.catalogue,
+        estimated[MODEL],
+        {baseline.name: _differences(baseline.name, points, sampled) for baseline in baselines},
+        {baseline.name: baseline.title for baseline in baselines},
     )
+    guard = statistics.flaws(totals[MODEL], shown(statistics.labels))
+    verdict = judge_thresholds(section.thresholds, measured, guard if section.refuse_collapsed else ())
     document = {
         "format": FORMAT,
-        "rows": len(rows.labels),
-        "texts": texts_of(rows.texts, len(rows.labels)),
-        "labels": list(rows.names),
-        "metrics": _as_dicts(measured[MODEL]),
+        "rows": len(outcomes),
+        "texts": texts_of(rows.texts, len(outcomes)),
+        "labels": list(statistics.labels),
+        "metrics": _as_dicts(measured.model),
         "baselines": {
             baseline.name: {
                 "title": baseline.title,
+                "heading": baseline.heading,
                 "description": baseline.description,
-                "metrics": _as_dicts(measured[baseline.name]),
-                "difference": _as_dicts(differences[baseline.name]),
+                "metrics": _as_dicts(estimated[baseline.name]),
+                "difference": _as_dicts(measured.differences[baseline.name]),
             }
             for baseline in baselines
         },
-        "per_class": _per_class(rows, scores, sampled),
-        "confusion": confusion(rows.labels, scores.predictions, len(rows.names)).tolist(),
-        "calibration": calibration_table(scores.confidence, scores.predictions == rows.labels, rows.texts),
-        "slices": _slices(rows, scores, section.slices, draws),
+        "per_class": _per_label(statistics, totals[MODEL], sampled),
+        **statistics.blocks(outcomes, rows.texts),
+        "slices": _slices(rows, outcomes, statistics, section.slices, draws),
         "truncated": int(rows.truncated.sum()),
         "collapse": guard,
-        "warnings": warn(section.thresholds, measured[MODEL], differences),
+        "warnings": warn(section.thresholds, measured),
         "verdict": {"code": verdict.code, "reasons": list(verdict.reasons)},
         "bootstrap": {"samples": section.bootstrap_samples, "seed": section.seed, "level": 0.95},
     }
     return Assessment(document, _flat(document), verdict)
 
 
+def _points(statistics: Statistics, totals: Totals) -> dict[str, float]:
+    return {name: float(value) for name, value in statistics.measure(totals).items()}
+
+
 def _differences(baseline: str, points: Mapping[str, Mapping[str, float]], sampled: Bootstrap) -> dict[str, Estimate]:
     """Model minus baseline a metric, with paired intervals."""
     return {
         metric: estimate(
-            points[MODEL][metric] - points[baseline][metric],
-            sampled.metrics[MODEL][metric] - sampled.metrics[baseline][metric],
+            value - points[baseline][metric], sampled.metrics[MODEL][metric] - sampled.metrics[baseline][metric]
         )
-        for metric in METRICS
+        for metric, value in points[MODEL].items()
     }
 
 
-def _per_class(rows: EvaluatedRows, scores: Scores, sampled: Bootstrap) -> list[dict[str, Any]]:
-    """The per-class table, F1 with its interval (all 0 for a class that neither occurs nor is predicted)."""
-    table = per_class(rows.labels, scores.predictions, rows.names)
-    for number, row in enumerate(table):
-        samples = sampled.class_f1[MODEL][:, number]
-        found = Estimate(0.0, 0.0, 0.0) if np.isnan(samples).all() else estimate(row["f1"], samples)
-        row["f1"] = found.as_dict()
+def _per_label(statistics: Statistics, totals: Totals, sampled: Bootstrap) -> list[dict[str, Any]]:
+    """The table by class or type, F1 with its interval (all 0 for one that neither occurs nor is answered)."""
+    if not statistics.labels:
+        return []
+    found = statistics.by_label(totals)
+    table = []
+    for number, label in enumerate(statistics.labels):
+        samples, value = sampled.label_f1[MODEL][:, number], float(found["f1"][number])
+        f1 = Estimate(0.0, 0.0, 0.0) if np.isnan(samples).all() else estimate(value, samples)
+        row: dict[str, Any] = {"label": label, "f1": f1.as_dict()}
+        row |= {name: float(found[name][number]) for name in ("precision", "recall")}
+        table.append(row | {name: int(found[name][number]) for name in ("support", "predicted")})
     return table
 
 
 def _slices(
-    rows: EvaluatedRows, scores: Scores, columns: Sequence[str], draws: Draws
+    rows: EvaluatedRows, outcomes: Outcomes, statistics: Statistics, columns: Sequence[str], draws: Draws
 ) -> dict[str, list[dict[str, Any]]]:
     names = rows.shown_names
     groups = {column: group(column, rows.lengths, rows.labels, names, rows.columns.get(column)) for column in columns}
-    return measure_slices(groups, rows.labels, scores.predictions, len(names), draws)
+    return measure_slices(groups, outcomes, statistics, draws)
 
 
 def _as_dicts(estimates: Mapping[str, Estimate]) -> dict[str, dict[str, float]]:

@@ -1,10 +1,14 @@
 """Two runs side by side: where their recipes differ and what that did to the numbers. Imports nothing heavy."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from kubetune.config.evaluation import LOWER_IS_BETTER
+from kubetune.config.metrics import lower_is_better
+
+BASELINE = re.compile(r"^baseline_[^_]+_")
+"""Of the name of a baseline's metric; names of baselines have no underscore."""
 
 
 @dataclass(frozen=True)
@@ -82,12 +86,11 @@ def _metric_row(name: str, left: Mapping[str, float], right: Mapping[str, float]
     first, second = interval(left, name), interval(right, name)
     note = ""
     if first is not None and second is not None:
-        metric = name.removeprefix("baseline_majority_").removeprefix("baseline_tfidf_")
-        note = _relation(first, second, lower_is_better=metric in LOWER_IS_BETTER)
+        note = _relation(first, second, lower=lower_is_better(BASELINE.sub("", name)))
     return ComparedRow("metric", name, left[name], right[name], right[name] - left[name], note)
 
 
-def _relation(first: tuple[float, float], second: tuple[float, float], *, lower_is_better: bool) -> str:
+def _relation(first: tuple[float, float], second: tuple[float, float], *, lower: bool) -> str:
     if second[0] <= first[1] and first[0] <= second[1]:
         return "intervals overlap"
-    return "better" if (second[0] > first[1]) != lower_is_better else "worse"
+    return "better" if (second[0] > first[1]) != lower else "worse"

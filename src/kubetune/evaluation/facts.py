@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from kubetune.evaluation.counts import Ints
+from kubetune.metrics.base import Ints
 from kubetune.text.shown import one_line
 
 SPLITS = ("train", "validation", "test")
@@ -21,7 +21,7 @@ def data_facts(dataset: Mapping[str, Any], lengths: Ints, document: Mapping[str,
         document: Content of `metrics.json`.
     """
     splits = {split: dataset["splits"][split] for split in SPLITS if split in dataset["splits"]}
-    counts = dataset["label_counts"]
+    counts = dataset.get("label_counts", {})
     classes = [
         {
             "label": one_line(label, 60),
@@ -30,7 +30,7 @@ def data_facts(dataset: Mapping[str, Any], lengths: Ints, document: Mapping[str,
                 for split, rows in splits.items()
             ],
         }
-        for number, label in enumerate(dataset["labels"])
+        for number, label in enumerate(dataset["labels"] if counts else ())
     ]
     middle, high, longest = (int(value) for value in np.quantile(lengths, (0.5, 0.95, 1.0), method="higher"))
     facts = {
@@ -60,11 +60,12 @@ def model_facts(spec: Mapping[str, Any], training: Mapping[str, Any]) -> dict[st
     return found | _parameters(training.get("parameters", ())) | _training(training)
 
 
-def learning_points(training: Mapping[str, Any]) -> tuple[list[dict[str, float]], str, float | None]:
+def learning_points(training: Mapping[str, Any], main: str) -> tuple[list[dict[str, float]], str, float | None]:
     """Return the evaluations during training, the metric that picked the weights, and the step that was kept.
 
     Args:
         training: `training.json`, or empty.
+        main: Metric of training that picked no weights.
 
     Returns:
         `{"step", "train_loss", <validation metrics>}` an evaluation; metric; step or None.
@@ -74,7 +75,7 @@ def learning_points(training: Mapping[str, Any]) -> tuple[list[dict[str, float]]
         for point in training.get("evaluations", ())
     ]
     best = training.get("best")
-    return points, best["metric"] if best else "macro_f1", best["step"] if best else None
+    return points, best["metric"] if best else main, best["step"] if best else None
 
 
 def _head(architecture: str, head: Mapping[str, Any]) -> str:

@@ -4,10 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from kubetune.metrics.catalogue import Catalogue, Metric
 from kubetune.text.shown import number, one_line, signed
 
-MAIN_METRIC = "macro_f1"
-"""Comparisons are made on macro F1: accuracy flatters a model that ignores rare classes."""
 FEW_TEXTS = 200
 """Below this many distinct test texts the report warns of wide intervals."""
 GOOD_ECE = 0.02
@@ -28,45 +27,51 @@ class Finding:
     text: str
 
 
-def findings(document: Mapping[str, Any]) -> list[Finding]:
+def findings(document: Mapping[str, Any], catalogue: Catalogue) -> list[Finding]:
     """Return what stands out, most important first.
 
     Args:
         document: Content of `metrics.json`.
+        catalogue: How its metrics are called.
     """
     return [
         *(Finding("bad", f"The model is {reason}") for reason in document["collapse"]),
         *(Finding("bad", warning) for warning in document.get("warnings", ())),
-        *_against_baselines(document),
+        *_against_baselines(document, catalogue),
         *_few_texts(document),
-        *_weakest_class(document),
+        *_weakest_label(document, catalogue),
         *_confused(document),
-        *_weak_slices(document),
+        *_weak_slices(document, catalogue),
         *_calibration(document),
         *_truncation(document),
     ]
 
 
-def compared(title: str, model: float, baseline: float, difference: Mapping[str, float]) -> Finding:
-    """Say whether the model beats a baseline in macro F1, as far as the rows can tell."""
+def compared(metric: Metric, title: str, model: float, baseline: float, difference: Mapping[str, float]) -> Finding:
+    """Say whether the model beats a baseline in a metric, as far as the rows can tell."""
     span = f"{signed(difference['low'], 3)} to {signed(difference['high'], 3)}"
     detail = (
-        f"{title}: macro F1 {number(model, 3)} against {number(baseline, 3)}, "
+        f"{title}: {metric.word} {number(model, 3)} against {number(baseline, 3)}, "
         f"difference {signed(difference['value'], 3)}, 95 % interval {span}."
     )
-    if difference["low"] > 0:
-        return Finding("good", f"Better than {detail}")
-    if difference["high"] < 0:
-        return Finding("bad", f"Worse than {detail}")
-    return Finding("bad", f"Not better than {detail}")
+    if difference["low"] <= 0 <= difference["high"]:
+        return Finding("bad", f"Not better than {detail}")
+    better = (difference["low"] > 0) != metric.lower_is_better
+    return Finding("good", f"Better than {detail}") if better else Finding("bad", f"Worse than {detail}")
 
 
-def _against_baselines(document: Mapping[str, Any]) -> Iterator[Finding]:
-    model = document["metrics"][MAIN_METRIC]["value"]
-    for name in ("tfidf", "majority"):
-        if baseline := document["baselines"].get(name):
-            value = baseline["metrics"][MAIN_METRIC]["value"]
-            yield compared(baseline["title"], model, value, baseline["difference"][MAIN_METRIC])
+def _against_baselines(document: Mapping[str, Any], catalogue: Catalogue) -> Iterator[Finding]:
+    main = catalogue.main
+    model = document["metrics"][main]["value"]
+    for name in ordered(document, catalogue):
+        baseline = document["baselines"][name]
+        value = baseline["metrics"][main]["value"]
+        yield compared(catalogue.metrics[main], baseline["title"], model, value, baseline["difference"][main])
+
+
+def ordered(document: Mapping[str, Any], catalogue: Catalogue) -> list[str]:
+    """Return the names of the baselines that were measured, the strongest first."""
+    return [name for name in reversed(catalogue.baselines) if name in document["baselines"]]
 
 
 def counted(document: Mapping[str, Any]) -> str:
@@ -80,7 +85,7 @@ def _few_texts(document: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding("note", f"There are only {counted(document)}: the intervals are wide, and mean it.")
 
 
-def _weakest_class(document: Mapping[str, Any]) -> Iterator[Finding]:
+def _weakest_label(document: Mapping[str, Any], catalogue: Catalogue) -> Iterator[Finding]:
     present = [row for row in document["per_class"] if row["support"]]
     if len(present) < 2:
         return
@@ -89,8 +94,8 @@ def _weakest_class(document: Mapping[str, Any]) -> Iterator[Finding]:
     never = "; it is never predicted" if not row["predicted"] else ""
     yield Finding(
         "note",
-        f"The weakest class is “{one_line(row['label'], 60)}”: F1 {number(f1['value'], 3)} "
-        f"({number(f1['low'], 3)} to {number(f1['high'], 3)}) on {row['support']:,} rows{never}.",
+        f"The weakest {catalogue.labels[0]} is “{one_line(row['label'], 60)}”: F1 {number(f1['value'], 3)} "
+        f"({number(f1['low'], 3)} to {number(f1['high'], 3)}) on {row['support']:,} {catalogue.counted}{never}.",
     )
 
 
@@ -115,15 +120,16 @@ def confusions(document: Mapping[str, Any], most: int) -> list[dict[str, Any]]:
             "support": sum(counts),
             "share": rows / sum(counts),
         }
-        for true, counts in enumerate(document["confusion"])
+        for true, counts in enumerate(document.get("confusion", ()))
         for predicted, rows in enumerate(counts)
         if rows and true != predicted
     ]
     return sorted(pairs, key=lambda pair: (-pair["rows"], -pair["share"]))[:most]
 
 
-def _weak_slices(document: Mapping[str, Any]) -> Iterator[Finding]:
-    overall = document["metrics"]["accuracy"]["value"]
+def _weak_slices(document: Mapping[str, Any], catalogue: Catalogue) -> Iterator[Finding]:
+    name = catalogue.sliced[0]
+    metric, overall = catalogue.metrics[name], document["metrics"][name]["value"]
     weak = [
         (column, part)
         for column, parts in document["slices"].items()
@@ -131,17 +137,20 @@ def _weak_slices(document: Mapping[str, Any]) -> Iterator[Finding]:
         for part in parts
         if part["weak"]
     ]
-    for column, part in sorted(weak, key=lambda pair: pair[1]["accuracy"]["value"])[:WEAK_SLICES]:
-        accuracy = part["accuracy"]
+    sign = -1 if metric.lower_is_better else 1
+    for column, part in sorted(weak, key=lambda pair: sign * pair[1][name]["value"])[:WEAK_SLICES]:
+        found = part[name]
         yield Finding(
             "bad",
-            f"Weaker where {one_line(column, 60)} is {part['name']}: accuracy {number(accuracy['value'], 3)} "
-            f"({number(accuracy['low'], 3)} to {number(accuracy['high'], 3)}) on {part['rows']:,} rows, "
+            f"Weaker where {one_line(column, 60)} is {part['name']}: {metric.word} {number(found['value'], 3)} "
+            f"({number(found['low'], 3)} to {number(found['high'], 3)}) on {part['rows']:,} rows, "
             f"{number(overall, 3)} on all.",
         )
 
 
 def _calibration(document: Mapping[str, Any]) -> Iterator[Finding]:
+    if "calibration" not in document:
+        return
     ece = document["metrics"]["ece"]["value"]
     confidence = sum(part["rows"] * part["confidence"] for part in document["calibration"]) / document["rows"]
     accuracy = document["metrics"]["accuracy"]["value"]

@@ -2,21 +2,19 @@
 
 Texts are drawn, each with all its rows: a system gives equal texts equal answers, so rows of one text are no further
 evidence (the cluster bootstrap; Davison and Hinkley 1997, section 3.8). Values are those of the rows all the same, as
-often as they occur. Drawing and counting (label, prediction, …) cells is one multinomial draw over the kinds of texts,
-so metrics of the confusion counts cost nothing that grows with the rows. Calibration error and loss depend on each
-row's own number and are resampled by weights. All systems see the same draws, hence differences are paired.
+often as they occur. Drawing and counting cells of outcomes is one multinomial draw over the kinds of texts, so metrics
+of counts cost nothing that grows with the rows. Metrics of sums depend on each row's own numbers and are resampled by
+weights. All systems see the same draws, hence differences are paired.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kubetune.evaluation.counts import Floats, Ints, f1_from_counts, measure_counts
 from kubetune.evaluation.kinds import Kinds, kinds_of
-from kubetune.evaluation.metrics import BINS, Scores, calibration_bins
+from kubetune.metrics.base import Floats, Ints, Outcomes, Statistics, Totals, Weighing, stacked
 
 LEVEL = 0.95
 CHUNK_CELLS = 2**22
@@ -49,11 +47,11 @@ class Bootstrap:
 
     Attributes:
         metrics: System → metric → shape (samples,).
-        class_f1: System → shape (samples, classes); NaN where a class did not occur in a draw.
+        label_f1: System → shape (samples, labels); NaN where a label did not occur in a draw.
     """
 
     metrics: Mapping[str, Mapping[str, Floats]]
-    class_f1: Mapping[str, Floats]
+    label_f1: Mapping[str, Floats]
 
 
 @dataclass(frozen=True)
@@ -77,94 +75,101 @@ class Draws:
         return replace(self, texts=np.unique(self.texts[inside], return_inverse=True)[1])
 
 
-def bootstrap(labels: Ints, systems: Mapping[str, Scores], classes: int, draws: Draws) -> Bootstrap:
+def bootstrap(systems: Mapping[str, Outcomes], statistics: Statistics, draws: Draws) -> Bootstrap:
     """Resample the texts and measure each system on each draw.
 
     Args:
-        labels: True class numbers, shape (rows,).
-        systems: Answers of each system on those rows.
-        classes: Number of classes.
+        systems: What the answers of each system come to, on the same rows.
+        statistics: What is measured.
         draws: Number, seed, and which rows have the same text.
     """
-    counted = {name: _Collected() for name in systems}
-    answers = np.stack([scores.predictions for scores in systems.values()], axis=1)
-    cells, cell = np.unique(np.column_stack([labels, answers]), axis=0, return_inverse=True)
-    for draw in _count_draws(kinds_of(cell, draws.texts), draws, classes, 0):
-        for column, name in enumerate(systems, start=1):
-            counted[name].add(_tables(draw, cells[:, 0], cells[:, column], classes))
-    metrics = {name: collected.metrics() for name, collected in counted.items()}
-    for name, values in _row_metrics(labels, systems, draws).items():
+    counted, summed = _by_what_they_read(statistics, statistics.metrics)
+    samples: dict[str, list[dict[str, Floats]]] = {name: [] for name in systems}
+    f1: dict[str, list[Floats]] = {name: [] for name in systems}
+    cells, cell = np.unique(
+        np.column_stack([outcomes.cell for outcomes in systems.values()]), axis=0, return_inverse=True
+    )
+    size = max(outcomes.size for outcomes in systems.values())
+    for draw in _count_draws(kinds_of(cell.reshape(-1), draws.texts), draws, size, 0):
+        for column, (name, outcomes) in enumerate(systems.items()):
+            totals = _cell_totals(draw, cells[:, column], outcomes)
+            samples[name].append(statistics.measure(totals, counted))
+            if statistics.labels:
+                f1[name].append(statistics.by_label(totals)["f1"])
+    metrics = {name: _joined(found) for name, found in samples.items()}
+    for name, values in _row_metrics(systems, statistics, summed, draws, 1).items():
         metrics[name].update(values)
-    return Bootstrap(metrics, {name: np.concatenate(collected.class_f1) for name, collected in counted.items()})
+    return Bootstrap(metrics, {name: np.concatenate(found) for name, found in f1.items() if found})
 
 
-def label_estimates(labels: Ints, predictions: Ints, classes: int, draws: Draws) -> dict[str, Estimate]:
-    """Return the metrics of the confusion counts with intervals.
+def estimates(outcomes: Outcomes, statistics: Statistics, names: Collection[str], draws: Draws) -> dict[str, Estimate]:
+    """Return metrics of one system with intervals.
 
     Args:
-        labels: True class numbers, shape (rows,), at least one row.
-        predictions: Predicted class numbers, shape (rows,).
-        classes: Number of classes.
+        outcomes: What its answers come to, at least one row.
+        statistics: What is measured.
+        names: Of the metrics.
         draws: Number, seed, and which rows have the same text.
     """
-    codes, cell = np.unique(labels * classes + predictions, return_inverse=True)
-    truth, answer = codes // classes, codes % classes
-    collected = _Collected()
-    for draw in _count_draws(kinds_of(cell, draws.texts), draws, classes, 2):
-        collected.add(_tables(draw, truth, answer, classes))
-    points = measure_counts(_tables(np.bincount(cell)[None], truth, answer, classes)[0])
-    return {name: estimate(float(points[name]), values) for name, values in collected.metrics().items()}
+    counted, summed = _by_what_they_read(statistics, names)
+    samples: dict[str, Floats] = {}
+    if counted:
+        cells, cell = np.unique(outcomes.cell, return_inverse=True)
+        found = [
+            statistics.measure(_cell_totals(draw, cells, outcomes), counted)
+            for draw in _count_draws(kinds_of(cell, draws.texts), draws, outcomes.size, 2)
+        ]
+        samples |= _joined(found)
+    samples |= _row_metrics({"": outcomes}, statistics, summed, draws, 3)[""]
+    points = statistics.measure(outcomes.total(), names)
+    return {name: estimate(float(points[name]), samples[name]) for name in names}
 
 
-class _Collected:
-    """Chunks of samples of one system."""
-
-    def __init__(self) -> None:
-        self.chunks: list[dict[str, Floats]] = []
-        self.class_f1: list[Floats] = []
-
-    def add(self, tables: NDArray[Any]) -> None:
-        self.chunks.append(measure_counts(tables))
-        self.class_f1.append(f1_from_counts(tables))
-
-    def metrics(self) -> dict[str, Floats]:
-        return {name: np.concatenate([chunk[name] for chunk in self.chunks]) for name in self.chunks[0]}
+def _by_what_they_read(statistics: Statistics, names: Collection[str]) -> tuple[list[str], list[str]]:
+    """Return the metrics that are functions of counts alone, and the others."""
+    alone = {name: statistics.metrics[name].reads == "counts" for name in names}
+    return [name for name in names if alone[name]], [name for name in names if not alone[name]]
 
 
-def _count_draws(kinds: Kinds, draws: Draws, classes: int, stream: int) -> Iterator[Ints]:
+def _joined(chunks: Sequence[Mapping[str, Floats]]) -> dict[str, Floats]:
+    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+
+
+def _count_draws(kinds: Kinds, draws: Draws, size: int, stream: int) -> Iterator[Ints]:
     """Yield the rows in each cell, shape (chunk, cells), of multinomial draws over the kinds."""
     draw, texts = np.random.default_rng([draws.seed, stream]), kinds.texts
-    chunk = max(1, CHUNK_CELLS // max(len(kinds.kind), classes * classes))
+    chunk = max(1, CHUNK_CELLS // max(len(kinds.kind), size))
     for start in range(0, draws.samples, chunk):
-        size = min(chunk, draws.samples - start)
-        yield kinds.cells(draw.multinomial(texts, kinds.counts / texts, size=size))
+        count = min(chunk, draws.samples - start)
+        yield kinds.cells(draw.multinomial(texts, kinds.counts / texts, size=count))
 
 
-def _tables(draw: Ints, truth: Ints, answer: Ints, classes: int) -> Ints:
-    """Sum drawn cells, shape (chunk, cells), into confusion tables of shape (chunk, classes, classes)."""
-    cell = truth * classes + answer
-    order = np.argsort(cell, kind="stable")
-    found, starts = np.unique(cell[order], return_index=True)
-    tables = np.zeros((len(draw), classes * classes), dtype=np.int64)
-    tables[:, found] = np.add.reduceat(draw[:, order], starts, axis=1)
-    return tables.reshape(len(draw), classes, classes)
+def _cell_totals(draw: Ints, cells: Ints, outcomes: Outcomes) -> Totals:
+    """Sum drawn rows, shape (chunk, cells), of which each is of a cell of the outcomes."""
+    part = replace(outcomes, columns=outcomes.columns[cells], values=outcomes.values[cells])
+    return Totals(part.counted(draw), np.zeros((len(draw), 0)), draw.sum(axis=1))
 
 
-def _row_metrics(labels: Ints, systems: Mapping[str, Scores], draws: Draws) -> dict[str, dict[str, Floats]]:
-    """Return ECE and loss of each system on each draw."""
-    draw = np.random.default_rng([draws.seed, 1])
-    texts = np.arange(len(labels)) if draws.texts is None else draws.texts
+def _row_metrics(
+    systems: Mapping[str, Outcomes], statistics: Statistics, names: Sequence[str], draws: Draws, stream: int
+) -> dict[str, dict[str, Floats]]:
+    """Return the metrics that read sums, of each system on each draw."""
+    if not names:
+        return {name: {} for name in systems}
+    counts = any(statistics.metrics[name].reads == "both" for name in names)
+    rows = len(next(iter(systems.values())))
+    weighings = {name: Weighing(outcomes, counts=counts) for name, outcomes in systems.items()}
+    totals: dict[str, list[Totals]] = {name: [] for name in systems}
+    for weights in row_weights(rows, draws, stream):
+        for name, weighing in weighings.items():
+            totals[name].append(weighing.total(weights))
+    return {name: statistics.measure(stacked(found), names) for name, found in totals.items()}
+
+
+def row_weights(rows: int, draws: Draws, stream: int) -> Iterator[Floats]:
+    """Yield how often each row is in a draw, shape (rows,), of whole texts with replacement."""
+    draw = np.random.default_rng([draws.seed, stream])
+    texts = np.arange(rows) if draws.texts is None else draws.texts
     count = int(texts.max()) + 1
-    prepared = {
-        name: (calibration_bins(scores.confidence), scores.confidence - (scores.predictions == labels), scores.losses)
-        for name, scores in systems.items()
-    }
-    found = {name: {"ece": np.empty(draws.samples), "loss": np.empty(draws.samples)} for name in systems}
-    for number in range(draws.samples):
-        weights = np.bincount(draw.integers(count, size=count), minlength=count)[texts].astype(np.float64)
-        rows = weights.sum()
-        for name, (bins, gaps, losses) in prepared.items():
-            sums = np.bincount(bins, weights=weights * gaps, minlength=BINS)
-            found[name]["ece"][number] = np.abs(sums).sum() / rows
-            found[name]["loss"][number] = (weights * losses).sum() / rows  # no BLAS: its bits depend on the threads
-    return found
+    for _ in range(draws.samples):
+        yield np.bincount(draw.integers(count, size=count), minlength=count)[texts].astype(np.float64)

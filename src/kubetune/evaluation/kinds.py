@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kubetune.evaluation.counts import Ints
+from kubetune.metrics.base import Ints
 
 
 @dataclass(frozen=True)

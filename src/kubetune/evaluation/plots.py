@@ -19,7 +19,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from kubetune.evaluation.counts import Ints
+from kubetune.metrics.base import Ints
 from kubetune.text.shown import one_line
 
 COLOURS = {

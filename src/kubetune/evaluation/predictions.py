@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from kubetune.evaluation.counts import Ints
-from kubetune.evaluation.metrics import Scores
 from kubetune.evaluation.same_texts import joined_groups, numbered, same_words
+from kubetune.metrics.base import Ints
 from kubetune.text.shown import one_line
 
 TEXT_GROUP = "text_group"
@@ -24,31 +23,32 @@ AFTER = ("length", "truncated")
 TOKENS = ("input_ids", "token_type_ids")
 ROW_GROUP = 10_000
 
+Describe = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+"""A row of the table → `{"label", "prediction"}` as text, and `{"confidence", "given"}`: the probability of the answer
+and that of the label, each None where there is none."""
+
 
 def predictions_table(
-    rows: pa.Table, scores: Scores, probabilities: NDArray[np.float32], logits: NDArray[np.float32], texts: Ints
+    rows: pa.Table, answers: Mapping[str, pa.Array], right: NDArray[np.bool_], losses: NDArray[Any], texts: Ints
 ) -> pa.Table:
     """Return the table.
 
     Args:
         rows: The test split of artifact `dataset`.
-        scores: The model's answers, in the order of `rows`.
-        probabilities: Shape (rows, classes), float32.
-        logits: Shape (rows, classes), float32.
+        answers: Columns of what was answered, in the order of `rows`; the answer itself comes first.
+        right: Whether each answer is right, shape (rows,).
+        losses: Of each row, shape (rows,).
         texts: Number of each row's text, shape (rows,).
     """
-    labels = rows["label"].to_numpy()
+    label = rows["label"]
     columns: dict[str, Any] = {name: rows[name] for name in CARRIED if name in rows.column_names}
     columns |= {
         TEXT_GROUP: pa.array(texts.astype(np.int32)),
-        "label": pa.array(labels.astype(np.int32)),
-        "prediction": pa.array(scores.predictions.astype(np.int32)),
-        "correct": pa.array(scores.predictions == labels),
-        "confidence": pa.array(scores.confidence.astype(np.float32)),
-        "probabilities": _lists(probabilities),
-        "logits": _lists(logits),
-        "loss": pa.array(scores.losses.astype(np.float32)),
+        "label": label.cast(pa.int32()) if pa.types.is_integer(label.type) else label,
     }
+    first, *further = answers
+    columns |= {first: answers[first], "correct": pa.array(right)} | {name: answers[name] for name in further}
+    columns |= {"loss": pa.array(losses.astype(np.float32))}
     columns |= {name: rows[name] for name in AFTER}
     columns |= {name: rows[name] for name in rows.column_names if name.startswith("column_")}
     return pa.table(columns)
@@ -73,9 +73,15 @@ def test_rows_digest(table: pa.Table, names: Sequence[str]) -> str:
         table: Of `predictions_table`.
         names: Class names by number.
     """
-    pairs = zip(table["row_id"].to_pylist(), table["label"].to_pylist(), strict=True)
-    lines = sorted(json.dumps([row, names[label]]) for row, label in pairs)
+    pairs = zip(table["row_id"].to_pylist(), truths(table["label"], names), strict=True)
+    lines = sorted(json.dumps([row, truth], sort_keys=True) for row, truth in pairs)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def truths(column: pa.ChunkedArray, names: Sequence[str]) -> list[Any]:
+    """Return the truth of each row as a plain value: the name of a class number, any other cell as it is."""
+    values: list[Any] = column.to_pylist()
+    return [names[value] for value in values] if pa.types.is_integer(column.type) else values
 
 
 def write_predictions(table: pa.Table, path: Path) -> None:
@@ -83,40 +89,32 @@ def write_predictions(table: pa.Table, path: Path) -> None:
     pq.write_table(table, path, row_group_size=ROW_GROUP, compression="zstd")
 
 
-def hardest(table: pa.Table, names: Sequence[str], most: int) -> list[Mapping[str, Any]]:
+def hardest(table: pa.Table, most: int, describe: Describe) -> list[Mapping[str, Any]]:
     """Return the wrong rows with the highest loss, that is the surest mistakes, ready to be shown.
 
     Args:
         table: Of `predictions_table`.
-        names: Class names by number.
         most: How many.
+        describe: Says what was answered.
 
     Returns:
         `{"row_id", "texts", "label", "prediction", "confidence", "given"}`; texts are one line of at most 200
-        characters without control characters, still to be escaped; `given` is the probability of the true label.
+        characters without control characters, still to be escaped.
     """
     wrong = np.flatnonzero(~table["correct"].to_numpy())
     losses = table["loss"].to_numpy()[wrong]
     order = wrong[np.argsort(-losses, kind="stable")[:most]]
     columns = [name for name in ("raw_text", "raw_text_pair") if name in table.column_names]
-    return [
-        {
+    found: list[Mapping[str, Any]] = []
+    for row in table.take(pa.array(order)).to_pylist():
+        described = describe(row)
+        words = {name: one_line(str(described[name]), 200) for name in ("label", "prediction")}
+        case: dict[str, Any] = {
             "row_id": one_line(row["row_id"], 80),
             "texts": [one_line(row[name]) for name in columns],
-            "label": one_line(names[row["label"]], 60),
-            "prediction": one_line(names[row["prediction"]], 60),
-            "confidence": row["confidence"],
-            "given": row["probabilities"][row["label"]],
         }
-        for row in table.take(pa.array(order)).to_pylist()
-    ]
-
-
-def _lists(values: NDArray[np.float32]) -> pa.ListArray:
-    """(rows, classes) as a list a row."""
-    flat = np.ascontiguousarray(values, dtype=np.float32)
-    offsets = np.arange(0, flat.size + 1, flat.shape[1], dtype=np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat.ravel()))
+        found.append(case | words | {name: described.get(name) for name in ("confidence", "given")})
+    return found
 
 
 def _bytes_of(column: pa.ChunkedArray) -> list[bytes]:

@@ -10,31 +10,21 @@ import pyarrow as pa
 from jinja2 import Environment, StrictUndefined
 from numpy.typing import NDArray
 
-from kubetune.config.evaluation import LOWER_IS_BETTER
 from kubetune.evaluation import plots
-from kubetune.evaluation.counts import Ints
 from kubetune.evaluation.facts import data_facts, learning_points, model_facts
-from kubetune.evaluation.findings import MAIN_METRIC, confusions, counted, findings
-from kubetune.evaluation.metrics import METRICS
-from kubetune.evaluation.predictions import hardest
+from kubetune.evaluation.findings import confusions, counted, findings, ordered
+from kubetune.evaluation.predictions import Describe, hardest
 from kubetune.evaluation.slices import FEW_TEXTS
+from kubetune.metrics.base import Ints
+from kubetune.metrics.catalogue import Catalogue
 from kubetune.text.shown import number, one_line, signed
 
 TABLE_CLASSES = 14
 """Up to this many classes the confusion matrix is a table, beyond it a heat map."""
 TOP_CONFUSIONS = 8
 MARKS = {"good": "✓", "bad": "✗", "note": "•"}
-TITLES = {
-    "accuracy": ("Accuracy", "share of right answers"),
-    "macro_f1": ("Macro F1", "each class counts the same"),
-    "weighted_f1": ("Weighted F1", "classes count by their rows"),
-    "mcc": ("MCC", "0 is chance, 1 is perfect"),
-    "ece": ("Calibration error", "less is better"),
-    "loss": ("Loss", "nats; less is better"),
-}
-TRACKED = ("accuracy", "macro_f1", "mcc")
-"""Metrics drawn on a 0 to 1 track beside the baselines."""
-HEADINGS = {"majority": "Majority class", "tfidf": "tf-idf"}
+BASELINE_MARKS = ("first-mark", "second-mark")
+"""Of the baselines on a track, the strongest first; there are no more marks."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +33,8 @@ class Evidence:
 
     Attributes:
         predictions: Of `predictions_table`.
+        catalogue: How the metrics are called.
+        describe: Says what a wrong row was answered.
         dataset: `dataset.json`.
         spec: `kubetune.json` of the model.
         training: `training.json` of the model; empty: no training section.
@@ -51,6 +43,8 @@ class Evidence:
     """
 
     predictions: pa.Table
+    catalogue: Catalogue
+    describe: Describe
     dataset: Mapping[str, Any]
     spec: Mapping[str, Any]
     training: Mapping[str, Any] = field(default_factory=dict)
@@ -65,20 +59,24 @@ def render_report(document: Mapping[str, Any], evidence: Evidence) -> str:
         document: Content of `metrics.json`.
         evidence: What else is shown.
     """
-    cases = hardest(evidence.predictions, document["labels"], evidence.hardest)
+    catalogue = evidence.catalogue
+    cases = hardest(evidence.predictions, evidence.hardest, evidence.describe)
     lengths, correct = (evidence.predictions[name].to_numpy() for name in ("length", "correct"))
     names = [one_line(name, 60) for name in document["labels"]]
-    drawings = _draw(document, names, lengths, correct, evidence.training)
+    drawings = _draw(document, names, lengths, correct, evidence)
     shown = {
         "title": f"Evaluation of a {document['task'].replace('-', ' ')} model",
-        "subtitle": f"{len(names)} classes, {counted(document)}, {evidence.spec['architecture']} head",
+        "subtitle": _subtitle(names, document, evidence),
         "counted": counted(document),
-        "verdict": _verdict(document, evidence.thresholds),
-        "findings": findings(document),
-        "headline": [_headline(metric, document) for metric in METRICS],
-        "baselines": [_baseline(name, document) for name in _ordered(document)],
-        "confusion": _confusion_rows(document["confusion"], names) if len(names) <= TABLE_CLASSES else None,
+        "catalogue": catalogue,
+        "verdict": _verdict(document, evidence),
+        "findings": findings(document, catalogue),
+        "headline": [_headline(metric, document, catalogue) for metric in catalogue.metrics],
+        "baselines": [document["baselines"][name] for name in ordered(document, catalogue)],
+        "baseline_marks": BASELINE_MARKS,
+        "confusion": _confusion_table(document, names),
         "confusions": confusions(document, TOP_CONFUSIONS),
+        "sliced": _sliced(document["slices"], catalogue),
         "names": names,
         "plots": drawings,
         "hardest": cases,
@@ -87,11 +85,16 @@ def render_report(document: Mapping[str, Any], evidence: Evidence) -> str:
         "few_texts": FEW_TEXTS,
         "most_classes": plots.MOST_CLASSES,
         "marks": MARKS,
-        "contents": _contents(mistakes=bool(cases), training=drawings["learning"] is not None),
+        "contents": _contents(document, mistakes=bool(cases), training=drawings["learning"] is not None),
         "css": files("kubetune.evaluation").joinpath("report.css").read_text(encoding="utf-8"),
     }
     page: str = _template().render({**document, **shown})
     return page
+
+
+def _subtitle(names: Sequence[str], document: Mapping[str, Any], evidence: Evidence) -> str:
+    of = [f"{len(names)} {evidence.catalogue.labels[1]}"] if names else []
+    return ", ".join([*of, counted(document), f"{evidence.spec['architecture']} head"])
 
 
 def _template() -> Any:
@@ -108,47 +111,40 @@ def _template() -> Any:
     return environment.from_string(source)
 
 
-def _verdict(document: Mapping[str, Any], thresholds: int) -> dict[str, Any]:
+def _verdict(document: Mapping[str, Any], evidence: Evidence) -> dict[str, Any]:
+    thresholds, main = evidence.thresholds, evidence.catalogue.main
     bars = {0: "The recipe sets no thresholds", 1: "The recipe's one threshold is met"}
     sentence = bars.get(thresholds, f"Each of the recipe's {thresholds} thresholds is met")
-    model = document["metrics"][MAIN_METRIC]
+    model, word = document["metrics"][main], evidence.catalogue.metrics[main].word
     return {
         "passed": document["verdict"]["code"] == 0,
         "reasons": document["verdict"]["reasons"],
-        "sentence": f"{sentence}. Macro F1 {number(model['value'], 3)}, "
+        "sentence": f"{sentence}. {word[:1].upper()}{word[1:]} {number(model['value'], 3)}, "
         f"95 % interval {number(model['low'], 3)} to {number(model['high'], 3)}.",
     }
 
 
-def _ordered(document: Mapping[str, Any]) -> list[str]:
-    """Baseline names, the stronger first."""
-    return [name for name in ("tfidf", "majority") if name in document["baselines"]]
-
-
-def _baseline(name: str, document: Mapping[str, Any]) -> dict[str, Any]:
-    return {"heading": HEADINGS[name], "description": document["baselines"][name]["description"]}
-
-
-def _headline(metric: str, document: Mapping[str, Any]) -> dict[str, Any]:
-    title, hint = TITLES[metric]
+def _headline(name: str, document: Mapping[str, Any], catalogue: Catalogue) -> dict[str, Any]:
+    metric = catalogue.metrics[name]
     lines = []
-    for name in _ordered(document):
-        difference = document["baselines"][name]["difference"][metric]
+    for baseline in ordered(document, catalogue):
+        found = document["baselines"][baseline]
         lines.append(
             {
-                "name": name,
-                "heading": HEADINGS[name],
-                "metric": document["baselines"][name]["metrics"][metric],
-                "difference": difference,
-                "tone": _tone(difference, lower_is_better=metric in LOWER_IS_BETTER),
+                "heading": found["heading"],
+                "metric": found["metrics"][name],
+                "difference": found["difference"][name],
+                "tone": _tone(found["difference"][name], lower_is_better=metric.lower_is_better),
             }
         )
+    return {"metric": metric, "model": document["metrics"][name], "baselines": lines}
+
+
+def _sliced(slices: Mapping[str, Sequence[Mapping[str, Any]]], catalogue: Catalogue) -> dict[str, list[str]]:
+    """Return column → the metrics that say something of one of its parts, and the first in any case."""
     return {
-        "title": title,
-        "hint": hint,
-        "track": metric in TRACKED,
-        "model": document["metrics"][metric],
-        "baselines": lines,
+        column: [name for name in catalogue.sliced if name == catalogue.sliced[0] or any(part[name] for part in parts)]
+        for column, parts in slices.items()
     }
 
 
@@ -158,7 +154,10 @@ def _tone(difference: Mapping[str, float], *, lower_is_better: bool) -> str:
     return "gain" if (difference["low"] > 0) != lower_is_better else "loss"
 
 
-def _confusion_rows(counts: Sequence[Sequence[int]], names: Sequence[str]) -> list[dict[str, Any]]:
+def _confusion_table(document: Mapping[str, Any], names: Sequence[str]) -> list[dict[str, Any]] | None:
+    """Return the confusion matrix for a table; None: there is none, or it is too large for one."""
+    if "confusion" not in document or len(names) > TABLE_CLASSES:
+        return None
     return [
         {
             "name": names[true],
@@ -167,7 +166,7 @@ def _confusion_rows(counts: Sequence[Sequence[int]], names: Sequence[str]) -> li
                 for predicted, count in enumerate(row)
             ],
         }
-        for true, row in enumerate(counts)
+        for true, row in enumerate(document["confusion"])
     ]
 
 
@@ -176,20 +175,23 @@ def _draw(
     names: Sequence[str],
     lengths: Ints,
     correct: NDArray[np.bool_],
-    training: Mapping[str, Any],
+    evidence: Evidence,
 ) -> dict[str, str | None]:
-    points, metric, best = learning_points(training)
+    points, metric, best = learning_points(evidence.training, evidence.catalogue.main)
+    large = "confusion" in document and len(names) > TABLE_CLASSES
     return {
-        "class_f1": plots.class_f1(document["per_class"]),
-        "confusion": plots.confusion_map(document["confusion"], names) if len(names) > TABLE_CLASSES else None,
-        "reliability": plots.reliability_diagram(document["calibration"]),
+        "class_f1": plots.class_f1(document["per_class"]) if document["per_class"] else None,
+        "confusion": plots.confusion_map(document["confusion"], names) if large else None,
+        "reliability": plots.reliability_diagram(document["calibration"]) if "calibration" in document else None,
         "lengths": plots.length_histogram(lengths, correct),
         "learning": plots.learning_curve(points, metric, best) if points else None,
     }
 
 
-def _contents(**present: bool) -> list[tuple[str, str]]:
-    """Anchors and names of the sections, without those that are said not to be present."""
+def _contents(document: Mapping[str, Any], **present: bool) -> list[tuple[str, str]]:
+    """Anchors and names of the sections, without those that there is nothing for."""
+    present |= {"classes": bool(document["per_class"])}
+    present |= {"confusion": "confusion" in document, "calibration": "calibration" in document}
     entries = [
         ("headline", "Headline"),
         ("classes", "Classes"),

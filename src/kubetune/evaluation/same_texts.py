@@ -9,7 +9,7 @@ from collections.abc import Hashable, Iterable, Sequence
 
 import numpy as np
 
-from kubetune.evaluation.counts import Ints
+from kubetune.metrics.base import Ints
 from kubetune.text.unicode_forms import normal_form
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kubetune.evaluation.counts import Ints
-from kubetune.evaluation.intervals import Draws, label_estimates
+from kubetune.evaluation.intervals import Draws, estimates
 from kubetune.evaluation.same_texts import texts_of
+from kubetune.metrics.base import Ints, Outcomes, Statistics
 from kubetune.text.shown import one_line
 
 TOP_VALUES = 10
@@ -30,8 +30,8 @@ def group(
     Args:
         column: `length`, `label` or a kept column.
         lengths: Tokens of each row, shape (rows,).
-        labels: True class numbers, shape (rows,).
-        names: Class names by number.
+        labels: Number of each row's class, or of another part that its truth belongs to, shape (rows,).
+        names: Their names by number.
         values: The kept column's values; None for `length` and `label`.
     """
     if column == "length":
@@ -77,34 +77,32 @@ def value_groups(values: Sequence[str | None]) -> Groups:
 
 
 def measure_slices(
-    groups: Mapping[str, Groups], labels: Ints, predictions: Ints, classes: int, draws: Draws
+    groups: Mapping[str, Groups], outcomes: Outcomes, statistics: Statistics, draws: Draws
 ) -> dict[str, list[dict[str, Any]]]:
     """Measure each part.
 
     Returns:
-        Column → parts as `{"name", "rows", "texts", "accuracy", "macro_f1", "weak"}`; the metrics are `{"value", "low",
-        "high"}`, `macro_f1` is None where a part has one true class, `weak` says that the part's whole accuracy
-        interval lies below the accuracy of all rows.
+        Column → parts as `{"name", "rows", "texts", "weak"}` with the sliced metrics of the statistics, each `{"value",
+        "low", "high"}`, or None where it says nothing of the part. `weak`: the whole interval of the first metric is on
+        the worse side of that metric of all rows.
     """
-    overall = float((labels == predictions).mean())
+    names = statistics.catalogue.sliced
+    first, lower = names[0], statistics.metrics[names[0]].lower_is_better
+    overall = float(statistics.measure(outcomes.total(), (first,))[first])
     found: dict[str, list[dict[str, Any]]] = {}
     for column, parts in groups.items():
         found[column] = []
         for name, inside in parts:
-            here = draws.among(inside)
-            estimates = label_estimates(labels[inside], predictions[inside], classes, here)
-            rows = int(inside.sum())
-            texts = texts_of(here.texts, rows)
-            several = len(np.unique(labels[inside])) > 1
+            here, answers = draws.among(inside), outcomes.take(inside)
+            total = answers.total()
+            says = [metric for metric in names if statistics.says(metric, total)]
+            measured = estimates(answers, statistics, says, here)
+            texts = texts_of(here.texts, len(answers))
+            worst = measured.get(first)
+            weak = worst is not None and (worst.low > overall if lower else worst.high < overall)
+            shown = {metric: measured[metric].as_dict() if metric in measured else None for metric in names}
             found[column].append(
-                {
-                    "name": name,
-                    "rows": rows,
-                    "texts": texts,
-                    "accuracy": estimates["accuracy"].as_dict(),
-                    "macro_f1": estimates["macro_f1"].as_dict() if several else None,
-                    "weak": texts >= FEW_TEXTS and estimates["accuracy"].high < overall,
-                }
+                {"name": name, "rows": len(answers), "texts": texts, **shown, "weak": texts >= FEW_TEXTS and weak}
             )
     return found
 

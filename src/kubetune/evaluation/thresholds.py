@@ -1,104 +1,98 @@
-"""The gate: thresholds of the recipe and the guard against a collapsed model → a verdict with reasons."""
+"""The gate: thresholds of the recipe and the guard against a model that learnt nothing → a verdict with reasons."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-import numpy as np
-
-from kubetune.config.evaluation import LOWER_IS_BETTER, Threshold
+from kubetune.config.evaluation import Threshold
 from kubetune.contract import Verdict
-from kubetune.errors import RefusedError
-from kubetune.evaluation.counts import Ints
+from kubetune.errors import ConfigError, RefusedError
 from kubetune.evaluation.intervals import Estimate
+from kubetune.metrics.catalogue import Catalogue
 from kubetune.text.shown import digits_for, number, signed
-
-COLLAPSED_SHARE = 0.99
-"""A model that answers one class this often, much oftener than the class occurs, has collapsed."""
-MARGIN = 0.01
-"""How much oftener."""
-CHANCE_MCC = 0.02
-"""An MCC up to this is no better than chance."""
-TITLES = {"majority": "the majority class", "tfidf": "tf-idf"}
 
 Estimates = Mapping[str, Estimate]
 
 
-def judge_thresholds(
-    thresholds: Sequence[Threshold],
-    measured: Estimates,
-    differences: Mapping[str, Estimates],
-    guard: Sequence[str] = (),
-) -> Verdict:
+@dataclass(frozen=True)
+class Measured:
+    """What bars are held against.
+
+    Attributes:
+        catalogue: The metrics.
+        model: Metric → the model's estimate.
+        differences: Baseline → metric → model minus baseline.
+        titles: Baseline → its name in a sentence.
+    """
+
+    catalogue: Catalogue
+    model: Estimates
+    differences: Mapping[str, Estimates] = field(default_factory=dict)
+    titles: Mapping[str, str] = field(default_factory=dict)
+
+    def gain(self, baseline: str, metric: str) -> Estimate:
+        """How much better than a baseline: for metrics where less is better, baseline minus model."""
+        found = self.differences[baseline][metric]
+        if not self.catalogue.metrics[metric].lower_is_better:
+            return found
+        return Estimate(-found.value, -found.high, -found.low)
+
+    def against(self, baseline: str, metric: str, digits: int) -> str:
+        """Return `0.8123 against 0.8000`: the model's value and the baseline's."""
+        value = self.model[metric].value
+        return f"{number(value, digits)} against {number(value - self.differences[baseline][metric].value, digits)}"
+
+
+def judge_thresholds(thresholds: Sequence[Threshold], measured: Measured, guard: Sequence[str] = ()) -> Verdict:
     """Return the verdict with one sentence a miss.
 
     Args:
         thresholds: Of the recipe.
-        measured: Metric → the model's estimate.
-        differences: Baseline → metric → model minus baseline.
-        guard: Reasons of `collapse`, which come first.
+        measured: What the model and its baselines came to.
+        guard: Why the model has learnt nothing at all, which comes first.
+
+    Raises:
+        ConfigError: A threshold names a metric or a baseline that was not measured.
     """
-    misses = [_miss(threshold, measured, differences) for threshold in thresholds]
+    misses = [_miss(threshold, measured) for threshold in thresholds]
     reasons = (*guard, *(miss for miss in misses if miss is not None))
     return Verdict(RefusedError.exit_code if reasons else 0, reasons)
 
 
-def warn(thresholds: Sequence[Threshold], measured: Estimates, differences: Mapping[str, Estimates]) -> list[str]:
+def warn(thresholds: Sequence[Threshold], measured: Measured) -> list[str]:
     """Return what a person should know of the bars before a first model serves: at most one sentence.
 
-    A first model is compared with nobody, so that without a bar above tf-idf a network that learnt less than a bag of
-    words would be promoted like any other.
+    A first model is compared with nobody, so that without a bar above the strongest baseline a network that learnt less
+    than a bag of words would be promoted like any other.
 
     Args:
         thresholds: Of the recipe.
-        measured: Metric → the model's estimate.
-        differences: Baseline → metric → model minus baseline.
+        measured: What the model and its baselines came to.
     """
-    gains = differences.get("tfidf")
-    asked = any(threshold.above_baseline == "tfidf" for threshold in thresholds)
-    better = asked or gains is None or gains["macro_f1"].low > 0
+    catalogue, baseline = measured.catalogue, measured.catalogue.baselines[-1]
+    main, there = catalogue.main, baseline in measured.differences
+    asked = any(threshold.above_baseline == baseline for threshold in thresholds)
+    better = asked or not there or measured.gain(baseline, main).low > 0
     if thresholds and better:
         return []
-    bars = "no thresholds" if not thresholds else "no threshold above tf-idf"
+    title = measured.titles.get(baseline, baseline)
+    bars = "no thresholds" if not thresholds else f"no threshold above {title}"
     found = ""
-    if gains is not None:
-        model, gain = measured["macro_f1"].value, gains["macro_f1"].value
-        word = "is" if better else "is not shown to be better than tf-idf:"
-        found = f"; macro F1 {word} {number(model, 3)} against {number(model - gain, 3)} of tf-idf"
+    if there:
+        word = "is" if better else f"is not shown to be better than {title}:"
+        found = f"; {catalogue.metrics[main].word} {word} {measured.against(baseline, main, 3)} of {title}"
     return [
         f"The recipe sets {bars}{found}: a first model is promoted all the same. Set evaluation.thresholds, for "
-        "example {metric: macro_f1, above_baseline: tfidf}."
+        f"example {{metric: {main}, above_baseline: {baseline}}}."
     ]
 
 
-def collapse(labels: Ints, predictions: Ints, mcc: float, names: Sequence[str]) -> list[str]:
-    """Return why the model has learnt nothing: one sentence, or none.
-
-    Args:
-        labels: True class numbers, shape (rows,).
-        predictions: Predicted class numbers, shape (rows,).
-        mcc: Matthews correlation of the two.
-        names: Class names by number.
-    """
-    shares = np.bincount(predictions, minlength=len(names)) / len(predictions)
-    top = int(shares.argmax())
-    true = float((labels == top).mean())
-    oftener = shares[top] - true >= MARGIN
-    if shares[top] >= COLLAPSED_SHARE and (oftener or mcc <= CHANCE_MCC):
-        return [
-            f"collapsed to one class: {shares[top]:.1%} of {len(predictions):,} predictions are “{names[top]}”, which "
-            f"{true:.1%} of the rows are; try a lower learning rate, more warm-up or another seed."
-        ]
-    if mcc <= CHANCE_MCC:
-        return [
-            f"no better than chance: MCC is {number(mcc)}, and more than {CHANCE_MCC} is needed to call the answers "
-            "related to the labels."
-        ]
-    return []
-
-
-def _miss(threshold: Threshold, measured: Estimates, differences: Mapping[str, Estimates]) -> str | None:
+def _miss(threshold: Threshold, measured: Measured) -> str | None:
+    if threshold.metric not in measured.model:
+        known = ", ".join(measured.model)
+        raise ConfigError(f"evaluation.thresholds names the metric {threshold.metric!r:.60}: allowed are {known}.")
     if threshold.above_baseline is not None:
-        return _baseline_miss(threshold, threshold.above_baseline, measured, differences)
-    found = measured[threshold.metric]
+        return _baseline_miss(threshold, threshold.above_baseline, measured)
+    found = measured.model[threshold.metric]
     if threshold.at_least is not None:
         value, bar, word, end = _end(threshold, found.value, found.low), threshold.at_least, "at least", "low"
         missed = bar - value
@@ -110,33 +104,29 @@ def _miss(threshold: Threshold, measured: Estimates, differences: Mapping[str, E
     if missed <= 0:
         return None
     digits = digits_for(missed)
-    what: str = threshold.metric
+    what = threshold.metric
     if threshold.bound == "interval":
         interval = f"{number(found.low, digits)} to {number(found.high, digits)}"
         what = f"{what} is {number(found.value, digits)} (95 % interval {interval}) and the {end} end of its interval"
     return f"{what} is {number(value, digits)}, {word} {bar:g} is required: missed by {number(missed, digits)}."
 
 
-def _baseline_miss(
-    threshold: Threshold, baseline: str, measured: Estimates, differences: Mapping[str, Estimates]
-) -> str | None:
-    """Compare gains: for metrics where less is better, the gain is baseline minus model."""
-    difference = differences[baseline][threshold.metric]
-    lower = threshold.metric in LOWER_IS_BETTER
-    gain = -difference.value if lower else difference.value
-    low, high = (-difference.high, -difference.low) if lower else (difference.low, difference.high)
-    value = _end(threshold, gain, low)
+def _baseline_miss(threshold: Threshold, baseline: str, measured: Measured) -> str | None:
+    if baseline not in measured.differences:
+        known = ", ".join(measured.differences) or "none"
+        raise ConfigError(f"evaluation.thresholds names the baseline {baseline!r:.60}: measured are {known}.")
+    gain = measured.gain(baseline, threshold.metric)
+    value = _end(threshold, gain.value, gain.low)
     bar = threshold.at_least or 0.0
     if value > bar or (value == bar and bar != 0):
         return None
     digits = max(digits_for(bar - value), digits_for(value))
-    model = measured[threshold.metric].value
-    against = number(model - difference.value, digits)
     end = " at the low end of its interval" if threshold.bound == "interval" else ""
     wanted = "a gain above 0" if bar == 0 else f"a gain of at least {bar:g}"
     return (
-        f"{threshold.metric} is {number(model, digits)} against {against} of {TITLES[baseline]}: "
-        f"the gain is {signed(gain, digits)} (95 % interval {signed(low, digits)} to {signed(high, digits)}), "
+        f"{threshold.metric} is {measured.against(baseline, threshold.metric, digits)} of {measured.titles[baseline]}: "
+        f"the gain is {signed(gain.value, digits)} (95 % interval {signed(gain.low, digits)} to "
+        f"{signed(gain.high, digits)}), "
         f"{wanted}{end} is required: missed by {number(bar - value, digits)}."
     )
 

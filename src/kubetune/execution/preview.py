@@ -85,11 +85,11 @@ def preview(recipe: Recipe, settings: Settings, progress: Progress, store: Store
             context = _Context(bars, _NoTelemetry(), made(root / "read"), None, outside(settings, store))
             read = load_entry(stage.entry)(view(recipe, stage.sections), {}, {"raw": raw}, context)
             context = _Context(bars, _NoTelemetry(), made(root / "judged"), None, {})
-            examined = examine(view(recipe, BY_NAME["prepare"].sections).data, raw, context)
+            examined = examine(view(recipe, BY_NAME["prepare"].sections), raw, context)
         source = json.loads((raw / "source.json").read_text(encoding="utf-8"))
         return rows_report(examined.gathered) | {
             "source": {name: source[name] for name in ("kind", "identity", "revision", "licence", "files", "splits")},
             "columns": read.facts["columns"],
-            "preview": first_rows(examined.accepted, examined.gathered.selection),
+            "preview": first_rows(examined.accepted, examined.gathered),
             "left_out": LEFT_OUT,
         }

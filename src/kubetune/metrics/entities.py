@@ -1,89 +1,193 @@
-"""Entities found against entities there, strictly: right is one with the same ends and the same type."""
+"""Metrics of entities: strict precision, recall and F1 of spans with a type, as functions of sums.
 
-from collections.abc import Mapping, Sequence
+By hand: seqeval counts tokens with tags, has had no release since 2020, and cannot weigh sentences; the tests hold
+every number against it (`mode="strict"`, scheme IOB2).
+"""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from kubetune.metrics.base import Floats, Ints, Metric, Outcomes, Totals, outcomes_of
+from kubetune.errors import DataError
+from kubetune.metrics.base import Coarse, Floats, Ints, Outcomes, Totals
+from kubetune.metrics.catalogue import ENTITIES, Catalogue, Metric
+from kubetune.metrics.labels import macro, ratio, ratios
 
-HITS, FOUND, THERE = 0, 1, 2
-"""Three counts a type: entities found right, found at all, and there."""
+Entity = tuple[int, int, str]
+"""Start, end and type; no two of one text overlap."""
 
 
 @dataclass(frozen=True)
 class EntityStatistics:
-    """Precision, recall and F1 over all entities (micro), and the mean F1 of the types (macro).
+    """Implements `Statistics` for entities.
 
-    A type that neither occurs nor is found is left out of the mean; precision, recall and F1 are 0 where nothing is
-    found and something is there. Sums of a row are its loss and its words.
+    Counts are right answers, answers and labelled entities, each `types` of them. Sums are the loss and the words that
+    it is of.
+
+    Attributes:
+        labels: Types by number.
     """
 
-    types: tuple[str, ...]
-    main: str = "f1"
+    labels: tuple[str, ...]
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """See `Statistics.catalogue`."""
+        return ENTITIES
 
     @property
     def metrics(self) -> Mapping[str, Metric]:
         """See `Statistics.metrics`."""
-        return ENTITY_METRICS
+        return ENTITIES.metrics
 
-    def measure(self, totals: Totals) -> dict[str, Floats]:
-        """See `Statistics.measure`."""
-        counts = totals.counts.reshape(*totals.counts.shape[:-1], len(self.types), 3).astype(np.float64)
-        hits, found, there = (counts[..., place] for place in (HITS, FOUND, THERE))
-        each = _ratio(2 * hits, found + there, np.nan)
-        known = ~np.isnan(each)
-        all_hits, all_found, all_there = hits.sum(axis=-1), found.sum(axis=-1), there.sum(axis=-1)
-        return {
-            "f1": _ratio(2 * all_hits, all_found + all_there, 0.0),
-            "precision": _ratio(all_hits, all_found, 0.0),
-            "recall": _ratio(all_hits, all_there, 0.0),
-            "macro_f1": _ratio(np.nan_to_num(each).sum(axis=-1), known.sum(axis=-1).astype(np.float64), 0.0),
-            "loss": _ratio(totals.sums[..., 0], totals.sums[..., 1], 0.0),
-        }
+    @property
+    def main(self) -> str:
+        """See `Statistics.main`."""
+        return ENTITIES.main
+
+    @property
+    def calibration(self) -> str | None:
+        """See `Statistics.calibration`: an entity has no probability of its own."""
+        return None
+
+    def outcomes(
+        self,
+        labelled: Sequence[Iterable[Entity]],
+        answered: Sequence[Iterable[Entity]],
+        losses: Floats | None = None,
+        words: Ints | None = None,
+    ) -> Outcomes:
+        """Return what answers come to; a text's score is `2 tp / (2 tp + fp + fn)`, and 1 where it has no entity.
+
+        Args:
+            labelled: True entities of each text.
+            answered: Answered entities of each text, in the same order.
+            losses: Sum of the losses of each text, nats, shape (texts,); None: they are not known and read 0.
+            words: How many losses that are, shape (texts,); None: one a text.
+
+        Raises:
+            DataError: A type is none of `labels`, or the numbers of texts differ.
+        """
+        if len(labelled) != len(answered):
+            raise DataError(
+                "paired-rows",
+                f"{len(labelled):,} labelled and {len(answered):,} answered texts were found: give an answer to each.",
+            )
+        types = len(self.labels)
+        patterns: dict[tuple[tuple[int, int], ...], int] = {}
+        cell, scores = np.empty(len(labelled), dtype=np.int64), np.ones(len(labelled))
+        for number, (truth, answer) in enumerate(zip(labelled, answered, strict=True)):
+            counted = self._counted(Counter(truth), Counter(answer))
+            cell[number] = patterns.setdefault(tuple(sorted(counted.items())), len(patterns))
+            hits = sum(times for column, times in counted.items() if column < types)
+            if entities := sum(times for column, times in counted.items() if column >= types):
+                scores[number] = 2 * hits / entities
+        columns, values, order = _sorted_cells(patterns)
+        sums = np.zeros((len(labelled), 2))
+        sums[:, 0] = 0.0 if losses is None else losses
+        sums[:, 1] = 1.0 if words is None else words
+        return Outcomes(order[cell], columns, values, 3 * types, sums, scores)
+
+    def _counted(self, truth: Counter[Entity], answer: Counter[Entity]) -> Counter[int]:
+        """Return the counts of one text by their column."""
+        counted: Counter[int] = Counter()
+        for part, entities in enumerate((truth & answer, answer, truth)):
+            for (_, _, label), times in entities.items():
+                counted[part * len(self.labels) + self._number(label)] += times
+        return counted
+
+    def _number(self, label: str) -> int:
+        try:
+            return self.labels.index(label)
+        except ValueError as error:
+            known = ", ".join(self.labels[:10])
+            raise DataError(
+                "entity-type", f"type {label!r:.60} was found and {known} are known: map the champion's types."
+            ) from error
+
+    def measure(self, totals: Totals, only: Collection[str] | None = None) -> dict[str, Floats]:
+        """See `Statistics.measure`; 0 where a metric divides by 0, as in seqeval."""
+        return {name: MEASURES[name](totals) for name in (self.metrics if only is None else only)}
+
+    def says(self, metric: str, totals: Totals) -> bool:
+        """See `Statistics.says`: F1 of texts without an entity, labelled or answered, says nothing."""
+        return metric == "loss" or bool(totals.counts.any())
+
+    def by_label(self, totals: Totals) -> dict[str, Floats]:
+        """See `Statistics.by_label`."""
+        hits, answered, labelled = _parts(totals)
+        return ratios(hits, answered, labelled)
+
+    def flaws(self, totals: Totals, names: Sequence[str]) -> list[str]:
+        """See `Statistics.flaws`: no entity is answered, or none rightly."""
+        hits, answered, labelled = (int(part.sum()) for part in _parts(totals))
+        tries = "try a higher learning rate, more epochs or another seed."
+        if labelled and not answered:
+            return [f"silent: it answers no entity at all, of {labelled:,} that are there; {tries}"]
+        if labelled and not hits:
+            return [f"never right: none of its {answered:,} entities is among the {labelled:,} that are there; {tries}"]
+        return []
+
+    def coarse(self, metric: str, outcomes: Outcomes) -> Coarse | None:
+        """See `Statistics.coarse`: each row for itself."""
+        del metric, outcomes
+        return None
+
+    def blocks(self, outcomes: Outcomes, texts: Ints | None) -> dict[str, Any]:
+        """See `Statistics.blocks`: the table by type says all of it."""
+        del outcomes, texts
+        return {}
 
 
-ENTITY_METRICS: Mapping[str, Metric] = {
-    "f1": Metric("Entity F1", "ends and type right, over all entities", track=True),
-    "precision": Metric("Precision", "share of the entities found that are there", track=True),
-    "recall": Metric("Recall", "share of the entities there that are found", track=True),
-    "macro_f1": Metric("Macro F1", "each type counts the same", track=True),
-    "loss": Metric("Loss", "nats a word; less is better", lower_is_better=True),
+def _sorted_cells(patterns: Mapping[tuple[tuple[int, int], ...], int]) -> tuple[Ints, Ints, Ints]:
+    """Return columns and values a cell, and each pattern's cell: cells do not depend on the order of the texts."""
+    width = max((len(pattern) for pattern in patterns), default=0)
+    columns, values = (np.zeros((len(patterns), width), dtype=np.int64) for _ in range(2))
+    order = np.empty(len(patterns), dtype=np.int64)
+    for place, pattern in enumerate(sorted(patterns)):
+        order[patterns[pattern]] = place
+        for number, (column, times) in enumerate(pattern):
+            columns[place, number], values[place, number] = column, times
+    return columns, values, order
+
+
+def _parts(totals: Totals) -> list[NDArray[Any]]:
+    """Return right answers, answers and labelled entities, each of shape (…, types)."""
+    return np.split(totals.counts, 3, axis=-1)
+
+
+def _precision(totals: Totals) -> Floats:
+    hits, answered, _ = (part.sum(axis=-1) for part in _parts(totals))
+    return ratio(hits, answered)
+
+
+def _recall(totals: Totals) -> Floats:
+    hits, _, labelled = (part.sum(axis=-1) for part in _parts(totals))
+    return ratio(hits, labelled)
+
+
+def _f1(totals: Totals) -> Floats:
+    hits, answered, labelled = (part.sum(axis=-1) for part in _parts(totals))
+    return ratio(2.0 * hits, answered + labelled)
+
+
+def _macro_f1(totals: Totals) -> Floats:
+    hits, answered, labelled = _parts(totals)
+    return np.nan_to_num(macro(hits, answered + labelled))
+
+
+def _loss(totals: Totals) -> Floats:
+    return ratio(totals.sums[..., 0], totals.sums[..., 1])
+
+
+MEASURES: Mapping[str, Callable[[Totals], Floats]] = {
+    "precision": _precision,
+    "recall": _recall,
+    "f1": _f1,
+    "macro_f1": _macro_f1,
+    "loss": _loss,
 }
-
-Entity = tuple[int, int, int]
-"""Start, end and number of the type."""
-
-
-def entity_outcomes(
-    there: Sequence[Sequence[Entity]],
-    found: Sequence[Sequence[Entity]],
-    types: int,
-    losses: Floats | None = None,
-    words: Ints | None = None,
-) -> Outcomes:
-    """Return what entities found in some texts come to.
-
-    Args:
-        there: True entities of each text.
-        found: Those that a system found.
-        types: Number of types.
-        losses: Sum of the losses of each text, shape (texts,); None: not known.
-        words: Losses in that sum, shape (texts,).
-    """
-    counts = np.zeros((len(there), types, 3), dtype=np.int64)
-    for row, (true, answered) in enumerate(zip(there, found, strict=True)):
-        for place, entities in ((THERE, true), (FOUND, answered), (HITS, set(true) & set(answered))):
-            for _, _, label in entities:
-                counts[row, label, place] += 1
-    sums = np.zeros((len(there), 2))
-    if losses is not None and words is not None:
-        sums[:, 0], sums[:, 1] = losses, words
-    all_hits, all_found, all_there = (counts[:, :, place].sum(axis=1) for place in (HITS, FOUND, THERE))
-    scores = _ratio(2.0 * all_hits, (all_found + all_there).astype(np.float64), 1.0)
-    return outcomes_of(counts.reshape(len(there), -1), sums, scores)
-
-
-def _ratio(over: Floats, under: Floats, otherwise: float) -> Floats:
-    found: Floats = np.divide(over, under, out=np.full(np.shape(under), otherwise), where=np.asarray(under) > 0)
-    return found

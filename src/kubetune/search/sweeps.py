@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kubetune import layout
-from kubetune.config.evaluation import LOWER_IS_BETTER
+from kubetune.config.metrics import lower_is_better
 from kubetune.errors import ConfigError, RefusedError
 from kubetune.storage.base import Store
 from kubetune.storage.commits import read_commit
@@ -65,7 +65,7 @@ def choose(store: Store, sweep: str, runs: Sequence[str]) -> Choice:
     metric = metrics.pop()
     first = recipes[runs[0]]
     trials = [Trial(run, _value(store, run, metric), _changes(first, recipe)) for run, recipe in recipes.items()]
-    sign = 1.0 if metric in LOWER_IS_BETTER else -1.0
+    sign = 1.0 if lower_is_better(metric) else -1.0
     trials.sort(key=lambda trial: (trial.value is None, sign * (trial.value or 0.0)))
     if trials[0].value is None:
         raise RefusedError(

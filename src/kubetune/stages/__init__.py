@@ -51,6 +51,9 @@ class Stage:
 
 
 TASK = ("kubetune.tasks", "task.kind")
+TARGET = ("kubetune.data.targets", "task.target_type")
+"""The target type follows from the task: `keys` puts it there."""
+BASELINES = ("kubetune.tasks.baselines", "task.kind")
 
 STAGES: tuple[Stage, ...] = (
     Stage(
@@ -93,10 +96,15 @@ STAGES: tuple[Stage, ...] = (
             "data.labels",
             "data.label_numbers",
             "data.missing_labels",
+            "data.label_separator",
+            "data.empty_labels",
+            "data.score_range",
+            "data.tag_repair",
             "data.rare_class_rows",
             "data.weak_labels",
             "data.duplicates",
             "data.conflicts",
+            "data.group_by",
             "data.splits",
             "data.limit",
             "data.max_reject_share",
@@ -105,7 +113,7 @@ STAGES: tuple[Stage, ...] = (
         ),
         inputs=("raw", "tokenizer"),
         outputs=("dataset",),
-        chosen=(TASK,),
+        chosen=(TASK, TARGET),
         packages=(
             "transformers",
             "tokenizers",
@@ -139,7 +147,7 @@ STAGES: tuple[Stage, ...] = (
         sections=("task", "evaluation", "resources.evaluate.hardware"),
         inputs=("dataset", "model"),
         outputs=("report",),
-        chosen=(TASK,),
+        chosen=(TASK, BASELINES),
         packages=(
             "torch",
             "transformers",
@@ -169,7 +177,6 @@ STAGES: tuple[Stage, ...] = (
             "safetensors",
             "numpy",
             "scipy",
-            "scikit-learn",
             "pyarrow",
             "pyyaml",
             "emoji",
@@ -193,7 +200,6 @@ STAGES: tuple[Stage, ...] = (
             "emoji",
             "numpy",
             "scipy",
-            "scikit-learn",
             "pyarrow",
             "jinja2",
         ),

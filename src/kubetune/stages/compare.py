@@ -14,7 +14,6 @@ from kubetune.comparison.guards import paired_capabilities
 from kubetune.comparison.report_parts import with_parts
 from kubetune.comparison.rows import (
     Champion,
-    class_names,
     kept_columns,
     label_names,
     read_cases,
@@ -25,19 +24,22 @@ from kubetune.comparison.rows import (
     read_text,
     test_digest_of,
     text_columns,
+    truths_of,
 )
+from kubetune.config.promotion import PromotionSection
 from kubetune.contract import Context, Result, Verdict
 from kubetune.errors import DataError, InterruptedRunError, KubetuneError, NothingToDoError, RefusedError
-from kubetune.evaluation.counts import Floats, Ints
-from kubetune.evaluation.metrics import Scores
+from kubetune.evaluation.assessment import shown
 from kubetune.evaluation.predictions import TEXT_GROUP
 from kubetune.evaluation.same_texts import joined_groups, same_words
 from kubetune.evaluation.slices import Groups, group
+from kubetune.metrics.base import Ints
 from kubetune.serving.archive.manifest import read_archive
 from kubetune.tasks import load_task
+from kubetune.tasks.base import Task
 from kubetune.text.shown import one_line
 
-ANSWERS = ("row_id", "label", "prediction", "confidence")
+ROW = ("row_id", "label")
 KEPT = "column_"
 
 
@@ -48,16 +50,14 @@ class _Answers:
     Attributes:
         how: `stored`: those of its own report; `again`: it was asked now.
         labels: Its class names by class number.
-        predictions: Its class numbers, shape (rows,).
-        confidence: Shape (rows,).
+        columns: `Task.outcome_columns`, by its own class numbers.
         answered: Whether it has an answer, shape (rows,).
         texts: Numbers that are equal for rows with the same text after its own cleaning, shape (rows,).
     """
 
     how: str
     labels: tuple[str, ...]
-    predictions: Ints
-    confidence: Floats
+    columns: pa.Table
     answered: np.ndarray
     texts: Ints
 
@@ -84,13 +84,14 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
     rules, champion = config.promotion, read_champion(inputs["champion"])
     metrics, behaviour = read_json(inputs["report"] / "metrics.json"), read_json(inputs["behaviour"] / "behaviour.json")
     thresholds = _thresholds(metrics, behaviour)
-    paired = None
+    task, paired = load_task(config.task.kind), None
+    rules = _of_task(rules, task)
     if thresholds.passed and rules.gate == "champion" and champion.version is not None:
-        paired = _pair(config.task.kind, inputs, champion, context)
+        paired = _pair(task, inputs, champion, context)
     _stop_if_asked(context)
     decision = decide(thresholds, paired.comparison if paired else None, rules, champion.earlier)
     _stop_if_asked(context)
-    document = {
+    document: dict[str, Any] = {
         "format": FORMAT,
         "outcome": decision.outcome,
         "reasons": [*decision.reasons, *(paired.notes if paired else _left_out(decision, metrics))],
@@ -142,11 +143,16 @@ def _left_out(decision: Decision, metrics: Mapping[str, Any]) -> tuple[str, ...]
     return tuple(metrics.get("warnings", ())) if decision.outcome == "promote" else ()
 
 
-def _pair(kind: str, inputs: Mapping[str, Path], champion: Champion, context: Context) -> _Paired:
+def _of_task(rules: PromotionSection, task: Task) -> PromotionSection:
+    """Return the rules with the task's main metric where they name none, as the record says which decided."""
+    return rules if rules.metric else rules.model_copy(update={"metric": task.statistics(()).main})
+
+
+def _pair(task: Task, inputs: Mapping[str, Path], champion: Champion, context: Context) -> _Paired:
     report = inputs["report"]
     names = label_names(report)
-    rows = read_predictions(report, (*ANSWERS, TEXT_GROUP, "length", *kept_columns(report)))
-    answers = _champions_answers(kind, (report, rows, names), champion, context)
+    rows = read_predictions(report, (*ROW, *task.outcome_columns, TEXT_GROUP, "length", *kept_columns(report)))
+    answers = _champions_answers(task, (report, rows, names), champion, context)
     notes = [*_answer_notes(rows.num_rows, answers), *_label_notes(names, answers.labels)]
     behaviours = (inputs["behaviour"], champion.folder / "behaviour")
     cases = [read_cases(folder) for folder in behaviours]
@@ -158,15 +164,15 @@ def _pair(kind: str, inputs: Mapping[str, Path], champion: Champion, context: Co
     elif len(suites) > 1:
         notes.append(f"The champion was tested with another suite; the {met:,} cases that both met are compared.")
     texts = joined_groups(rows[TEXT_GROUP].to_numpy().astype(np.int64), answers.texts)
-    rows = rows.filter(pa.array(answers.answered))
+    answered = pa.array(answers.answered)
+    rows, theirs = rows.filter(answered), answers.columns.filter(answered)
     known = (*names, *(name for name in answers.labels if name not in names))
     numbers = np.array([known.index(name) for name in answers.labels], dtype=np.int64)
     comparison = Comparison(
-        labels=rows["label"].to_numpy().astype(np.int64),
-        candidate=_scores(rows["prediction"].to_numpy(), rows["confidence"].to_numpy()),
-        champion=_scores(numbers[answers.predictions[answers.answered]], answers.confidence[answers.answered]),
-        classes=len(known),
-        groups=_groups(rows, names),
+        candidate=task.outcomes(rows["label"], rows, known),
+        champion=task.outcomes(rows["label"], task.renumbered(theirs, numbers), known),
+        statistics=task.statistics(known),
+        groups=_groups(rows, task.parts(rows["label"], names)),
         capabilities=capabilities,
         texts=np.unique(texts[answers.answered], return_inverse=True)[1],
     )
@@ -174,7 +180,7 @@ def _pair(kind: str, inputs: Mapping[str, Path], champion: Champion, context: Co
 
 
 def _champions_answers(
-    kind: str, candidate: tuple[Path, pa.Table, tuple[str, ...]], champion: Champion, context: Context
+    task: Task, candidate: tuple[Path, pa.Table, tuple[str, ...]], champion: Champion, context: Context
 ) -> _Answers:
     """Take the champion's stored answers if they are of these very rows, else ask it again.
 
@@ -183,29 +189,27 @@ def _champions_answers(
     """
     report, rows, names = candidate
     archive = read_archive(champion.folder / "archive", verify=False)
-    if archive.task != kind:
+    if archive.task != task.kind:
         raise DataError(
             "champion-task",
             f"Version {champion.version} of {champion.name} is a model for {archive.task} and the candidate is one for "
-            f"{kind}: give the candidate a name of its own.",
+            f"{task.kind}: give the candidate a name of its own.",
         )
-    if not set(names) & set(archive.labels):
+    if names and not set(names) & set(archive.labels):
         raise DataError(
             "champion-labels",
             f"Version {champion.version} of {champion.name} answers {_listed(archive.labels)} and the test rows are "
             f"labelled {_listed(names)}: name the labels alike, or give the candidate a name of its own.",
         )
-    if stored := _stored(rows, names, champion.folder / "report"):
+    if stored := _stored(task, rows, names, champion.folder / "report"):
         return stored
-    return _asked_again(kind, report, champion, context)
+    return _asked_again(task, report, champion, context)
 
 
-def _asked_again(kind: str, report: Path, champion: Champion, context: Context) -> _Answers:
-    from kubetune.serving.golden.rescoring import (
-        rescore,  # loads torch, as the task does: most comparisons need neither
-    )
+def _asked_again(task: Task, report: Path, champion: Champion, context: Context) -> _Answers:
+    from kubetune.serving.golden.rescoring import rescore  # loads torch: most comparisons do not need it
 
-    columns = tuple(f"raw_{column}" for column in load_task(kind).columns)
+    columns = tuple(f"raw_{column}" for column in task.columns)
     rows = read_predictions(report, columns)
     context.progress.start("score the champion again", rows.num_rows)
 
@@ -221,23 +225,23 @@ def _asked_again(kind: str, report: Path, champion: Champion, context: Context) 
             f"Version {champion.version} of {champion.name} finds nothing to read in any test row after its own "
             "cleaning: give the candidate a name of its own.",
         )
-    return _Answers("again", found.labels, found.predictions, found.confidence, found.answered, found.texts)
+    answers = pa.table({"prediction": found.predictions, "confidence": found.confidence})
+    return _Answers("again", found.labels, answers, found.answered, found.texts)
 
 
-def _stored(rows: pa.Table, names: Sequence[str], report: Path) -> _Answers | None:
+def _stored(task: Task, rows: pa.Table, names: Sequence[str], report: Path) -> _Answers | None:
     """Return the answers of the champion's report, or None where it was evaluated on other rows, labels or classes."""
-    theirs, labels = read_predictions(report, (*ANSWERS, *text_columns(report))), label_names(report)
+    theirs = read_predictions(report, (*ROW, *task.outcome_columns, *text_columns(report)))
+    labels = label_names(report)
     place = {row: number for number, row in enumerate(theirs["row_id"].to_pylist())}
     ids = rows["row_id"].to_pylist()
     if set(labels) != set(names) or place.keys() != set(ids):
         return None
     theirs = theirs.take(pa.array([place[row] for row in ids], pa.int64()))
-    if class_names(theirs["label"].to_pylist(), labels) != class_names(rows["label"].to_pylist(), names):
+    if truths_of(theirs, labels) != truths_of(rows, names):
         return None
-    predictions = theirs["prediction"].to_numpy().astype(np.int64)
-    class_names(predictions.tolist(), labels)
-    confidence, answered = theirs["confidence"].to_numpy(), np.ones(len(ids), dtype=bool)
-    return _Answers("stored", labels, predictions, confidence, answered, _texts(theirs))
+    answers = theirs.select(task.outcome_columns)
+    return _Answers("stored", labels, answers, np.ones(len(ids), dtype=bool), _texts(theirs))
 
 
 def _texts(theirs: pa.Table) -> Ints:
@@ -249,18 +253,12 @@ def _texts(theirs: pa.Table) -> Ints:
     return same_words(list(zip(*(theirs[name].to_pylist() for name in names), strict=True)))
 
 
-def _scores(predictions: np.ndarray, confidence: np.ndarray) -> Scores:
-    """No rule of a promotion reads losses, so none are given."""
-    return Scores(predictions.astype(np.int64), confidence.astype(np.float64), np.zeros(len(predictions)))
-
-
-def _groups(rows: pa.Table, names: Sequence[str]) -> dict[str, Groups]:
+def _groups(rows: pa.Table, parts: tuple[Ints, tuple[str, ...]]) -> dict[str, Groups]:
     """Cut the rows as the report of `evaluate` does."""
-    labels, lengths = (rows[name].to_numpy().astype(np.int64) for name in ("label", "length"))
-    shown = [one_line(name, 60) or "(empty)" for name in names]
+    lengths = rows["length"].to_numpy().astype(np.int64)
     kept = {name.removeprefix(KEPT): rows[name].to_pylist() for name in rows.column_names if name.startswith(KEPT)}
     return {
-        column: group(column, lengths, labels, shown, values)
+        column: group(column, lengths, parts[0], shown(parts[1]), values)
         for column, values in ({"length": None, "label": None} | kept).items()
     }
 

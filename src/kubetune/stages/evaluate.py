@@ -6,6 +6,7 @@ compared with them inside a stated tolerance.
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,14 @@ from kubetune.config.cpus import cpu_quota_threads
 from kubetune.contract import Context, Result
 from kubetune.errors import DataError, InterruptedRunError, KubetuneError
 from kubetune.evaluation.assessment import EvaluatedRows, assess
-from kubetune.evaluation.baselines import Baseline, majority, sample_rows, tfidf
-from kubetune.evaluation.metrics import Scores
 from kubetune.evaluation.overlap import split_sketch
 from kubetune.evaluation.predictions import predictions_table, text_groups, write_predictions
 from kubetune.evaluation.report import Evidence, render_report
-from kubetune.tasks import load_task
-from kubetune.tasks.base import Task
+from kubetune.tasks import dataset_texts, load_task
+from kubetune.tasks.base import Encoding, Task
 from kubetune.tasks.hardware import evaluation_device
-from kubetune.tasks.inference import predict_logits
+from kubetune.tasks.inference import feature_losses, predict_outputs
+from kubetune.tasks.rows import EncodedRows, read_rows, windows_of
 from kubetune.tasks.spec import SPEC_FILE, load_spec
 
 CHUNK_BATCHES = 32
@@ -50,19 +50,27 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
             "The test split has no rows, so nothing can be measured: give one in data.source, or set "
             "data.splits.test above 0.",
         )
-    task = load_task(config.task.kind)
-    logits = _predict(config, task, inputs["model"], (test, dataset["pad_token_id"]), context)
-    scores, probabilities = _score(task, logits, test)
-    context.progress.note("fitting the tf-idf baseline and drawing the intervals")
-    baselines = _baselines(inputs["dataset"] / "train.parquet", task, test, tuple(dataset["labels"]))
+    task, names = load_task(config.task.kind), tuple(dataset["labels"])
+    rows = read_rows(inputs["dataset"], "test", task, names, places=True)
+    given = _outputs(config, task, inputs["model"], (rows, dataset["pad_token_id"]), context)
+    answers, judged = _answers(task, (rows, given), test, names)
+    losses = judged["loss"]
+    outcomes = task.outcomes(test["label"], pa.table({**answers, **judged}), names)
+    context.progress.note("fitting the baselines and drawing the intervals")
+    columns = dataset_texts(task)
+    train = pq.read_table(inputs["dataset"] / "train.parquet", columns=[*columns, "label"])
+    baselines = task.baselines(train, test, names)
     _stop_if_asked(context)
-    texts = text_groups(test, task.columns)
-    rows = _rows(test, tuple(dataset["labels"]), texts)
-    assessment = assess(rows, scores, baselines, config.evaluation)
+    texts = text_groups(test, columns)
+    evaluated = _rows(test, task.parts(test["label"], names), texts)
+    statistics = task.statistics(names)
+    assessment = assess(evaluated, outcomes, statistics, baselines, config.evaluation)
     document = {**assessment.document, "task": config.task.kind, "precision": "fp32"}
-    table = predictions_table(test, scores, probabilities, logits, texts)
+    table = predictions_table(test, answers, outcomes.right, losses, texts)
     evidence = Evidence(
         predictions=table,
+        catalogue=statistics.catalogue,
+        describe=partial(task.describe, labels=names),
         dataset=dataset,
         spec=_read_json(inputs["model"] / SPEC_FILE),
         training=_read_json(inputs["model"] / "training.json"),
@@ -75,7 +83,7 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
     (outputs["report"] / "report.html").write_text(render_report(document, evidence), encoding="utf-8")
     for warning in document["warnings"]:
         context.progress.note(f"warning: {warning}")
-    raw = zip(*(test[f"raw_{name}"].to_pylist() for name in task.columns), strict=True)
+    raw = zip(*(test[f"raw_{name}"].to_pylist() for name in columns), strict=True)
     facts = {
         "test_rows": split_sketch(table["row_id"].to_pylist(), raw) | {"distinct": document["texts"]},
         "warnings": document["warnings"],
@@ -83,8 +91,10 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
     return Result(metrics=assessment.flat, verdict=assessment.verdict, facts=facts)
 
 
-def _predict(config: Any, task: Task, folder: Path, rows: tuple[pa.Table, int], context: Context) -> np.ndarray:
-    """Return the logits of the test rows, (rows, classes), float32; `rows` are the table and the pad token."""
+def _outputs(
+    config: Any, task: Task, folder: Path, rows: tuple[EncodedRows, int], context: Context
+) -> list[np.ndarray]:
+    """Return the output of each feature of the test rows, float32; `rows` are those and the pad token."""
     test, pad_token_id = rows
     device = evaluation_device(config.resources.evaluate.hardware)
     if device.type == "cpu":
@@ -92,54 +102,47 @@ def _predict(config: Any, task: Task, folder: Path, rows: tuple[pa.Table, int], 
     torch.backends.cudnn.allow_tf32 = False  # else a recurrent layer on a GPU is not fp32
     context.telemetry.record("device", type=device.type, threads=torch.get_num_threads(), precision="fp32")
     module = task.build_model(load_spec(folder), folder, pretrained=False).to(device)
-    names = [name for name in ("input_ids", "token_type_ids") if name in test.column_names]
-    encoded = test.select(names)
     size = config.evaluation.batch * CHUNK_BATCHES
-    context.progress.start("evaluate", test.num_rows)
-    parts = []
-    for start in range(0, test.num_rows, size):
+    context.progress.start("evaluate", test.examples)
+    found: list[np.ndarray] = []
+    for start in range(0, test.examples, size):
         _stop_if_asked(context)
-        chunk = encoded.slice(start, size).to_pylist()
-        parts.append(predict_logits(module, chunk, task, pad_token_id, config.evaluation.batch, "fp32"))
+        chunk = np.arange(start, min(start + size, test.examples))
+        features = test.pick(windows_of(test, chunk))
+        found += predict_outputs(module, features, task, pad_token_id, config.evaluation.batch, "fp32")
         context.progress.advance(len(chunk))
-    return np.concatenate(parts)
+    return found
 
 
-def _score(task: Task, logits: np.ndarray, test: pa.Table) -> tuple[Scores, np.ndarray]:
-    """Return the model's scores and its probabilities (rows, classes), float32."""
-    if not np.isfinite(logits).all():
-        broken = int((~np.isfinite(logits).all(axis=1)).sum())
+def _answers(
+    task: Task, given: tuple[EncodedRows, list[np.ndarray]], test: pa.Table, names: tuple[str, ...]
+) -> tuple[dict[str, pa.Array], dict[str, np.ndarray]]:
+    """Return the columns of what was answered, and the loss of each row, float64, with how many losses that is."""
+    rows, outputs = given
+    if broken := sum(not np.isfinite(output).all() for output in outputs):
         raise DataError(
             "finite-logits", f"The model gives numbers that are not finite for {broken:,} test rows: train it again."
         )
-    labels = test["label"].to_numpy().astype(np.int64)
-    probabilities = task.probabilities(logits)
-    losses = task.losses(torch.from_numpy(logits), torch.from_numpy(labels)).numpy().astype(np.float64)
-    predictions = logits.argmax(axis=1).astype(np.int64)
-    confidence = probabilities[np.arange(len(logits)), predictions].astype(np.float64)
-    return Scores(predictions, confidence, losses), probabilities
+    features = rows.pick(np.arange(len(rows)))
+    losses = feature_losses(task, outputs, features)
+    count = test.num_rows
+    judged = {
+        "loss": np.bincount(rows.example, weights=losses, minlength=count).astype(np.float64),
+        "terms": np.bincount(rows.example, weights=task.terms(features), minlength=count).astype(np.int64),
+    }
+    items = list(zip(*(test[name].to_pylist() for name in dataset_texts(task)), strict=True))
+    encoding = Encoding(features, rows.example.tolist(), [False] * count)
+    columns = task.answer_columns(task.predictions(outputs, encoding, items, names))
+    return columns | task.output_columns(outputs), judged
 
 
-def _baselines(train: Path, task: Task, test: pa.Table, names: tuple[str, ...]) -> list[Baseline]:
-    table = pq.read_table(train, columns=[*task.columns, "label"])
-    train_labels, labels = (part["label"].to_numpy().astype(np.int64) for part in (table, test))
-    chosen = sample_rows(train_labels)
-    fitted, scored = (
-        [part[name].to_pylist() for name in task.columns] for part in (table.take(pa.array(chosen)), test)
-    )
-    return [
-        majority(train_labels, labels, names),
-        tfidf(fitted, train_labels[chosen], scored, labels, len(names), len(train_labels)),
-    ]
-
-
-def _rows(test: pa.Table, names: tuple[str, ...], texts: np.ndarray) -> EvaluatedRows:
+def _rows(test: pa.Table, parts: tuple[np.ndarray, tuple[str, ...]], texts: np.ndarray) -> EvaluatedRows:
     kept = {name.removeprefix(KEPT): test[name].to_pylist() for name in test.column_names if name.startswith(KEPT)}
     return EvaluatedRows(
-        labels=test["label"].to_numpy().astype(np.int64),
+        labels=parts[0],
         lengths=test["length"].to_numpy().astype(np.int64),
         truncated=test["truncated"].to_numpy(),
-        names=names,
+        names=parts[1],
         columns=kept,
         texts=texts,
     )

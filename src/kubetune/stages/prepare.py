@@ -5,35 +5,41 @@ decisions fall on arrays, the second tokenises what was chosen.
 """
 
 import json
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kubetune.contract import Context, Result
 from kubetune.data.column_names import bytes_sentence, check_split_columns
-from kubetune.data.label_column import UNLABELLED, check_labelled, marks_of, readings_of, survey
-from kubetune.data.labels import LabelBook
-from kubetune.data.numbering import open_book
+from kubetune.data.lengths import Lengths, check_known
 from kubetune.data.rejects import check_given_splits, check_reject_share, write_rejects
 from kubetune.data.report import Gathered, data_report, render_data_report
-from kubetune.data.rows import RawSplit, RowRules, Scan, accepted_schema, scan_split
+from kubetune.data.rows import BATCH, TRUTH, RawSplit, RowRules, Scan, accepted_schema, scan_split
 from kubetune.data.selection import SelectionRules, select
 from kubetune.data.splits import SPLITS, TEST, VALIDATION
-from kubetune.data.tokens import Encoder, Lengths, check_known, write_splits
+from kubetune.data.targets import load_target_type
+from kubetune.data.targets.base import TargetReader, TargetRules, TargetType
+from kubetune.data.tokens import Chosen, Encoder, write_splits
 from kubetune.errors import ConfigError, DataError, InterruptedRunError
 from kubetune.tasks import load_task
 from kubetune.text.joining import joined_texts
-from kubetune.text.weak_labels import POLARITIES
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 SCANNED = (*SPLITS, "all")
 ACCEPTED = "accepted.parquet"
+DOCUMENTS: Mapping[str, tuple[int | str, ...]] = {
+    "auto": (),
+    "texts": (),
+    "text": (0,),
+    "text-pair": (1,),
+    "either": (0, 1),
+}
+"""Value of `data.group_by` → numbers of the texts that keep rows in one split."""
 
 
 def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], context: Context) -> Result:
@@ -46,7 +52,7 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
     """
     task, data = load_task(config.task.kind), config.data
     encoder = Encoder(task, _tokenizer(inputs["tokenizer"], context), config.model.max_length)
-    examined = examine(data, inputs["raw"], context)
+    examined = examine(config, inputs["raw"], context)
     source = json.loads((inputs["raw"] / "source.json").read_text(encoding="utf-8"))
     lengths = _write(outputs["dataset"], examined, encoder, context)
     check_known(lengths, data.max_unknown_share)
@@ -59,9 +65,9 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
     document = {
         "format": 1,
         "task": config.task.kind,
-        "labels": selection.labels,
-        "splits": {name: sum(count) for name, count in selection.counts().items()},
-        "label_counts": selection.counts(),
+        "labels": selection.settled.labels,
+        "splits": selection.rows(),
+        "label_counts": selection.settled.counts,
         "max_length": config.model.max_length,
         "cleaning": list(data.cleaning),
         "pad_token_id": encoder.tokenizer.pad_token_id,
@@ -81,18 +87,20 @@ class Examined(NamedTuple):
         rules: What was asked of them.
         gathered: What was found.
         accepted: Parquet file of the accepted ones, in source order.
+        target: How their truths are read.
     """
 
     rules: RowRules
     gathered: Gathered
     accepted: Path
+    target: TargetType
 
 
-def examine(data: Any, raw: Path, context: Context) -> Examined:
+def examine(config: Any, raw: Path, context: Context) -> Examined:
     """Judge, label and split the rows of artifact `raw`; everything that needs no tokenizer.
 
     Args:
-        data: Section `data` of the recipe, but for the source.
+        config: Sections `task` and `data` of the recipe, but for the source.
         raw: Folder of the artifact.
         context: Progress, scratch and the stop flag.
 
@@ -100,64 +108,77 @@ def examine(data: Any, raw: Path, context: Context) -> Examined:
         DataError: A rule about the data is broken.
         InterruptedRunError: The stage was asked to stop.
     """
-    splits = _raw_splits(raw)
+    splits, data = _raw_splits(raw), config.data
+    target = load_target_type(load_task(config.task.kind).schema.target_type)
     files = {name: raw / f"{name}.parquet" for name in splits}
-    rules = _row_rules(data)
+    rules = _row_rules(data, target)
     decisions = list(
-        dict.fromkeys(sentence for path in files.values() for sentence in check_split_columns(path, rules))
+        dict.fromkeys(sentence for path in files.values() for sentence in check_split_columns(path, rules, target))
     )
     source = json.loads((raw / "source.json").read_text(encoding="utf-8"))
     decoded = [name for name in source.get("decoded", ()) if name in rules.columns]
     decisions += [bytes_sentence(name) for name in decoded]
-    rules, book, decided = _labelling(data, rules, files, source)
-    decisions += decided
+    reader = target.open(_target_rules(data), files, source)
+    decisions += reader.decisions
     unused = _unused_splits(raw)
     decisions += [
         f"Split {name} of the source is not used: {rows:,} rows without labels." for name, rows in unused.items()
     ]
     for sentence in decisions:
         context.progress.note(sentence)
-    scan = _scan(list(files.values()), source, (rules, book), context)
-    check_reject_share(scan, splits, book, data.max_reject_share)
+    scan = _scan(list(files.values()), source, (rules, reader), context)
+    check_reject_share(scan, splits, reader.advice(), data.max_reject_share)
     check_given_splits(scan, splits)
-    selection = select(scan, splits, book, _selection_rules(data))
+    accepted = context.scratch / ACCEPTED
+    selection = select(scan, splits, reader, lambda: _truths(accepted), _selection_rules(data))
     decisions = [*source.get("decisions", ()), *decisions]  # `ingest` has reported the first ones
-    gathered = Gathered(scan, selection, splits, book, unused, decisions, data.rare_class_rows)
-    return Examined(rules, gathered, context.scratch / ACCEPTED)
+    gathered = Gathered(scan, selection, splits, reader, unused, decisions, data.rare_class_rows)
+    return Examined(rules, gathered, accepted, target)
 
 
-def _labelling(
-    data: Any, rules: RowRules, files: Mapping[str, Path], source: Mapping[str, Any]
-) -> tuple[RowRules, LabelBook, list[str]]:
-    """Return the rules with the marks of missing labels, the classes, and what was decided about them."""
-    if rules.label is None:
-        return rules, LabelBook(data.labels if data.labels is not None else POLARITIES), []
-    names = source.get("class_names", {}).get(rules.label)
-    classes = [*(data.labels or ()), *(names or ())]
-    marks = marks_of([*data.missing_labels, *([UNLABELLED] if names else [])], classes)
-    cells = survey(files, rules.label, marks)
-    check_labelled(cells, classes, data.label_numbers)
-    book = open_book(cells, rules.label, data.labels, names, data.label_numbers)
-    book.missing = sum((split.missing for split in cells), Counter())
-    return (
-        replace(rules, marks=marks),
-        book,
-        [sentence for sentence in (book.reading, *readings_of(cells, rules.label)) if sentence],
-    )
+def _truths(accepted: Path) -> Iterator[pa.Array]:
+    """Yield what was stored of the truths of the accepted rows."""
+    with pq.ParquetFile(accepted) as file:
+        for batch in file.iter_batches(batch_size=BATCH, columns=[TRUTH]):
+            yield batch.column(0)
 
 
-def _row_rules(data: Any) -> RowRules:
+def _row_rules(data: Any, target: TargetType) -> RowRules:
     columns = data.columns
     given = {"text": columns.text} | ({} if columns.text_pair is None else {"text_pair": columns.text_pair})
     joined = joined_texts(columns.text, columns.text_pair, columns.separator)
-    weak = data.weak_labels
     return RowRules(
         texts=tuple(joined.get(name, column) for name, column in given.items()),
         label=columns.label,
         keep=tuple(columns.keep),
         cleaning=tuple(data.cleaning),
         characters=(data.min_characters, data.max_characters),
+        words=target.words,
+        documents=_documents(data, target),
+    )
+
+
+def _documents(data: Any, target: TargetType) -> tuple[int | str, ...]:
+    """Return what keeps rows in one split beside equal texts: see `RowRules.documents`."""
+    chosen: tuple[int | str, ...] = DOCUMENTS[data.group_by]
+    if data.group_by == "auto":
+        chosen = () if target.document is None else (target.document,)
+    return chosen if data.columns.group is None else (*chosen, data.columns.group)
+
+
+def _target_rules(data: Any) -> TargetRules:
+    weak = data.weak_labels
+    return TargetRules(
+        column=data.columns.label,
+        classes=data.labels,
+        numbers=data.label_numbers,
+        missing=tuple(data.missing_labels),
+        cleaning=tuple(data.cleaning),
         polarity=None if weak is None else (weak.positive_from, weak.negative_to),
+        separator=data.label_separator,
+        empty=data.empty_labels,
+        score_range=None if data.score_range is None else (data.score_range[0], data.score_range[1]),
+        tag_repair=data.tag_repair,
     )
 
 
@@ -202,13 +223,13 @@ def _unused_splits(folder: Path) -> dict[str, int]:
     return {path.stem: pq.read_metadata(path).num_rows for path in others}
 
 
-def _scan(files: list[Path], source: Mapping[str, Any], judge: tuple[RowRules, LabelBook], context: Context) -> Scan:
-    rules, book = judge
-    scan = Scan()
+def _scan(files: list[Path], source: Mapping[str, Any], judge: tuple[RowRules, TargetReader], context: Context) -> Scan:
+    rules, reader = judge
+    scan, schema = Scan(), accepted_schema(rules, reader)
     context.progress.start("cleaning rows", sum(pq.read_metadata(path).num_rows for path in files))
-    with pq.ParquetWriter(context.scratch / ACCEPTED, accepted_schema(rules), compression="lz4") as writer:
+    with pq.ParquetWriter(context.scratch / ACCEPTED, schema, compression="lz4") as writer:
         for number, path in enumerate(files):
-            for batch in scan_split(RawSplit(number, path, bool(source.get("surrogates"))), rules, book, scan):
+            for batch in scan_split(RawSplit(number, path, bool(source.get("surrogates"))), rules, reader, scan):
                 writer.write_batch(batch)
                 context.progress.advance(len(batch))
                 _stop_if_asked(context)
@@ -216,10 +237,13 @@ def _scan(files: list[Path], source: Mapping[str, Any], judge: tuple[RowRules, L
 
 
 def _write(folder: Path, examined: Examined, encoder: Encoder, context: Context) -> Lengths:
-    chosen = (examined.gathered.scan, examined.gathered.selection)
-    context.progress.start("tokenising rows", len(chosen[1].split))
+    gathered = examined.gathered
+    chosen = Chosen(
+        examined.accepted, examined.rules, gathered.scan, gathered.selection, gathered.reader, examined.target.type
+    )
+    context.progress.start("tokenising rows", len(gathered.selection.split))
     lengths = Lengths()
-    for rows, lengths in write_splits(examined.accepted, folder, chosen, examined.rules, encoder):  # noqa: B007
+    for rows, lengths in write_splits(chosen, folder, encoder):  # noqa: B007
         context.progress.advance(rows)
         _stop_if_asked(context)
     return lengths

@@ -1,12 +1,25 @@
 """Tasks: one module a task kind, found by name so that a stage's key holds the chosen one alone."""
 
+from collections.abc import Callable
 from importlib import import_module
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
+    from kubetune.metrics.base import Baseline
     from kubetune.tasks.base import Task
 
 
 def load_task(kind: str) -> "Task":
     """Return the task object of `kubetune.tasks.<kind>`; the recipe schema has checked `kind`."""
     return cast("Task", import_module(f"kubetune.tasks.{kind.replace('-', '_')}").TASK)
+
+
+def dataset_texts(task: "Task") -> tuple[str, ...]:
+    """Return the columns of artifact `dataset` with an item's cleaned texts, in order; raw ones are `raw_…`."""
+    return ("text", "text_pair")[: len(task.columns)]
+
+
+def load_baselines(kind: str) -> "Callable[..., list[Baseline]]":
+    """Return the function `baselines` of `kubetune.tasks.baselines.<kind>`, which only `evaluate` has in its key."""
+    found: Any = import_module(f"kubetune.tasks.baselines.{kind.replace('-', '_')}")
+    return cast("Callable[..., list[Baseline]]", found.baselines)

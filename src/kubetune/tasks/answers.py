@@ -116,7 +116,7 @@ class AnswerForm(Protocol):
             parameters: Checked values by name; one that is missing has its default.
         """
 
-    def columns(self, predictions: Sequence[Any]) -> "dict[str, pa.Array]":
+    def columns(self, predictions: "Sequence[Any] | np.ndarray") -> "dict[str, pa.Array]":
         """See `Task.answer_columns`; `confidence` (0 to 1) is among them for every task."""
 
     def stored(self, table: "pa.Table") -> list[Any]:

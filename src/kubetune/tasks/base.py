@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase
 
-    from kubetune.metrics.base import Metric, Outcomes, Statistics, Totals
+    from kubetune.metrics.base import Baseline, Ints, Outcomes, Statistics, Totals
+    from kubetune.metrics.catalogue import Metric
     from kubetune.tasks.answers import AnswerForm
 
 Feature = Mapping[str, list[int]]
@@ -32,10 +33,12 @@ class Head(NamedTuple):
     Attributes:
         names: Of the numbers that it gives.
         per_token: Whether it gives them for each token, or for the text.
+        stock: Which of an architecture's own heads gives them.
     """
 
     names: tuple[str, ...]
     per_token: bool
+    stock: str
 
 
 @dataclass(frozen=True)
@@ -96,23 +99,6 @@ class ModelSpec:
     pad_token_id: int | None = None
 
 
-@dataclass(frozen=True)
-class Baseline:
-    """What costs nothing and must be beaten.
-
-    Attributes:
-        name: Short name, as thresholds call it.
-        title: Its name in a sentence.
-        description: What it is and what bounded it, one sentence.
-        outcomes: What its answers on the test rows come to.
-    """
-
-    name: str
-    title: str
-    description: str
-    outcomes: "Outcomes"
-
-
 class Task(Protocol):
     """One kind of problem. Implementations are stateless.
 
@@ -142,6 +128,14 @@ class Task(Protocol):
     @property
     def least_target(self) -> int:
         """The least of them: 0, or `IGNORED` where tokens may have none."""
+
+    @property
+    def windows(self) -> bool:
+        """Whether an item may be several features; their columns in artifact `dataset` are then lists of lists."""
+
+    @property
+    def text_columns(self) -> tuple[str, ...]:
+        """Columns of a split's file that validation compares answers with, as Python values."""
 
     @property
     def place_columns(self) -> tuple[str, ...]:
@@ -247,14 +241,22 @@ class Task(Protocol):
             labels: Class names by class number.
         """
 
-    def answer_columns(self, predictions: Sequence[Any]) -> "dict[str, pa.Array]":
+    def answer_columns(self, predictions: "Sequence[Any] | np.ndarray") -> "dict[str, pa.Array]":
         """Return predictions as columns of `predictions.parquet`, of which `outcomes` can be worked out again."""
+
+    def output_columns(self, outputs: "Sequence[np.ndarray]") -> "dict[str, pa.Array]":
+        """Return what the model gave as columns of `predictions.parquet`; none where that is a number a token."""
 
     def statistics(self, labels: Sequence[str]) -> "Statistics":
         """Return the metrics for these classes."""
 
     def validation(
-        self, outputs: "Sequence[np.ndarray]", encoding: Encoding, losses: "np.ndarray", labels: Sequence[str]
+        self,
+        outputs: "Sequence[np.ndarray]",
+        encoding: Encoding,
+        losses: "np.ndarray",
+        labels: Sequence[str],
+        texts: Mapping[str, Sequence[Any]],
     ) -> "Outcomes":
         """Return what outputs come to on validation rows, during training.
 
@@ -263,21 +265,46 @@ class Task(Protocol):
             encoding: The features, with `target_columns` and `place_columns`, of complete examples.
             losses: Sum of the losses of each feature, shape (features,).
             labels: Class names by class number.
+            texts: `text_columns` of the examples.
         """
 
     def collapsed(self, totals: "Totals", labels: Sequence[str]) -> bool:
         """Whether a model gives nearly always the same answer, though the rows do not, from what it came to."""
+
+    @property
+    def outcome_columns(self) -> tuple[str, ...]:
+        """Names of the columns of `answer_columns` that `outcomes` reads; the answer itself comes first."""
 
     def outcomes(self, targets: "pa.ChunkedArray", answers: "pa.Table", labels: Sequence[str]) -> "Outcomes":
         """Return what answers on rows come to.
 
         Args:
             targets: Column `label` of the rows.
-            answers: Has the columns of `answer_columns`, in the order of the rows.
+            answers: Has the columns `outcome_columns`, in the order of the rows, and where they are known `loss`, the
+                sum of the losses of each row in nats, and `terms`, how many that are.
             labels: Class names by the class numbers that both use.
         """
 
-    def baselines(self, train: "pa.Table", test: "pa.Table", labels: Sequence[str]) -> list[Baseline]:
+    def renumbered(self, answers: "pa.Table", numbers: "Ints") -> "pa.Table":
+        """Return answers of a model that numbers its classes otherwise.
+
+        Args:
+            answers: Columns `outcome_columns`.
+            numbers: New number of each of that model's classes, shape (classes,).
+        """
+
+    def parts(self, targets: "pa.ChunkedArray", labels: Sequence[str]) -> "tuple[Ints, tuple[str, ...]]":
+        """Return the disjoint parts of the slice `label`: the number of each row's part, and their names by number."""
+
+    def describe(self, row: Mapping[str, Any], labels: Sequence[str]) -> dict[str, Any]:
+        """Return what a row of `predictions.parquet` was labelled and answered, for a person.
+
+        Returns:
+            `label` and `prediction` as text; `confidence` and `given`, the probability of the answer and that of the
+            label, or None.
+        """
+
+    def baselines(self, train: "pa.Table", test: "pa.Table", labels: Sequence[str]) -> "list[Baseline]":
         """Return what costs nothing, measured on the test rows.
 
         Args:

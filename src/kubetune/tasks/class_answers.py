@@ -67,7 +67,7 @@ class ClassAnswers:
         best = order[: parameters.get("top_k")]
         return [{"label": labels[number], "score": float(prediction[number])} for number in best]
 
-    def columns(self, predictions: Sequence[Any]) -> "dict[str, pa.Array]":
+    def columns(self, predictions: Sequence[Any] | np.ndarray) -> "dict[str, pa.Array]":
         """See `AnswerForm.columns`."""
         import pyarrow as pa
 

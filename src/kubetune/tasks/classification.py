@@ -1,6 +1,6 @@
 """Single-label classification of one text or of a pair; the two task modules differ in their columns only."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kubetune.errors import ConfigError
-from kubetune.metrics.base import Outcomes, Totals
-from kubetune.metrics.classes import ClassStatistics, class_outcomes
+from kubetune.metrics.base import Baseline, Ints, Outcomes, Totals
+from kubetune.metrics.catalogue import CLASSES, Metric
+from kubetune.metrics.classes import ClassStatistics, Scores
+from kubetune.tasks import classes, load_baselines
 from kubetune.tasks.arrays import collate, softmax
 from kubetune.tasks.base import Encoding, Feature, Head, ModelSpec, Schema
 from kubetune.tasks.class_answers import CLASS_ANSWERS, ClassAnswers
@@ -22,35 +24,20 @@ if TYPE_CHECKING:
 
 
 def classification_metrics(labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
-    """Return accuracy, macro_f1, weighted_f1, mcc and loss (mean cross-entropy, nats).
-
-    F1 is averaged over the classes that occur in labels or predictions, a class without either a hit or a
-    prediction counting 0. MCC is Gorodkin's for many classes, 0 where it is undefined. Not those of `evaluation`: the
-    key of `train` would then change with the page of the report, which lies beside them.
+    """Return accuracy, macro_f1, weighted_f1, mcc and loss (mean cross-entropy, nats); see `ClassStatistics`.
 
     Args:
         labels: (rows,) class numbers.
         logits: (rows, classes).
     """
-    classes = logits.shape[1]
-    cells = labels.astype(np.int64) * classes + logits.argmax(axis=1)
-    counts = np.bincount(cells, minlength=classes**2).reshape(classes, classes).astype(np.float64)
-    true, predicted, hits = counts.sum(axis=1), counts.sum(axis=0), np.diag(counts)
-    rows = counts.sum()
-    support = true + predicted
-    f1 = np.divide(2 * hits, support, out=np.zeros_like(hits), where=support > 0)
-    covariance = hits.sum() * rows - true @ predicted
-    spread = np.sqrt((rows**2 - predicted @ predicted) * (rows**2 - true @ true))
     wide = logits.astype(np.float64)
     top = wide.max(axis=1)
-    normaliser = top + np.log(np.exp(wide - top[:, None]).sum(axis=1))
-    return {
-        "accuracy": float(hits.sum() / rows),
-        "macro_f1": float(f1[support > 0].mean()),
-        "weighted_f1": float((f1 * true).sum() / rows),
-        "mcc": float(covariance / spread) if spread > 0 else 0.0,
-        "loss": float((normaliser - wide[np.arange(len(labels)), labels]).mean()),
-    }
+    losses = top + np.log(np.exp(wide - top[:, None]).sum(axis=1)) - wide[np.arange(len(labels)), labels]
+    statistics = ClassStatistics(tuple(map(str, range(logits.shape[1]))))
+    scores = Scores(logits.argmax(axis=1), np.zeros(len(labels)), losses)
+    totals = statistics.outcomes(labels.astype(np.int64), scores).total()
+    measured = statistics.measure(totals, ("accuracy", "macro_f1", "weighted_f1", "mcc", "loss"))
+    return {name: float(value) for name, value in measured.items()}
 
 
 NEARLY_ALL = 0.99
@@ -97,6 +84,16 @@ class Classification:
     @property
     def place_columns(self) -> tuple[str, ...]:
         """See `Task.place_columns`: none."""
+        return ()
+
+    @property
+    def windows(self) -> bool:
+        """See `Task.windows`."""
+        return False
+
+    @property
+    def text_columns(self) -> tuple[str, ...]:
+        """See `Task.text_columns`: none."""
         return ()
 
     def encode(
@@ -148,7 +145,7 @@ class Classification:
 
     def head(self, labels: Sequence[str]) -> Head:
         """See `Task.head`: a number a class."""
-        return Head(tuple(labels), per_token=False)
+        return Head(tuple(labels), per_token=False, stock="text-classification")
 
     def class_counts(self, targets: np.ndarray, labels: Sequence[str]) -> np.ndarray:
         """See `Task.class_counts`."""
@@ -173,31 +170,40 @@ class Classification:
         )
         return losses if class_weights is None else losses * class_weights[targets]
 
-    def metrics(self, labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
+    @property
+    def metrics(self) -> Mapping[str, Metric]:
         """See `Task.metrics`."""
-        return classification_metrics(labels, logits)
+        return CLASSES.metrics
 
     @property
     def main_metric(self) -> str:
         """See `Task.main_metric`."""
-        return "macro_f1"
+        return CLASSES.main
 
     def statistics(self, labels: Sequence[str]) -> ClassStatistics:
         """See `Task.statistics`."""
         return ClassStatistics(tuple(labels))
 
     def validation(
-        self, outputs: Sequence[np.ndarray], encoding: Encoding, losses: np.ndarray, labels: Sequence[str]
+        self,
+        outputs: Sequence[np.ndarray],
+        encoding: Encoding,
+        losses: np.ndarray,
+        labels: Sequence[str],
+        texts: Mapping[str, Sequence[Any]],
     ) -> Outcomes:
         """See `Task.validation`."""
+        del texts
         true = np.array([int(row["label"][0]) for row in encoding.features], dtype=np.int64)
-        answers = np.array([int(output.argmax()) for output in outputs], dtype=np.int64)
-        return class_outcomes(true, answers, len(labels), losses)
+        shares = softmax(np.stack(outputs)) if len(outputs) else np.zeros((0, len(labels)), dtype=np.float32)
+        answers = shares.argmax(axis=1).astype(np.int64)
+        scores = Scores(answers, shares.max(axis=1, initial=0).astype(np.float64), losses)
+        return ClassStatistics(tuple(labels)).outcomes(true, scores)
 
     def collapsed(self, totals: Totals, labels: Sequence[str]) -> bool:
-        """See `Task.collapsed`."""
-        counts = totals.counts.reshape(len(labels), len(labels))
-        true, predicted = (counts.sum(axis=axis).max() / totals.rows for axis in (1, 0))
+        """See `Task.collapsed`: nearly all answers are one class, and the labels are not."""
+        del labels
+        true, predicted = (part.max() / totals.rows for part in np.split(totals.counts, 3)[:2])
         return bool(predicted >= NEARLY_ALL and true < NEARLY_ALL)
 
     def predictions(
@@ -211,10 +217,41 @@ class Classification:
         del encoding, items, labels
         return softmax(np.stack(outputs)) if len(outputs) else np.zeros((0, 0), dtype=np.float32)
 
-    def answer_columns(self, predictions: Sequence[Any]) -> "dict[str, pa.Array]":
+    def answer_columns(self, predictions: Sequence[Any] | np.ndarray) -> "dict[str, pa.Array]":
         """See `Task.answer_columns`."""
         return self.form.columns(predictions)
+
+    def output_columns(self, outputs: Sequence[np.ndarray]) -> "dict[str, pa.Array]":
+        """See `Task.output_columns`: logits."""
+        import pyarrow as pa
+
+        return {"logits": pa.array([output.astype(np.float32) for output in outputs])}
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         """See `Task.probabilities`."""
         return softmax(logits)
+
+    @property
+    def outcome_columns(self) -> tuple[str, ...]:
+        """See `Task.outcome_columns`."""
+        return ("prediction", "confidence")
+
+    def outcomes(self, targets: "pa.ChunkedArray", answers: "pa.Table", labels: Sequence[str]) -> Outcomes:
+        """See `Task.outcomes`."""
+        return classes.outcomes(targets, answers, tuple(labels))
+
+    def renumbered(self, answers: "pa.Table", numbers: Ints) -> "pa.Table":
+        """See `Task.renumbered`."""
+        return classes.renumbered(answers, numbers)
+
+    def parts(self, targets: "pa.ChunkedArray", labels: Sequence[str]) -> tuple[Ints, tuple[str, ...]]:
+        """See `Task.parts`: the classes."""
+        return targets.to_numpy().astype(np.int64), tuple(labels)
+
+    def describe(self, row: Mapping[str, Any], labels: Sequence[str]) -> dict[str, Any]:
+        """See `Task.describe`."""
+        return classes.describe(row, labels)
+
+    def baselines(self, train: "pa.Table", test: "pa.Table", labels: Sequence[str]) -> list[Baseline]:
+        """See `Task.baselines`."""
+        return load_baselines(self.kind)(train, test, self.columns, tuple(labels))

@@ -16,6 +16,7 @@ from torch import nn
 from transformers import (
     AutoConfig,
     AutoModel,
+    AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoModelForTextEncoding,
     AutoModelForTokenClassification,
@@ -52,7 +53,10 @@ class StockClassifier(nn.Module):
 
     def forward(self, **inputs: torch.Tensor) -> torch.Tensor:
         """Return logits (rows, classes), or (rows, length, classes) of a head that reads each token."""
-        logits: torch.Tensor = self.network(**inputs).logits
+        found = self.network(**inputs)
+        if "start_logits" in found:
+            return torch.stack([found.start_logits, found.end_logits], dim=-1)
+        logits: torch.Tensor = found.logits
         return logits
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
@@ -111,16 +115,15 @@ def build_stock(spec: ModelSpec, folder: Path, head: Head, *, pretrained: bool) 
     """Build the architecture's own classifier. See `Task.build_model`."""
     config, auto = _configuration(spec, folder, pretrained), _auto(head)
     if type(config) not in auto._model_mapping:
-        what = "token" if head.per_token else "text"
         raise ConfigError(
-            f"Architecture {config.model_type} has no {what} classifier of its own in transformers: use "
+            f"Architecture {config.model_type} has no head of its own for {head.stock} in transformers: use "
             "model.head.kind=own, or another model."
         )
     replaced = pretrained and trained_head(folder, head) is not None and not keeps_head(folder, head)
     config.num_labels = len(head.names)
     config.id2label = dict(enumerate(head.names))
     config.label2id = {label: number for number, label in enumerate(head.names)}
-    if not head.per_token:
+    if head.stock == "text-classification":
         config.problem_type = "single_label_classification"
     if getattr(config, "pad_token_id", None) is None:  # decoders look for the last token before the padding
         config.pad_token_id = spec.pad_token_id
@@ -212,7 +215,7 @@ def _portable(config: PreTrainedConfig) -> dict[str, Any]:
 
 def _network(auto: Any, config: PreTrainedConfig, folder: Path | None) -> PreTrainedModel:
     """Build `auto`'s class for `config`; with a folder, load its encoder and accept a new head only."""
-    headed = auto in (AutoModelForSequenceClassification, AutoModelForTokenClassification)
+    headed = auto in STOCK.values()
     options = {} if headed else _without_pooler(config)
     with _quiet():
         if folder is None:
@@ -251,8 +254,15 @@ def _encoder_part(network: PreTrainedModel) -> str:
     return f"{prefix}." if prefix and hasattr(network, prefix) else ""
 
 
+STOCK = {
+    "text-classification": AutoModelForSequenceClassification,
+    "token-classification": AutoModelForTokenClassification,
+    "question-answering": AutoModelForQuestionAnswering,
+}
+
+
 def _auto(head: Head) -> Any:
-    return AutoModelForTokenClassification if head.per_token else AutoModelForSequenceClassification
+    return STOCK[head.stock]
 
 
 def _draw_head(network: PreTrainedModel, auto: Any) -> None:

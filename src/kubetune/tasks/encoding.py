@@ -18,7 +18,7 @@ def tokenize(tokenizer: "PreTrainedTokenizerBase", items: Sequence[Item], max_le
 
 
 def tokenize_parted(
-    tokenizer: "PreTrainedTokenizerBase", items: Sequence[Item], max_length: int
+    tokenizer: "PreTrainedTokenizerBase", items: Sequence[Item], max_length: int | None
 ) -> tuple[Any, list[Item]]:
     """Tokenise items of one or two texts, cut from the longer one first.
 
@@ -29,7 +29,7 @@ def tokenize_parted(
     Args:
         tokenizer: A fast one.
         items: At least one.
-        max_length: Tokens an item, special tokens included.
+        max_length: Tokens an item, special tokens included; None: all of it.
 
     Returns:
         `BatchEncoding` of all items; of special tokens it has those alone that the tokenizer's template puts in. And
@@ -63,8 +63,10 @@ def special_ids(tokenizer: "PreTrainedTokenizerBase") -> frozenset[int]:
     return frozenset((*tokenizer.all_special_ids, *added))
 
 
-def _encode(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[Sequence[str]], max_length: int) -> Any:
+def _encode(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[Sequence[str]], max_length: int | None) -> Any:
     columns = [list(column) for column in zip(*texts, strict=True)]
+    if max_length is None:
+        return tokenizer(*columns, truncation=False, split_special_tokens=True, verbose=False)
     return tokenizer(*columns, truncation="longest_first", max_length=max_length, split_special_tokens=True)
 
 

@@ -91,7 +91,7 @@ class EntityAnswers:
         ignored = parameters.get("ignore_labels", ())
         return [dict(entity) for entity in prediction if entity["entity_group"] not in ignored]
 
-    def columns(self, predictions: Sequence[Sequence[Mapping[str, Any]]]) -> "dict[str, pa.Array]":
+    def columns(self, predictions: Sequence[Any] | np.ndarray) -> "dict[str, pa.Array]":
         """See `AnswerForm.columns`; a row is as sure as its least sure entity, and sure where it has none."""
         import pyarrow as pa
 

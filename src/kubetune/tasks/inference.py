@@ -94,6 +94,15 @@ def predict_outputs(
     return [output for output in found if output is not None]
 
 
+def feature_losses(task: Task, outputs: Sequence[np.ndarray], features: Sequence[Feature]) -> np.ndarray:
+    """Return the sum of the losses of each feature, shape (features,), float64, without smoothing or weights."""
+    losses = [
+        float(task.losses(torch.from_numpy(output)[None], task.targets([feature], len(feature["input_ids"])))[0])
+        for output, feature in zip(outputs, features, strict=True)
+    ]
+    return np.array(losses, dtype=np.float64)
+
+
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
     """Context in which matrix products run in `precision`; weights stay fp32."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")

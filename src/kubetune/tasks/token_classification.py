@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kubetune.errors import ConfigError
-from kubetune.metrics.base import Metric, Outcomes, Totals
-from kubetune.metrics.entities import ENTITY_METRICS, FOUND, THERE, EntityStatistics, entity_outcomes
+from kubetune.metrics.base import Baseline, Ints, Outcomes, Totals
+from kubetune.metrics.catalogue import ENTITIES, Metric
+from kubetune.metrics.entities import EntityStatistics
+from kubetune.tasks import load_baselines
 from kubetune.tasks.arrays import READ, collate, padded, softmax
 from kubetune.tasks.base import IGNORED, Encoding, Feature, Head, ModelSpec, Schema, Task
 from kubetune.tasks.encoding import raw_offsets, tokenize_parted
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase
 
+PARTS = ("no entity", "one entity", "two entities", "more entities")
+
 
 @dataclass(frozen=True)
 class TokenClassification:
@@ -44,7 +48,9 @@ class TokenClassification:
     target_columns: tuple[str, ...] = ("tags",)
     class_columns: tuple[str, ...] = ("tags",)
     least_target: int = IGNORED
+    windows: bool = False
     place_columns: tuple[str, ...] = ("starts", "ends")
+    text_columns: tuple[str, ...] = ()
 
     @property
     def form(self) -> EntityAnswers:
@@ -109,7 +115,11 @@ class TokenClassification:
 
     def head(self, labels: Sequence[str]) -> Head:
         """See `Task.head`: for each token outside, and begin and inside of each type."""
-        return Head(("O", *(f"{part}-{label}" for label in labels for part in "BI")), per_token=True)
+        return Head(
+            ("O", *(f"{part}-{label}" for label in labels for part in "BI")),
+            per_token=True,
+            stock="token-classification",
+        )
 
     def class_counts(self, targets: np.ndarray, labels: Sequence[str]) -> np.ndarray:
         """See `Task.class_counts`."""
@@ -151,32 +161,40 @@ class TokenClassification:
     @property
     def metrics(self) -> Mapping[str, Metric]:
         """See `Task.metrics`."""
-        return ENTITY_METRICS
+        return ENTITIES.metrics
 
     @property
     def main_metric(self) -> str:
         """See `Task.main_metric`."""
-        return "f1"
+        return ENTITIES.main
 
     def statistics(self, labels: Sequence[str]) -> EntityStatistics:
         """See `Task.statistics`."""
         return EntityStatistics(tuple(labels))
 
     def validation(
-        self, outputs: Sequence[np.ndarray], encoding: Encoding, losses: np.ndarray, labels: Sequence[str]
+        self,
+        outputs: Sequence[np.ndarray],
+        encoding: Encoding,
+        losses: np.ndarray,
+        labels: Sequence[str],
+        texts: Mapping[str, Sequence[Any]],
     ) -> Outcomes:
         """See `Task.validation`; what no tag can say is not asked for here, `evaluate` does."""
-        there = [true_entities(feature) for feature in encoding.features]
+        del texts
+        there = [
+            [(start, end, labels[label]) for start, end, label in true_entities(feature)]
+            for feature in encoding.features
+        ]
         found = [
-            [entity[:3] for entity in entities(output, feature)]
+            [(entity.start, entity.end, labels[entity.label]) for entity in entities(output, feature)]
             for output, feature in zip(outputs, encoding.features, strict=True)
         ]
-        return entity_outcomes(there, found, len(labels), losses, self.terms(encoding.features))
+        return EntityStatistics(tuple(labels)).outcomes(there, found, losses, self.terms(encoding.features))
 
     def collapsed(self, totals: Totals, labels: Sequence[str]) -> bool:
-        """See `Task.collapsed`: nothing is found."""
-        counts = totals.counts.reshape(len(labels), 3)
-        return bool(counts[:, THERE].any() and not counts[:, FOUND].any())
+        """See `Task.collapsed`: nothing is found, or nothing that is there."""
+        return bool(EntityStatistics(tuple(labels)).flaws(totals, labels))
 
     def predictions(
         self,
@@ -200,9 +218,59 @@ class TokenClassification:
             for output, feature, example in zip(outputs, encoding.features, encoding.example, strict=True)
         ]
 
-    def answer_columns(self, predictions: Sequence[Any]) -> "dict[str, pa.Array]":
+    def answer_columns(self, predictions: Sequence[Any] | np.ndarray) -> "dict[str, pa.Array]":
         """See `Task.answer_columns`."""
         return self.form.columns(predictions)
+
+    def output_columns(self, outputs: Sequence[np.ndarray]) -> "dict[str, pa.Array]":
+        """See `Task.output_columns`: none."""
+        del outputs
+        return {}
+
+    @property
+    def outcome_columns(self) -> tuple[str, ...]:
+        """See `Task.outcome_columns`."""
+        return ("entities", "confidence")
+
+    def outcomes(self, targets: "pa.ChunkedArray", answers: "pa.Table", labels: Sequence[str]) -> Outcomes:
+        """See `Task.outcomes`."""
+        there = [
+            [(span.start, span.end, labels[span.label]) for span in spans] for spans in true_spans(targets.to_pylist())
+        ]
+        found = [
+            [(entity["start"], entity["end"], entity["entity_group"]) for entity in entities]
+            for entities in answers["entities"].to_pylist()
+        ]
+        losses, terms = (
+            answers[name].to_numpy() if name in answers.column_names else None for name in ("loss", "terms")
+        )
+        return EntityStatistics(tuple(labels)).outcomes(there, found, losses, terms)
+
+    def renumbered(self, answers: "pa.Table", numbers: Ints) -> "pa.Table":
+        """See `Task.renumbered`: types are called by their names."""
+        del numbers
+        return answers
+
+    def parts(self, targets: "pa.ChunkedArray", labels: Sequence[str]) -> tuple[Ints, tuple[str, ...]]:
+        """See `Task.parts`: texts by how many entities they have."""
+        del labels
+        counts = [min(len(spans), len(PARTS) - 1) for spans in targets.to_pylist()]
+        return np.array(counts, dtype=np.int64), PARTS
+
+    def describe(self, row: Mapping[str, Any], labels: Sequence[str]) -> dict[str, Any]:
+        """See `Task.describe`: the entities, each with its type."""
+        text = row["raw_text"]
+        there = [(span.start, span.end, labels[span.label]) for span in span_target(row["label"])]
+        found = [(entity["start"], entity["end"], entity["entity_group"]) for entity in row["entities"]]
+        shown = [
+            ", ".join(f"{text[start:end]} ({label})" for start, end, label in spans) or "no entity"
+            for spans in (there, found)
+        ]
+        return {"label": shown[0], "prediction": shown[1], "confidence": row["confidence"], "given": None}
+
+    def baselines(self, train: "pa.Table", test: "pa.Table", labels: Sequence[str]) -> list[Baseline]:
+        """See `Task.baselines`."""
+        return load_baselines(self.kind)(train, test, ("text",), tuple(labels))
 
 
 def entities(output: np.ndarray, feature: Feature) -> list[Found]:
@@ -237,4 +305,4 @@ def true_spans(targets: Sequence[Any]) -> list[list[Span]]:
     return [span_target(value) for value in targets]
 
 
-TASK: Task = TokenClassification()  # type: ignore[assignment]
+TASK: Task = TokenClassification()

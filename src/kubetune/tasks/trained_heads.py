@@ -5,10 +5,17 @@ from pathlib import Path
 
 from kubetune.tasks.base import Head
 
+ENDINGS = {
+    "text-classification": "ForSequenceClassification",
+    "token-classification": "ForTokenClassification",
+    "question-answering": "ForQuestionAnswering",
+}
+"""How the names of the architectures' classes end."""
+
 
 def trained_head(folder: Path, head: Head) -> tuple[str, ...] | None:
     """Return the labels of the classifier that a checkpoint was saved with; None: it has none."""
-    ending = "ForTokenClassification" if head.per_token else "ForSequenceClassification"
+    ending = ENDINGS[head.stock]
     try:
         values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         if not any(str(name).endswith(ending) for name in values.get("architectures") or ()):

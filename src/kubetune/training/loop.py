@@ -14,7 +14,8 @@ from kubetune.schema.numbers import as_written
 from kubetune.tasks import load_task
 from kubetune.tasks.base import Encoding, Task
 from kubetune.tasks.encoder import use_plain_attention
-from kubetune.tasks.inference import Precision, predict_outputs
+from kubetune.tasks.inference import Precision, feature_losses, predict_outputs
+from kubetune.tasks.rows import EncodedRows, read_rows, windows_of
 from kubetune.tasks.trial import try_model
 from kubetune.tasks.weights import not_finite
 from kubetune.training.batches import MicroBatch, Timeline, micro_batch_size, micro_batches, tokens_of
@@ -27,7 +28,6 @@ from kubetune.training.parameters import drop_unused, freeze, named_parameters, 
 from kubetune.training.ranks import start_accelerator, sum_outcomes, total
 from kubetune.training.result import write_result
 from kubetune.training.resume import resume, save
-from kubetune.training.rows import EncodedRows, read_rows, windows_of
 from kubetune.training.run import TrainingRun, heartbeat, phase
 
 
@@ -269,12 +269,9 @@ def validate(run: TrainingRun, precision: Precision) -> Totals:
     index = windows_of(rows, mine)
     features = rows.pick(index)
     outputs = predict_outputs(run.module, features, task, run.job.pad_token_id, EVALUATION_BATCH, precision)
-    losses = [
-        float(task.losses(torch.from_numpy(output)[None], task.targets([feature], len(feature["input_ids"])))[0])
-        for output, feature in zip(outputs, features, strict=True)
-    ]
     encoding = Encoding(features, np.searchsorted(mine, rows.example[index]).tolist(), [])
-    part = task.validation(outputs, encoding, np.array(losses, dtype=np.float64), run.job.spec.labels)
+    losses, labels = feature_losses(task, outputs, features), run.job.spec.labels
+    part = task.validation(outputs, encoding, losses, labels, rows.texts_of(mine))
     return sum_outcomes(run.accelerator, part, rows.examples)
 
 

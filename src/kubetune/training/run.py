@@ -9,11 +9,11 @@ import torch
 from accelerate import Accelerator
 
 from kubetune.tasks.base import Task
+from kubetune.tasks.rows import EncodedRows
 from kubetune.training.batches import Timeline
 from kubetune.training.job import Host, Job
 from kubetune.training.meter import Meter, process_seconds
 from kubetune.training.parameters import Snapshot
-from kubetune.training.rows import EncodedRows
 from kubetune.training.state import State
 
 

@@ -41,13 +41,21 @@ def in_batches(
     characters = 0
     for row in rows:
         waiting.append(row)
-        measured = row if as_strings else (value for value in row if isinstance(value, str))
-        characters += sum(map(len, measured))
+        characters += sum(map(len, row)) if as_strings else sum(map(_size, row))
         if len(waiting) >= BATCH_ROWS or characters >= BATCH_CHARACTERS:
             yield _batch(waiting, schema)
             waiting, characters = [], 0
     if waiting:
         yield _batch(waiting, schema)
+
+
+def _size(value: Any) -> int:
+    """Return the characters of a value, each part of a nested one as another."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, list):
+        return sum(1 + _size(item) for item in value)
+    return sum(map(_size, value.values())) if isinstance(value, dict) else 0
 
 
 def _batch(rows: list[Sequence[Any]], schema: pa.Schema) -> pa.RecordBatch:

@@ -21,7 +21,7 @@ class Dialect:
     """What the recipe says of text files.
 
     Attributes:
-        layout: `csv`, `tsv`, `jsonl`, `json`, `parquet` or `auto`, which asks each file's suffix.
+        layout: `csv`, `tsv`, `jsonl`, `json`, `parquet`, `conll` or `auto`, which asks each file's suffix.
         encoding: Of text files.
         delimiter: The character between fields; None: found for each file.
         quotes: Whether fields may be enclosed in quotes; None: unless tabs separate them.

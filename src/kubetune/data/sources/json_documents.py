@@ -11,6 +11,7 @@ from typing import Any
 from kubetune.data.bounds import STANDARD, SourceBounds
 from kubetune.data.sources.base import Facts
 from kubetune.data.sources.json_lines import DECODER, plain_row
+from kubetune.data.sources.squad import is_article, questions
 from kubetune.data.sources.text_lines import LONGEST_LINE, decoded
 from kubetune.errors import DataError
 
@@ -46,12 +47,19 @@ def read_documents(
         found = _objects(text)
     else:
         raise text.error("json-layout", f"does not begin with an object or an array: {ALLOWED}")
+    squad = False
     for line, row, source in found:
-        yield line, plain_row(row, (name, line), source, facts)
+        plain = plain_row(row, source, facts)
+        if is_article(plain):
+            squad = True
+            yield from ((line, question) for question in questions(plain, name, line))
+        else:
+            yield line, plain
     if text.peek():
         raise text.error("malformed-json", f"has something after the end of its rows: {ALLOWED}")
     if facts is not None:
-        facts.decided(name, "read as " + ('{"data": [objects]}' if text.wrapped else layout))
+        layout = '{"data": [objects]}' if text.wrapped else layout
+        facts.decided(name, "read as " + ("the articles of SQuAD, a row a question" if squad else layout))
 
 
 Found = Iterator[tuple[int, dict[str, Any], str]]
@@ -84,7 +92,9 @@ def _objects(text: "_Text") -> Found:
         elif text.peek() in "[{" and not text.wrapped:
             what = "a list" if text.peek() == "[" else "an object"
             raise text.error(
-                "json-layout", f"has {what} in {key!r:.80}: {ALLOWED}, whose values are no lists or objects"
+                "json-layout",
+                f"has {what} in {key!r:.80}: {ALLOWED}, the first of which has no lists or objects; set "
+                "data.source.format=jsonl for one object a line",
             )
         elif key in row:
             raise text.error("malformed-json", "has a key twice in one object")

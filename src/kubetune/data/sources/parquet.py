@@ -87,6 +87,12 @@ def _row_sizes(batch: pa.RecordBatch) -> np.ndarray:
         if pa.types.is_dictionary(column.type) and (_is_text(column.type.value_type)):
             lengths = pc.binary_length(column.dictionary).fill_null(0)
             sizes += lengths.take(column.indices.fill_null(0)).to_numpy(zero_copy_only=False) if len(lengths) else 0
+        elif pa.types.is_list(column.type) and pa.types.is_dictionary(column.type.value_type):
+            values = column.flatten()
+            lengths = pc.binary_length(values.dictionary).fill_null(0).to_numpy(zero_copy_only=False)
+            each = lengths[values.indices.fill_null(0).to_numpy(zero_copy_only=False)] + 4
+            ends = np.cumsum(pc.list_value_length(column).fill_null(0).to_numpy(zero_copy_only=False))
+            sizes += np.diff(np.concatenate([[0], np.cumsum(each)])[np.concatenate([[0], ends])])
         elif _is_text(column.type):
             sizes += pc.binary_length(column).fill_null(0).to_numpy(zero_copy_only=False)
         else:
@@ -112,5 +118,16 @@ def _cuts(sizes: np.ndarray) -> Iterator[tuple[int, int]]:
 
 
 def _plain(batch: pa.RecordBatch) -> pa.RecordBatch:
-    arrays = [column.dictionary_decode() if pa.types.is_dictionary(column.type) else column for column in batch]
+    arrays = [column.cast(_plain_type(column.type)) for column in batch]
     return pa.RecordBatch.from_arrays(arrays, names=batch.schema.names)
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    """Return an Arrow type without dictionaries, at any depth of lists and structs."""
+    if pa.types.is_dictionary(kind):
+        return kind.value_type
+    if pa.types.is_list(kind):
+        return pa.list_(_plain_type(kind.value_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([(item.name, _plain_type(item.type)) for item in kind])
+    return kind

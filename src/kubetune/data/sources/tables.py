@@ -10,15 +10,28 @@ import pyarrow as pa
 from kubetune.data.bounds import STANDARD, SourceBounds
 from kubetune.data.sources.base import Facts, FileFact
 from kubetune.data.sources.batches import check_columns, in_batches
+from kubetune.data.sources.conll import read_conll
 from kubetune.data.sources.delimited import read_delimited
 from kubetune.data.sources.dialect import Dialect
 from kubetune.data.sources.json_documents import read_documents
-from kubetune.data.sources.json_lines import Types, read_objects, values
+from kubetune.data.sources.json_lines import read_objects
+from kubetune.data.sources.json_types import Types, values
 from kubetune.data.sources.text_lines import read_bytes
 from kubetune.errors import ConfigError, DataError, TemporaryError
 from kubetune.layout import file_digest
 
-FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".parquet": "parquet"}
+FORMATS = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".parquet": "parquet",
+    ".conll": "conll",
+    ".bio": "conll",
+    ".iob": "conll",
+    ".iob2": "conll",
+}
 
 JSON = {"jsonl": read_objects, "json": read_documents}
 
@@ -86,8 +99,8 @@ class TableReader:
         suffix = Path(name.removesuffix(".gz")).suffix.lower()
         if suffix not in FORMATS:
             raise ConfigError(
-                f"The suffix of {name} does not say what it is: set data.source.format to csv, tsv, jsonl, json or "
-                f"parquet (known suffixes: {', '.join(FORMATS)}, each with or without .gz)."
+                f"The suffix of {name} does not say what it is: set data.source.format to csv, tsv, jsonl, json, "
+                f"parquet or conll (known suffixes: {', '.join(FORMATS)}, each with or without .gz)."
             )
         return FORMATS[suffix]
 
@@ -100,6 +113,8 @@ class TableReader:
             check_columns(schema.names, file.name)
             rows = self.objects(file, layout, self.facts)
             return in_batches((values(row, schema) for _, row in rows), schema)
+        if layout == "conll":
+            return read_conll(file.path, file.name, self.dialect.encoding, self.facts, self.bounds)
         return read_delimited(file.path, file.name, layout, self.dialect, self.facts, self.bounds)
 
     def objects(self, file: TableFile, layout: str, facts: Facts | None = None) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -21,6 +21,7 @@ class EncodedRows(Sequence[Feature]):
         offsets: Name → where each feature's begin, and the end, shape (features + 1,), int64.
         example: Number of the row of the data set that each feature is a part of, shape (features,), ascending.
         examples: Rows of the data set.
+        texts: Name → values of the rows of the data set, with which answers are compared.
 
     Attributes:
         lengths: (features,) int64 tokens.
@@ -32,8 +33,9 @@ class EncodedRows(Sequence[Feature]):
         offsets: Mapping[str, np.ndarray],
         example: np.ndarray,
         examples: int,
+        texts: Mapping[str, Sequence[Any]] | None = None,
     ) -> None:
-        self._columns, self._offsets = columns, offsets
+        self._columns, self._offsets, self._texts = columns, offsets, texts or {}
         self.example, self.examples = example, examples
         self.lengths = np.diff(offsets["input_ids"])
 
@@ -58,6 +60,10 @@ class EncodedRows(Sequence[Feature]):
     def pick(self, indices: Sequence[int] | np.ndarray) -> list[Feature]:
         """Return the features of these numbers."""
         return [self[int(index)] for index in indices]
+
+    def texts_of(self, examples: np.ndarray) -> dict[str, list[Any]]:
+        """Return what answers to some rows of the data set are compared with."""
+        return {name: [values[number] for number in examples] for name, values in self._texts.items()}
 
     def column(self, name: str) -> np.ndarray:
         """Return the numbers of all features, one after the other."""
@@ -86,6 +92,7 @@ def read_rows(dataset: Path, split: str, task: Task, labels: Sequence[str], plac
             wanted = [*TOKENS, *task.target_columns, *(task.place_columns if places else ())]
             names = [name for name in wanted if name in file.schema_arrow.names]
             table = file.read(columns=names).combine_chunks()
+            texts = file.read(columns=list(task.text_columns)).to_pydict() if places and task.text_columns else {}
         if lacking := {"input_ids", *task.target_columns} - set(names):
             raise KeyError(min(lacking))
         found = {name: _flat(table[name], path) for name in names}
@@ -97,6 +104,7 @@ def read_rows(dataset: Path, split: str, task: Task, labels: Sequence[str], plac
         {name: offsets for name, (_, offsets, _) in found.items()},
         example,
         table.num_rows,
+        texts,
     )
     _check_targets(rows, task, labels, path)
     return rows

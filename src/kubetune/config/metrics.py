@@ -1,0 +1,67 @@
+"""Which metrics and baselines a recipe may name: those of its task, from a table that loads no task.
+
+A recipe is checked wherever it is read, also beside Airflow, which has neither torch nor NumPy.
+"""
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from kubetune.config.evaluation import EvaluationSection
+from kubetune.metrics.catalogue import ANSWERS, CLASSES, ENTITIES, Catalogue
+
+CATALOGUES: Mapping[str, Catalogue] = MappingProxyType(
+    {
+        "text-classification": CLASSES,
+        "pair-classification": CLASSES,
+        "token-classification": ENTITIES,
+        "question-answering": ANSWERS,
+    }
+)
+"""Of each task kind; a test compares it with the tasks. What a kind without a line names is checked when it is read."""
+
+
+def unknown_metrics(kind: str, evaluation: EvaluationSection, decides: str | None, picks: str) -> Iterator[str]:
+    """Yield a sentence for each metric or baseline that the task does not have.
+
+    Args:
+        kind: Task kind.
+        evaluation: Section `evaluation`.
+        decides: `promotion.metric`.
+        picks: `training.best_metric`.
+    """
+    catalogue = CATALOGUES.get(kind)
+    if catalogue is None:
+        return
+    metrics = catalogue.metrics
+    named = [threshold.metric for threshold in evaluation.thresholds]
+    yield from _outside("evaluation.thresholds names the metric", named, list(metrics))
+    named = [threshold.above_baseline for threshold in evaluation.thresholds if threshold.above_baseline is not None]
+    yield from _outside("evaluation.thresholds names the baseline", named, list(catalogue.baselines))
+    deciding = [name for name, metric in metrics.items() if metric.decides]
+    yield from _outside("promotion.metric is", [] if decides is None else [decides], deciding)
+    yield from _outside("training.best_metric is", [picks], [name for name, each in metrics.items() if each.picks])
+
+
+def with_main_metric(document: Any) -> Any:
+    """Return the mapping that a recipe is made of, with the task's main metric where it picks weights by none."""
+    if not isinstance(document, Mapping):
+        return document
+    task, training = document.get("task", {}), document.get("training", {})
+    kind = task.get("kind") if isinstance(task, Mapping) else getattr(task, "kind", None)
+    known = isinstance(kind, str) and kind in CATALOGUES
+    if not known or not isinstance(training, Mapping) or "best_metric" in training:
+        return document
+    return {**document, "training": {**training, "best_metric": CATALOGUES[str(kind)].main}}
+
+
+def lower_is_better(metric: str) -> bool:
+    """Whether less of a metric is better; a metric of this name is read the same way in every task."""
+    known = [each.metrics[metric] for each in CATALOGUES.values() if metric in each.metrics]
+    return any(each.lower_is_better for each in known)
+
+
+def _outside(what: str, named: list[str], known: list[str]) -> Iterator[str]:
+    for name in dict.fromkeys(named):
+        if name not in known:
+            yield f"{what} {name!r:.60}: allowed are {', '.join(known)}"

@@ -1,0 +1,59 @@
+"""Names of the source's columns that a task takes unless the recipe says otherwise: those that the Hub's data have.
+
+Here and not asked of `tasks`, as a recipe is read where no numerical library is: by Airflow and by every command.
+`tests/data/test_task_columns.py` holds this table against the tasks' own `schema`.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+
+class TaskColumns(NamedTuple):
+    """What a task takes from the source.
+
+    Attributes:
+        texts: Columns of its texts, in order.
+        target: Column of the truth; None: it has none.
+        target_type: Module of `data.targets` that reads it.
+        offsets: Whether truths or answers point at characters of the raw text, which cleaning would move.
+    """
+
+    texts: tuple[str, ...]
+    target: str | None
+    target_type: str
+    offsets: bool = False
+
+
+TASK_COLUMNS: Mapping[str, TaskColumns] = MappingProxyType(
+    {
+        "text-classification": TaskColumns(("text",), "label", "label"),
+        "pair-classification": TaskColumns(("text", "text_pair"), "label", "label"),
+        "token-classification": TaskColumns(("tokens",), "ner_tags", "spans", offsets=True),
+        "question-answering": TaskColumns(("question", "context"), "answers", "answers", offsets=True),
+    }
+)
+
+
+def with_task_columns(document: Any, default_kind: str) -> Any:
+    """Return a recipe's document in which the columns and cleaning that it leaves open are those of its task.
+
+    Args:
+        document: As it was written; whatever is malformed is left to the schema.
+        default_kind: Task of a recipe that names none.
+    """
+    if not isinstance(document, dict) or not isinstance(document.get("data"), dict):
+        return document
+    task = document.get("task", {})
+    kind = task.get("kind", default_kind) if isinstance(task, dict) else None
+    taken = TASK_COLUMNS.get(kind) if isinstance(kind, str) else None
+    columns = document["data"].get("columns", {})
+    if taken is None or not isinstance(columns, dict):
+        return document
+    names = dict(zip(("text", "text_pair"), taken.texts, strict=False))
+    filled: dict[str, str | None] = {role: name for role, name in names.items() if columns.get(role) is None}
+    filled |= {} if "label" in columns else {"label": taken.target}
+    data = {**document["data"], "columns": {**columns, **filled}}
+    if taken.offsets and data.get("cleaning") is None:
+        data["cleaning"] = []
+    return {**document, "data": data}

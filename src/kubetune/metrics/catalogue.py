@@ -1,0 +1,131 @@
+"""Which metrics a task has and how they are read. Imports nothing, so that a recipe is checked wherever it is read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a metric is read.
+
+    Attributes:
+        title: Its name in a table.
+        hint: What it says, a few words.
+        lower_is_better: Whether less is better.
+        track: Whether it runs from 0 to 1 and is drawn so, beside the baselines.
+        reads: Which statistics it is a function of. Resampling counts alone costs nothing that grows with the rows.
+        share: Whether it is the share of rows whose score is 1, which is compared by an exact test.
+        decides: Whether two models may be compared by it.
+        picks: Whether the weights of a training may be picked by it.
+    """
+
+    title: str
+    hint: str
+    lower_is_better: bool = False
+    track: bool = False
+    reads: Literal["counts", "sums", "both"] = "counts"
+    share: bool = False
+    decides: bool = True
+    picks: bool = True
+
+    @property
+    def word(self) -> str:
+        """Its name inside a sentence: `macro F1`, `MCC`."""
+        return self.title[:1].lower() + self.title[1:] if self.title[1:2].islower() else self.title
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The metrics of a kind of task, whatever its labels are.
+
+    Attributes:
+        metrics: Name → how it is read, in the order in which a person reads them.
+        main: Name of the metric by which models are chosen and compared unless a recipe says otherwise.
+        sliced: Names of the metrics that are shown of a slice; the first one says whether the slice is weak.
+        baselines: Names of the baselines that thresholds may ask for, the strongest last.
+        labels: What a label is called in a table, one and many.
+        counted: What a label's support counts.
+        unsaid: What a slice is of which a metric says nothing.
+        method: How the metrics are worked out, a sentence or two each, for the report.
+    """
+
+    metrics: Mapping[str, Metric]
+    main: str
+    sliced: tuple[str, ...]
+    baselines: tuple[str, ...]
+    labels: tuple[str, str] = ("class", "classes")
+    counted: str = "rows"
+    unsaid: str = "one class"
+    method: tuple[str, ...] = ()
+
+
+CLASSES = Catalogue(
+    metrics=MappingProxyType(
+        {
+            "accuracy": Metric("Accuracy", "share of right answers", track=True, share=True),
+            "macro_f1": Metric("Macro F1", "each class counts the same", track=True),
+            "weighted_f1": Metric("Weighted F1", "classes count by their rows"),
+            "mcc": Metric("MCC", "0 is chance, 1 is perfect", track=True),
+            "ece": Metric(
+                "Calibration error", "less is better", lower_is_better=True, reads="sums", decides=False, picks=False
+            ),
+            "loss": Metric("Loss", "nats; less is better", lower_is_better=True, reads="sums", decides=False),
+        }
+    ),
+    main="macro_f1",
+    sliced=("accuracy", "macro_f1"),
+    baselines=("majority", "tfidf"),
+    method=(
+        "Macro F1 is the mean over classes that occur or are predicted; a class that is never predicted counts 0. MCC "
+        "is 0 where all answers are one class.",
+        "Calibration error: 15 equal-width confidence bins (Guo et al., 2017). Loss: mean cross entropy in nats.",
+    ),
+)
+
+ENTITIES = Catalogue(
+    metrics=MappingProxyType(
+        {
+            "precision": Metric("Precision", "share of the answered entities that are right", track=True),
+            "recall": Metric("Recall", "share of the labelled entities that are found", track=True),
+            "f1": Metric("F1", "each entity counts the same", track=True),
+            "macro_f1": Metric("Macro F1", "each type counts the same"),
+            "loss": Metric("Loss", "nats; less is better", lower_is_better=True, reads="sums", decides=False),
+        }
+    ),
+    main="f1",
+    sliced=("f1",),
+    baselines=("gazetteer",),
+    labels=("type", "types"),
+    counted="entities",
+    unsaid="no entity",
+    method=(
+        "An answered entity is right where its type and both of its ends are those of a labelled one. Macro F1 is the "
+        "mean over types that occur or are answered; a type that is never answered counts 0.",
+        "Loss: mean cross entropy of a word's tag in nats.",
+    ),
+)
+
+ANSWERS = Catalogue(
+    metrics=MappingProxyType(
+        {
+            "f1": Metric("F1", "words shared with the nearest given answer", track=True, reads="sums"),
+            "exact_match": Metric("Exact match", "share of answers that are one of those given", track=True),
+            "has_answer_f1": Metric("F1, answerable", "of questions that have an answer", track=True, reads="both"),
+            "no_answer_accuracy": Metric("No answer", "share of unanswerable questions left unanswered", track=True),
+            "loss": Metric("Loss", "nats a window; less is better", lower_is_better=True, reads="sums", decides=False),
+        }
+    ),
+    main="f1",
+    sliced=("f1", "exact_match"),
+    baselines=("overlap",),
+    labels=("kind of question", "kinds of question"),
+    counted="questions",
+    unsaid="no question",
+    method=(
+        "Exact match and F1 as SQuAD counts them: lower case, no punctuation, no English articles, the nearest of the "
+        "given answers; an unanswerable question is right where it is left unanswered.",
+        "Loss: mean cross entropy of the answer's two ends in nats a window.",
+    ),
+)

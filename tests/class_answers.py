@@ -1,0 +1,48 @@
+"""Answers of one class a row, and what they come to."""
+
+import numpy as np
+
+from kubetune.metrics.base import Outcomes
+from kubetune.metrics.classes import ClassStatistics, Scores
+
+
+def of_classes(classes: int) -> ClassStatistics:
+    """Return the statistics of classes without words."""
+    return ClassStatistics(tuple(f"class {number}" for number in range(classes)))
+
+
+def come_to(
+    labels: np.ndarray,
+    predictions: np.ndarray,
+    classes: int,
+    confidence: np.ndarray | None = None,
+    losses: np.ndarray | None = None,
+) -> Outcomes:
+    """Return the outcomes of predictions; confidence is 0.9 and a loss 1 unless they are given."""
+    rows = len(labels)
+    scores = Scores(
+        np.asarray(predictions),
+        np.full(rows, 0.9) if confidence is None else confidence,
+        np.ones(rows) if losses is None else losses,
+    )
+    return of_classes(classes).outcomes(np.asarray(labels), scores)
+
+
+def scored(labels: np.ndarray, probabilities: np.ndarray) -> Outcomes:
+    """Return the outcomes of probabilities (rows, classes)."""
+    classes = probabilities.shape[1]
+    return of_classes(classes).outcomes(labels, Scores.from_probabilities(probabilities, labels))
+
+
+def measured(outcomes: Outcomes, classes: int) -> dict[str, float]:
+    """Return every metric."""
+    return {name: float(value) for name, value in of_classes(classes).measure(outcomes.total()).items()}
+
+
+def simulated(rows: int, classes: int, strength: float = 0.5, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return labels (rows,) and probabilities (rows, classes) of answers with a known hit rate."""
+    chance = np.random.default_rng(seed)
+    labels = chance.choice(classes, size=rows, p=np.arange(1, classes + 1) / np.arange(1, classes + 1).sum())
+    probabilities = chance.dirichlet(np.ones(classes), size=rows)
+    probabilities[np.arange(rows), labels] += strength * chance.random(rows)
+    return labels, probabilities / probabilities.sum(axis=1, keepdims=True)
