@@ -64,7 +64,7 @@ def entity_inputs(folder: Path, head: str = "stock", seed: int = 0) -> dict[str,
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         module = TASK.build_model(spec, source, pretrained=True)
-        _learn(module, encoding.features)
+        learn(TASK, module, encoding.features)
     model = folder / "model"
     model.mkdir()
     save_model(module, spec, model)
@@ -76,14 +76,15 @@ def entity_inputs(folder: Path, head: str = "stock", seed: int = 0) -> dict[str,
     return found | {"behaviour": behaviour, "decision": served_toys.write_decision(folder / "decision")}
 
 
-def _learn(module: torch.nn.Module, features: Any) -> None:
-    inputs = TASK.collate(features, 0)
-    targets = TASK.targets(features, inputs["input_ids"].shape[1])
+def learn(task: Any, module: torch.nn.Module, features: Any, steps: int = 40) -> None:
+    """Enough steps that answers differ strongly from text to text."""
+    inputs = task.collate(features, 0)
+    targets = task.targets(features, inputs["input_ids"].shape[1])
     optimizer = torch.optim.AdamW(module.parameters(), lr=5e-3)
     module.train()
-    for _ in range(40):
+    for _ in range(steps):
         optimizer.zero_grad()
-        (TASK.losses(module(**inputs), targets).sum() / int(TASK.terms(features).sum())).backward()
+        (task.losses(module(**inputs), targets).sum() / int(task.terms(features).sum())).backward()
         optimizer.step()
     module.eval()
 

@@ -390,11 +390,16 @@ def test_texts_are_called_as_the_task_calls_them() -> None:
     assert parsed(item) == body.Request((("Where?", "We met in Berlin."),))
     assert parsed({"inputs": item, "parameters": {}}) == body.Request((("Where?", "We met in Berlin."),), hub=True)
     assert parsed({"inputs": [item]}).batched
-    assert parsed({"text": "x"}).reason.endswith("allowed are question, context, inputs, all_scores, parameters")
+    assert parsed({"text": "Where?", "text_pair": "We met in Berlin."}) == parsed(item)
+    assert (
+        parsed({"inputs": ["x", {"question": "a", "text": "b"}]}).items[1].reason
+        == "give `question` or `text`, not both"
+    )
+    assert "allowed are question, context, inputs, all_scores, parameters" in parsed({"words": "x"}).reason
     assert parsed({"inputs": item, "parameters": {"top_k": 1}}).reason.endswith("allowed are none")
     (refused,) = parsed({"inputs": [{"context": "x"}]}).items
     assert refused == Refusal(400, "an item must have `question`")
-    (refused,) = parsed({"inputs": [{"text": "x"}]}).items
+    (refused,) = parsed({"inputs": [{"words": "x"}]}).items
     assert refused == Refusal(400, "an item must be a string or an object with `question` and `context`")
 
 

@@ -1,5 +1,6 @@
 """The page of an endpoint: what it says, and that nothing in it can do harm."""
 
+import ast
 import json
 import re
 from dataclasses import replace
@@ -7,10 +8,13 @@ from html import unescape
 from html.parser import HTMLParser
 
 import pytest
+from huggingface_hub import InferenceClient
 
 import toys
 from kubetune.serving.archive.manifest import Archive, ServingSettings
 from kubetune.serving.gateway import page
+from kubetune.serving.request import Request, from_json, request_form
+from kubetune.tasks import load_task
 from kubetune.text.joining import Joined
 
 
@@ -82,3 +86,27 @@ def test_labels_are_data_and_many_are_counted() -> None:
     )
     assert "and 800 more" in re.sub(r"\s+", " ", many)
     assert "default-src 'none'" in page.HEADERS["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize(
+    "kind", ["text-classification", "pair-classification", "token-classification", "question-answering"]
+)
+def test_the_examples_are_what_the_task_takes(kind: str) -> None:
+    found = replace(archive(), task=kind)
+    text = page.render_page("any", "0" * 64, found, "localhost", keyed=False)
+    blocks = [unescape(block) for block in Blocks(text).blocks]
+    task = load_task(kind)
+    form = request_form(task, 4, {})
+    (sent,) = re.findall(r"-d '(.*)'", blocks[0])
+    (python,) = [block for block in blocks if block.startswith("import json")]
+    (body,) = re.findall(r"json\.dumps\((.*)\)\.encode", python)
+    for value in (json.loads(sent), ast.literal_eval(body)):
+        request = from_json(value, form)
+        assert isinstance(request, Request), request
+        (item,) = request.items
+        assert isinstance(item, tuple) and len(item) == len(task.columns)
+    calls = [block for block in blocks if "huggingface_hub" in block]
+    assert all(hasattr(InferenceClient, re.findall(r"client\.(\w+)\(", block)[0]) for block in calls)
+    assert [bool(calls)] == [kind != "pair-classification"]  # their client sends one text
+    schema = json.loads(blocks[-1])["properties"]["results"]["items"]["oneOf"][0]["properties"]["predictions"]
+    assert schema == json.loads(json.dumps(task.form.schema))

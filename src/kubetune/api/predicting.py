@@ -38,8 +38,8 @@ class TextPrediction:
     answer: Any = field(default=None, repr=False)
 
     def __str__(self) -> str:
-        text = self.item if isinstance(self.item, str) else next(iter(self.item.values()), "")
-        return bracketed(pieces(text, self.answer)) if is_marked(self.answer) else repr(self)
+        texts = (self.item,) if isinstance(self.item, str) else tuple(map(str, self.item.values()))
+        return bracketed(pieces(texts, self.answer)) if is_marked(self.answer) else repr(self)
 
     @property
     def label(self) -> str | None:

@@ -120,7 +120,9 @@ def predict(
     endpoint: Annotated[
         str | None, typer.Option("--endpoint", help="Endpoint or URL; the default is the only one there is.")
     ] = None,
-    pair: Annotated[str | None, typer.Option("--pair", help="Second text, for a task on pairs.")] = None,
+    pair: Annotated[
+        str | None, typer.Option("--pair", help="Second text: of a pair, or the context of a question.")
+    ] = None,
     top_k: Annotated[
         int | None,
         typer.Option("--top-k", min=1, help="Labels an answer, 1 unless said otherwise.", show_default=False),
@@ -140,7 +142,7 @@ def predict(
     if as_json:
         print_json([{**item, **answer} for item, answer in zip(items, answers, strict=True)])
     else:
-        print_answers(lines, answers)
+        print_answers(items, answers)
     if any("error" in answer for answer in answers):
         from kubetune.errors import DataError
 

@@ -19,25 +19,25 @@ def best_of(answer: Mapping[str, Any]) -> dict[str, Any]:
     return {**answer, "predictions": found[:1]} if is_ranked(found) else dict(answer)
 
 
-def print_answers(lines: Sequence[str], answers: Sequence[Mapping[str, Any]]) -> None:
+def print_answers(items: Sequence[Mapping[str, str]], answers: Sequence[Mapping[str, Any]]) -> None:
     """Print what was answered on each text.
 
     Args:
-        lines: The texts.
+        items: The texts of each by name.
         answers: `{"predictions": …}` or `{"error": {"status", "reason"}}` each.
     """
-    pairs = list(zip(lines, answers, strict=True))
+    pairs = [(tuple(item.values()), answer) for item, answer in zip(items, answers, strict=True)]
     if all("error" in answer or is_ranked(answer["predictions"]) for answer in answers):
-        print_table(["text", "label", "score"], [row for line, answer in pairs for row in _rows(line, answer)])
+        print_table(["text", "label", "score"], [row for texts, answer in pairs for row in _rows(texts[0], answer)])
         return
     colours: dict[str, str] = {}
-    for line, answer in pairs:
+    for texts, answer in pairs:
         if "error" in answer:
-            say("  ".join(_rows(line, answer)[0]))
+            say("  ".join(_rows(texts[0], answer)[0]))
         elif is_marked(answer["predictions"]):
-            _print_marked(pieces(line, answer["predictions"]), colours)
+            _print_marked(pieces(texts, answer["predictions"]), colours)
         else:
-            say(f"{_cut(line)}  {json.dumps(answer['predictions'], ensure_ascii=False)}")
+            say(f"{_cut(texts[0])}  {json.dumps(answer['predictions'], ensure_ascii=False)}")
 
 
 def _rows(line: str, answer: Mapping[str, Any]) -> list[list[str]]:

@@ -1,9 +1,9 @@
 """Bytes of a request into items, answers into JSON. One schema for every server.
 
-A request is text/plain (the body is the text) or JSON: `"a text"`, an object with the task's texts (`{"text": …}`,
-`{"text": …, "text_pair": …}`), or `{"inputs": [any of these, …]}`; objects also take parameters of the task (`top_k`:
-1, 2, …) or `all_scores` (true: all that an answer ranks). Where training joined a text of columns, an object may give
-those instead: `{"subject": …, "body": …}`; one that is missing or null is left out.
+A request is text/plain (the body is the text) or JSON: `"a text"`, an object with the task's texts (`text` and
+`text_pair` are the first and the second of any task), or `{"inputs": [any of these, …]}`; objects also take parameters
+of the task (`top_k`: 1, 2, …) or `all_scores` (true: all that an answer ranks). Where training joined a text of
+columns, an object may give those instead: `{"subject": …, "body": …}`; one that is missing or null is left out.
 
 The clients of Hugging Face's inference API (`huggingface_hub.InferenceClient.text_classification`) send `{"inputs": "a
 text", "parameters": {"top_k": 2}}`, and read the answers alone: `[[{"label": …, "score": …}, …]]`. A request with
@@ -55,7 +55,14 @@ class RequestForm:
     @property
     def text_keys(self) -> tuple[str, ...]:
         """Keys of an item, each once."""
-        return tuple(dict.fromkeys([*self.named, *(name for of in self.texts.values() for name in of.columns)]))
+        joined = (name for of in self.texts.values() for name in of.columns)
+        return tuple(dict.fromkeys([*self.named, *joined, *self.aliases]))
+
+    @property
+    def aliases(self) -> dict[str, str]:
+        """Name that a text has for any task → name that it has for this one."""
+        taken = {*self.named, *(name for of in self.texts.values() for name in of.columns)}
+        return {alias: name for alias, name in zip(TEXTS, self.named, strict=False) if alias not in taken}
 
     @property
     def own_parameters(self) -> tuple[str, ...]:
@@ -229,11 +236,15 @@ def _item(entry: Any, form: RequestForm) -> tuple[object, ...] | Refusal:
         return (entry,)
     keys, (first, *others) = form.text_keys, form.named
     if not isinstance(entry, dict) or not entry or not set(entry) <= set(keys):
-        columns = _listed(keys[len(form.named) :])
+        columns = _listed(key for key in keys[len(form.named) :] if key not in form.aliases)
         also = f", or with the columns {columns}" if columns else ""
         more = ", for pairs," if form.named == TEXTS else ""
         wanted = f"`{first}`" + "".join(f" and{more} `{name}`" for name in others)
         return Refusal(400, f"an item must be a string or an object with {wanted}{also}")
+    for alias, name in form.aliases.items():
+        if alias in entry and name in entry:
+            return Refusal(400, f"give `{name}` or `{alias}`, not both")
+    entry = {form.aliases.get(name, name): text for name, text in entry.items()}
     found = [_text(entry, name, form.texts.get(name)) for name in form.named]
     refused = next((text for text in found if isinstance(text, Refusal)), None)
     if refused is not None:

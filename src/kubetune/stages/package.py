@@ -111,7 +111,7 @@ def _card(config: Any, archive: Archive, metrics: Mapping[str, Any], inputs: Map
         decision=decision,
         decided=decision_sentence(decision),
         says=task.form.says,
-        limits=[task.form.caveat(archive.labels), *limits(metrics, archive.max_length)],
+        limits=limits(metrics, task, archive.labels, archive.max_length),
     )
 
 

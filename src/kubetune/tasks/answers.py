@@ -174,7 +174,7 @@ def _fits(schema: Mapping[str, Any], value: Any) -> bool:
         return False
     if isinstance(value, bool) and kind not in (None, "boolean"):  # a bool is an int in Python and none in JSON
         return False
-    if "enum" in schema and value not in schema["enum"]:
+    if "enum" in schema and not any(value == one and type(value) is type(one) for one in schema["enum"]):
         return False
     if "minimum" in schema and value < schema["minimum"]:
         return False

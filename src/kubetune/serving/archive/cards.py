@@ -1,10 +1,12 @@
 """Markdown that travels with a model."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
+
+from kubetune.tasks.base import Task
 
 MARKUP = "`|<>"
 WEAK_SLICES = 3
@@ -50,30 +52,36 @@ def decision_sentence(decision: Mapping[str, Any]) -> str:
     return outcomes[decision["outcome"]]
 
 
-def limits(metrics: Mapping[str, Any], max_length: int) -> list[str]:
-    """Return what a user must not rely on, one sentence each, beside what the task says.
+def limits(metrics: Mapping[str, Any], task: Task, labels: Sequence[str], max_length: int) -> list[str]:
+    """Return what a user must not rely on, one sentence each.
 
     Args:
         metrics: `metrics.json`.
-        max_length: Tokens of an item that are read.
+        task: Of the model.
+        labels: Class names by class number.
+        max_length: Tokens that are read at once.
     """
-    rows = metrics["rows"]
-    found = [
-        f"Of longer texts the first {max_length} tokens are read, and nothing of the rest: so it was with "
-        f"{metrics['truncated']:,} of the {rows:,} test rows.",
-    ]
+    catalogue, rows = task.statistics(labels).catalogue, metrics["rows"]
+    read = (
+        f"Longer texts are read in windows of {max_length} tokens, but parts of them may be in none: so it was with "
+        if task.windows
+        else f"Of longer texts the first {max_length} tokens are read, and nothing of the rest: so it was with "
+    )
+    found = [task.form.caveat(labels), f"{read}{metrics['truncated']:,} of the {rows:,} test rows."]
     if present := [row for row in metrics.get("per_class", ()) if row["support"]]:
         row = min(present, key=lambda row: row["f1"]["value"])
         f1 = row["f1"]
         found.append(
             f"It is weakest on “{plain_label(row['label'])}”: F1 {f1['value']:.3f}, 95 % interval {f1['low']:.3f} to "
-            f"{f1['high']:.3f}, on {row['support']:,} rows."
+            f"{f1['high']:.3f}, on {row['support']:,} {catalogue.counted}."
         )
+    name = catalogue.sliced[0]
+    metric, sign = catalogue.metrics[name], -1 if catalogue.metrics[name].lower_is_better else 1
     weak = [(column, part) for column, parts in metrics["slices"].items() for part in parts if part["weak"]]
-    for column, part in sorted(weak, key=lambda pair: float(pair[1]["accuracy"]["value"]))[:WEAK_SLICES]:
+    for column, part in sorted(weak, key=lambda pair: sign * float(pair[1][name]["value"]))[:WEAK_SLICES]:
         found.append(
-            f"It is weaker where {plain_label(column)} is {plain_label(part['name'])}: accuracy "
-            f"{part['accuracy']['value']:.3f} on {part['rows']:,} rows."
+            f"It is weaker where {plain_label(column)} is {plain_label(part['name'])}: {metric.word} "
+            f"{part[name]['value']:.3f} on {part['rows']:,} rows."
         )
     if ece := metrics["metrics"].get("ece"):
         found.append(f"Its confidence is off by {ece['value']:.3f} on average over the test rows.")

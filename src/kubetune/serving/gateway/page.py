@@ -12,6 +12,7 @@ from kubetune.serving.archive.manifest import Archive
 from kubetune.serving.request import RANKED, request_form
 from kubetune.tasks import load_task
 from kubetune.tasks.answers import AnswerForm
+from kubetune.tasks.base import Task
 
 HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(:\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:\d{1,5})?")
 HEADERS = {
@@ -43,7 +44,10 @@ def render_page(endpoint: str, digest: str, archive: Archive, host: str, *, keye
         keyed: Whether a key is asked for.
     """
     name = host if HOST.fullmatch(host) else "HOST"
-    form = load_task(archive.task).form
+    task = load_task(archive.task)
+    form = task.form
+    accepted = request_form(task, archive.serving.max_items, archive.texts)
+    ranked = {RANKED: archive.serving.top_k} if RANKED in accepted.own_parameters else {}
     return _template().render(
         endpoint=endpoint,
         digest=digest,
@@ -53,14 +57,13 @@ def render_page(endpoint: str, digest: str, archive: Archive, host: str, *, keye
         max_length=archive.max_length,
         max_items=archive.serving.max_items,
         says=form.says,
-        client=form.hub.client,
-        asked=json.dumps(
-            {"inputs": [EXAMPLE]} | ({RANKED: archive.serving.top_k} if RANKED in form.parameters else {})
-        ),
-        everything=RANKED in form.parameters,
+        client=form.hub.client if len(task.columns) == 1 or not form.request_texts else None,
+        given=_arguments(task),
+        item=_item(task),
+        asked=json.dumps({"inputs": [_item(task)]} | ranked),
+        everything=bool(ranked),
         url=f"http://{name}/predictions/{endpoint}",
         keyed=keyed,
-        example=EXAMPLE,
         columns=columns_of(archive),
         request=json.dumps(request_schema(archive), indent=2),
         answer=json.dumps(answer_schema(form), indent=2),
@@ -94,6 +97,21 @@ def request_schema(archive: Archive) -> dict[str, object]:
         "required": ["inputs"],
         "additionalProperties": False,
     }
+
+
+def _item(task: Task) -> str | dict[str, str]:
+    """Return an item that the task takes, for an example."""
+    return EXAMPLE if len(task.columns) == 1 else {name: f"A {name}" for name in task.columns}
+
+
+def _arguments(task: Task) -> str:
+    """Return how the client of Hugging Face is called with it: by the names of the texts where they are several."""
+    item = _item(task)
+    return (
+        json.dumps(item)
+        if isinstance(item, str)
+        else ", ".join(f"{key}={json.dumps(text)}" for key, text in item.items())
+    )
 
 
 def columns_of(archive: Archive) -> list[str]:
