@@ -42,12 +42,15 @@ def test_nothing_in_train_answers_nothing() -> None:
 
 
 def test_it_is_measured_on_the_test_rows() -> None:
+    names = ("person", "place")
+
     def table(texts: list[str], spans: list[list[tuple[int, int, str]]]) -> pa.Table:
-        cells = [[{"start": start, "end": end, "label": label} for start, end, label in each] for each in spans]
-        kind = pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32()), ("label", pa.string())]))
+        cells = [
+            [{"start": start, "end": end, "label": names.index(label)} for start, end, label in each] for each in spans
+        ]
+        kind = pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32()), ("label", pa.int32())]))
         return pa.table({"text": texts, "label": pa.array(cells, kind)})
 
-    names = ("person", "place")
     test = table(["Ada was in New York", "Bob slept"], [[(0, 3, "person"), (11, 19, "place")], [(0, 3, "person")]])
     (baseline,) = load_baselines("token-classification")(table(TRAIN, SPANS), test, ("text",), names)
     assert (baseline.name, baseline.heading) == ("gazetteer", "Gazetteer")

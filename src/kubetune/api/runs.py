@@ -185,13 +185,13 @@ class Run:
         return StageDifference(self.name, stage, found.nearest, found.differ)
 
     def _repr_html_(self) -> str:
-        from kubetune.models.history import SHOWN
+        from kubetune.config.metrics import shown_metrics
 
         rows = [
             [row.stage, row.state, " ".join(row.artifacts) or "-", f"{row.size / 1e6:.1f} MB" if row.size else "-"]
             for row in self.stages()
         ]
-        numbers = [[name, f"{self.metrics[name]:.3f}"] for name in SHOWN if name in self.metrics]
+        numbers = [[name, f"{self.metrics[name]:.3f}"] for name in shown_metrics(self.metrics)]
         table = table_html(["stage", "state", "artifacts", "size"], rows, f"run {self.name}: {self.state}")
         return table + (table_html(["metric", "test rows"], numbers) if numbers else "")
 

@@ -37,18 +37,24 @@ def runs(store: StoreUrl = None, as_json: AsJson = False) -> None:
         print_json([asdict(line) for line in lines])
         return
     print_table(
-        ["run", "recipe", "state", "accuracy", "macro F1", "last change"],
+        ["run", "recipe", "state", "measured", "last change"],
         [
             [
                 line.run,
                 line.recipe,
                 line.state,
-                *(f"{line.metrics[name]:.3f}" if name in line.metrics else "-" for name in ("accuracy", "macro_f1")),
+                ", ".join(f"{name} {line.metrics[name]:.3f}" for name in _sliced(line.metrics)) or "-",
                 time.strftime("%Y-%m-%d %H:%M", time.localtime(line.modified)),
             ]
             for line in lines
         ],
     )
+
+
+def _sliced(metrics: Mapping[str, float]) -> list[str]:
+    from kubetune.config.metrics import catalogue_of
+
+    return [name for name in catalogue_of(metrics).sliced if name in metrics]
 
 
 def cluster_state_of(stages: Mapping[str, str], stored: str) -> str:
@@ -60,7 +66,7 @@ def cluster_state_of(stages: Mapping[str, str], stored: str) -> str:
 def show(run: RunName, store: StoreUrl = None, as_json: AsJson = False) -> None:
     """Show a run's stages, artifacts, metrics and verdict."""
     from kubetune.api.runs import open_run
-    from kubetune.models.history import SHOWN
+    from kubetune.config.metrics import shown_metrics
 
     found = open_run(run, store=store)
     if as_json:
@@ -83,7 +89,7 @@ def show(run: RunName, store: StoreUrl = None, as_json: AsJson = False) -> None:
         rows.append([row.stage, state, " ".join(row.artifacts) or "-", size, key])
     print_table(["stage", "state", "artifacts", "size", "key"], rows)
     if found.metrics:
-        say("  ".join(f"{name} {found.metrics[name]:.3f}" for name in SHOWN if name in found.metrics))
+        say("  ".join(f"{name} {found.metrics[name]:.3f}" for name in shown_metrics(found.metrics)))
     for line in reasons(found.commits, found.attempts):
         say(line)
 

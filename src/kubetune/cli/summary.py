@@ -68,7 +68,7 @@ def summary_text(summary: Mapping[str, Any]) -> None:
 
 def metrics_table(metrics: Mapping[str, float]) -> None:
     """Print the metrics beside the baselines."""
-    from kubetune.models.history import SHOWN
+    from kubetune.config.metrics import shown_baselines, shown_metrics
 
     def cell(name: str) -> str:
         if name not in metrics:
@@ -76,12 +76,15 @@ def metrics_table(metrics: Mapping[str, float]) -> None:
         low, high = metrics.get(f"{name}_low"), metrics.get(f"{name}_high")
         return f"{metrics[name]:.3f}" + (f" [{low:.3f}, {high:.3f}]" if low is not None and high is not None else "")
 
-    rows = [[name, cell(name), cell(f"baseline_tfidf_{name}"), cell(f"baseline_majority_{name}")] for name in SHOWN]
+    baselines = shown_baselines(metrics)
+    rows = [
+        [name, cell(name), *(cell(f"baseline_{each}_{name}") for each in baselines)] for name in shown_metrics(metrics)
+    ]
     say()
     rows_tested = int(metrics.get("test_rows", 0))
     texts = int(metrics.get("test_texts", rows_tested))
     tested = f"{rows_tested:,} test rows" if texts == rows_tested else f"{rows_tested:,} rows of {texts:,} texts"
-    print_table([f"{tested}, 95 % interval", "model", "tf-idf + logistic regression", "majority class"], rows)
+    print_table([f"{tested}, 95 % interval", "model", *baselines.values()], rows)
 
 
 def next_commands(

@@ -55,6 +55,36 @@ def with_main_metric(document: Any) -> Any:
     return {**document, "training": {**training, "best_metric": CATALOGUES[str(kind)].main}}
 
 
+BASELINES: Mapping[str, str] = MappingProxyType(
+    {
+        "tfidf": "tf-idf + logistic regression",
+        "majority": "majority class",
+        "gazetteer": "gazetteer",
+        "overlap": "words near the question's",
+    }
+)
+"""Name → heading, in the order in which a person reads them."""
+
+
+def catalogue_of(metrics: Mapping[str, float]) -> Catalogue:
+    """Return the catalogue of the task that flat metrics of a commit are of: the one with most of its names there."""
+    return max(CATALOGUES.values(), key=lambda each: sum(f"{name}_low" in metrics for name in each.metrics))
+
+
+def shown_metrics(metrics: Mapping[str, float]) -> list[str]:
+    """Return the names of a commit's own metrics in the order in which a person reads them."""
+    return [name for name in catalogue_of(metrics).metrics if name in metrics]
+
+
+def shown_baselines(metrics: Mapping[str, float]) -> dict[str, str]:
+    """Return the baselines that a commit has metrics of, name → heading."""
+    return {
+        name: title
+        for name, title in BASELINES.items()
+        if any(f"baseline_{name}_{metric}" in metrics for metric in catalogue_of(metrics).metrics)
+    }
+
+
 def lower_is_better(metric: str) -> bool:
     """Whether less of a metric is better; a metric of this name is read the same way in every task."""
     known = [each.metrics[metric] for each in CATALOGUES.values() if metric in each.metrics]

@@ -20,7 +20,6 @@ from kubetune.storage.runs import list_runs, read_run
 
 MARKS = {BY_PERSON: ("rolled-back", "was rolled back"), REVOKED: ("revoked", "is revoked")}
 """What a person may have said against a version: the event of the model's history, and the words for it."""
-SHOWN = ("accuracy", "macro_f1", "weighted_f1", "mcc", "ece", "loss")
 
 
 def recipe_of_run(store: Store, run: str, recipe: str | None = None, overrides: Iterable[str] = ()) -> Recipe:

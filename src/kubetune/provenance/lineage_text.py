@@ -53,7 +53,7 @@ def facts(node: Node) -> list[str]:
 
 def measured(metrics: Mapping[str, float], most: int = SHOWN) -> str:
     """Return the first few metrics; those that people know come first."""
-    known = ("accuracy", "macro_f1", "mcc", "ece", "loss", "rows")
+    known = ("accuracy", "f1", "exact_match", "macro_f1", "mcc", "ece", "loss", "rows")
     names = sorted(metrics, key=lambda name: (known.index(name) if name in known else len(known), name))
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(f"{name} {metrics[name]:.4g}" for name in names[:most]) + more
