@@ -24,7 +24,7 @@ from kubetune.data.targets.structured import (
     canonical_content,
     final_counts,
     final_numbers,
-    identity_of,
+    truth_identity,
 )
 from kubetune.data.targets.tags import BrokenTagsError, spans_of_tags, word_places
 from kubetune.errors import DataError
@@ -85,7 +85,7 @@ class SpansReader:
         # The rarest class of a row is what a split would lose first.
         numbers = {span["label"] for span in spans}
         rarest = min(numbers, key=lambda number: (self.marked.rows_of(number), number), default=-1)
-        return Truth(rarest + 1, identity_of(spans), spans)
+        return Truth(rarest + 1, truth_identity(spans), spans)
 
     def _named(self, cell: TargetCell) -> list[tuple[int, int, str]] | str:
         """Return (start, end, name) of each span, or the rule that the cell breaks."""

@@ -15,7 +15,7 @@ from kubetune.text.shown import one_line
 EXAMPLES_A_REASON = 3
 
 
-def identity_of(value: Any) -> int:
+def truth_identity(value: Any) -> int:
     """Return a number from 0 to 2^63 - 1 for a JSON-able value."""
     digest = hashlib.blake2b(json.dumps(value, sort_keys=True).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
