@@ -203,6 +203,18 @@ def test_labels_are_lists_or_separated_text(tmp_path: Path, cell: Any, wanted: A
     assert ([order[number] for number in truth.value] if isinstance(truth, Truth) else truth) == wanted
 
 
+def test_equal_texts_that_are_tagged_alike_are_no_conflict(tmp_path: Path) -> None:
+    reader = opened("spans", tmp_path, [["B-per", "O"]], classes=["per", "loc"])
+    cells = [
+        (["Anna", "ran"], ["B-per", "O"]),
+        (["ANNA", "", "ran"], ["B-per", "O", "O"]),
+        (["Anna", "ran"], ["O", "O"]),
+    ]
+    found = [reader.read(TargetCell(tags, (" ".join(words),), words)) for words, tags in cells]
+    identities = [truth.identity for truth in found if isinstance(truth, Truth)]
+    assert identities[0] == identities[1] != identities[2]
+
+
 def test_empty_lists_are_rows_where_the_recipe_says_so(tmp_path: Path) -> None:
     reader = opened("labels", tmp_path, [["a"], []], classes=["a", "b"], empty="keep")
     truth = reader.read(TargetCell([], (TEXT,)))
