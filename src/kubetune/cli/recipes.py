@@ -102,7 +102,10 @@ def show(report: dict[str, Any]) -> None:
         found = report["targets"]
         print_table(["split", *found["columns"]], [[split, *found["splits"][split]] for split in splits])
         say()
-    print_table(["class", "first rows of train"], [[_cut(row["label"], 60), row["text"]] for row in report["preview"]])
+    print_table(
+        ["truth" if "targets" in report else "class", "first rows of train"],
+        [[_cut(row["label"], 60), row["text"]] for row in report["preview"]],
+    )
     say()
     say(f"not shown {report['left_out']}")
 
