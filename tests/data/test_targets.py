@@ -245,3 +245,23 @@ def test_equal_truths_have_one_identity(tmp_path: Path, kind: str, one: Any, sam
     identities = [truth.identity for truth in found if isinstance(truth, Truth)]
     assert identities[0] == identities[1] != identities[2]
     assert all(0 <= identity < 2**63 for identity in identities)
+
+
+def test_tags_and_spans_are_read_from_texts_of_a_table(tmp_path: Path) -> None:
+    cells = ["B-per O O", '[{"start": 0, "end": 4, "label": "per"}]', "[]", "", "O O"]
+    reader = opened("spans", tmp_path, cells)
+    found = [named(reader, reader.read(TargetCell(cell, ("Anna ran home",)))) for cell in cells]
+    assert found == [[(0, 4, "per")], [(0, 4, "per")], [], "missing-label", "tag-count"]
+
+
+def test_strata_are_the_rarest_classes(tmp_path: Path) -> None:
+    cells = [["B-a"], ["B-a"], ["B-b"], ["O"]]
+    reader = opened("spans", tmp_path, cells)
+    tags = ["B-a", "B-b", "O"]
+    both = reader.read(TargetCell(tags, ("x y z",), ["x", "y", "z"]))
+    rare = reader.read(TargetCell(["B-b"], ("x",), ["x"]))
+    often = reader.read(TargetCell(["B-a"], ("x",), ["x"]))
+    none = reader.read(TargetCell(["O"], ("x",), ["x"]))
+    found = [truth.stratum for truth in (both, rare, often, none) if isinstance(truth, Truth)]
+    assert found[0] == found[1] != found[2]
+    assert found[3] == 0
