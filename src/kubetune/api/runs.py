@@ -1,7 +1,7 @@
 """A past run as one object: how far it is, its numbers, its test rows, its report, why a stage ran, what differs."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from io import BytesIO
@@ -16,6 +16,7 @@ from kubetune.errors import ConfigError
 
 if TYPE_CHECKING:
     import pandas
+    import pyarrow as pa
 
     from kubetune.config.recipe import Recipe
     from kubetune.config.settings import Settings
@@ -139,14 +140,14 @@ class Run:
         """Return the test rows with what the model said of each, every digest checked.
 
         Returns:
-            A row a test row: `row_id`, `raw_text`, `text` (and `…_pair`), `label` and `prediction` as class names,
-            `correct`, `confidence`, `loss`, `length` and `truncated` (tokens), and of each class `probability NAME`.
+            A row a test row: `row_id`, `raw_text`, `text` (and `…_pair`), `label`, what was answered (`prediction`, or
+            the task's own columns, such as `entities`), `correct`, `confidence`, `loss`, `length` and `truncated`
+            (tokens). Classes are given by name, with `probability NAME` of each.
 
         Raises:
             ConfigError: The run has not been evaluated.
             CorruptArtifactError: The store has lost or damaged them.
         """
-        import pandas as pd
         import pyarrow.parquet as pq
 
         evaluated, prepared = self.commits.get("evaluate"), self.commits.get("prepare")
@@ -154,12 +155,7 @@ class Run:
             raise ConfigError(f"Run {self.name} has no predictions yet: stage evaluate has not committed them.")
         names = json.loads(read_file(self.store, prepared.outputs["dataset"], "dataset.json"))["labels"]
         table = pq.read_table(BytesIO(read_file(self.store, evaluated.outputs["report"], "predictions.parquet")))
-        probabilities = table["probabilities"].to_pylist()
-        frame: pd.DataFrame = table.drop_columns(["probabilities", "logits"]).to_pandas()
-        for column in ("label", "prediction"):
-            frame[column] = [names[number] for number in frame[column]]
-        scores = pd.DataFrame(probabilities, columns=[f"probability {name}" for name in names], dtype="float32")
-        return pd.concat([frame, scores], axis=1)
+        return frame_of(table, names)
 
     def report(self) -> RunReport:
         """Return its newest report, which a notebook shows inline.
@@ -240,3 +236,25 @@ def runs(store: str | Path | None = None) -> "list[RunLine]":
     from kubetune.execution.states import run_lines
 
     return run_lines(opened(store)[1])
+
+
+def frame_of(table: "pa.Table", names: Sequence[str]) -> "pandas.DataFrame":
+    """Return what `evaluate` stored as a person reads it: class numbers as names, a column a class.
+
+    Args:
+        table: Of `predictions.parquet`.
+        names: Class names by class number.
+    """
+    import pandas as pd
+    import pyarrow as pa
+
+    wide = [name for name in ("probabilities", "logits") if name in table.column_names]
+    frame: pd.DataFrame = table.drop_columns(wide).to_pandas()
+    for column in ("label", "prediction"):
+        if column in table.column_names and pa.types.is_integer(table.schema.field(column).type):
+            frame[column] = [names[number] for number in frame[column]]
+    if "probabilities" not in wide:
+        return frame
+    columns = [f"probability {name}" for name in names]
+    scores = pd.DataFrame(table["probabilities"].to_pylist(), columns=columns, dtype="float32")
+    return pd.concat([frame, scores], axis=1)
