@@ -313,7 +313,7 @@ def test_losses_and_answers() -> None:
     assert both.tolist() == pytest.approx([0.5 * (0.16984602 + 0.5), 2 * np.log(3)], abs=1e-6)
     probabilities = task.probabilities(logits.numpy())
     assert probabilities.sum(axis=1) == pytest.approx([1, 1])
-    best = task.decode(probabilities[0].tolist(), ("a", "b", "c"), 2)
+    best = task.form.decode(probabilities[0].tolist(), ("a", "b", "c"), {"top_k": 2})
     assert [item["label"] for item in best] == ["a", "b"]
     assert best[0]["score"] == pytest.approx(0.84379, abs=1e-4)
 

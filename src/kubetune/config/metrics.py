@@ -43,12 +43,17 @@ def unknown_metrics(kind: str, evaluation: EvaluationSection, decides: str | Non
     yield from _outside("training.best_metric is", [picks], [name for name, each in metrics.items() if each.picks])
 
 
-def with_main_metric(document: Any) -> Any:
-    """Return the mapping that a recipe is made of, with the task's main metric where it picks weights by none."""
+def with_main_metric(document: Any, default_kind: str) -> Any:
+    """Return a recipe's document with its task's main metric where it picks weights by none.
+
+    Args:
+        document: As it was written; whatever is malformed is left to the schema.
+        default_kind: Task of a recipe that names none.
+    """
     if not isinstance(document, Mapping):
         return document
     task, training = document.get("task", {}), document.get("training", {})
-    kind = task.get("kind") if isinstance(task, Mapping) else getattr(task, "kind", None)
+    kind = task.get("kind", default_kind) if isinstance(task, Mapping) else getattr(task, "kind", None)
     known = isinstance(kind, str) and kind in CATALOGUES
     if not known or not isinstance(training, Mapping) or "best_metric" in training:
         return document

@@ -102,7 +102,8 @@ class Recipe(Section):
     @classmethod
     def with_task_values(cls, document: Any) -> Any:
         """What the recipe leaves open and its task decides, so that a stored recipe holds it: columns, best metric."""
-        return with_main_metric(with_task_columns(document, str(TaskSection.model_fields["kind"].default)))
+        default = str(TaskSection.model_fields["kind"].default)
+        return with_main_metric(with_task_columns(document, default), default)
 
     @model_validator(mode="after")
     def consistent(self) -> "Recipe":
