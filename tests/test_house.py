@@ -24,6 +24,7 @@ PROTOCOLS = {
     "kubetune/stages": {"run"},
     "kubetune/data/sources": {"identify", "read"},
     "kubetune/data/models": {"identify", "fetch", "locate"},
+    "kubetune/tasks/baselines": {"baselines"},
 }
 PROGRAMS = {"main"}
 READ = {".json", ".md", ".py", ".sh", ".tpl", ".txt", ".yaml", ""}

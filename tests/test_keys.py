@@ -190,3 +190,15 @@ def test_identity_enters_the_key_of_outside_stages_only() -> None:
     fields = key_fields(BY_NAME["ingest"], RECIPE, {}, "sha256:1")
     assert fields["identity"] == "sha256:1"
     assert "identity" not in key_fields(BY_NAME["prepare"], RECIPE, {"raw": "1", "tokenizer": "2"})
+
+
+@pytest.mark.parametrize(
+    ("kind", "target"),
+    [("text-classification", "label"), ("token-classification", "spans"), ("question-answering", "answers")],
+)
+def test_the_key_of_prepare_holds_the_target_type_of_the_task_alone(kind: str, target: str) -> None:
+    document = canonical(RECIPE) | {"task": {"kind": kind}}
+    types = {path.stem for path in (Path(kubetune.__file__).parent / "data" / "targets").glob("*.py")}
+    types = {name for name in types if f"kubetune.data.targets.{name}" in code_digests(BY_NAME["prepare"], document)}
+    assert types & {"label", "labels", "score", "spans", "answers"} == {target}
+    assert "kubetune.data.targets.label" not in code_digests(BY_NAME["train"], document)

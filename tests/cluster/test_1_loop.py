@@ -42,7 +42,7 @@ def test_tweets_from_submission_to_prediction(cluster: Cluster) -> None:
     found = cluster.complete("tweets-1")
     print(f"\ntweets, from submission to deployed: {time.monotonic() - began:.0f} s")
     assert set(found["stages"]) == set(ARTIFACTS)
-    assert found["stages"]["evaluate"]["metrics"]["macro_f1"] > 0.7
+    assert found["stages"]["evaluate"]["metrics"]["macro_f1"] > 0.65
     answers = cluster.kubetune("predict", "--endpoint", "tweets", "--json", *TEXTS)
     assert answers.code == 0, answers.text
     labels = [item["predictions"][0]["label"] for item in json.loads(answers.text)]

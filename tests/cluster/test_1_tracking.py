@@ -64,7 +64,7 @@ def test_the_mirror_waited_for_its_user_instead_of_dying(cluster: Cluster) -> No
 
 
 def test_the_first_run_and_its_champion_are_there(cluster: Cluster, login: tuple[str, str]) -> None:
-    assert cluster.show("tweets-1")["stages"]["evaluate"]["metrics"]["macro_f1"] > 0.7
+    assert cluster.show("tweets-1")["stages"]["evaluate"]["metrics"]["macro_f1"] > 0.65
     found = wait(lambda: mirrored("tweets-1", login), "tweets-1 in MLflow", 180)
     metrics = {item["key"]: item["value"] for item in found["data"]["metrics"]}
     ours = cluster.show("tweets-1")["stages"]["evaluate"]["metrics"]["macro_f1"]

@@ -10,8 +10,9 @@ from class_answers import come_to, of_classes
 from kubetune.comparison.clusters import clusters_of
 from kubetune.comparison.decision import Comparison, Decision, decide
 from kubetune.comparison.guards import paired_capabilities
+from kubetune.comparison.pair import Pair
 from kubetune.comparison.paired import Discordance, mcnemar, mcnemar_gain, not_inferior, score_interval
-from kubetune.comparison.resampling import Cells, Pair, swap_test
+from kubetune.comparison.resampling import Cells, swap_test
 from kubetune.config.promotion import PromotionSection
 from kubetune.contract import Verdict
 from kubetune.errors import DataError

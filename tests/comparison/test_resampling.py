@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from class_answers import come_to, measured
+from kubetune.comparison.coarse import coarse_difference
 from kubetune.comparison.decision import Comparison
-from kubetune.comparison.resampling import Cells, Rows, coarse_difference, paired_difference, swap_test
+from kubetune.comparison.resampling import Cells, Rows, paired_difference, swap_test
 from kubetune.evaluation.intervals import Draws, bootstrap
 
 

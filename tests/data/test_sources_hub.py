@@ -163,6 +163,30 @@ def test_splits_of_other_names_must_be_mapped(hub: Hub, tmp_path: Path) -> None:
     assert rows == {"train": [{"text": "a"}]}
 
 
+ANNOTATED = b"""---
+dataset_info:
+  features:
+  - {name: tokens, list: string}
+  - name: ner_tags
+    list: {class_label: {names: {'0': O, '1': B-per, '2': I-per}}}
+  - name: answers
+    struct:
+    - {name: text, list: string}
+    - {name: answer_start, list: int32}
+---
+"""
+
+
+def test_words_tags_and_answers_are_read_with_the_names_of_the_tags(hub: Hub, tmp_path: Path) -> None:
+    row = {"tokens": ["Anna", "ran"], "ner_tags": [1, 0], "answers": {"text": ["Anna"], "answer_start": [0]}}
+    stream = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist([row] * 3), stream)
+    hub.repository(NAME).push({"README.md": ANNOTATED, "data/train-0.parquet": stream.getvalue()})
+    rows, facts = read(small(config=None), tmp_path, **at(hub))
+    assert rows == {"train": [row] * 3}
+    assert facts.class_names == {"ner_tags": ["O", "B-per", "I-per"]}
+
+
 def test_a_data_set_of_code_alone_is_refused(hub: Hub, tmp_path: Path) -> None:
     hub.repository(NAME).push({"feelings.py": b"raise SystemExit('never run')"})
     with pytest.raises(ConfigError, match="no files that can be read without running its code"):

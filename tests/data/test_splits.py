@@ -13,6 +13,7 @@ from kubetune.data.splits import (
     TEST,
     TRAIN,
     VALIDATION,
+    connected,
     group_of,
     limit_rows,
     quotas,
@@ -180,3 +181,33 @@ def test_repeated_texts_do_not_push_the_shares_away() -> None:
     split = stratified_group_split(np.arange(len(group)), group, label, seeded_order(digests, 0), SHARES)
     assert abs((split == TEST).sum() - 800) <= 10
     assert abs((split == VALIDATION).sum() - 400) <= 10
+
+
+def test_rows_are_connected_by_any_digest_they_share() -> None:
+    def digests(*numbers: int) -> np.ndarray:
+        return np.array([[number, 7] for number in numbers], dtype=np.uint64)
+
+    assert connected([digests(1, 2, 1, 3)]).tolist() == [0, 1, 0, 2]
+    # A chain: each row shares one digest with the next.
+    one, other = digests(1, 2, 3, 4, 9), digests(2, 3, 4, 5, 8)
+    assert connected([one, other]).tolist() == [0, 0, 0, 0, 1]
+    size = 5000
+    chain = [digests(*range(size)), digests(*range(1, size + 1))]
+    assert connected(chain).tolist() == [0] * size
+    shuffled = np.random.default_rng(0).permutation(size)
+    assert len(set(connected([part[shuffled] for part in chain]).tolist())) == 1
+    assert connected([digests()[:0].reshape(0, 2)]).tolist() == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_documents_fill_their_share_whole(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    group = np.repeat(np.arange(100), draw.integers(1, 25, size=100))
+    order = draw.integers(0, 2**63, size=len(group), dtype=np.uint64)[group]
+    label = np.zeros(len(group), dtype=np.int32)
+    rows = np.arange(len(group))
+    split = stratified_group_split(rows, group, label, order, {VALIDATION: 0.1, TEST: 0.1}, documents=True)
+    for number in range(100):
+        assert len(set(split[group == number].tolist())) == 1
+    for number in (VALIDATION, TEST):
+        assert abs((split == number).mean() - 0.1) < 25 / len(group)

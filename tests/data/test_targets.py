@@ -203,6 +203,18 @@ def test_labels_are_lists_or_separated_text(tmp_path: Path, cell: Any, wanted: A
     assert ([order[number] for number in truth.value] if isinstance(truth, Truth) else truth) == wanted
 
 
+def test_equal_texts_that_are_tagged_alike_are_no_conflict(tmp_path: Path) -> None:
+    reader = opened("spans", tmp_path, [["B-per", "O"]], classes=["per", "loc"])
+    cells = [
+        (["Anna", "ran"], ["B-per", "O"]),
+        (["ANNA", "", "ran"], ["B-per", "O", "O"]),
+        (["Anna", "ran"], ["O", "O"]),
+    ]
+    found = [reader.read(TargetCell(tags, (" ".join(words),), words)) for words, tags in cells]
+    identities = [truth.identity for truth in found if isinstance(truth, Truth)]
+    assert identities[0] == identities[1] != identities[2]
+
+
 def test_empty_lists_are_rows_where_the_recipe_says_so(tmp_path: Path) -> None:
     reader = opened("labels", tmp_path, [["a"], []], classes=["a", "b"], empty="keep")
     truth = reader.read(TargetCell([], (TEXT,)))
@@ -233,3 +245,23 @@ def test_equal_truths_have_one_identity(tmp_path: Path, kind: str, one: Any, sam
     identities = [truth.identity for truth in found if isinstance(truth, Truth)]
     assert identities[0] == identities[1] != identities[2]
     assert all(0 <= identity < 2**63 for identity in identities)
+
+
+def test_tags_and_spans_are_read_from_texts_of_a_table(tmp_path: Path) -> None:
+    cells = ["B-per O O", '[{"start": 0, "end": 4, "label": "per"}]', "[]", "", "O O"]
+    reader = opened("spans", tmp_path, cells)
+    found = [named(reader, reader.read(TargetCell(cell, ("Anna ran home",)))) for cell in cells]
+    assert found == [[(0, 4, "per")], [(0, 4, "per")], [], "missing-label", "tag-count"]
+
+
+def test_strata_are_the_rarest_classes(tmp_path: Path) -> None:
+    cells = [["B-a"], ["B-a"], ["B-b"], ["O"]]
+    reader = opened("spans", tmp_path, cells)
+    tags = ["B-a", "B-b", "O"]
+    both = reader.read(TargetCell(tags, ("x y z",), ["x", "y", "z"]))
+    rare = reader.read(TargetCell(["B-b"], ("x",), ["x"]))
+    often = reader.read(TargetCell(["B-a"], ("x",), ["x"]))
+    none = reader.read(TargetCell(["O"], ("x",), ["x"]))
+    found = [truth.stratum for truth in (both, rare, often, none) if isinstance(truth, Truth)]
+    assert found[0] == found[1] != found[2]
+    assert found[3] == 0

@@ -8,6 +8,7 @@ import pytest
 from kubetune.config.load import canonical, parse_recipe
 from kubetune.config.recipe import TaskSection
 from kubetune.config.task_columns import TASK_COLUMNS, with_task_columns
+from kubetune.errors import ConfigError
 from kubetune.tasks import load_task
 
 RECIPE = """
@@ -51,3 +52,20 @@ def test_entities_and_answers_have_the_hubs_columns_and_no_cleaning() -> None:
 @pytest.mark.parametrize("document", [None, [], {"data": None}, {"data": {"columns": 3}}, {"task": 3, "data": {}}])
 def test_what_is_malformed_is_left_to_the_schema(document: Any) -> None:
     assert with_task_columns(document, "text-classification") == document
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        (
+            "data.cleaning=[whitespace]",
+            r"data\.cleaning names whitespace and answers of task .* set data\.cleaning=\[\]",
+        ),
+        ("data.columns.text=[a, b]", r"data\.columns joins columns and answers of task"),
+    ],
+)
+def test_what_would_move_characters_is_refused_for_tasks_with_offsets(override: str, sentence: str) -> None:
+    for kind in (kind for kind in KINDS if TASK_COLUMNS[kind].offsets):
+        assert parse_recipe(RECIPE, [f"task.kind={kind}"]).data.cleaning == []
+        with pytest.raises(ConfigError, match=sentence):
+            parse_recipe(RECIPE, [f"task.kind={kind}", override])

@@ -9,7 +9,7 @@ from kubetune.comparison.report_parts import CONTENTS, SECTIONS, insert
 from kubetune.evaluation.assessment import Assessment
 from kubetune.evaluation.report import Evidence, render_report
 from kubetune.metrics.catalogue import CLASSES
-from kubetune.tasks.classes import describe
+from kubetune.tasks.classes import in_words
 
 HOSTILE = '<script>alert(1)</script> =HYPERLINK("http://evil.example") \x1b[31m\u202e<!channel> ' + "long " * 100
 VOID = {"meta", "link", "br", "img", "hr", "input"}
@@ -76,7 +76,7 @@ def page_of(made: tuple[Assessment, pa.Table], **evidence: object) -> str:
         "max_length": 64,
     }
     document = {**assessment.document, "task": "text-classification"}
-    return render_report(document, Evidence(table, CLASSES, partial(describe, labels=names), dataset, SPEC, **evidence))
+    return render_report(document, Evidence(table, CLASSES, partial(in_words, labels=names), dataset, SPEC, **evidence))
 
 
 def test_hostile_text_is_shown_harmless(assessed) -> None:

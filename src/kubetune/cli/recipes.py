@@ -86,15 +86,26 @@ def show(report: dict[str, Any]) -> None:
         say(f"columns   {split}: {', '.join(_cut(name, 40) for name in columns[:20])}{more}")
     for reason, found in report["rejects"].items():
         say(f"rejected  {reason} {found['rows']:,}, first {', '.join(found['first'][:3])} (rows counted from 0)")
-    if report["unknown_labels"]:
+        for example in found.get("examples", ()):
+            say(f"          {example}")
+    if report.get("unknown_labels"):
         listed = ", ".join(f"{name!r} {rows:,}" for name, rows in report["unknown_labels"].items())
         say(f"          labels that are not in data.labels: {listed}")
     say()
     splits = list(report["rows"]["splits"])
-    rows = [[_cut(name, 40), *(f"{counts[split]:,}" for split in splits)] for name, counts in report["labels"].items()]
-    print_table(["class", *splits], rows)
-    say()
-    print_table(["class", "first rows of train"], [[_cut(row["label"], 24), row["text"]] for row in report["preview"]])
+    labels = report.get("labels", {})
+    if labels:
+        rows = [[_cut(name, 40), *(f"{counts[split]:,}" for split in splits)] for name, counts in labels.items()]
+        print_table(["class", *splits], rows)
+        say()
+    if "targets" in report:
+        found = report["targets"]
+        print_table(["split", *found["columns"]], [[split, *found["splits"][split]] for split in splits])
+        say()
+    print_table(
+        ["truth" if "targets" in report else "class", "first rows of train"],
+        [[_cut(row["label"], 60), row["text"]] for row in report["preview"]],
+    )
     say()
     say(f"not shown {report['left_out']}")
 

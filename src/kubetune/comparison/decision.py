@@ -11,10 +11,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from kubetune.comparison import sentences
+from kubetune.comparison.coarse import coarse_difference
 from kubetune.comparison.guards import Guard, Judged, calibration_guard, judge_guards, paired_guard, slice_guards
+from kubetune.comparison.pair import Difference, Pair
 from kubetune.comparison.paired import Discordance, mcnemar
 from kubetune.comparison.primary import Primary, measure_primary
-from kubetune.comparison.resampling import Difference, Pair, coarse_difference
 from kubetune.comparison.spending import Spending
 from kubetune.config.promotion import PromotionSection
 from kubetune.contract import Verdict

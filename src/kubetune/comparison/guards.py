@@ -13,9 +13,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from kubetune.comparison.pair import Difference
 from kubetune.comparison.paired import Discordance, holm, mcnemar_gain, not_inferior, null_variance, score_interval
 from kubetune.comparison.power import rows_needed
-from kubetune.comparison.resampling import Difference
 from kubetune.comparison.rows import Case
 from kubetune.config.promotion import GuardedSlice, PromotionSection
 from kubetune.errors import ConfigError

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kubetune.comparison.pair import Pair
 from kubetune.comparison.paired import NORMAL, Discordance, mcnemar_gain, not_inferior, null_variance
 from kubetune.comparison.power import rows_needed
-from kubetune.comparison.resampling import Pair, paired_difference, resampled, swap_test
+from kubetune.comparison.resampling import paired_difference, resampled, swap_test
 from kubetune.comparison.spending import Spending
 from kubetune.config.promotion import PromotionSection
 from kubetune.evaluation.intervals import Estimate

@@ -3,110 +3,26 @@
 Texts are drawn and exchanged, each with all its rows, since equal texts get equal answers. For a metric of counts that
 is one multinomial draw over the kinds of texts (`kubetune.evaluation.kinds`), so that rows cost nothing; sums of whole
 numbers in float64 are exact in any order, so a matrix product has the same bits with every number of threads. A metric
-of other sums costs a pass over the rows a draw. Differences are turned so that above 0 is better.
+of other sums costs a pass over the rows a draw.
 """
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from kubetune.comparison.paired import NORMAL
-from kubetune.evaluation.intervals import Draws, Estimate, estimate, row_weights
+from kubetune.comparison.pair import CHUNK_CELLS, Difference, Pair, chunks
+from kubetune.evaluation.intervals import Draws, estimate, row_weights
 from kubetune.evaluation.kinds import kinds_of
 from kubetune.evaluation.same_texts import texts_of
-from kubetune.metrics.base import Coarse, Floats, Ints, Outcomes, Statistics, Totals, Weighing, stacked
+from kubetune.metrics.base import Floats, Ints, Totals, Weighing, stacked
 
-CHUNK_CELLS = 2**21
-"""Numbers held at once while sampling: 16 MiB of counts."""
 FIRST_SWAPS = 100
 ENOUGH = 20
 """A randomisation test ends at this many draws that are as extreme as the observed ones …"""
 MOST_SWAPS = 10_000
 """… or after this many draws, or five times as many as the level needs at least, whichever is more."""
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Candidate minus champion, with its spread under resampled texts.
-
-    Attributes:
-        estimate: Value and 95 % percentile interval.
-        error: Standard error.
-        rows: Rows behind it.
-        texts: Distinct texts of them.
-    """
-
-    estimate: Estimate
-    error: float
-    rows: int
-    texts: int
-
-    @property
-    def variance(self) -> float:
-        """Variance of one text's share, so that the standard error is the root of this over `texts`."""
-        return self.error**2 * self.texts
-
-    def above(self, bar: float) -> float:
-        """Return the one-sided p of "the difference is `bar` or less", by a normal tail of the bootstrap's error."""
-        gap = self.estimate.value - bar
-        if self.error == 0:
-            return 0.0 if gap > 0 else 1.0
-        return NORMAL.cdf(-gap / self.error)
-
-    def below(self, bar: float) -> float:
-        """Return the one-sided p of "the difference is `bar` or more"."""
-        gap = bar - self.estimate.value
-        if self.error == 0:
-            return 0.0 if gap > 0 else 1.0
-        return NORMAL.cdf(-gap / self.error)
-
-
-@dataclass(frozen=True)
-class Pair:
-    """What two models' answers on the same rows come to, and the metric that they are compared by.
-
-    Attributes:
-        candidate: Of the candidate.
-        champion: Of the champion.
-        statistics: What measures both.
-        metric: Name of the metric.
-        texts: Number of each row's text, shape (rows,), from 0 and without gaps; None: each row has its own.
-    """
-
-    candidate: Outcomes
-    champion: Outcomes
-    statistics: Statistics
-    metric: str
-    texts: Ints | None = None
-
-    @property
-    def values(self) -> tuple[float, float]:
-        """Return the metric of the candidate and of the champion."""
-        first, second = (float(self.measure(each.total())) for each in (self.candidate, self.champion))
-        return first, second
-
-    @property
-    def gain(self) -> float:
-        """How much better the candidate is."""
-        first, second = self.values
-        return (first - second) * self.sign
-
-    @property
-    def sign(self) -> float:
-        """-1 where less of the metric is better."""
-        return -1.0 if self.statistics.metrics[self.metric].lower_is_better else 1.0
-
-    def measure(self, totals: Totals) -> Floats:
-        """Return the metric, shape (…)."""
-        return self.statistics.measure(totals, (self.metric,))[self.metric]
-
-    def gained(self, candidate: Totals, champion: Totals) -> Floats:
-        """Return how much better the candidate is, shape (…)."""
-        gain: Floats = (self.measure(candidate) - self.measure(champion)) * self.sign
-        return gain
 
 
 class Resampled(Protocol):
@@ -177,7 +93,7 @@ class Cells:
         return np.concatenate(
             [
                 self.gained(kinds.cells(draw.multinomial(kinds.texts, kinds.counts / kinds.texts, size=size)))
-                for size in _chunks(resamples, len(kinds.kind))
+                for size in chunks(resamples, len(kinds.kind))
             ]
         )
 
@@ -278,67 +194,9 @@ def swap_test(cells: Resampled, level: float, seed: int) -> float:
     return (extreme + 1) / (drawn + 1)
 
 
-def coarse_difference(pair: Pair, draws: Draws) -> Difference:
-    """Return the paired bootstrap of a metric whose rows may share their mean sums, as it is: candidate - champion.
-
-    Texts are drawn by the cells that their rows are put together in. The value is exact.
-
-    Args:
-        pair: What is compared, by a metric that the statistics make `coarse`.
-        draws: Number, seed, and which rows have the same text.
-
-    Raises:
-        ValueError: The metric is not made coarse.
-    """
-    both = (pair.candidate, pair.champion)
-    coarse = [pair.statistics.coarse(pair.metric, outcomes) for outcomes in both]
-    if coarse[0] is None or coarse[1] is None:
-        raise ValueError(f"{pair.metric} is resampled by rows")
-    codes = np.stack([coarse[0].codes, coarse[1].codes], axis=2).reshape(len(pair.candidate), -1)
-    _, place, counts = np.unique(codes, axis=0, return_inverse=True, return_counts=True)
-    place = place.reshape(-1)
-    means = [_mean_sums(outcomes, each, place, counts) for outcomes, each in zip(both, coarse, strict=True) if each]
-    draw, kinds = np.random.default_rng([draws.seed, 12]), kinds_of(place, draws.texts)
-
-    def measure(rows: Ints) -> Floats:
-        first, second = (pair.measure(_of_sums(rows, mean)) for mean in means)
-        return first - second
-
-    samples = np.concatenate(
-        [
-            measure(kinds.cells(draw.multinomial(kinds.texts, kinds.counts / kinds.texts, size=size)))
-            for size in _chunks(draws.samples, len(kinds.kind))
-        ]
-    )
-    value = float(measure(counts[None])[0])
-    return Difference(estimate(value, samples), float(samples.std(ddof=1)), len(place), kinds.texts)
-
-
-def _mean_sums(outcomes: Outcomes, coarse: Coarse, place: Ints, counts: Ints) -> Floats:
-    """Return the mean of the sums that the metric reads in each cell, shape (cells, sums)."""
-    means = np.zeros((len(counts), outcomes.sums.shape[1]))
-    for column in coarse.columns:
-        means[:, column] = np.bincount(place, weights=outcomes.sums[:, column], minlength=len(counts)) / counts
-    return means
-
-
 def _of_counts(counts: Floats, rows: Ints) -> Totals:
     return Totals(counts, np.zeros((len(counts), 0)), rows)
 
 
-def _of_sums(rows: Ints, means: Floats) -> Totals:
-    """Totals of drawn rows a cell, shape (draws, cells); no BLAS, since means are not whole."""
-    sums = np.zeros((len(rows), means.shape[1]))
-    for column in np.flatnonzero(means.any(axis=0)):
-        there = np.flatnonzero(means[:, column])
-        sums[:, column] = (rows[:, there] * means[there, column]).sum(axis=1)
-    return Totals(np.zeros((len(rows), 0), dtype=np.int64), sums, rows.sum(axis=1))
-
-
 def _added(one: Totals, other: Totals) -> Totals:
     return Totals(one.counts + other.counts, one.sums + other.sums, one.rows + other.rows)
-
-
-def _chunks(resamples: int, cells: int) -> list[int]:
-    chunk = max(1, CHUNK_CELLS // cells)
-    return [min(chunk, resamples - start) for start in range(0, resamples, chunk)]

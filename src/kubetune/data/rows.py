@@ -233,13 +233,18 @@ def _of_words(value: Any, column: str) -> str | None:
     """Return a text that may have come as a list of words; None where one of them is missing."""
     if not isinstance(value, list):
         return cell_text(value, column)
-    return None if None in value else BETWEEN_WORDS.join(cell_text(word, column) for word in value)
+    return None if None in value else BETWEEN_WORDS.join(_as_texts(value, column))
+
+
+def _as_texts(words: list[Any], column: str) -> list[str]:
+    """Return words as texts, which they nearly always are."""
+    return words if all(type(word) is str for word in words) else [cell_text(word, column) for word in words]
 
 
 def _words(named: Mapping[str, Any], text: str | Joined) -> list[str] | None:
     """Return the words of a text that came as a list of them."""
     value = named[text] if isinstance(text, str) else None
-    return [cell_text(word, str(text)) for word in value] if isinstance(value, list) else None
+    return _as_texts(value, str(text)) if isinstance(value, list) else None
 
 
 def _content_digest(named: Mapping[str, Any], rules: RowRules, reader: TargetReader) -> bytes:
@@ -252,7 +257,7 @@ def _content(named: Mapping[str, Any], column: str, rules: RowRules, reader: Tar
     if column == rules.label:
         return reader.content(value)
     if isinstance(value, list):
-        return json.dumps([cell_text(word, column) for word in value])
+        return json.dumps(_as_texts(value, column))
     return cell_text(value, column)
 
 

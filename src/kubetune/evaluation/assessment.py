@@ -13,7 +13,7 @@ from kubetune.evaluation.intervals import Bootstrap, Draws, Estimate, bootstrap,
 from kubetune.evaluation.same_texts import texts_of
 from kubetune.evaluation.slices import group, measure_slices
 from kubetune.evaluation.thresholds import Measured, judge_thresholds, warn
-from kubetune.metrics.base import Baseline, Ints, Outcomes, Statistics, Totals
+from kubetune.metrics.base import Baseline, Floats, Ints, Outcomes, Statistics, Totals
 from kubetune.text.shown import one_line
 
 FORMAT = 1
@@ -86,21 +86,18 @@ def assess(
         ConfigError: A threshold names a metric or a baseline that was not measured.
     """
     systems = {MODEL: outcomes} | {baseline.name: baseline.outcomes for baseline in baselines}
-    totals = {name: each.total() for name, each in systems.items()}
-    points = {name: _points(statistics, total) for name, total in totals.items()}
+    points = {name: _points(statistics, each.total()) for name, each in systems.items()}
     draws = Draws(section.bootstrap_samples, section.seed, rows.texts)
     sampled = bootstrap(systems, statistics, draws)
-    estimated = {
-        name: {metric: estimate(points[name][metric], sampled.metrics[name][metric]) for metric in statistics.metrics}
-        for name in systems
-    }
+    estimated = {name: _estimates(found, sampled.metrics[name]) for name, found in points.items()}
     measured = Measured(
         statistics.catalogue,
         estimated[MODEL],
         {baseline.name: _differences(baseline.name, points, sampled) for baseline in baselines},
         {baseline.name: baseline.title for baseline in baselines},
     )
-    guard = statistics.flaws(totals[MODEL], shown(statistics.labels))
+    total = outcomes.total()
+    guard = statistics.flaws(total, shown(statistics.labels))
     verdict = judge_thresholds(section.thresholds, measured, guard if section.refuse_collapsed else ())
     document = {
         "format": FORMAT,
@@ -108,17 +105,8 @@ def assess(
         "texts": texts_of(rows.texts, len(outcomes)),
         "labels": list(statistics.labels),
         "metrics": _as_dicts(measured.model),
-        "baselines": {
-            baseline.name: {
-                "title": baseline.title,
-                "heading": baseline.heading,
-                "description": baseline.description,
-                "metrics": _as_dicts(estimated[baseline.name]),
-                "difference": _as_dicts(measured.differences[baseline.name]),
-            }
-            for baseline in baselines
-        },
-        "per_class": _per_label(statistics, totals[MODEL], sampled),
+        "baselines": {each.name: _baseline(each, estimated, measured) for each in baselines},
+        "per_class": _per_label(statistics, total, sampled),
         **statistics.blocks(outcomes, rows.texts),
         "slices": _slices(rows, outcomes, statistics, section.slices, draws),
         "truncated": int(rows.truncated.sum()),
@@ -130,8 +118,24 @@ def assess(
     return Assessment(document, _flat(document), verdict)
 
 
+def _baseline(
+    baseline: Baseline, estimated: Mapping[str, Mapping[str, Estimate]], measured: Measured
+) -> dict[str, Any]:
+    return {
+        "title": baseline.title,
+        "heading": baseline.heading,
+        "description": baseline.description,
+        "metrics": _as_dicts(estimated[baseline.name]),
+        "difference": _as_dicts(measured.differences[baseline.name]),
+    }
+
+
 def _points(statistics: Statistics, totals: Totals) -> dict[str, float]:
     return {name: float(value) for name, value in statistics.measure(totals).items()}
+
+
+def _estimates(points: Mapping[str, float], samples: Mapping[str, Floats]) -> dict[str, Estimate]:
+    return {metric: estimate(value, samples[metric]) for metric, value in points.items()}
 
 
 def _differences(baseline: str, points: Mapping[str, Mapping[str, float]], sampled: Bootstrap) -> dict[str, Estimate]:

@@ -78,9 +78,7 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
         hardest=config.evaluation.hardest,
     )
     write_predictions(table, outputs["report"] / "predictions.parquet")
-    text = json.dumps(document, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
-    (outputs["report"] / "metrics.json").write_text(text + "\n", encoding="utf-8")
-    (outputs["report"] / "report.html").write_text(render_report(document, evidence), encoding="utf-8")
+    _write(outputs["report"], document, evidence)
     for warning in document["warnings"]:
         context.progress.note(f"warning: {warning}")
     raw = zip(*(test[f"raw_{name}"].to_pylist() for name in columns), strict=True)
@@ -89,6 +87,12 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
         "warnings": document["warnings"],
     }
     return Result(metrics=assessment.flat, verdict=assessment.verdict, facts=facts)
+
+
+def _write(folder: Path, document: Mapping[str, Any], evidence: Evidence) -> None:
+    text = json.dumps(document, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
+    (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
+    (folder / "report.html").write_text(render_report(document, evidence), encoding="utf-8")
 
 
 def _outputs(

@@ -46,7 +46,7 @@ def renumbered(answers: "pa.Table", numbers: Ints) -> "pa.Table":
     return answers.set_column(place, "prediction", pa.array(numbers[answers["prediction"].to_numpy()]))
 
 
-def describe(row: Mapping[str, Any], labels: Sequence[str]) -> dict[str, Any]:
+def in_words(row: Mapping[str, Any], labels: Sequence[str]) -> dict[str, Any]:
     """See `Task.describe`."""
     return {
         "label": labels[row["label"]],

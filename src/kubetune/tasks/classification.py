@@ -251,7 +251,7 @@ class Classification:
 
     def describe(self, row: Mapping[str, Any], labels: Sequence[str]) -> dict[str, Any]:
         """See `Task.describe`."""
-        return classes.describe(row, labels)
+        return classes.in_words(row, labels)
 
     def baselines(self, train: "pa.Table", test: "pa.Table", labels: Sequence[str]) -> list[Baseline]:
         """See `Task.baselines`."""

@@ -22,7 +22,7 @@ WORDS = {"list": "a list", "object": "an object", "scalar": "a single value"}
 
 
 @dataclass
-class Kind:
+class ValueKind:
     """What the values of a column are.
 
     Attributes:
@@ -34,8 +34,8 @@ class Kind:
 
     form: str = ""
     scalars: set[str] = field(default_factory=set)
-    items: "Kind | None" = None
-    fields: dict[str, "Kind"] = field(default_factory=dict)
+    items: "ValueKind | None" = None
+    fields: dict[str, "ValueKind"] = field(default_factory=dict)
 
     def learn(self, value: Any, depth: int = 0) -> None:
         """Take in a value.
@@ -55,9 +55,9 @@ class Kind:
         if depth == DEEPEST:
             raise ValueError(f"holds {WORDS[form]} inside of {DEEPEST} others")
         if form == "list":
-            self.items = self.items or Kind()
+            self.items = self.items or ValueKind()
         for name, item in value.items() if isinstance(value, dict) else (("", item) for item in value):
-            within = self.fields.setdefault(name, Kind()) if self.items is None else self.items
+            within = self.fields.setdefault(name, ValueKind()) if self.items is None else self.items
             within.learn(item, depth + 1)
         if len(self.fields) > MOST_COLUMNS:
             raise ValueError(f"holds objects with more than {MOST_COLUMNS} different keys")
@@ -65,7 +65,7 @@ class Kind:
     def type(self) -> pa.DataType:
         """Return the Arrow type; of objects without any key, string."""
         if self.form == "list":
-            return pa.list_((self.items or Kind()).type())
+            return pa.list_((self.items or ValueKind()).type())
         if self.form == "object" and self.fields:
             return pa.struct([(name, kind.type()) for name, kind in self.fields.items()])
         return _type(self.scalars)
@@ -81,7 +81,7 @@ class Types:
     """
 
     columns: dict[str, dict[str, None]] = field(default_factory=dict)
-    kinds: dict[str, Kind] = field(default_factory=dict)
+    kinds: dict[str, ValueKind] = field(default_factory=dict)
 
     def learn(self, split: str, rows: "Iterator[tuple[int, dict[str, Any]]]", name: str) -> None:
         """Take in the rows of a file.
@@ -94,7 +94,7 @@ class Types:
             for column, value in row.items():
                 columns.setdefault(column)
                 try:
-                    self.kinds.setdefault(column, Kind()).learn(value)
+                    self.kinds.setdefault(column, ValueKind()).learn(value)
                 except ValueError as error:
                     raise DataError(
                         "nested-value",

@@ -12,9 +12,10 @@ import pyarrow.compute as pc
 from kubetune.data.label_column import is_list
 from kubetune.data.splits import SPLITS
 from kubetune.data.targets.base import Settled, StoredTruths, TargetCell, TargetReader, TargetRules, Truth
-from kubetune.data.targets.structured import Reasons, canonical_content, identity_of
+from kubetune.data.targets.structured import Reasons, canonical_content, truth_identity
 from kubetune.errors import DataError
 from kubetune.text.shown import one_line
+from kubetune.text.unicode_forms import normal_form
 
 ANSWERED, UNANSWERED = "answered", "without an answer"
 
@@ -49,7 +50,7 @@ class AnswersReader:
             if wrong := _problem(cell.texts[-1], text, start):
                 return self.problems.because(*wrong)
         value = {"text": [text for text, _ in found], "answer_start": [start for _, start in found]}
-        return Truth(0 if found else 1, identity_of(sorted({(start, text) for text, start in found})), value)
+        return Truth(0 if found else 1, truth_identity(sorted({normal_form(text) for text, _ in found})), value)
 
     def content(self, value: Any) -> str:
         """See `TargetReader.content`."""

@@ -22,7 +22,7 @@ from kubetune.data.targets.structured import (
     canonical_content,
     final_counts,
     final_numbers,
-    identity_of,
+    truth_identity,
 )
 from kubetune.errors import DataError
 from kubetune.text.shown import one_line
@@ -31,7 +31,7 @@ NO_LABEL = "none"
 """Heading of the rows without a label."""
 
 
-class Cells:
+class SeveralLabels:
     """How the cells of a column of labels are read.
 
     Args:
@@ -82,7 +82,7 @@ class LabelsReader:
     reasons = ("missing-label", "empty-labels", "unknown-label")
     stored = pa.list_(pa.int32())
 
-    def __init__(self, rules: TargetRules, cells: Cells, book: LabelBook, counts: Counter[str]) -> None:
+    def __init__(self, rules: TargetRules, cells: SeveralLabels, book: LabelBook, counts: Counter[str]) -> None:
         self.rules, self.cells, self.book, self.counts = rules, cells, book, counts
         self.decisions = [book.reading] if book.reading else []
         self.problems = Reasons(self.reasons)
@@ -108,7 +108,7 @@ class LabelsReader:
             numbers.add(number)
         # The rarest class of a row is what a split would lose first.
         rarest = min(numbers, key=lambda number: (self._rows[number], number), default=-1)
-        return Truth(rarest + 1, identity_of(sorted(numbers)), sorted(numbers))
+        return Truth(rarest + 1, truth_identity(sorted(numbers)), sorted(numbers))
 
     def content(self, value: Any) -> str:
         """See `TargetReader.content`."""
@@ -209,13 +209,13 @@ class LabelsType:
         """See `TargetType.open`."""
         column = rules.column or ""
         names = source.get("class_names", {}).get(column)
-        cells = Cells(rules, marks_of(rules.missing, [*(rules.classes or ()), *(names or ())]))
+        cells = SeveralLabels(rules, marks_of(rules.missing, [*(rules.classes or ()), *(names or ())]))
         surveyed = [_survey(split, path, column, cells) for split, path in files.items()]
         book = open_book(surveyed, column, rules.classes, names, rules.numbers)
         return LabelsReader(rules, cells, book, sum((split.found for split in surveyed), Counter()))
 
 
-def _survey(split: str, path: Path, column: str, cells: Cells) -> LabelCells:
+def _survey(split: str, path: Path, column: str, cells: SeveralLabels) -> LabelCells:
     found = LabelCells(split)
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(batch_size=1 << 16, columns=[column]):

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from kubetune.data.label_column import marks_of
 from kubetune.data.splits import SPLITS
 from kubetune.data.targets.base import Settled, StoredTruths, TargetCell, TargetReader, TargetRules, Truth
-from kubetune.data.targets.structured import Reasons, canonical_content, identity_of
+from kubetune.data.targets.structured import Reasons, canonical_content, truth_identity
 from kubetune.errors import DataError
 
 BINS = 10
@@ -49,7 +49,7 @@ class ScoreReader:
         if self.rules.score_range is not None and not self.rules.score_range[0] <= found <= self.rules.score_range[1]:
             least, most = self.rules.score_range
             return self.problems.because("score-range", f"{found:g} is not from {least:g} to {most:g}")
-        return Truth(int(np.searchsorted(self.edges, found, side="right")), identity_of(found), found)
+        return Truth(int(np.searchsorted(self.edges, found, side="right")), truth_identity(found), found)
 
     def content(self, value: Any) -> str:
         """See `TargetReader.content`."""

@@ -24,12 +24,13 @@ from kubetune.data.targets.structured import (
     canonical_content,
     final_counts,
     final_numbers,
-    identity_of,
+    truth_identity,
 )
 from kubetune.data.targets.tags import BrokenTagsError, spans_of_tags, word_places
 from kubetune.errors import DataError
 from kubetune.text.label_names import label_name
 from kubetune.text.shown import one_line
+from kubetune.text.unicode_forms import normal_form
 
 SHOWN = 6
 """Spans of a row that are shown."""
@@ -85,7 +86,7 @@ class SpansReader:
         # The rarest class of a row is what a split would lose first.
         numbers = {span["label"] for span in spans}
         rarest = min(numbers, key=lambda number: (self.marked.rows_of(number), number), default=-1)
-        return Truth(rarest + 1, identity_of(spans), spans)
+        return Truth(rarest + 1, _identity(text, spans), spans)
 
     def _named(self, cell: TargetCell) -> list[tuple[int, int, str]] | str:
         """Return (start, end, name) of each span, or the rule that the cell breaks."""
@@ -216,6 +217,11 @@ class SpansReader:
     def examples(self) -> Mapping[str, Sequence[str]]:
         """See `TargetReader.examples`."""
         return self.problems.found
+
+
+def _identity(text: str, spans: Sequence[Mapping[str, int]]) -> int:
+    """Return what is equal for texts that are equal but for case and white space, and are tagged alike."""
+    return truth_identity([[span["label"], normal_form(text[span["start"] : span["end"]])] for span in spans])
 
 
 def _problem(text: str, start: int, end: int, before: int) -> str | None:

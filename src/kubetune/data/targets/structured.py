@@ -15,9 +15,9 @@ from kubetune.text.shown import one_line
 EXAMPLES_A_REASON = 3
 
 
-def identity_of(value: Any) -> int:
-    """Return a number from 0 to 2^63 - 1 for a JSON-able value."""
-    digest = hashlib.blake2b(json.dumps(value, sort_keys=True).encode(), digest_size=8).digest()
+def truth_identity(value: Any) -> int:
+    """Return a number from 0 to 2^63 - 1 for a JSON-able value without maps."""
+    digest = hashlib.blake2b(json.dumps(value).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
 
 
@@ -25,6 +25,8 @@ def canonical_content(value: Any) -> str:
     """Return a cell of any type as it counts for the row's identity."""
     if value is None or isinstance(value, str):
         return "\x00" if value is None else value
+    if isinstance(value, list) and all(type(item) is str for item in value):
+        return json.dumps(value)  # as below, and quicker
     return json.dumps(value, sort_keys=True, default=str)
 
 
