@@ -69,6 +69,8 @@ CODE = "\n\nANSWER = 42\n"
         ("metrics/classes.py", CODE, {"prepare", "train", "evaluate", "behave", "compare", "package"}),
         ("tasks/baselines/classes.py", CODE, {"evaluate"}),  # else a bag of words would train a network again
         ("tasks/baselines/token_classification.py", CODE, set()),
+        ("tasks/forms/classes.py", CODE, {"evaluate", "behave", "compare", "package"}),  # and no training again
+        ("tasks/forms/token_classification.py", CODE, set()),
         ("evaluation/report.html.j2", "<!-- more -->", {"evaluate", "behave", "compare"}),
         ("comparison/spending.py", CODE, {"compare"}),
         ("behaviour/typos.py", CODE, {"behave"}),

@@ -54,6 +54,7 @@ TASK = ("kubetune.tasks", "task.kind")
 TARGET = ("kubetune.data.targets", "task.target_type")
 """The target type follows from the task: `keys` puts it there."""
 BASELINES = ("kubetune.tasks.baselines", "task.kind")
+FORM = ("kubetune.tasks.forms", "task.kind")
 
 STAGES: tuple[Stage, ...] = (
     Stage(
@@ -147,7 +148,7 @@ STAGES: tuple[Stage, ...] = (
         sections=("task", "evaluation", "resources.evaluate.hardware"),
         inputs=("dataset", "model"),
         outputs=("report",),
-        chosen=(TASK, BASELINES),
+        chosen=(TASK, BASELINES, FORM),
         packages=(
             "torch",
             "transformers",
@@ -169,7 +170,7 @@ STAGES: tuple[Stage, ...] = (
         sections=("task", "data.cleaning", "model.max_length", "behaviour", "resources.evaluate.hardware"),
         inputs=("dataset", "tokenizer", "model", "report"),
         outputs=("behaviour",),
-        chosen=(TASK,),
+        chosen=(TASK, FORM),
         packages=(
             "torch",
             "transformers",
@@ -191,7 +192,7 @@ STAGES: tuple[Stage, ...] = (
         sections=("task", "promotion"),
         inputs=("dataset", "model", "report", "behaviour"),
         outputs=("decision",),
-        chosen=(TASK,),
+        chosen=(TASK, FORM),
         packages=(
             "torch",
             "transformers",
@@ -221,7 +222,7 @@ STAGES: tuple[Stage, ...] = (
         ),
         inputs=("tokenizer", "model", "report", "behaviour", "decision"),
         outputs=("archive",),
-        chosen=(TASK,),
+        chosen=(TASK, FORM),
         packages=(
             "torch",
             "transformers",

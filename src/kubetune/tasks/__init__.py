@@ -6,12 +6,18 @@ from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from kubetune.metrics.base import Baseline
+    from kubetune.tasks.answers import AnswerForm
     from kubetune.tasks.base import Task
 
 
 def load_task(kind: str) -> "Task":
     """Return the task object of `kubetune.tasks.<kind>`; the recipe schema has checked `kind`."""
     return cast("Task", import_module(f"kubetune.tasks.{kind.replace('-', '_')}").TASK)
+
+
+def load_form(kind: str) -> "AnswerForm":
+    """Return the answers of a task kind, `kubetune.tasks.forms.<kind>`, which no training has in its key."""
+    return cast("AnswerForm", import_module(f"kubetune.tasks.forms.{kind.replace('-', '_')}").FORM)
 
 
 def dataset_texts(task: "Task") -> tuple[str, ...]:

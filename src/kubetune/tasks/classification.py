@@ -11,16 +11,17 @@ from kubetune.errors import ConfigError
 from kubetune.metrics.base import Baseline, Ints, Outcomes, Totals
 from kubetune.metrics.catalogue import CLASSES, Metric
 from kubetune.metrics.classes import ClassStatistics, Scores
-from kubetune.tasks import classes, load_baselines
+from kubetune.tasks import classes, load_baselines, load_form
 from kubetune.tasks.arrays import collate, softmax
 from kubetune.tasks.base import Encoding, Feature, Head, ModelSpec, Schema
-from kubetune.tasks.class_answers import CLASS_ANSWERS, ClassAnswers
 from kubetune.tasks.encoding import tokenize
 
 if TYPE_CHECKING:
     import pyarrow as pa
     import torch
     from transformers import PreTrainedTokenizerBase
+
+    from kubetune.tasks.answers import AnswerForm
 
 
 def classification_metrics(labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
@@ -57,9 +58,9 @@ class Classification:
     columns: tuple[str, ...]
 
     @property
-    def form(self) -> ClassAnswers:
+    def form(self) -> "AnswerForm":
         """See `Task.form`."""
-        return CLASS_ANSWERS
+        return load_form(self.kind)
 
     @property
     def schema(self) -> Schema:

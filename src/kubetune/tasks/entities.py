@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+NO_WORD = -1
+"""In columns `starts` and `ends` of a feature: no word begins at this token, so it has no answer."""
 OUTSIDE = 0
 """Tag of a word in no entity; entity type t has tag 1 + 2t where it begins and 2 + 2t inside (IOB2)."""
 WORD = re.compile(

@@ -10,16 +10,17 @@ import numpy as np
 from kubetune.metrics.answers import AnswerStatistics, answer_outcomes
 from kubetune.metrics.base import Baseline, Ints, Outcomes, Totals
 from kubetune.metrics.catalogue import ANSWERS, Metric
-from kubetune.tasks import load_baselines
+from kubetune.tasks import load_baselines, load_form
 from kubetune.tasks.arrays import collate, padded
 from kubetune.tasks.base import IGNORED, Encoding, Feature, Head, ModelSpec, Schema, Task
-from kubetune.tasks.span_answers import SPAN_ANSWERS, SpanAnswers
 from kubetune.tasks.windows import FIRST, LAST, encode_windows
 
 if TYPE_CHECKING:
     import pyarrow as pa
     import torch
     from transformers import PreTrainedTokenizerBase
+
+    from kubetune.tasks.answers import AnswerForm
 
 LONGEST = 30
 """Most tokens of an answer."""
@@ -185,9 +186,9 @@ class QuestionAnswering:
         ]
 
     @property
-    def form(self) -> SpanAnswers:
+    def form(self) -> "AnswerForm":
         """See `Task.form`."""
-        return SPAN_ANSWERS
+        return load_form(self.kind)
 
     def answer_columns(self, predictions: Sequence[Any] | np.ndarray) -> "dict[str, pa.Array]":
         """See `Task.answer_columns`."""

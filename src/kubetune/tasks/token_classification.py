@@ -11,11 +11,12 @@ from kubetune.errors import ConfigError
 from kubetune.metrics.base import Baseline, Ints, Outcomes, Totals
 from kubetune.metrics.catalogue import ENTITIES, Metric
 from kubetune.metrics.entities import EntityStatistics
-from kubetune.tasks import load_baselines
+from kubetune.tasks import load_baselines, load_form
 from kubetune.tasks.arrays import READ, collate, padded, softmax
 from kubetune.tasks.base import IGNORED, Encoding, Feature, Head, ModelSpec, Schema, Task
 from kubetune.tasks.encoding import raw_offsets, tokenize_parted
 from kubetune.tasks.entities import (
+    NO_WORD,
     Found,
     Span,
     first_pieces,
@@ -25,12 +26,13 @@ from kubetune.tasks.entities import (
     tags_of,
     words_of,
 )
-from kubetune.tasks.entity_answers import ENTITY_ANSWERS, NO_WORD, EntityAnswers
 
 if TYPE_CHECKING:
     import pyarrow as pa
     import torch
     from transformers import PreTrainedTokenizerBase
+
+    from kubetune.tasks.answers import AnswerForm
 
 PARTS = ("no entity", "one entity", "two entities", "more entities")
 
@@ -53,9 +55,9 @@ class TokenClassification:
     text_columns: tuple[str, ...] = ()
 
     @property
-    def form(self) -> EntityAnswers:
+    def form(self) -> "AnswerForm":
         """See `Task.form`."""
-        return ENTITY_ANSWERS
+        return load_form(self.kind)
 
     @property
     def schema(self) -> Schema:

@@ -79,7 +79,10 @@ def request_schema(archive: Archive) -> dict[str, object]:
         "properties": dict.fromkeys(accepted.named, text),
         "required": [accepted.named[0]],
     }
-    settings = {name: dict(accepted.parameters[name].schema) for name in accepted.own_parameters}
+    settings = {}
+    for name in accepted.own_parameters:
+        parameter = accepted.parameters[name]
+        settings[name] = {**parameter.schema, **({} if parameter.default is None else {"default": parameter.default})}
     if RANKED in settings:
         settings[RANKED]["default"] = archive.serving.top_k
     forms: list[dict[str, object]] = [text, texts]

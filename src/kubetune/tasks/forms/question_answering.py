@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kubetune.tasks.answers import HubForm, Parameter
+from kubetune.tasks.answers import AnswerForm, HubForm, Parameter
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -126,4 +126,4 @@ class SpanAnswers:
         return found
 
 
-SPAN_ANSWERS = SpanAnswers()
+FORM: AnswerForm = SpanAnswers()

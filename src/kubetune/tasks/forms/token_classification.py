@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kubetune.tasks.answers import HubForm, Parameter
+from kubetune.tasks.answers import AnswerForm, HubForm, Parameter
 from kubetune.tasks.arrays import softmax
+from kubetune.tasks.entities import NO_WORD
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from kubetune.tasks.base import Encoding
-
-NO_WORD = -1
-"""In column `starts` of a feature: no word begins at this token, so it has no answer."""
 
 
 HUB = HubForm(
@@ -175,7 +173,7 @@ class EntityAnswers:
         return found
 
 
-ENTITY_ANSWERS = EntityAnswers()
+FORM: AnswerForm = EntityAnswers()
 
 
 def _distance(one: float, other: float) -> float:

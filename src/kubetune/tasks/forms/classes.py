@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kubetune.tasks.answers import HubForm, Parameter
+from kubetune.tasks.answers import AnswerForm, HubForm, Parameter
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -113,4 +113,4 @@ class ClassAnswers:
         return [math.inf] * len(encoding.truncated)
 
 
-CLASS_ANSWERS = ClassAnswers()
+FORM: AnswerForm = ClassAnswers()

@@ -1,0 +1,5 @@
+"""Answers of `pair-classification`."""
+
+from kubetune.tasks.forms.classes import FORM
+
+__all__ = ["FORM"]
