@@ -42,14 +42,7 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
         ConfigError: A GPU is declared and none is there.
         InterruptedRunError: The stage was asked to stop; nothing is kept, since it is short.
     """
-    dataset = _read_json(inputs["dataset"] / "dataset.json")
-    test = pq.read_table(inputs["dataset"] / "test.parquet")
-    if test.num_rows == 0:
-        raise DataError(
-            "empty-test",
-            "The test split has no rows, so nothing can be measured: give one in data.source, or set "
-            "data.splits.test above 0.",
-        )
+    dataset, test = _read_json(inputs["dataset"] / "dataset.json"), _test_rows(inputs["dataset"])
     task, names = load_task(config.task.kind), tuple(dataset["labels"])
     rows = read_rows(inputs["dataset"], "test", task, names, places=True)
     given = _outputs(config, task, inputs["model"], (rows, dataset["pad_token_id"]), context)
@@ -87,6 +80,17 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
         "warnings": document["warnings"],
     }
     return Result(metrics=assessment.flat, verdict=assessment.verdict, facts=facts)
+
+
+def _test_rows(dataset: Path) -> pa.Table:
+    test = pq.read_table(dataset / "test.parquet")
+    if test.num_rows == 0:
+        raise DataError(
+            "empty-test",
+            "The test split has no rows, so nothing can be measured: give one in data.source, or set "
+            "data.splits.test above 0.",
+        )
+    return test
 
 
 def _write(folder: Path, document: Mapping[str, Any], evidence: Evidence) -> None:

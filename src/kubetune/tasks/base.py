@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from kubetune.metrics.base import Baseline, Ints, Outcomes, Statistics, Totals
-    from kubetune.metrics.catalogue import Metric
     from kubetune.tasks.answers import AnswerForm
 
 Feature = Mapping[str, list[int]]
@@ -27,7 +26,7 @@ IGNORED = -100
 """Target of a token that carries no loss."""
 
 
-class Head(NamedTuple):
+class OutputHead(NamedTuple):
     """Outputs of a module.
 
     Attributes:
@@ -126,10 +125,6 @@ class Task(Protocol):
         """Those of `target_columns` that hold numbers of the head's outputs, from `least_target` on."""
 
     @property
-    def least_target(self) -> int:
-        """The least of them: 0, or `IGNORED` where tokens may have none."""
-
-    @property
     def windows(self) -> bool:
         """Whether an item may be several features; their columns in artifact `dataset` are then lists of lists."""
 
@@ -140,14 +135,6 @@ class Task(Protocol):
     @property
     def place_columns(self) -> tuple[str, ...]:
         """Columns of a split's file that predictions are made with, beside the tokens."""
-
-    @property
-    def metrics(self) -> "Mapping[str, Metric]":
-        """Metrics that thresholds may bound, in the order in which a person reads them."""
-
-    @property
-    def main_metric(self) -> str:
-        """Metric by which models are chosen and compared unless the recipe says otherwise."""
 
     def encode(
         self,
@@ -183,11 +170,8 @@ class Task(Protocol):
     def terms(self, rows: "Sequence[Feature]") -> "np.ndarray":
         """Return how many losses each row adds to the sum, shape (rows,), int64; a step divides by all of them."""
 
-    def head(self, labels: Sequence[str]) -> Head:
+    def head(self, labels: Sequence[str]) -> OutputHead:
         """Return what the model gives for a row, or for each token of it."""
-
-    def class_counts(self, targets: "np.ndarray", labels: Sequence[str]) -> "np.ndarray":
-        """Return how often each output of the head is a target, shape (outputs,), int64, of flat target columns."""
 
     def build_model(self, spec: ModelSpec, folder: Path, *, pretrained: bool) -> "torch.nn.Module":
         """Build the module on the CPU in fp32; `module(**collated)` gives outputs, float.

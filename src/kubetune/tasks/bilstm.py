@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from kubetune.errors import ConfigError, DataError
-from kubetune.tasks.base import Head, ModelSpec
+from kubetune.tasks.base import ModelSpec, OutputHead
 from kubetune.tasks.weights import load_weights
 
 FIELDS = ("vocab_size", "embedding_size", "hidden_size", "layers", "pad_token_id")
@@ -23,7 +23,7 @@ class BiLstmClassifier(nn.Module):
 
     encoder_parts = ("embeddings.", "forward_lstm.", "backward_lstm.")
 
-    def __init__(self, architecture: dict[str, Any], head: Head, dropout: float) -> None:
+    def __init__(self, architecture: dict[str, Any], head: OutputHead, dropout: float) -> None:
         super().__init__()
         self.per_token = head.per_token
         self.architecture = architecture
@@ -70,7 +70,7 @@ def _take(states: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
     return states[rows, index]
 
 
-def build_bilstm(spec: ModelSpec, folder: Path, head: Head, *, pretrained: bool) -> BiLstmClassifier:
+def build_bilstm(spec: ModelSpec, folder: Path, head: OutputHead, *, pretrained: bool) -> BiLstmClassifier:
     """Build it from `architecture.json` (drawn from torch's current generator) or from a complete artifact `model`.
 
     Raises:

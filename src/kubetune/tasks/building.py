@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from kubetune.errors import ConfigError
-from kubetune.tasks.base import Head, ModelSpec
+from kubetune.tasks.base import ModelSpec, OutputHead
 from kubetune.tasks.weights import own_storage
 
 LAYER = re.compile(
@@ -19,7 +19,7 @@ EMBEDDINGS = re.compile(r"(?:^|\.)embeddings\.")
 POOLER = re.compile(r"(?:^|\.)pooler\.")
 
 
-def build(spec: ModelSpec, folder: Path, head: Head, *, pretrained: bool) -> torch.nn.Module:
+def build(spec: ModelSpec, folder: Path, head: OutputHead, *, pretrained: bool) -> torch.nn.Module:
     """Build a module with storage of its own, see `Task.build_model`.
 
     Args:
@@ -60,7 +60,7 @@ def _encoder_layers(state: Iterable[str]) -> int:
     return 1 + max((int(layer[1]) for layer in layers if layer), default=-1)
 
 
-def _built(spec: ModelSpec, folder: Path, head: Head, pretrained: bool) -> torch.nn.Module:
+def _built(spec: ModelSpec, folder: Path, head: OutputHead, pretrained: bool) -> torch.nn.Module:
     """Build the module of the architecture that `spec` names; its weights may still lie in a mapped file."""
     if spec.architecture == "bilstm":
         from kubetune.tasks.bilstm import build_bilstm

@@ -9,11 +9,10 @@ import numpy as np
 
 from kubetune.errors import ConfigError
 from kubetune.metrics.base import Baseline, Ints, Outcomes, Totals
-from kubetune.metrics.catalogue import CLASSES, Metric
 from kubetune.metrics.classes import ClassStatistics, Scores
 from kubetune.tasks import classes, load_baselines, load_form
 from kubetune.tasks.arrays import collate, softmax
-from kubetune.tasks.base import Encoding, Feature, Head, ModelSpec, Schema
+from kubetune.tasks.base import Encoding, Feature, ModelSpec, OutputHead, Schema
 from kubetune.tasks.encoding import tokenize
 
 if TYPE_CHECKING:
@@ -78,11 +77,6 @@ class Classification:
         return ("label",)
 
     @property
-    def least_target(self) -> int:
-        """See `Task.least_target`."""
-        return 0
-
-    @property
     def place_columns(self) -> tuple[str, ...]:
         """See `Task.place_columns`: none."""
         return ()
@@ -144,13 +138,9 @@ class Classification:
         """See `Task.terms`: one a row."""
         return np.ones(len(rows), dtype=np.int64)
 
-    def head(self, labels: Sequence[str]) -> Head:
+    def head(self, labels: Sequence[str]) -> OutputHead:
         """See `Task.head`: a number a class."""
-        return Head(tuple(labels), per_token=False, stock="text-classification")
-
-    def class_counts(self, targets: np.ndarray, labels: Sequence[str]) -> np.ndarray:
-        """See `Task.class_counts`."""
-        return np.bincount(targets, minlength=len(labels))
+        return OutputHead(tuple(labels), per_token=False, stock="text-classification")
 
     def losses(
         self,
@@ -170,16 +160,6 @@ class Classification:
             outputs.float(), targets, label_smoothing=label_smoothing, reduction="none"
         )
         return losses if class_weights is None else losses * class_weights[targets]
-
-    @property
-    def metrics(self) -> Mapping[str, Metric]:
-        """See `Task.metrics`."""
-        return CLASSES.metrics
-
-    @property
-    def main_metric(self) -> str:
-        """See `Task.main_metric`."""
-        return CLASSES.main
 
     def statistics(self, labels: Sequence[str]) -> ClassStatistics:
         """See `Task.statistics`."""

@@ -26,7 +26,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from kubetune.errors import ConfigError, DataError
-from kubetune.tasks.base import Head, ModelSpec
+from kubetune.tasks.base import ModelSpec, OutputHead
 from kubetune.tasks.dropout import keep_head_dropout, set_encoder_dropout, set_head_dropout
 from kubetune.tasks.trained_heads import keeps_head, trained_head
 from kubetune.tasks.trial import check_positions
@@ -73,7 +73,7 @@ class OwnHeadClassifier(nn.Module):
 
     encoder_parts = ("encoder.",)
 
-    def __init__(self, encoder: PreTrainedModel, spec: ModelSpec, head: Head) -> None:
+    def __init__(self, encoder: PreTrainedModel, spec: ModelSpec, head: OutputHead) -> None:
         super().__init__()
         self.encoder = encoder
         self.pooling = "none" if head.per_token else spec.head.get("pooling", "cls")
@@ -111,7 +111,7 @@ class OwnHeadClassifier(nn.Module):
         return logits
 
 
-def build_stock(spec: ModelSpec, folder: Path, head: Head, *, pretrained: bool) -> StockClassifier:
+def build_stock(spec: ModelSpec, folder: Path, head: OutputHead, *, pretrained: bool) -> StockClassifier:
     """Build the architecture's own classifier. See `Task.build_model`."""
     config, auto = _configuration(spec, folder, pretrained), _auto(head)
     if type(config) not in auto._model_mapping:
@@ -142,7 +142,7 @@ def build_stock(spec: ModelSpec, folder: Path, head: Head, *, pretrained: bool) 
     return _loaded(module, folder, pretrained)
 
 
-def build_own(spec: ModelSpec, folder: Path, head: Head, *, pretrained: bool) -> OwnHeadClassifier:
+def build_own(spec: ModelSpec, folder: Path, head: OutputHead, *, pretrained: bool) -> OwnHeadClassifier:
     """Build the encoder with our head; an unused pooler is left out where the architecture allows it.
 
     Raises:
@@ -266,7 +266,7 @@ HEADS = {
 }
 
 
-def _auto(head: Head) -> Any:
+def _auto(head: OutputHead) -> Any:
     return STOCK[head.stock]
 
 

@@ -30,7 +30,7 @@ class Span(NamedTuple):
     label: int
 
 
-class Found(NamedTuple):
+class FoundEntity(NamedTuple):
     """One entity that a model found, with the mean probability of its words' tags."""
 
     start: int
@@ -88,7 +88,7 @@ def tags_of(words: Sequence[tuple[int, int]], spans: Sequence[Span]) -> list[int
     return tags
 
 
-def spans_of(words: Sequence[tuple[int, int]], tags: Sequence[int], scores: Sequence[float]) -> list[Found]:
+def spans_of(words: Sequence[tuple[int, int]], tags: Sequence[int], scores: Sequence[float]) -> list[FoundEntity]:
     """Return the entities of tagged words.
 
     An inside tag that continues no entity of its type begins one: the model's answer is never dropped.
@@ -109,7 +109,7 @@ def spans_of(words: Sequence[tuple[int, int]], tags: Sequence[int], scores: Sequ
             else:
                 found.append((start, end, label, [score]))
         before = tag
-    return [Found(start, end, label, float(np.mean(met))) for start, end, label, met in found]
+    return [FoundEntity(start, end, label, float(np.mean(met))) for start, end, label, met in found]
 
 
 def representable(words: Sequence[tuple[int, int]], reached: int, span: Span) -> bool:

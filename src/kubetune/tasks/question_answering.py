@@ -9,10 +9,9 @@ import numpy as np
 
 from kubetune.metrics.answers import AnswerStatistics, answer_outcomes
 from kubetune.metrics.base import Baseline, Ints, Outcomes, Totals
-from kubetune.metrics.catalogue import ANSWERS, Metric
 from kubetune.tasks import load_baselines, load_form
 from kubetune.tasks.arrays import collate, padded
-from kubetune.tasks.base import IGNORED, Encoding, Feature, Head, ModelSpec, Schema, Task
+from kubetune.tasks.base import IGNORED, Encoding, Feature, ModelSpec, OutputHead, Schema, Task
 from kubetune.tasks.windows import FIRST, LAST, encode_windows
 
 if TYPE_CHECKING:
@@ -42,7 +41,6 @@ class QuestionAnswering:
     windows: bool = True
     target_columns: tuple[str, ...] = ("marks",)
     class_columns: tuple[str, ...] = ()
-    least_target: int = IGNORED
     place_columns: tuple[str, ...] = ("starts", "ends")
     text_columns: tuple[str, ...] = ("raw_text_pair", "label")
 
@@ -50,16 +48,6 @@ class QuestionAnswering:
     def schema(self) -> Schema:
         """See `Task.schema`."""
         return Schema(("question", "context"), "answers", "answers", offsets=True)
-
-    @property
-    def metrics(self) -> Mapping[str, Metric]:
-        """See `Task.metrics`."""
-        return ANSWERS.metrics
-
-    @property
-    def main_metric(self) -> str:
-        """See `Task.main_metric`."""
-        return ANSWERS.main
 
     def encode(
         self,
@@ -85,15 +73,10 @@ class QuestionAnswering:
         """See `Task.terms`: one a window."""
         return np.ones(len(rows), dtype=np.int64)
 
-    def head(self, labels: Sequence[str]) -> Head:
+    def head(self, labels: Sequence[str]) -> OutputHead:
         """See `Task.head`: for each token how likely an answer starts and ends there."""
         del labels
-        return Head(("start", "end"), per_token=True, stock="question-answering")
-
-    def class_counts(self, targets: np.ndarray, labels: Sequence[str]) -> np.ndarray:
-        """See `Task.class_counts`: there are no classes."""
-        del targets
-        return np.zeros(len(self.head(labels).names), dtype=np.int64)
+        return OutputHead(("start", "end"), per_token=True, stock="question-answering")
 
     def build_model(self, spec: ModelSpec, folder: Path, *, pretrained: bool) -> "torch.nn.Module":
         """See `Task.build_model`; outputs are logits (rows, length, 2)."""

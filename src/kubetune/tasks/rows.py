@@ -8,7 +8,7 @@ from typing import Any, overload
 import numpy as np
 
 from kubetune.errors import DataError
-from kubetune.tasks.base import Feature, Task
+from kubetune.tasks.base import IGNORED, Feature, Task
 
 TOKENS = ("input_ids", "token_type_ids")
 
@@ -113,7 +113,8 @@ def read_rows(dataset: Path, split: str, task: Task, labels: Sequence[str], plac
 def _check_targets(rows: EncodedRows, task: Task, labels: Sequence[str], path: Path) -> None:
     for name in task.class_columns:
         values, most = rows.column(name), len(task.head(labels).names)
-        if len(values) and not (values.min() >= task.least_target and values.max() < most):
+        least = IGNORED if task.head(labels).per_token else 0
+        if len(values) and not (values.min() >= least and values.max() < most):
             raise DataError("label-range", f"{path.name} has labels outside 0..{most - 1}: prepare again")
 
 

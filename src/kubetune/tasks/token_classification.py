@@ -9,15 +9,14 @@ import numpy as np
 
 from kubetune.errors import ConfigError
 from kubetune.metrics.base import Baseline, Ints, Outcomes, Totals
-from kubetune.metrics.catalogue import ENTITIES, Metric
 from kubetune.metrics.entities import EntityStatistics
 from kubetune.tasks import load_baselines, load_form
 from kubetune.tasks.arrays import READ, collate, padded, softmax
-from kubetune.tasks.base import IGNORED, Encoding, Feature, Head, ModelSpec, Schema, Task
+from kubetune.tasks.base import IGNORED, Encoding, Feature, ModelSpec, OutputHead, Schema, Task
 from kubetune.tasks.encoding import raw_offsets, tokenize_parted
 from kubetune.tasks.entities import (
     NO_WORD,
-    Found,
+    FoundEntity,
     Span,
     first_pieces,
     representable,
@@ -49,7 +48,6 @@ class TokenClassification:
     columns: tuple[str, ...] = ("text",)
     target_columns: tuple[str, ...] = ("tags",)
     class_columns: tuple[str, ...] = ("tags",)
-    least_target: int = IGNORED
     windows: bool = False
     place_columns: tuple[str, ...] = ("starts", "ends")
     text_columns: tuple[str, ...] = ()
@@ -115,17 +113,13 @@ class TokenClassification:
         """See `Task.terms`: the words of each row."""
         return np.array([np.count_nonzero(np.asarray(row["tags"]) != IGNORED) for row in rows], dtype=np.int64)
 
-    def head(self, labels: Sequence[str]) -> Head:
+    def head(self, labels: Sequence[str]) -> OutputHead:
         """See `Task.head`: for each token outside, and begin and inside of each type."""
-        return Head(
+        return OutputHead(
             ("O", *(f"{part}-{label}" for label in labels for part in "BI")),
             per_token=True,
             stock="token-classification",
         )
-
-    def class_counts(self, targets: np.ndarray, labels: Sequence[str]) -> np.ndarray:
-        """See `Task.class_counts`."""
-        return np.bincount(targets[targets != IGNORED], minlength=1 + 2 * len(labels))
 
     def build_model(self, spec: ModelSpec, folder: Path, *, pretrained: bool) -> "torch.nn.Module":
         """See `Task.build_model`; outputs are logits (rows, length, tags)."""
@@ -159,16 +153,6 @@ class TokenClassification:
         if class_weights is not None:
             losses = losses * class_weights[targets.clamp(min=0)]
         return losses.sum(dim=1)
-
-    @property
-    def metrics(self) -> Mapping[str, Metric]:
-        """See `Task.metrics`."""
-        return ENTITIES.metrics
-
-    @property
-    def main_metric(self) -> str:
-        """See `Task.main_metric`."""
-        return ENTITIES.main
 
     def statistics(self, labels: Sequence[str]) -> EntityStatistics:
         """See `Task.statistics`."""
@@ -275,7 +259,7 @@ class TokenClassification:
         return load_baselines(self.kind)(train, test, ("text",), tuple(labels))
 
 
-def entities(output: np.ndarray, feature: Feature) -> list[Found]:
+def entities(output: np.ndarray, feature: Feature) -> list[FoundEntity]:
     """Return the entities of one feature.
 
     Args:

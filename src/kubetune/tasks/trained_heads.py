@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from kubetune.tasks.base import Head
+from kubetune.tasks.base import OutputHead
 
 ENDINGS = {
     "text-classification": "ForSequenceClassification",
@@ -13,7 +13,7 @@ ENDINGS = {
 """How the names of the architectures' classes end."""
 
 
-def trained_head(folder: Path, head: Head) -> tuple[str, ...] | None:
+def trained_head(folder: Path, head: OutputHead) -> tuple[str, ...] | None:
     """Return the labels of the classifier that a checkpoint was saved with; None: it has none."""
     ending = ENDINGS[head.stock]
     try:
@@ -26,6 +26,6 @@ def trained_head(folder: Path, head: Head) -> tuple[str, ...] | None:
         return None  # `_configuration` says what is wrong with the file
 
 
-def keeps_head(folder: Path, head: Head) -> bool:
+def keeps_head(folder: Path, head: OutputHead) -> bool:
     """Whether a checkpoint's own classifier goes on: it has the data's labels, in this order."""
     return trained_head(folder, head) == head.names

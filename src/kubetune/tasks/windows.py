@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from kubetune.errors import ConfigError
 from kubetune.tasks.arrays import READ
-from kubetune.tasks.base import IGNORED, Encoding, Feature
+from kubetune.tasks.base import IGNORED, Encoding
 from kubetune.tasks.encoding import raw_offsets, tokenize_parted
 
 if TYPE_CHECKING:
@@ -57,19 +57,26 @@ def encode_windows(
     )
     places = [raw_offsets(context, seen) for (_, context), (_, seen) in zip(items, read, strict=True)]
     answers = [None if targets is None else _answer(target) for target in targets or [None] * len(items)]
-    features: list[Feature] = []
-    met = [False] * len(items)
-    for row, (encoding, number) in enumerate(zip(batch.encodings, batch["overflow_to_sample_mapping"], strict=True)):
-        spans = _places(encoding, places[number], items[number][1])
-        feature: dict[str, list[int]] = {name: batch[name][row] for name in READ if name in batch}
-        feature["starts"], feature["ends"] = ([span[side] for span in spans] for side in (0, 1))
+    example = list(batch["overflow_to_sample_mapping"])
+    features, met = [], [False] * len(items)
+    for row, number in enumerate(example):
+        feature, spans = _window(batch, row, places[number], items[number][1])
         if targets is not None:
             feature["marks"], marked = _marks(spans, answers[number])
             met[number] |= marked
         features.append(feature)
     lost = [int(answer is not None and not there) for answer, there in zip(answers, met, strict=True)]
-    example = list(batch["overflow_to_sample_mapping"])
-    return Encoding(features, example, [cut for _, cut in asked], lost if targets is not None else [])
+    return Encoding(list(features), example, [cut for _, cut in asked], lost if targets is not None else [])
+
+
+def _window(
+    batch: Any, row: int, places: Sequence[int], context: str
+) -> tuple[dict[str, list[int]], list[tuple[int, int]]]:
+    """Return a window without targets, and the characters that each of its tokens stands for."""
+    spans = _places(batch.encodings[row], places, context)
+    feature: dict[str, list[int]] = {name: batch[name][row] for name in READ if name in batch}
+    feature["starts"], feature["ends"] = ([span[side] for span in spans] for side in (0, 1))
+    return feature, spans
 
 
 def _answer(target: Any) -> tuple[int, int] | None:

@@ -1,7 +1,7 @@
 """The training loop, for 0, 1 and N devices alike. Read `train` first."""
 
 from contextlib import nullcontext
-from math import ceil, cos, isfinite, log, pi
+from math import ceil, cos, log, pi
 from typing import Literal
 from zlib import crc32
 
@@ -9,26 +9,25 @@ import numpy as np
 import torch
 
 from kubetune.errors import ConfigError, InterruptedRunError, KubetuneError
-from kubetune.metrics.base import Totals
 from kubetune.schema.numbers import as_written
 from kubetune.tasks import load_task
-from kubetune.tasks.base import Encoding, Task
+from kubetune.tasks.base import Task
 from kubetune.tasks.encoder import use_plain_attention
-from kubetune.tasks.inference import Precision, feature_losses, predict_outputs
-from kubetune.tasks.rows import EncodedRows, read_rows, windows_of
+from kubetune.tasks.rows import EncodedRows, read_rows
 from kubetune.tasks.trial import try_model
 from kubetune.tasks.weights import not_finite
 from kubetune.training.batches import MicroBatch, Timeline, micro_batch_size, micro_batches, tokens_of
 from kubetune.training.determinism import choose_precision, deterministic, fingerprint, seed_everything
-from kubetune.training.guards import check_divergence, check_finite_step, judge_evaluation
+from kubetune.training.guards import check_divergence, check_finite_step
 from kubetune.training.job import Host, Job, TrainingOutcome
 from kubetune.training.meter import Meter
 from kubetune.training.optimizer import build_optimizer, clip, set_rate
 from kubetune.training.parameters import drop_unused, freeze, named_parameters, snapshot
-from kubetune.training.ranks import start_accelerator, sum_outcomes, total
+from kubetune.training.ranks import start_accelerator, total
 from kubetune.training.result import write_result
 from kubetune.training.resume import resume, save
-from kubetune.training.run import TrainingRun, heartbeat, phase
+from kubetune.training.run import TrainingRun, phase
+from kubetune.training.validation import evaluate_if_due
 
 
 def rate_factor(schedule: Literal["linear", "cosine", "constant"], step: int, steps: int, warmup: float) -> float:
@@ -47,9 +46,6 @@ def rate_factor(schedule: Literal["linear", "cosine", "constant"], step: int, st
     if schedule == "linear":
         return left
     return 1.0 if schedule == "constant" else (1 - cos(pi * left)) / 2
-
-
-EVALUATION_BATCH = 64
 
 
 def train(job: Job, host: Host) -> TrainingOutcome:
@@ -163,7 +159,7 @@ def class_weights(job: Job, task: Task, rows: EncodedRows, device: torch.device)
         raise ConfigError(f"training.class_weights is not for task {task.kind}, which has no classes: leave it out.")
     if asked == "balanced":
         found = np.concatenate([rows.column(name) for name in task.class_columns])
-        counts = torch.from_numpy(task.class_counts(found, job.spec.labels)).clamp(min=1)
+        counts = torch.from_numpy(np.bincount(found[found >= 0], minlength=len(names))).clamp(min=1)
         return (int(counts.sum()) / (len(names) * counts)).float().to(device)
     if len(asked) != len(names):
         raise ConfigError(
@@ -231,58 +227,9 @@ def train_step(run: TrainingRun) -> bool:
     return stop > 0
 
 
-def evaluate_if_due(run: TrainingRun) -> None:
-    """Measure the current weights on the validation rows, where due and not yet done, and keep the best."""
-    state = run.state
-    if state.evaluated_at == state.step or not run.timeline.evaluation_due(state.step) or not len(run.validation):
-        return
-    with phase(run.host, "evaluate"), heartbeat(run):
-        totals = validate(run, state.fingerprints[-1]["precision"])
-    statistics = run.task.statistics(run.job.spec.labels)
-    metrics = {name: float(value) for name, value in statistics.measure(totals).items()}
-    if not all(map(isfinite, metrics.values())):
-        raise ConfigError(f"Validation logits are not finite after step {state.step}: lower training.learning_rate.")
-    state.evaluations.append(
-        {
-            "step": state.step,
-            "epoch": state.step / run.timeline.steps_an_epoch,
-            "train_loss": state.loss_sum / max(1, state.loss_terms),
-            "validation": metrics,
-            "collapsed": run.task.collapsed(totals, run.job.spec.labels),
-        }
-    )
-    state.evaluated_at, state.loss_sum, state.loss_terms = state.step, 0.0, 0
-    metric = best_metric(run)
-    lower = statistics.metrics[metric].lower_is_better
-    if judge_evaluation(state, metrics[metric], run.job.settings.early_stopping, lower=lower) and run.is_main:
-        run.best = {name: tensor.detach().to("cpu", copy=True) for name, tensor in run.module.state_dict().items()}
-    if run.is_main:
-        run.host.record("evaluation", **state.evaluations[-1])
-        shown = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
-        run.host.note(f"step {state.step}: validation {shown}")
-
-
-def validate(run: TrainingRun, precision: Precision) -> Totals:
-    """Return what the current weights come to on all validation rows, the same on every rank."""
-    rows, task = run.validation, run.task
-    mine = np.arange(rows.examples)[run.accelerator.process_index :: run.job.ranks]
-    index = windows_of(rows, mine)
-    features = rows.pick(index)
-    outputs = predict_outputs(run.module, features, task, run.job.pad_token_id, EVALUATION_BATCH, precision)
-    encoding = Encoding(features, np.searchsorted(mine, rows.example[index]).tolist(), [])
-    losses, labels = feature_losses(task, outputs, features), run.job.spec.labels
-    part = task.validation(outputs, encoding, losses, labels, rows.texts_of(mine))
-    return sum_outcomes(run.accelerator, part, rows.examples)
-
-
 def terms_of(run: TrainingRun, batch: np.ndarray) -> int:
     """Return the losses of a global batch; 1 where it has none, so that nothing is divided by 0."""
     return max(1, int(run.task.terms(run.train.pick(batch)).sum()))
-
-
-def best_metric(run: TrainingRun) -> str:
-    """Return the metric that picks the weights: the recipe's, or the task's own."""
-    return run.job.settings.best_metric or run.task.main_metric
 
 
 def _try_longest_batch(run: TrainingRun, groups: dict[str, list[str]]) -> None:

@@ -10,6 +10,7 @@ from kubetune.training.job import TrainingOutcome
 from kubetune.training.optimizer import optimizer_tensors
 from kubetune.training.parameters import parameter_table
 from kubetune.training.run import TrainingRun
+from kubetune.training.validation import best_metric
 
 
 def write_result(run: TrainingRun) -> TrainingOutcome:
@@ -34,7 +35,7 @@ def write_result(run: TrainingRun) -> TrainingOutcome:
 
 def _report(run: TrainingRun) -> dict[str, Any]:
     state, timeline = run.state, run.timeline
-    metric = run.job.settings.best_metric or run.task.main_metric
+    metric = best_metric(run)
     kept = next((entry for entry in state.evaluations if entry["step"] == state.best_step), None)
     return {
         "format": 1,
