@@ -85,6 +85,12 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
     return Result(metrics=assessment.flat, verdict=assessment.verdict, facts=facts)
 
 
+def _write(folder: Path, document: Mapping[str, Any], evidence: Evidence) -> None:
+    text = json.dumps(document, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
+    (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
+    (folder / "report.html").write_text(render_report(document, evidence), encoding="utf-8")
+
+
 def _predict(config: Any, task: Task, folder: Path, rows: tuple[pa.Table, int], context: Context) -> np.ndarray:
     """Return the logits of the test rows, (rows, classes), float32; `rows` are the table and the pad token."""
     test, pad_token_id = rows
@@ -149,9 +155,3 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise KubetuneError(f"{path.name} of an input artifact is not a JSON object.")
     return value
-
-
-def _write(folder: Path, document: Mapping[str, Any], evidence: Evidence) -> None:
-    text = json.dumps(document, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
-    (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
-    (folder / "report.html").write_text(render_report(document, evidence), encoding="utf-8")
