@@ -5,16 +5,21 @@ The worlds are those of `benchmarks/promotion.py`, which shows the same with mor
 
 import importlib.util
 import sys
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 
 import numpy as np
 import pytest
 
-from kubetune.comparison.decision import decide
+from kubetune.comparison.decision import Comparison, decide
 from kubetune.config.promotion import PromotionSection
 from kubetune.contract import Verdict
+from kubetune.metrics.base import Floats, Outcomes, Totals, outcomes_of
+from kubetune.metrics.catalogue import Metric
+from kubetune.metrics.entities import EntityStatistics
 
 COMPARISONS = 200
 TEXTS = 300
@@ -52,6 +57,39 @@ def test_equal_models_are_promoted_in_at_most_alpha(worlds: ModuleType, metric: 
     assert promoted <= rules.alpha * COMPARISONS
 
 
+class Graded(EntityStatistics):
+    """The mean of grades between 0 and 1, as F1 of an answer's words is: a metric that reads sums."""
+
+    metrics: Mapping[str, Metric] = MappingProxyType({"grade": Metric("Grade", "mean", reads="sums")})
+    main = "grade"
+
+    def measure(self, totals: Totals, only: Collection[str] | None = None) -> dict[str, Floats]:
+        del only
+        return {"grade": totals.sums[..., 0] / totals.rows}
+
+
+def graded(draw: np.random.Generator, chance: np.ndarray) -> Outcomes:
+    """Return a fresh model's grades: right, wrong, or in part."""
+    grades = np.where(draw.random(len(chance)) < chance, 1.0, draw.choice([0.0, 0.4, 2 / 3], size=len(chance)))
+    return outcomes_of(np.zeros((len(chance), 1), dtype=np.int64), grades[:, None], grades)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("times", ["once", "five times", "geometric, mean 3"])
+def test_a_mean_of_grades_keeps_the_level_too(worlds: ModuleType, times: str) -> None:
+    rules = PromotionSection.model_validate({"resamples": 200, "slices": []})
+    promoted = by_row = 0
+    for seed in range(COMPARISONS):
+        draw = np.random.default_rng(seed)
+        chance = np.where(draw.random(TEXTS) < 0.7, 0.95, 0.4)
+        comparison = Comparison(graded(draw, chance), graded(draw, chance), Graded(("x",)))
+        found = worlds.repeated(comparison, draw, worlds.REPEATS[times])
+        promoted += decide(Verdict(), found, rules).outcome == "promote"
+        by_row += decide(Verdict(), replace(found, texts=None), rules).outcome == "promote"
+    assert promoted <= rules.alpha * COMPARISONS
+    assert times == "once" or by_row > 2 * rules.alpha * COMPARISONS  # so the worlds can tell
+
+
 @pytest.mark.slow
 def test_the_worlds_of_entities_can_tell(worlds: ModuleType) -> None:
     """Counted by row, equal models on repeated sentences are promoted far too often; and a real gain is found."""
@@ -67,7 +105,7 @@ def test_entities_are_decided_by_f1_with_words_for_it(worlds: ModuleType) -> Non
     world = worlds.Sentences(400, 1)
     comparison = world.compare(world.model((0.2,)), world.model())
     groups = {"label": [("all", np.ones(400, dtype=bool))]}
-    comparison = worlds.replace(comparison, groups=groups)
+    comparison = replace(comparison, groups=groups)
     found = decide(Verdict(), comparison, PromotionSection.model_validate({"resamples": 400}))
     assert found.document["metric"]["metric"] == "f1"
     assert found.reasons[0].startswith("f1 is ")

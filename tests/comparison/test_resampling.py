@@ -7,7 +7,7 @@ import pytest
 from class_answers import come_to, measured
 from kubetune.comparison.coarse import coarse_difference
 from kubetune.comparison.decision import Comparison
-from kubetune.comparison.resampling import Cells, Rows, paired_difference, swap_test
+from kubetune.comparison.resampling import ByText, Cells, paired_difference, swap_test
 from kubetune.evaluation.intervals import Draws, bootstrap
 
 
@@ -123,7 +123,7 @@ def test_rows_and_cells_resample_alike(compared) -> None:
     """A metric of counts may be resampled by rows too: the same value, the same spread, the same p."""
     found = compared(400, 3)
     pair = found.by("macro_f1")
-    by_row = Rows(replace(pair, statistics=Both(found.statistics)))
+    by_row = ByText(replace(pair, statistics=Both(found.statistics)))
     fast, slow = paired_difference(Cells(pair), 2000, 0), paired_difference(by_row, 600, 1)
     assert slow.estimate.value == pytest.approx(fast.estimate.value)
     assert slow.error == pytest.approx(fast.error, rel=0.15)
@@ -133,11 +133,11 @@ def test_rows_and_cells_resample_alike(compared) -> None:
 
 def test_where_less_is_better_a_fall_is_a_gain(compared) -> None:
     found = compared(400, 3, gain=0.05)
-    rows = Rows(found.by("loss"))
+    rows = ByText(found.by("loss"))
     first, second = (measured(each, 3)["loss"] for each in (found.candidate, found.champion))
     assert paired_difference(rows, 200, 0).estimate.value == pytest.approx(second - first)
-    assert swap_test(rows, 0.05, 0) < 0.05 < swap_test(Rows(turned(found).by("loss")), 0.05, 0)
-    twins = Rows(replace(found, candidate=found.champion).by("loss"))
+    assert swap_test(rows, 0.05, 0) < 0.05 < swap_test(ByText(turned(found).by("loss")), 0.05, 0)
+    twins = ByText(replace(found, candidate=found.champion).by("loss"))
     assert swap_test(twins, 0.05, 0) == 1.0
 
 
@@ -145,7 +145,7 @@ def test_copies_of_a_text_are_exchanged_together_by_row_too(compared) -> None:
     base = compared(300, 5, gain=0.03)
     text = np.repeat(np.arange(300), 4)
     many = Comparison(base.candidate.take(text), base.champion.take(text), base.statistics, texts=text)
-    once, often = (Rows(each.by("loss")) for each in (base, many))
+    once, often = (ByText(each.by("loss")) for each in (base, many))
     assert swap_test(once, 0.05, 0) == swap_test(often, 0.05, 0)
     first, second = (paired_difference(each, 200, 0) for each in (once, often))
     assert second.error == pytest.approx(first.error)

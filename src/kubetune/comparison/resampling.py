@@ -3,20 +3,18 @@
 Texts are drawn and exchanged, each with all its rows, since equal texts get equal answers. For a metric of counts that
 is one multinomial draw over the kinds of texts (`kubetune.evaluation.kinds`), so that rows cost nothing; sums of whole
 numbers in float64 are exact in any order, so a matrix product has the same bits with every number of threads. A metric
-of other sums costs a pass over the rows a draw.
+of other sums costs a pass over the texts a draw.
 """
 
 import math
-from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
 
 from kubetune.comparison.pair import CHUNK_CELLS, Difference, Pair, chunks
-from kubetune.evaluation.intervals import Draws, estimate, row_weights
+from kubetune.evaluation.intervals import estimate
 from kubetune.evaluation.kinds import kinds_of
-from kubetune.evaluation.same_texts import texts_of
-from kubetune.metrics.base import Floats, Ints, Totals, Weighing, stacked
+from kubetune.metrics.base import Floats, Ints, Totals
 
 FIRST_SWAPS = 100
 ENOUGH = 20
@@ -43,8 +41,8 @@ class Resampled(Protocol):
 
 
 def resampled(pair: Pair) -> "Resampled":
-    """Return what resamples a metric: cells of counts, or rows."""
-    return Cells(pair) if pair.statistics.metrics[pair.metric].reads == "counts" else Rows(pair)
+    """Return what resamples a metric: cells of counts, or texts with their sums."""
+    return Cells(pair) if pair.statistics.metrics[pair.metric].reads == "counts" else ByText(pair)
 
 
 class Cells:
@@ -108,8 +106,8 @@ class Cells:
         return self.exchanged_gain(self.kinds.cells(swapped)[:, self.disputed])
 
 
-class Rows:
-    """The rows themselves, for a metric that reads sums.
+class ByText:
+    """The texts themselves, each with the sums of its rows, for a metric that reads sums.
 
     Attributes:
         pair: What is compared.
@@ -118,41 +116,41 @@ class Rows:
 
     def __init__(self, pair: Pair) -> None:
         self.pair = pair
-        rows = len(pair.candidate)
-        self.count = texts_of(pair.texts, rows)
-        self._texts = np.arange(rows) if pair.texts is None else pair.texts
+        rows, both = len(pair.candidate), (pair.candidate, pair.champion)
+        texts = np.arange(rows) if pair.texts is None else pair.texts
+        self.count = int(texts.max()) + 1
         counts = pair.statistics.metrics[pair.metric].reads == "both"
-        self._weighings = [Weighing(outcomes, counts=counts) for outcomes in (pair.candidate, pair.champion)]
-        self._alike = not (pair.candidate.sums != pair.champion.sums).any() and (
-            not counts or pair.candidate.total().counts.tolist() == pair.champion.total().counts.tolist()
-        )
+        dense = (outcomes.dense(outcomes.cell) if counts else np.zeros((rows, 0)) for outcomes in both)
+        self._rows = np.bincount(texts).astype(np.float64)
+        self._counts = [_by_text(each, texts) for each in dense]
+        self._sums = [_by_text(outcomes.sums, texts) for outcomes in both]
+        moves = [second - first for first, second in (self._counts, self._sums)]
+        self._moving = np.flatnonzero(moves[0].any(axis=1) | moves[1].any(axis=1))
+        self._moves = [each[self._moving] for each in moves]
 
     def samples(self, resamples: int, seed: int) -> Floats:
         """See `Resampled.samples`."""
-        draws = Draws(resamples, seed, self.pair.texts)
-        return self._gained((weights, weights) for weights in row_weights(len(self._texts), draws, 10))
+        draw, found = np.random.default_rng([seed, 10]), []
+        for size in chunks(resamples, self.count):
+            drawn = (draw.integers(self.count, size=self.count) for _ in range(size))
+            weights = np.stack([np.bincount(texts, minlength=self.count) for texts in drawn]).astype(np.float64)
+            first, second = (
+                Totals(weights @ counts, _weighed(weights, sums), weights @ self._rows)
+                for counts, sums in zip(self._counts, self._sums, strict=True)
+            )
+            found.append(self.pair.gained(first, second))
+        return np.concatenate(found)
 
     def exchanged(self, draw: np.random.Generator, size: int) -> Floats:
         """See `Resampled.exchanged`."""
-        if self._alike:
+        if not len(self._moving):
             return np.zeros(0)
-        size = max(1, min(size, CHUNK_CELLS // len(self._texts)))
-        kept = draw.integers(2, size=(size, self.count))[:, self._texts].astype(np.float64)
-        return self._gained((marks, 1 - marks) for marks in kept)
-
-    def _gained(self, weights: Iterator[tuple[Floats, Floats]]) -> Floats:
-        """Return how much better it is under weights of rows that keep their answers, and of rows that exchange them.
-
-        Where both are the same array, no row exchanges.
-        """
-        found: list[tuple[Totals, Totals]] = []
-        for own, other in weights:
-            first, second = (weighing.total(own) for weighing in self._weighings)
-            if own is not other:
-                there, back = (weighing.total(other) for weighing in self._weighings)
-                first, second = _added(first, back), _added(second, there)
-            found.append((first, second))
-        return self.pair.gained(stacked([each for each, _ in found]), stacked([each for _, each in found]))
+        size = max(1, min(size, CHUNK_CELLS // len(self._moving)))
+        marks = draw.integers(2, size=(size, len(self._moving))).astype(np.float64)
+        counts, sums = marks @ self._moves[0], _weighed(marks, self._moves[1])
+        of, rows = [each.sum(axis=0) for each in (*self._counts, *self._sums)], self._rows.sum()
+        first, second = Totals(of[0] + counts, of[2] + sums, rows), Totals(of[1] - counts, of[3] - sums, rows)
+        return self.pair.gained(first, second)
 
 
 def paired_difference(cells: Resampled, resamples: int, seed: int) -> Difference:
@@ -198,5 +196,13 @@ def _of_counts(counts: Floats, rows: Ints) -> Totals:
     return Totals(counts, np.zeros((len(counts), 0)), rows)
 
 
-def _added(one: Totals, other: Totals) -> Totals:
-    return Totals(one.counts + other.counts, one.sums + other.sums, one.rows + other.rows)
+def _by_text(values: Floats, texts: Ints) -> Floats:
+    """Return the sums of the rows of each text, shape (texts, k), of values (rows, k)."""
+    columns = [np.bincount(texts, weights=column) for column in values.T]
+    return np.stack(columns, axis=1) if columns else np.zeros((int(texts.max()) + 1, 0))
+
+
+def _weighed(weights: Floats, sums: Floats) -> Floats:
+    """Return sums under weights, shape (draws, k); no BLAS, whose bits depend on the threads: sums are not whole."""
+    found: Floats = np.einsum("dt,tk->dk", weights, sums)
+    return found
