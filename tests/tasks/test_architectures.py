@@ -127,7 +127,11 @@ def test_a_family_that_the_page_does_not_name_is_taken_or_refused(name: str, tmp
 @pytest.mark.parametrize(
     ("config", "head", "says"),
     [
-        (transformers.ViTConfig(image_size=8, patch_size=4, **families.SIZES), "stock", "has no text classifier"),
+        (
+            transformers.ViTConfig(image_size=8, patch_size=4, **families.SIZES),
+            "stock",
+            "has no head of its own for text-classification",
+        ),
         (transformers.XLNetConfig(vocab_size=200, d_model=16, n_layer=1, n_head=2, d_inner=32), "stock", "xlnet pads"),
         (transformers.XLNetConfig(vocab_size=200, d_model=16, n_layer=1, n_head=2, d_inner=32), "own, mean", "xlnet"),
         (

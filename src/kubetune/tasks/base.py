@@ -214,9 +214,7 @@ class Task(Protocol):
         items: Sequence[tuple[str, ...]],
         labels: Sequence[str],
     ) -> "Sequence[Any] | np.ndarray":
-        """Return a prediction an item of the outputs of its features, in the order of the items.
-
-        Classification: probabilities, shape (items, classes), float32.
+        """Return a prediction an item, in their order; of classification probabilities (items, classes), float32.
 
         Args:
             outputs: Output of each feature, without what belongs to padding, float32.

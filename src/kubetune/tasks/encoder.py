@@ -116,7 +116,7 @@ def build_stock(spec: ModelSpec, folder: Path, head: OutputHead, *, pretrained: 
     config, auto = _configuration(spec, folder, pretrained), _auto(head)
     if type(config) not in auto._model_mapping:
         raise ConfigError(
-            f"Architecture {config.model_type} has no {HEADS[head.stock]} of its own in transformers: use "
+            f"Architecture {config.model_type} has no head of its own for {head.stock} in transformers: use "
             "model.head.kind=own, or another model."
         )
     replaced = pretrained and trained_head(folder, head) is not None and not keeps_head(folder, head)
@@ -258,11 +258,6 @@ STOCK = {
     "text-classification": AutoModelForSequenceClassification,
     "token-classification": AutoModelForTokenClassification,
     "question-answering": AutoModelForQuestionAnswering,
-}
-HEADS = {
-    "text-classification": "text classifier",
-    "token-classification": "token classifier",
-    "question-answering": "head for answers in a context",
 }
 
 
