@@ -13,7 +13,7 @@ import toys
 from compared_toys import World, right, write_report
 from kubetune.comparison.rows import test_digest_of
 from kubetune.errors import ConfigError, DataError
-from kubetune.serving.golden.rescoring import Rescored
+from kubetune.serving.golden.rescoring import NewAnswers
 
 ROWS = 3000
 BETTER, WORSE = right(ROWS, 0.93, 1), right(ROWS, 0.85, 2)
@@ -170,23 +170,23 @@ def test_on_changed_rows_the_champion_is_asked_again_and_answers_as_its_own_eval
     assert f"so it was scored again on these {rows} rows." in " ".join(found["reasons"])
 
 
+def new_answers(labels: tuple[str, ...], predictions: np.ndarray) -> NewAnswers:
+    rows = len(predictions)
+    columns = pa.table({"prediction": predictions.astype(np.int32), "confidence": np.full(rows, 0.9, np.float32)})
+    return NewAnswers(labels, columns, np.ones(rows, bool), np.arange(rows))
+
+
 @pytest.mark.parametrize("change", ["relabelled", "one row more"])
 def test_other_labels_and_further_rows_are_other_test_rows(
     world: World, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     asked = []
 
-    def answer(folder: Path, items: list[tuple[str, ...]], looked: object) -> Rescored:
+    def answer(folder: Path, items: list[tuple[str, ...]], looked: object) -> NewAnswers:
         asked.extend(items)
-        return Rescored(
-            tuple(toys.LABELS),
-            np.zeros(len(items), int),
-            np.full(len(items), 0.9),
-            np.ones(len(items), bool),
-            np.arange(len(items)),
-        )
+        return new_answers(tuple(toys.LABELS), np.zeros(len(items), int))
 
-    monkeypatch.setattr("kubetune.serving.golden.rescoring.rescore", answer)
+    monkeypatch.setattr("kubetune.serving.golden.rescoring.ask_again", answer)
     if change == "one row more":
         world.champion(WORSE[:-1]).candidate(BETTER)
     else:
@@ -209,8 +209,8 @@ def test_labels_are_matched_by_name_and_the_champions_own_come_last(
     theirs = ("neutral", "positive", "negative")
     said = np.array([theirs.index(name) for name in names])
     said[:30] = 0
-    answers = Rescored(theirs, said, np.full(600, 0.9), np.ones(600, bool), np.arange(600))
-    monkeypatch.setattr("kubetune.serving.golden.rescoring.rescore", lambda *_: answers)
+    answers = new_answers(theirs, said)
+    monkeypatch.setattr("kubetune.serving.golden.rescoring.ask_again", lambda *_: answers)
     _, found = world.champion(WORSE[:600], ids="former").candidate(np.ones(600, bool)).run(metric="accuracy")
     assert (found["document"]["mcnemar"]["gained"], found["document"]["mcnemar"]["lost"]) == (30, 0)
     assert "The champion also answers “neutral”, which is wrong on every one of these rows." in found["reasons"]

@@ -35,7 +35,7 @@ from kubetune.evaluation.same_texts import joined_groups, same_words
 from kubetune.evaluation.slices import Groups, group
 from kubetune.metrics.base import Ints
 from kubetune.serving.archive.manifest import read_archive
-from kubetune.tasks import load_task
+from kubetune.tasks import dataset_texts, load_task
 from kubetune.tasks.base import Task
 from kubetune.text.shown import one_line
 
@@ -50,7 +50,7 @@ class _Answers:
     Attributes:
         how: `stored`: those of its own report; `again`: it was asked now.
         labels: Its class names by class number.
-        columns: `Task.outcome_columns`, by its own class numbers.
+        columns: `Task.outcome_columns`, by its own class numbers, of the rows that it answered.
         answered: Whether it has an answer, shape (rows,).
         texts: Numbers that are equal for rows with the same text after its own cleaning, shape (rows,).
     """
@@ -165,12 +165,12 @@ def _pair(task: Task, inputs: Mapping[str, Path], champion: Champion, context: C
         notes.append(f"The champion was tested with another suite; the {met:,} cases that both met are compared.")
     texts = joined_groups(rows[TEXT_GROUP].to_numpy().astype(np.int64), answers.texts)
     answered = pa.array(answers.answered)
-    rows, theirs = rows.filter(answered), answers.columns.filter(answered)
+    rows = rows.filter(answered)
     known = (*names, *(name for name in answers.labels if name not in names))
     numbers = np.array([known.index(name) for name in answers.labels], dtype=np.int64)
     comparison = Comparison(
         candidate=task.outcomes(rows["label"], rows, known),
-        champion=task.outcomes(rows["label"], task.renumbered(theirs, numbers), known),
+        champion=task.outcomes(rows["label"], task.renumbered(answers.columns, numbers), known),
         statistics=task.statistics(known),
         groups=_groups(rows, task.parts(rows["label"], names)),
         capabilities=capabilities,
@@ -207,9 +207,9 @@ def _champions_answers(
 
 
 def _asked_again(task: Task, report: Path, champion: Champion, context: Context) -> _Answers:
-    from kubetune.serving.golden.rescoring import rescore  # loads torch: most comparisons do not need it
+    from kubetune.serving.golden.rescoring import ask_again  # loads torch: most comparisons do not need it
 
-    columns = tuple(f"raw_{column}" for column in task.columns)
+    columns = tuple(f"raw_{column}" for column in dataset_texts(task))
     rows = read_predictions(report, columns)
     context.progress.start("score the champion again", rows.num_rows)
 
@@ -218,15 +218,14 @@ def _asked_again(task: Task, report: Path, champion: Champion, context: Context)
         _stop_if_asked(context)
 
     items = list(zip(*(rows[column].to_pylist() for column in columns), strict=True))
-    found = rescore(champion.folder / "archive", items, looked)
+    found = ask_again(champion.folder / "archive", items, looked)
     if not found.answered.any():
         raise DataError(
             "champion-rows",
             f"Version {champion.version} of {champion.name} finds nothing to read in any test row after its own "
             "cleaning: give the candidate a name of its own.",
         )
-    answers = pa.table({"prediction": found.predictions, "confidence": found.confidence})
-    return _Answers("again", found.labels, answers, found.answered, found.texts)
+    return _Answers("again", found.labels, found.columns.select(task.outcome_columns), found.answered, found.texts)
 
 
 def _stored(task: Task, rows: pa.Table, names: Sequence[str], report: Path) -> _Answers | None:

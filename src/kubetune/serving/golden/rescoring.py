@@ -50,34 +50,6 @@ class NewAnswers:
     texts: NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Rescored:
-    """The answers of an archive that gives one class a row.
-
-    Attributes:
-        labels: Its class names by class number.
-        predictions: Class numbers, shape (rows,); 0 where there is no answer.
-        confidence: Probability of the predicted class, shape (rows,); float32 precision.
-        answered: Whether there is an answer, shape (rows,).
-        texts: Numbers that are equal for rows which the archive reads as the same text, shape (rows,).
-    """
-
-    labels: tuple[str, ...]
-    predictions: NDArray[np.int64]
-    confidence: NDArray[np.float64]
-    answered: NDArray[np.bool_]
-    texts: NDArray[np.int64]
-
-
-def rescore(folder: Path, items: Sequence[Sequence[str]], looked: Callable[[int], None]) -> Rescored:
-    """Ask an archive of classes, see `ask_again`."""
-    found = ask_again(folder, items, looked)
-    predictions, confidence = np.zeros(len(items), dtype=np.int64), np.ones(len(items))
-    predictions[found.answered] = found.columns["prediction"].to_numpy()
-    confidence[found.answered] = found.columns["confidence"].to_numpy()
-    return Rescored(found.labels, predictions, confidence, found.answered, found.texts)
-
-
 def ask_again(folder: Path, items: Sequence[Sequence[str]], looked: Callable[[int], None]) -> NewAnswers:
     """Ask an archive rows in its own way: its cleaning, its tokenizer, its maximum length.
 
