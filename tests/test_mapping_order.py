@@ -114,7 +114,7 @@ def light(recipe: Recipe, run: str, store: Any, settings: Any) -> dict[str, str]
 FITTED = (
     "model.source.kind=path", "data.labels=null", "data.columns={text: text, label: label}", "behaviour={}",
     "task.kind=text-classification", "evaluation.slices=[length, label]", "data.encoding=utf-8", "data.limit=null",
-    "data.weak_labels=null", "promotion.slices=[{column: label}]",
+    "data.weak_labels=null", "promotion.slices=[{column: label}]", "evaluation.thresholds=[]",
 )  # fmt: skip
 
 

@@ -246,7 +246,7 @@ class ForkedRank:
 def slowly_validating_rank(rendezvous: Path, rank: int, environment: dict[str, str]) -> None:
     """A rank that validates row by row and, where it is asked to be slow, pauses before each forward pass."""
     from kubetune.tasks.classification import Classification
-    from kubetune.training import loop
+    from kubetune.training import validation
 
     pause = float((rendezvous / "pause").read_text()) if environment.get("SLOW") else 0.0
     real = Classification.collate
@@ -256,7 +256,7 @@ def slowly_validating_rank(rendezvous: Path, rank: int, environment: dict[str, s
             time.sleep(pause)
         return real(self, rows, *more)
 
-    loop.EVALUATION_BATCH = 1
+    validation.EVALUATION_BATCH = 1
     Classification.collate = collate
     forked_rank(rendezvous, rank, environment)
 

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from kubetune.errors import ConfigError, KubetuneError
-from kubetune.training import loop
+from kubetune.training import loop, validation
 from kubetune.training.loop import rate_factor
 
 LEARNS: dict[str, dict[str, Any]] = {
@@ -170,7 +170,7 @@ def test_a_validation_gives_a_sign_of_life_each_pass(run_toy: Any, monkeypatch: 
     counts = []
     for batch in (40, 4):  # of 40 validation rows
         beats.clear()
-        monkeypatch.setattr(loop, "EVALUATION_BATCH", batch)
+        monkeypatch.setattr(validation, "EVALUATION_BATCH", batch)
         run_toy(f"of-{batch}", steps=1)
         counts.append(len(beats))
     assert counts[1] - counts[0] == 9
