@@ -12,7 +12,7 @@ from kubetune.errors import InterruptedRunError
 ENTITIES: dict[str, Any] = {"task": "token-classification", "labels": toys.TYPES}
 
 
-@pytest.mark.parametrize("head", ["stock", "own"])
+@pytest.mark.parametrize("head", ["stock", pytest.param("own", marks=pytest.mark.slow)])
 def test_entities_are_learnt(run_toy: Any, entity_dataset: Path, head: str) -> None:
     done = run_toy(dataset=entity_dataset, architecture=head, epochs=12.0, **ENTITIES)
     assert done.losses[-1] < done.losses[0] / 2
@@ -61,7 +61,7 @@ def test_weights_of_tags_are_balanced(run_toy: Any, entity_dataset: Path) -> Non
 ANSWERS: dict[str, Any] = {"task": "question-answering", "labels": ()}
 
 
-@pytest.mark.parametrize("head", ["stock", "own"])
+@pytest.mark.parametrize("head", ["stock", pytest.param("own", marks=pytest.mark.slow)])
 def test_answers_are_learnt_in_windows(run_toy: Any, answer_dataset: Path, head: str) -> None:
     """The last feeling word of a text that is longer than a window, or none where there is none."""
     done = run_toy(dataset=answer_dataset, architecture=head, epochs=16.0, **ANSWERS)
