@@ -32,6 +32,7 @@ from kubetune.serving.torchserve import server
 from kubetune.serving.torchserve.server import find_java
 from kubetune.stages import package
 from kubetune.tasks import load_task
+from kubetune.tasks.arrays import softmax
 from kubetune.tasks.base import ModelSpec
 from kubetune.tasks.inference import predict_logits
 from kubetune.tasks.spec import save_model
@@ -136,7 +137,7 @@ def untrained_archive(model: Path, texts: list[str], folder: Path, **serving: in
     encoding = task.encode(tokenizer, [(text,) for text in cleaned], MAX_LENGTH)
     rows, truncated = encoding.features, encoding.truncated
     logits = predict_logits(module, rows, task, tokenizer.pad_token_id, 8)
-    probabilities = task.probabilities(logits)
+    probabilities = softmax(logits)
     table = {
         "row_id": [f"{number:06}" for number in range(len(rows))],
         "raw_text": texts[:300],

@@ -22,7 +22,8 @@ def run_trainer(dataset: Path, model: Path, threads: int, steps: int | None) -> 
     from transformers.utils import logging
 
     from kubetune.tasks import load_task
-    from kubetune.tasks.classification import classification_metrics
+    from kubetune.tasks.base import Encoding
+    from kubetune.tasks.inference import feature_losses
     from kubetune.tasks.rows import read_rows
 
     logging.set_verbosity_error()
@@ -41,14 +42,16 @@ def run_trainer(dataset: Path, model: Path, threads: int, steps: int | None) -> 
         callbacks=[_watch(seconds)],
     )
     trainer.train()
-    logits = np.asarray(trainer.predict(items["validation"]).predictions)
-    metrics = classification_metrics(splits["validation"].column("label"), logits)
+    outputs, rows = list(np.asarray(trainer.predict(items["validation"]).predictions)), splits["validation"]
+    encoding = Encoding(list(rows), rows.example.tolist(), [])
+    outcomes = task.validation(outputs, encoding, feature_losses(task, outputs, rows), labels, {})
+    metrics = task.statistics(labels).measure(outcomes.total())
     done = int(trainer.state.global_step)
     return {
         "cpu_seconds": seconds[1] - seconds[0],
         "rows": min(done * 16, len(items["train"])),
         "steps": done,
-        "validation": {f"validation_{name}": value for name, value in metrics.items()},
+        "validation": {f"validation_{name}": float(value) for name, value in metrics.items()},
     }
 
 

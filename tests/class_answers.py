@@ -4,6 +4,9 @@ import numpy as np
 
 from kubetune.metrics.base import Outcomes
 from kubetune.metrics.classes import ClassStatistics, Scores
+from kubetune.tasks import load_task
+from kubetune.tasks.base import Encoding
+from kubetune.tasks.inference import feature_losses
 
 
 def of_classes(classes: int) -> ClassStatistics:
@@ -37,6 +40,16 @@ def scored(labels: np.ndarray, probabilities: np.ndarray) -> Outcomes:
 def measured(outcomes: Outcomes, classes: int) -> dict[str, float]:
     """Return every metric."""
     return {name: float(value) for name, value in of_classes(classes).measure(outcomes.total()).items()}
+
+
+def in_training(labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
+    """Return every metric as a validation during training has it, of logits (rows, classes)."""
+    task, names = load_task("text-classification"), of_classes(logits.shape[1]).labels
+    features = [{"input_ids": [0], "label": [int(label)]} for label in labels]
+    outputs = list(logits.astype(np.float32))
+    encoding = Encoding(features, list(range(len(features))), [])
+    outcomes = task.validation(outputs, encoding, feature_losses(task, outputs, features), names, {})
+    return measured(outcomes, len(names))
 
 
 def simulated(rows: int, classes: int, strength: float = 0.5, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -19,6 +19,7 @@ from kubetune.config.recipe import ServingSection
 from kubetune.evaluation.same_texts import same_words
 from kubetune.stages import package
 from kubetune.tasks import load_task
+from kubetune.tasks.arrays import softmax
 from kubetune.tasks.base import ModelSpec
 from kubetune.tasks.inference import predict_logits
 from kubetune.tasks.spec import save_model
@@ -97,14 +98,13 @@ def write_report(folder: Path, raw: Sequence[tuple[str, ...]], labels: np.ndarra
     """What `evaluate` leaves, as far as `package` reads it."""
     encoded, truncated = rest
     folder.mkdir()
-    task = load_task("text-classification")
     columns = {"row_id": [f"{number:04}" for number in range(len(raw))], "label": labels, "truncated": truncated}
     for position, name in enumerate(("text", "text_pair")[: len(raw[0])]):
         columns[f"raw_{name}"] = [item[position] for item in raw]
         columns[name] = [clean(item[position], CLEANING) for item in raw]
     columns["text_group"] = same_words([tuple(clean(text, CLEANING) for text in item) for item in raw])
     columns["length"] = [len(row["input_ids"]) for row in encoded]
-    probabilities, predictions = task.probabilities(logits), logits.argmax(axis=1)
+    probabilities, predictions = softmax(logits), logits.argmax(axis=1)
     columns |= {"prediction": predictions.astype(np.int32), "confidence": probabilities.max(axis=1)}
     pq.write_table(pa.table(columns | {"probabilities": list(probabilities)}), folder / "predictions.parquet")
     found = {"value": float((predictions == labels).mean()), "low": 0.9, "high": 1.0}

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from kubetune.config.task_columns import TASK_COLUMNS, TaskColumns
 from kubetune.tasks.base import Encoding, Schema
 from prepared_toys import Prepared
 
@@ -56,6 +57,8 @@ def preparing(
 ) -> Callable[..., Prepared]:
     """Return `prepare` for another task: its module is not there, so the recipe names one that is."""
     monkeypatch.setattr("kubetune.stages.prepare.load_task", lambda kind: task)
+    taken = TaskColumns(task.schema.texts, task.schema.target, task.schema.target_type, task.schema.offsets)
+    monkeypatch.setattr("kubetune.config.recipe.TASK_COLUMNS", dict.fromkeys(TASK_COLUMNS, taken))
 
     def call(raw: dict[str, Any], *overrides: str, **further: Any) -> Prepared:
         return prepare(raw, *always, *overrides, **further)

@@ -131,3 +131,16 @@ def test_names_are_the_fields() -> None:
         in IDENTIFIERS
     }
     assert not found, f"a name is the field's word: {found}"
+
+
+def test_nothing_outside_of_tasks_asks_which_kind_it_has() -> None:
+    """The names of the kinds stand with the tasks, and in the recipe's tables; stages ask the task itself."""
+    kinds = {"text-classification", "pair-classification", "token-classification", "question-answering"}
+    asked = {
+        f"{name_of(path)}:{node.lineno}"
+        for path, tree in TREES.items()
+        if name_of(path).partition("/")[0] not in {"tasks", "config"}
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and node.value in kinds
+    }
+    assert not asked, f"ask the task for what it does, not for its kind: {sorted(asked)}"

@@ -1,8 +1,5 @@
 """`benchmarks/behaviour.py` in small: a real model (the toy encoder), heads of several seeds, planted faults."""
 
-import importlib.util
-import sys
-from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -10,6 +7,7 @@ from transformers import AutoTokenizer
 
 import served_toys
 import toys
+from benchmark_modules import benchmark_module
 from kubetune.behaviour.cases import Row
 from kubetune.behaviour.load import parse_suite
 from kubetune.behaviour.suite import Suite
@@ -40,22 +38,7 @@ FAULTS = ("names and places", "typos", "whole text")
 
 @pytest.fixture(scope="module")
 def benchmark() -> ModuleType:
-    before = list(sys.path)
-    # By their files: with that folder on the path its `behaviour` would hide the one of these tests.
-    load("smoke", "smoke")
-    module = load("benchmark_of_behaviour", "behaviour")
-    sys.path[:] = before
-    return module
-
-
-def load(name: str, file: str) -> ModuleType:
-    """Import a file of `benchmarks/` as module `name`."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).parents[2] / "benchmarks" / f"{file}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return benchmark_module("behaviour")
 
 
 @pytest.fixture(scope="module")

@@ -3,17 +3,15 @@
 The worlds are those of `benchmarks/promotion.py`, which shows the same with more of them.
 """
 
-import importlib.util
-import sys
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from types import MappingProxyType, ModuleType
 
 import numpy as np
 import pytest
 
+from benchmark_modules import benchmark_module
 from kubetune.comparison.decision import Comparison, decide
 from kubetune.config.promotion import PromotionSection
 from kubetune.contract import Verdict
@@ -27,21 +25,7 @@ TEXTS = 300
 
 @pytest.fixture(scope="module")
 def worlds() -> ModuleType:
-    before = list(sys.path)
-    load("smoke", "smoke")
-    module = load("benchmark_of_promotions", "promotion")
-    sys.path[:] = before
-    return module
-
-
-def load(name: str, file: str) -> ModuleType:
-    """Import a file of `benchmarks/` as module `name`."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).parents[2] / "benchmarks" / f"{file}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return benchmark_module("promotion")
 
 
 @pytest.mark.slow

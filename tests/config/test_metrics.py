@@ -56,6 +56,17 @@ def test_a_metric_that_the_task_does_not_have_is_refused(override: str, sentence
     assert sentence in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    ("kind", "baseline"), [("token-classification", "gazetteer"), ("question-answering", "overlap")]
+)
+def test_a_loss_is_compared_with_no_baseline_that_has_none(kind: str, baseline: str) -> None:
+    bar = f"evaluation.thresholds=[{{metric: loss, above_baseline: {baseline}}}]"
+    with pytest.raises(ConfigError, match=f"asks for loss above {baseline}, which answers without probabilities"):
+        parse_recipe(RECIPE, [f"task.kind={kind}", bar])
+    assert parse_recipe(RECIPE, [f"task.kind={kind}", bar.replace("loss", "f1")]).evaluation.thresholds
+    assert parse_recipe(RECIPE, ["evaluation.thresholds=[{metric: loss, above_baseline: tfidf}]"])
+
+
 def test_a_recipe_says_by_which_metric_weights_are_picked() -> None:
     assert parse_recipe(RECIPE).training.best_metric == "macro_f1"
     assert parse_recipe(RECIPE, ["training.best_metric=mcc"]).training.best_metric == "mcc"

@@ -7,7 +7,7 @@ import pytest
 
 from kubetune.config.load import canonical, parse_recipe
 from kubetune.config.recipe import TaskSection
-from kubetune.config.task_columns import TASK_COLUMNS, with_task_columns
+from kubetune.config.task_columns import READ_FOR, TASK_COLUMNS, with_task_columns
 from kubetune.errors import ConfigError
 from kubetune.tasks import load_task
 
@@ -69,3 +69,42 @@ def test_what_would_move_characters_is_refused_for_tasks_with_offsets(override: 
         assert parse_recipe(RECIPE, [f"task.kind={kind}"]).data.cleaning == []
         with pytest.raises(ConfigError, match=sentence):
             parse_recipe(RECIPE, [f"task.kind={kind}", override])
+
+
+SET = {
+    "label_numbers": "names",
+    "labels": "[a, b]",
+    "label_separator": "','",
+    "empty_labels": "keep",
+    "score_range": "[1, 5]",
+    "tag_repair": "begin",
+    "weak_labels": "{kind: vader}",
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", sorted(READ_FOR))
+def test_a_setting_that_the_task_does_not_read_is_refused(kind: str, name: str) -> None:
+    overrides = [f"task.kind={kind}", f"data.{name}={SET[name]}"]
+    if name == "weak_labels":
+        overrides.append("data.columns.label=null")
+    if TASK_COLUMNS[kind].target_type in READ_FOR[name]:
+        assert getattr(parse_recipe(RECIPE, overrides).data, name) is not None
+    else:
+        with pytest.raises(ConfigError, match=f"data.{name} is not read for task {kind}: leave it out"):
+            parse_recipe(RECIPE, overrides)
+
+
+@pytest.mark.parametrize(
+    ("kind", "weights", "sentence"),
+    [
+        ("question-answering", "balanced", "weighs classes, which task question-answering has not"),
+        ("question-answering", "[1, 2]", "weighs classes, which task question-answering has not"),
+        ("token-classification", "[1, 2]", "allowed are none and balanced"),
+    ],
+)
+def test_weights_that_no_class_has_are_refused_with_the_recipe(kind: str, weights: str, sentence: str) -> None:
+    assert parse_recipe(RECIPE, [f"task.kind={kind}"]).training.class_weights == "none"
+    assert parse_recipe(RECIPE, ["task.kind=token-classification", "training.class_weights=balanced"])
+    with pytest.raises(ConfigError, match=sentence):
+        parse_recipe(RECIPE, [f"task.kind={kind}", f"training.class_weights={weights}"])

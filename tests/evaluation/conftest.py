@@ -11,7 +11,7 @@ from kubetune.config.evaluation import EvaluationSection
 from kubetune.evaluation.assessment import Assessment, EvaluatedRows, assess
 from kubetune.metrics.classes import ClassStatistics, Scores
 from kubetune.tasks.baselines.classes import majority
-from kubetune.tasks.classes import answer_columns
+from kubetune.tasks.forms.classes import FORM
 
 Simulate = Callable[..., tuple[np.ndarray, np.ndarray]]
 
@@ -55,6 +55,6 @@ def assessed(simulate: Simulate) -> Callable[..., tuple[Assessment, pa.Table]]:
         settings = EvaluationSection.model_validate({"bootstrap_samples": 100, **section})
         baseline = majority(labels, labels, known.shown_names)
         assessment = assess(known, outcomes, ClassStatistics(names), [baseline], settings)
-        return assessment, predictions_table(table, answer_columns(single), outcomes.right, losses, np.arange(rows))
+        return assessment, predictions_table(table, FORM.columns(single), outcomes.right, losses, np.arange(rows))
 
     return make

@@ -90,6 +90,27 @@ def test_the_document_has_the_metrics_of_entities_and_nothing_of_classes() -> No
     assert some["f1"]["value"] == document["metrics"]["f1"]["value"]
 
 
+def test_a_baseline_without_probabilities_has_no_loss() -> None:
+    found = assessed()
+    assert "loss" in found.document["metrics"]
+    assert list(found.document["baselines"]["gazetteer"]["metrics"]) == ["precision", "recall", "f1", "macro_f1"]
+    assert list(found.document["baselines"]["gazetteer"]["difference"]) == ["precision", "recall", "f1", "macro_f1"]
+    assert not {name for name in found.flat if name.startswith("baseline_gazetteer_loss")}
+
+
+def test_texts_without_an_entity_are_no_weak_slice_for_one_false_alarm() -> None:
+    labelled, answered = found(2, 0.8)
+    answered = [spans or [(0, 3, TYPES[0])] for spans in answered]
+    rows = EvaluatedRows(np.array([bool(spans) for spans in labelled]).astype(int), np.arange(ROWS) % 30 + 4,
+                         np.zeros(ROWS, bool), ("none", "some"))  # fmt: skip
+    settings = EvaluationSection.model_validate({"bootstrap_samples": 100})
+    none, some = assess(rows, STATISTICS.outcomes(labelled, answered), STATISTICS, [], settings).document["slices"][
+        "label"
+    ]
+    assert (none["f1"], none["weak"]) == (None, False)
+    assert some["f1"]["value"] > 0
+
+
 def test_thresholds_and_warnings_are_of_entities() -> None:
     bars = [
         {"metric": "f1", "at_least": 0.99, "bound": "interval"},
@@ -108,6 +129,7 @@ def test_the_page_has_types_and_no_section_of_classes() -> None:
     dataset = {"labels": TYPES, "splits": {"test": ROWS}, "cleaning": [], "max_length": 64}
     page = render_report(document, Evidence(predicted(), ENTITIES, describe, dataset, SPEC))
     assert "Evaluation of a token classification model" in page
+    assert '<td data-label="Gazetteer">–</td>' in page
     assert f"2 types, {ROWS} test rows, stock head" in page
     for shown in ('<h2 id="classes">Types</h2>', "Better than the gazetteer: F1 ", "The weakest type is ", "no entity",
                   "answered <b><bdi>", "An answered entity is right where", "place &lt;b&gt;"):  # fmt: skip

@@ -15,17 +15,16 @@ from typer.testing import CliRunner
 import entity_toys
 import served_toys
 import toys
+from answering import answering
 from kubetune.cli.app import app
-from kubetune.serving import request as body
 from kubetune.serving.golden.rescoring import ask_again, golden_answers
 from kubetune.serving.golden.vectors import check_golden, read_golden
-from kubetune.serving.predictor import Answer, Predictor, Refusal
+from kubetune.serving.predictor import Answer, Predictor
 from kubetune.stages import package
 from kubetune.tasks import load_task
 from kubetune.tasks.base import ModelSpec
 from kubetune.tasks.inference import predict_outputs
 from kubetune.tasks.spec import save_model
-from loopback import QuietHandler, serving
 
 TASK = load_task("question-answering")
 MAX_LENGTH = 24
@@ -94,19 +93,8 @@ def predictor(archive: Path) -> Predictor:
 
 @pytest.fixture(scope="module")
 def url(predictor: Predictor) -> Any:
-    form = body.request_form(predictor.task, 4, predictor.archive.texts)
-
-    class Handler(QuietHandler):
-        def answer(self) -> None:
-            request = body.parse_request(self.body(), self.headers["Content-Type"], form)
-            assert isinstance(request, body.Request), request
-            answers = iter(predictor.predict([item for item in request.items if not isinstance(item, Refusal)]))
-            outcomes = [item if isinstance(item, Refusal) else next(answers) for item in request.items]
-            status, text = body.answer(request, outcomes, predictor.task, predictor.archive.labels, 1)
-            self.send(status, text.encode(), Content_Type="application/json")
-
-    with serving(Handler) as address:
-        yield f"{address}/predictions/toy"
+    with answering(predictor) as address:
+        yield address
 
 
 def test_an_answer_behind_the_first_window_is_found_in_the_raw_context(predictor: Predictor) -> None:

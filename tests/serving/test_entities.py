@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 import entity_toys
 import kubetune as kt
+from answering import answering, ask
 from kubetune.cli.app import app
 from kubetune.errors import ConfigError
 from kubetune.serving import client
@@ -31,7 +32,6 @@ from kubetune.stages import package
 from kubetune.tasks.base import Encoding
 from kubetune.tasks.token_classification import TokenClassification
 from kubetune.text.gate import TextGate
-from loopback import QuietHandler, serving
 from served_toys import Quiet
 
 ODD = "Nice, we saw   the film; \t\U0001f922 it was AWFUL sad  "
@@ -58,32 +58,8 @@ def predictor(archive: Path) -> Predictor:
 
 @pytest.fixture(scope="module")
 def url(predictor: Predictor) -> Any:
-    """The archive behind HTTP, with the server's own reader and writer of bodies."""
-    form = body.request_form(predictor.task, 4, predictor.archive.texts)
-
-    class Handler(QuietHandler):
-        def answer(self) -> None:
-            request = body.parse_request(self.body(), self.headers["Content-Type"], form)
-            self.send(*_replied(request, predictor), Content_Type="application/json")
-
-    with serving(Handler) as address:
-        yield f"{address}/predictions/toy"
-
-
-def _replied(request: Any, predictor: Predictor) -> tuple[int, bytes]:
-    if isinstance(request, Refusal):
-        status, text = body.refuse(request)
-        return status, text.encode()
-    answers = iter(predictor.predict([item for item in request.items if not isinstance(item, Refusal)]))
-    outcomes = [item if isinstance(item, Refusal) else next(answers) for item in request.items]
-    status, text = body.answer(request, outcomes, predictor.task, predictor.archive.labels, 1)
-    return status, text.encode()
-
-
-def ask(predictor: Predictor, value: Any) -> tuple[int, Any]:
-    form = body.request_form(predictor.task, 4, predictor.archive.texts)
-    status, text = _replied(body.parse_request(json.dumps(value).encode(), "application/json", form), predictor)
-    return status, json.loads(text)
+    with answering(predictor) as address:
+        yield address
 
 
 def test_offsets_refer_to_the_raw_text(predictor: Predictor) -> None:

@@ -14,13 +14,14 @@ import pytest
 import torch
 
 import toys
+from class_answers import in_training
 from kubetune.config.evaluation import EvaluationSection
 from kubetune.contract import Result
 from kubetune.errors import ConfigError, DataError, InterruptedRunError, KubetuneError
 from kubetune.stages.evaluate import run
 from kubetune.tasks import load_task
+from kubetune.tasks.arrays import softmax
 from kubetune.tasks.base import ModelSpec
-from kubetune.tasks.classification import classification_metrics
 from kubetune.tasks.spec import save_spec
 from kubetune.tasks.weights import save_weights
 
@@ -195,10 +196,10 @@ def test_predictions_hold_every_row_with_what_the_model_said(tmp_path: Path, dat
     assert types["logits"].endswith("float>")
     logits = np.array(table["logits"].to_pylist())
     assert np.array_equal(logits.argmax(axis=1), table["prediction"].to_numpy())
-    assert np.allclose(np.array(table["probabilities"].to_pylist()), TASK.probabilities(logits), atol=1e-6)
+    assert np.allclose(np.array(table["probabilities"].to_pylist()), softmax(logits), atol=1e-6)
     assert table["correct"].to_numpy().mean() == pytest.approx(flat["accuracy"])
     assert table["loss"].to_numpy().mean() == pytest.approx(flat["loss"], rel=1e-5)
-    assert classification_metrics(table["label"].to_numpy(), logits)["macro_f1"] == pytest.approx(flat["macro_f1"])
+    assert in_training(table["label"].to_numpy(), logits)["macro_f1"] == pytest.approx(flat["macro_f1"])
 
 
 def test_two_evaluations_are_byte_equal(tmp_path: Path, dataset: Path, taught: Path) -> None:

@@ -14,6 +14,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 import trained_toys
 from kubetune.errors import ConfigError, DataError
 from kubetune.tasks import load_task
+from kubetune.tasks.arrays import softmax
 from kubetune.tasks.base import ModelSpec, Task
 from kubetune.tasks.inference import predict_logits
 from kubetune.tasks.spec import load_spec, save_model
@@ -311,7 +312,7 @@ def test_losses_and_answers() -> None:
     assert smoothed.tolist() == pytest.approx([0.16984602 + 0.1 * 2.0 + 0.1 * 3.0, np.log(3)], abs=1e-6)
     both = task.losses(logits, torch.tensor([0, 2]), 0.3, torch.tensor([0.5, 9.0, 2.0]))
     assert both.tolist() == pytest.approx([0.5 * (0.16984602 + 0.5), 2 * np.log(3)], abs=1e-6)
-    probabilities = task.probabilities(logits.numpy())
+    probabilities = softmax(logits.numpy())
     assert probabilities.sum(axis=1) == pytest.approx([1, 1])
     best = task.form.decode(probabilities[0].tolist(), ("a", "b", "c"), {"top_k": 2})
     assert [item["label"] for item in best] == ["a", "b"]

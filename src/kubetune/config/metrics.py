@@ -38,6 +38,14 @@ def unknown_metrics(kind: str, evaluation: EvaluationSection, decides: str | Non
     yield from _outside("evaluation.thresholds names the metric", named, list(metrics))
     named = [threshold.above_baseline for threshold in evaluation.thresholds if threshold.above_baseline is not None]
     yield from _outside("evaluation.thresholds names the baseline", named, list(catalogue.baselines))
+    beside = [
+        f"{threshold.metric} above {threshold.above_baseline}"
+        for threshold in evaluation.thresholds
+        if threshold.above_baseline is not None and threshold.metric in catalogue.no_baseline
+    ]
+    if beside:
+        asked = ", ".join(beside)
+        yield f"evaluation.thresholds asks for {asked}, which answers without probabilities: compare another metric"
     deciding = [name for name, metric in metrics.items() if metric.decides]
     yield from _outside("promotion.metric is", [] if decides is None else [decides], deciding)
     yield from _outside("training.best_metric is", [picks], [name for name, each in metrics.items() if each.picks])

@@ -13,7 +13,7 @@ from kubetune.config.metrics import unknown_metrics, with_main_metric
 from kubetune.config.model_sources import ModelSource
 from kubetune.config.promotion import PromotionSection
 from kubetune.config.resources import ResourcesSection
-from kubetune.config.task_columns import TASK_COLUMNS, with_task_columns
+from kubetune.config.task_columns import READ_FOR, TASK_COLUMNS, with_task_columns
 from kubetune.config.training import TrainingSection
 from kubetune.schema.section import Section
 
@@ -126,17 +126,28 @@ class Recipe(Section):
                 f"behaviour.suite needs labels {', '.join(lacking)} and data.labels has "
                 f"{', '.join(self.data.labels or ())}: set behaviour={{}}, or name the labels alike"
             )
-        weights, labels = self.training.class_weights, self.data.labels
-        if isinstance(weights, list) and labels is not None and len(weights) != len(labels):
-            problems.append(
-                f"training.class_weights has {len(weights)} values and data.labels {len(labels)}: give one a class"
-            )
+        problems += self._weights()
         frozen = self.training.freeze
         if self.model.source.kind == "scratch" and (frozen.encoder or frozen.first_layers):
             problems.append("training.freeze with model.source.kind=scratch would freeze random weights")
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+    def _weights(self) -> list[str]:
+        """Return what is wrong with the weights of classes for the task."""
+        weights, labels = self.training.class_weights, self.data.labels
+        target_type = TASK_COLUMNS[self.task.kind].target_type
+        if weights != "none" and target_type not in READ_FOR["labels"]:
+            return [f"training.class_weights weighs classes, which task {self.task.kind} has not: leave it out"]
+        if isinstance(weights, list) and target_type == "spans":
+            return [
+                "training.class_weights lists a weight a class, and the outputs of task "
+                f"{self.task.kind} are tags: allowed are none and balanced"
+            ]
+        if isinstance(weights, list) and labels is not None and len(weights) != len(labels):
+            return [f"training.class_weights has {len(weights)} values and data.labels {len(labels)}: give one a class"]
+        return []
 
     def _columns(self) -> list[str]:
         """Return what is wrong with the columns for the task."""
@@ -152,8 +163,11 @@ class Recipe(Section):
             problems.append(
                 "`data.labels`: a classifier needs at least two classes: list them, or null to take those of train"
             )
-        if data.weak_labels is not None and taken.target_type != "label":
-            problems.append(f"data.weak_labels draws one label a text, which is no truth of task {kind}")
+        problems += [
+            f"data.{name} is not read for task {kind}: leave it out"
+            for name, types in READ_FOR.items()
+            if taken.target_type not in types and getattr(data, name) != type(data).model_fields[name].default
+        ]
         if taken.offsets and data.cleaning:
             problems.append(
                 f"data.cleaning names {', '.join(data.cleaning)} and answers of task {kind} point at characters of the "

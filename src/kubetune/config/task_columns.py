@@ -35,6 +35,20 @@ TASK_COLUMNS: Mapping[str, TaskColumns] = MappingProxyType(
 )
 
 
+READ_FOR: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "label_numbers": frozenset({"label", "labels", "spans"}),
+        "labels": frozenset({"label", "labels", "spans"}),
+        "label_separator": frozenset({"labels"}),
+        "empty_labels": frozenset({"labels"}),
+        "score_range": frozenset({"score"}),
+        "tag_repair": frozenset({"spans"}),
+        "weak_labels": frozenset({"label"}),
+    }
+)
+"""Settings of section `data` that are read for some target types alone."""
+
+
 def with_task_columns(document: Any, default_kind: str) -> Any:
     """Return a recipe's document in which the columns and cleaning that it leaves open are those of its task.
 

@@ -89,6 +89,9 @@ def assess(
     points = {name: _points(statistics, each.total()) for name, each in systems.items()}
     draws = Draws(section.bootstrap_samples, section.seed, rows.texts)
     sampled = bootstrap(systems, statistics, draws)
+    for baseline in baselines:
+        for metric in statistics.catalogue.no_baseline:
+            del points[baseline.name][metric]
     estimated = {name: _estimates(found, sampled.metrics[name]) for name, found in points.items()}
     measured = Measured(
         statistics.catalogue,
@@ -142,9 +145,9 @@ def _differences(baseline: str, points: Mapping[str, Mapping[str, float]], sampl
     """Model minus baseline a metric, with paired intervals."""
     return {
         metric: estimate(
-            value - points[baseline][metric], sampled.metrics[MODEL][metric] - sampled.metrics[baseline][metric]
+            points[MODEL][metric] - value, sampled.metrics[MODEL][metric] - sampled.metrics[baseline][metric]
         )
-        for metric, value in points[MODEL].items()
+        for metric, value in points[baseline].items()
     }
 
 

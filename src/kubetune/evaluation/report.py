@@ -129,6 +129,9 @@ def _headline(name: str, document: Mapping[str, Any], catalogue: Catalogue) -> d
     lines = []
     for baseline in ordered(document, catalogue):
         found = document["baselines"][baseline]
+        if name in catalogue.no_baseline:
+            lines.append({"heading": found["heading"], "metric": None})
+            continue
         lines.append(
             {
                 "heading": found["heading"],

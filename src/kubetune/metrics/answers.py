@@ -7,15 +7,15 @@ of a, an and the, single blanks. Text of other languages loses nothing by the ar
 import re
 import string
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kubetune.metrics.base import Coarse, Floats, Ints, Outcomes, Totals, outcomes_of
-from kubetune.metrics.catalogue import ANSWERS, Catalogue, Metric
+from kubetune.metrics.base import CatalogueStatistics, Floats, Ints, Outcomes, Totals, outcomes_of
+from kubetune.metrics.catalogue import ANSWERS, Catalogue
 from kubetune.metrics.labels import ratio
 
 PUNCTUATION = frozenset(string.punctuation)
@@ -25,7 +25,7 @@ ANSWERABLE, EXACT, EXACT_ANSWERABLE = 0, 1, 2
 
 
 @dataclass(frozen=True)
-class AnswerStatistics:
+class AnswerStatistics(CatalogueStatistics):
     """Implements `Statistics` for answers. Counts are `ANSWERABLE` and so on; sums are F1, loss and windows.
 
     Attributes:
@@ -40,23 +40,9 @@ class AnswerStatistics:
         return ANSWERS
 
     @property
-    def metrics(self) -> Mapping[str, Metric]:
-        """See `Statistics.metrics`."""
-        return ANSWERS.metrics
-
-    @property
-    def main(self) -> str:
-        """See `Statistics.main`."""
-        return ANSWERS.main
-
-    @property
-    def calibration(self) -> str | None:
-        """See `Statistics.calibration`: an answer's score is no probability of being right."""
-        return None
-
-    def measure(self, totals: Totals, only: Collection[str] | None = None) -> dict[str, Floats]:
-        """See `Statistics.measure`; `no_answer_accuracy` is 1 where every question has an answer."""
-        return {name: MEASURES[name](totals) for name in (self.metrics if only is None else only)}
+    def measures(self) -> Mapping[str, Callable[[Totals], Floats]]:
+        """See `CatalogueStatistics.measures`."""
+        return MEASURES
 
     def says(self, metric: str, totals: Totals) -> bool:
         """See `Statistics.says`: where all questions have an answer, nothing is said of the others."""
@@ -80,16 +66,6 @@ class AnswerStatistics:
                 "try a higher learning rate, more epochs or another seed."
             ]
         return []
-
-    def coarse(self, metric: str, outcomes: Outcomes) -> Coarse | None:
-        """See `Statistics.coarse`: each row for itself."""
-        del metric, outcomes
-        return None
-
-    def blocks(self, outcomes: Outcomes, texts: Ints | None) -> dict[str, Any]:
-        """See `Statistics.blocks`: the metrics say all of it."""
-        del outcomes, texts
-        return {}
 
 
 def _left_out(totals: Totals) -> NDArray[Any]:

@@ -4,7 +4,7 @@ So intervals, slices, thresholds and paired tests are written once, for any task
 test exchanges two systems' statistics of a text.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -209,6 +209,49 @@ class Statistics(Protocol):
             outcomes: Of the model.
             texts: Number of each row's text, shape (rows,); None: each row has its own.
         """
+
+
+class CatalogueStatistics:
+    """Implements a part of `Statistics`: metrics of a catalogue, no calibration that is guarded, no further block."""
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """See `Statistics.catalogue`."""
+        raise NotImplementedError
+
+    @property
+    def measures(self) -> Mapping[str, Callable[[Totals], Floats]]:
+        """Name → function of the totals, for each metric of the catalogue."""
+        raise NotImplementedError
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]:
+        """See `Statistics.metrics`."""
+        return self.catalogue.metrics
+
+    @property
+    def main(self) -> str:
+        """See `Statistics.main`."""
+        return self.catalogue.main
+
+    @property
+    def calibration(self) -> str | None:
+        """See `Statistics.calibration`: none, as an answer has no probability of being right."""
+        return None
+
+    def measure(self, totals: Totals, only: Collection[str] | None = None) -> dict[str, Floats]:
+        """See `Statistics.measure`."""
+        return {name: self.measures[name](totals) for name in (self.metrics if only is None else only)}
+
+    def coarse(self, metric: str, outcomes: Outcomes) -> Coarse | None:
+        """See `Statistics.coarse`: each row for itself."""
+        del metric, outcomes
+        return None
+
+    def blocks(self, outcomes: Outcomes, texts: Ints | None) -> dict[str, Any]:
+        """See `Statistics.blocks`: the metrics say all of it."""
+        del outcomes, texts
+        return {}
 
 
 @dataclass(frozen=True)

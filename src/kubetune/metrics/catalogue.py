@@ -45,6 +45,7 @@ class Catalogue:
         main: Name of the metric by which models are chosen and compared unless a recipe says otherwise.
         sliced: Names of the metrics that are shown of a slice; the first one says whether the slice is weak.
         baselines: Names of the baselines that thresholds may ask for, the strongest last.
+        no_baseline: Metrics that the baselines have not, as they answer without probabilities.
         labels: What a label is called in a table, one and many.
         counted: What a label's support counts.
         unsaid: What a slice is of which a metric says nothing.
@@ -55,6 +56,7 @@ class Catalogue:
     main: str
     sliced: tuple[str, ...]
     baselines: tuple[str, ...]
+    no_baseline: tuple[str, ...] = ()
     labels: tuple[str, str] = ("class", "classes")
     counted: str = "rows"
     unsaid: str = "one class"
@@ -97,6 +99,7 @@ ENTITIES = Catalogue(
     main="f1",
     sliced=("f1",),
     baselines=("gazetteer",),
+    no_baseline=("loss",),
     labels=("type", "types"),
     counted="entities",
     unsaid="no entity",
@@ -120,6 +123,7 @@ ANSWERS = Catalogue(
     main="f1",
     sliced=("f1", "exact_match"),
     baselines=("overlap",),
+    no_baseline=("loss",),
     labels=("kind of question", "kinds of question"),
     counted="questions",
     unsaid="no question",

@@ -8,7 +8,7 @@ has no row has recall 0 and F1 0; a class with neither is left out of the averag
 0). MCC is 0 where labels or predictions are constant. All of this is what scikit-learn does by default.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kubetune.errors import DataError
-from kubetune.metrics.base import Coarse, Floats, Ints, Outcomes, Totals
-from kubetune.metrics.catalogue import CLASSES, Catalogue, Metric
+from kubetune.metrics.base import CatalogueStatistics, Coarse, Floats, Ints, Outcomes, Totals
+from kubetune.metrics.catalogue import CLASSES, Catalogue
 from kubetune.metrics.labels import macro, ratios
 
 BINS = 15
@@ -55,7 +55,7 @@ class Scores:
 
 
 @dataclass(frozen=True)
-class ClassStatistics:
+class ClassStatistics(CatalogueStatistics):
     """Implements `Statistics` for one class a row.
 
     Of the confusion matrix its margins and its diagonal are kept, of which every metric is a function: `classes` counts
@@ -74,14 +74,9 @@ class ClassStatistics:
         return CLASSES
 
     @property
-    def metrics(self) -> Mapping[str, Metric]:
-        """See `Statistics.metrics`."""
-        return CLASSES.metrics
-
-    @property
-    def main(self) -> str:
-        """See `Statistics.main`."""
-        return CLASSES.main
+    def measures(self) -> Mapping[str, Callable[[Totals], Floats]]:
+        """See `CatalogueStatistics.measures`."""
+        return MEASURES
 
     @property
     def calibration(self) -> str | None:
@@ -120,10 +115,6 @@ class ClassStatistics:
                 f"class numbers {low} to {high} were found and {len(self.labels)} classes are known; both models must "
                 "answer with the same classes: map the champion's labels to the candidate's.",
             )
-
-    def measure(self, totals: Totals, only: Collection[str] | None = None) -> dict[str, Floats]:
-        """See `Statistics.measure`; MCC is Gorodkin's for many classes, 0 where it is undefined."""
-        return {name: MEASURES[name](totals) for name in (self.metrics if only is None else only)}
 
     def says(self, metric: str, totals: Totals) -> bool:
         """See `Statistics.says`: macro F1 of rows of one true class says what accuracy says."""

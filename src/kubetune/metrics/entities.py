@@ -5,7 +5,7 @@ every number against it (`mode="strict"`, scheme IOB2).
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kubetune.errors import DataError
-from kubetune.metrics.base import Coarse, Floats, Ints, Outcomes, Totals
-from kubetune.metrics.catalogue import ENTITIES, Catalogue, Metric
+from kubetune.metrics.base import CatalogueStatistics, Floats, Ints, Outcomes, Totals
+from kubetune.metrics.catalogue import ENTITIES, Catalogue
 from kubetune.metrics.labels import macro, ratio, ratios
 
 Entity = tuple[int, int, str]
@@ -22,7 +22,7 @@ Entity = tuple[int, int, str]
 
 
 @dataclass(frozen=True)
-class EntityStatistics:
+class EntityStatistics(CatalogueStatistics):
     """Implements `Statistics` for entities.
 
     Counts are right answers, answers and labelled entities, each `types` of them. Sums are the loss and the words that
@@ -40,19 +40,9 @@ class EntityStatistics:
         return ENTITIES
 
     @property
-    def metrics(self) -> Mapping[str, Metric]:
-        """See `Statistics.metrics`."""
-        return ENTITIES.metrics
-
-    @property
-    def main(self) -> str:
-        """See `Statistics.main`."""
-        return ENTITIES.main
-
-    @property
-    def calibration(self) -> str | None:
-        """See `Statistics.calibration`: an entity has no probability of its own."""
-        return None
+    def measures(self) -> Mapping[str, Callable[[Totals], Floats]]:
+        """See `CatalogueStatistics.measures`."""
+        return MEASURES
 
     def outcomes(
         self,
@@ -109,13 +99,9 @@ class EntityStatistics:
                 "entity-type", f"type {label!r:.60} was found and {known} are known: map the champion's types."
             ) from error
 
-    def measure(self, totals: Totals, only: Collection[str] | None = None) -> dict[str, Floats]:
-        """See `Statistics.measure`; 0 where a metric divides by 0, as in seqeval."""
-        return {name: MEASURES[name](totals) for name in (self.metrics if only is None else only)}
-
     def says(self, metric: str, totals: Totals) -> bool:
-        """See `Statistics.says`: F1 of texts without an entity, labelled or answered, says nothing."""
-        return metric == "loss" or bool(totals.counts.any())
+        """See `Statistics.says`: where no entity is labelled F1 is 0 as soon as one is answered, however rarely."""
+        return metric == "loss" or bool(_parts(totals)[2].any())
 
     def by_label(self, totals: Totals) -> dict[str, Floats]:
         """See `Statistics.by_label`."""
@@ -131,16 +117,6 @@ class EntityStatistics:
         if labelled and not hits:
             return [f"never right: none of its {answered:,} entities is among the {labelled:,} that are there; {tries}"]
         return []
-
-    def coarse(self, metric: str, outcomes: Outcomes) -> Coarse | None:
-        """See `Statistics.coarse`: each row for itself."""
-        del metric, outcomes
-        return None
-
-    def blocks(self, outcomes: Outcomes, texts: Ints | None) -> dict[str, Any]:
-        """See `Statistics.blocks`: the table by type says all of it."""
-        del outcomes, texts
-        return {}
 
 
 def _sorted_cells(patterns: Mapping[tuple[tuple[int, int], ...], int]) -> tuple[Ints, Ints, Ints]:

@@ -209,7 +209,7 @@ def _champions_answers(
 def _asked_again(task: Task, report: Path, champion: Champion, context: Context) -> _Answers:
     from kubetune.serving.golden.rescoring import ask_again  # loads torch: most comparisons do not need it
 
-    columns = tuple(f"raw_{column}" for column in dataset_texts(task))
+    columns = tuple(f"raw_{column}" for column in dataset_texts(task.columns))
     rows = read_predictions(report, columns)
     context.progress.start("score the champion again", rows.num_rows)
 

@@ -50,7 +50,7 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
     losses = judged["loss"]
     outcomes = task.outcomes(test["label"], pa.table({**answers, **judged}), names)
     context.progress.note("fitting the baselines and drawing the intervals")
-    columns = dataset_texts(task)
+    columns = dataset_texts(task.columns)
     train = pq.read_table(inputs["dataset"] / "train.parquet", columns=[*columns, "label"])
     baselines = task.baselines(train, test, names)
     _stop_if_asked(context)
@@ -138,7 +138,7 @@ def _answers(
         "loss": np.bincount(rows.example, weights=losses, minlength=count).astype(np.float64),
         "terms": np.bincount(rows.example, weights=task.terms(features), minlength=count).astype(np.int64),
     }
-    items = list(zip(*(test[name].to_pylist() for name in dataset_texts(task)), strict=True))
+    items = list(zip(*(test[name].to_pylist() for name in dataset_texts(task.columns)), strict=True))
     encoding = Encoding(features, rows.example.tolist(), [False] * count)
     columns = task.answer_columns(task.predictions(outputs, encoding, items, names))
     return columns | task.output_columns(outputs), judged

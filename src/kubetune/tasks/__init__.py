@@ -1,6 +1,6 @@
 """Tasks: one module a task kind, found by name so that a stage's key holds the chosen one alone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,9 +20,13 @@ def load_form(kind: str) -> "AnswerForm":
     return cast("AnswerForm", import_module(f"kubetune.tasks.forms.{kind.replace('-', '_')}").FORM)
 
 
-def dataset_texts(task: "Task") -> tuple[str, ...]:
-    """Return the columns of artifact `dataset` with an item's cleaned texts, in order; raw ones are `raw_…`."""
-    return ("text", "text_pair")[: len(task.columns)]
+def dataset_texts(columns: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns of artifact `dataset` with an item's cleaned texts, in order; raw ones are `raw_…`.
+
+    Args:
+        columns: See `Task.columns`.
+    """
+    return ("text", "text_pair")[: len(columns)]
 
 
 def load_baselines(kind: str) -> "Callable[..., list[Baseline]]":

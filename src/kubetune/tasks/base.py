@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 Feature = Mapping[str, list[int]]
 """What a model reads at once: `input_ids`, where the tokenizer makes them `token_type_ids`, and further columns of the
 task, each as long as `input_ids`; no padding, no mask."""
-Encoded = Feature
 IGNORED = -100
 """Target of a token that carries no loss."""
 
@@ -101,7 +100,7 @@ class ModelSpec:
 class Task(Protocol):
     """One kind of problem. Implementations are stateless.
 
-    Rows below are features with the columns `target_columns` of artifact `dataset`, as `training.rows` gives them.
+    Rows below are features with the columns `target_columns` of artifact `dataset`, as `tasks.rows` gives them.
     """
 
     @property
@@ -122,7 +121,7 @@ class Task(Protocol):
 
     @property
     def class_columns(self) -> tuple[str, ...]:
-        """Those of `target_columns` that hold numbers of the head's outputs, from `least_target` on."""
+        """Those of `target_columns` that hold numbers of the head's outputs, or `IGNORED` for a token without one."""
 
     @property
     def windows(self) -> bool:

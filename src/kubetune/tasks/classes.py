@@ -12,18 +12,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def answer_columns(probabilities: np.ndarray) -> "dict[str, pa.Array]":
-    """Return `prediction`, `confidence` and `probabilities` of probabilities (rows, classes), float32."""
-    import pyarrow as pa
-
-    predictions = probabilities.argmax(axis=1)
-    return {
-        "prediction": pa.array(predictions.astype(np.int32)),
-        "confidence": pa.array(probabilities[np.arange(len(probabilities)), predictions].astype(np.float32)),
-        "probabilities": pa.array(list(probabilities.astype(np.float32))),
-    }
-
-
 def outcomes(targets: "pa.ChunkedArray", answers: "pa.Table", labels: tuple[str, ...]) -> Outcomes:
     """See `Task.outcomes`; losses that are not known read 0.
 

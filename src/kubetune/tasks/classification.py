@@ -2,17 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kubetune.errors import ConfigError
-from kubetune.metrics.base import Baseline, Ints, Outcomes, Totals
+from kubetune.metrics.base import Ints, Outcomes, Totals
 from kubetune.metrics.classes import ClassStatistics, Scores
-from kubetune.tasks import classes, load_baselines, load_form
-from kubetune.tasks.arrays import collate, softmax
-from kubetune.tasks.base import Encoding, Feature, ModelSpec, OutputHead, Schema
+from kubetune.tasks import classes
+from kubetune.tasks.arrays import softmax
+from kubetune.tasks.base import Encoding, Feature, OutputHead, Schema
+from kubetune.tasks.common import CommonTask
 from kubetune.tasks.encoding import tokenize
 
 if TYPE_CHECKING:
@@ -20,32 +19,13 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase
 
-    from kubetune.tasks.answers import AnswerForm
-
-
-def classification_metrics(labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
-    """Return accuracy, macro_f1, weighted_f1, mcc and loss (mean cross-entropy, nats); see `ClassStatistics`.
-
-    Args:
-        labels: (rows,) class numbers.
-        logits: (rows, classes).
-    """
-    wide = logits.astype(np.float64)
-    top = wide.max(axis=1)
-    losses = top + np.log(np.exp(wide - top[:, None]).sum(axis=1)) - wide[np.arange(len(labels)), labels]
-    statistics = ClassStatistics(tuple(map(str, range(logits.shape[1]))))
-    scores = Scores(logits.argmax(axis=1), np.zeros(len(labels)), losses)
-    totals = statistics.outcomes(labels.astype(np.int64), scores).total()
-    measured = statistics.measure(totals, ("accuracy", "macro_f1", "weighted_f1", "mcc", "loss"))
-    return {name: float(value) for name, value in measured.items()}
-
 
 NEARLY_ALL = 0.99
 """Share of predictions in one class from which a model is taken for collapsed."""
 
 
 @dataclass(frozen=True)
-class Classification:
+class Classification(CommonTask):
     """Implements `Task` for one label an item.
 
     Attributes:
@@ -55,11 +35,6 @@ class Classification:
 
     kind: str
     columns: tuple[str, ...]
-
-    @property
-    def form(self) -> "AnswerForm":
-        """See `Task.form`."""
-        return load_form(self.kind)
 
     @property
     def schema(self) -> Schema:
@@ -76,21 +51,6 @@ class Classification:
         """See `Task.class_columns`."""
         return ("label",)
 
-    @property
-    def place_columns(self) -> tuple[str, ...]:
-        """See `Task.place_columns`: none."""
-        return ()
-
-    @property
-    def windows(self) -> bool:
-        """See `Task.windows`."""
-        return False
-
-    @property
-    def text_columns(self) -> tuple[str, ...]:
-        """See `Task.text_columns`: none."""
-        return ()
-
     def encode(
         self,
         tokenizer: "PreTrainedTokenizerBase",
@@ -100,32 +60,12 @@ class Classification:
     ) -> Encoding:
         """See `Task.encode`; pairs are cut from the longer text first, and each item is one feature."""
         del targets  # a class belongs to the row, not to its tokens
-        if not tokenizer.is_fast:
-            raise ConfigError("The tokenizer has no tokenizer.json: use a checkpoint with a fast tokenizer.")
         if not items:
             return Encoding([], [], [])
         batch = tokenize(tokenizer, items, max_length)
         names = [name for name in ("input_ids", "token_type_ids") if name in batch]
         rows: list[Feature] = [{name: batch[name][row] for name in names} for row in range(len(items))]
         return Encoding(rows, list(range(len(items))), [bool(encoding.overflowing) for encoding in batch.encodings])
-
-    def collate(
-        self, rows: Sequence[Feature], pad_token_id: int, pad_to: int | None = None
-    ) -> "dict[str, torch.Tensor]":
-        """See `Task.collate`."""
-        return collate(rows, pad_token_id, pad_to)
-
-    def build_model(self, spec: ModelSpec, folder: Path, *, pretrained: bool) -> "torch.nn.Module":
-        """See `Task.build_model`."""
-        from kubetune.tasks.building import build
-
-        return build(spec, folder, self.head(spec.labels), pretrained=pretrained)
-
-    def parameter_groups(self, module: "torch.nn.Module") -> dict[str, list[str]]:
-        """See `Task.parameter_groups`."""
-        from kubetune.tasks.building import parameter_groups
-
-        return parameter_groups(module)
 
     def targets(self, rows: Sequence[Feature], length: int) -> "torch.Tensor":
         """See `Task.targets`: (rows,) class numbers."""
@@ -198,19 +138,11 @@ class Classification:
         del encoding, items, labels
         return softmax(np.stack(outputs)) if len(outputs) else np.zeros((0, 0), dtype=np.float32)
 
-    def answer_columns(self, predictions: Sequence[Any] | np.ndarray) -> "dict[str, pa.Array]":
-        """See `Task.answer_columns`."""
-        return self.form.columns(predictions)
-
     def output_columns(self, outputs: Sequence[np.ndarray]) -> "dict[str, pa.Array]":
         """See `Task.output_columns`: logits."""
         import pyarrow as pa
 
         return {"logits": pa.array([output.astype(np.float32) for output in outputs])}
-
-    def probabilities(self, logits: np.ndarray) -> np.ndarray:
-        """See `Task.probabilities`."""
-        return softmax(logits)
 
     @property
     def outcome_columns(self) -> tuple[str, ...]:
@@ -232,7 +164,3 @@ class Classification:
     def describe(self, row: Mapping[str, Any], labels: Sequence[str]) -> dict[str, Any]:
         """See `Task.describe`."""
         return classes.in_words(row, labels)
-
-    def baselines(self, train: "pa.Table", test: "pa.Table", labels: Sequence[str]) -> list[Baseline]:
-        """See `Task.baselines`."""
-        return load_baselines(self.kind)(train, test, self.columns, tuple(labels))

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from kubetune.errors import ConfigError
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
@@ -34,7 +36,12 @@ def tokenize_parted(
     Returns:
         `BatchEncoding` of all items; of special tokens it has those alone that the tokenizer's template puts in. And
         the texts that were read, which have further blanks where special tokens were written: see `raw_offsets`.
+
+    Raises:
+        ConfigError: The tokenizer has no `tokenizer.json`, so offsets and what was cut are not known exactly.
     """
+    if not tokenizer.is_fast:
+        raise ConfigError("The tokenizer has no tokenizer.json: use a checkpoint with a fast tokenizer.")
     special = special_ids(tokenizer)
     texts = [list(item) for item in items]
     for _ in range(ROUNDS):

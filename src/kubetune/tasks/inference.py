@@ -1,63 +1,31 @@
-"""Logits of many rows, for evaluation, packaging and serving alike."""
+"""Outputs of many features, for evaluation, packaging and serving alike."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import numpy as np
 import torch
 
-from kubetune.tasks.base import Encoded, Feature, Task
+from kubetune.tasks.base import Feature, Task
 
 Precision = Literal["fp32", "bf16"]
 
 
 def predict_logits(
     module: torch.nn.Module,
-    rows: Sequence[Encoded],
+    rows: Sequence[Feature],
     task: Task,
     pad_token_id: int,
     batch: int,
     precision: Precision = "fp32",
 ) -> np.ndarray:
-    """Run `module` in evaluation mode over rows of any lengths.
-
-    Rows are sorted by length, cut into micro-batches and put back by index, so that little padding is computed.
-
-    Args:
-        module: A classifier, on the device it shall run on; its training mode is restored afterwards.
-        rows: Encoded items.
-        task: The task that collates them.
-        pad_token_id: What to pad with.
-        batch: Rows a micro-batch.
-        precision: `bf16` runs under autocast; ask `native_bf16` first.
+    """Return the outputs of `predict_outputs` of a head that reads whole texts as one array.
 
     Returns:
-        Logits (rows, classes), float32, in the order of `rows`; shape (0, 0) without rows.
+        (rows, outputs), float32, in the order of `rows`; shape (0, 0) without rows.
     """
-    order = sorted(range(len(rows)), key=lambda index: (-len(rows[index]["input_ids"]), index))
-    device = next(module.parameters()).device
-    training = module.training
-    if training:  # walking a module that is in evaluation mode already costs a served request a tenth of its time
-        module.eval()
-    chunks, seen = [], np.zeros(len(rows), dtype=np.int64)
-    try:
-        with torch.inference_mode(), autocast(device, precision):
-            for start in range(0, len(order), batch):
-                part = order[start : start + batch]
-                inputs = task.collate([rows[index] for index in part], pad_token_id)
-                logits = module(**{name: tensor.to(device) for name, tensor in inputs.items()})
-                chunks.append(logits.float().cpu().numpy())
-                seen[part] += 1
-    finally:
-        if training:
-            module.train()
-    if not chunks:
-        return np.zeros((0, 0), dtype=np.float32)
-    if not (seen == 1).all():
-        raise AssertionError("a row was predicted more or less than once")
-    result = np.empty((len(rows), chunks[0].shape[1]), dtype=np.float32)
-    result[order] = np.concatenate(chunks)
-    return result
+    outputs = predict_outputs(module, rows, task, pad_token_id, batch, precision)
+    return np.stack(outputs) if outputs else np.zeros((0, 0), dtype=np.float32)
 
 
 def predict_outputs(
@@ -68,22 +36,30 @@ def predict_outputs(
     batch: int,
     precision: Precision = "fp32",
 ) -> list[np.ndarray]:
-    """Run `module` in evaluation mode over features of any lengths; see `predict_logits`.
+    """Run `module` in evaluation mode over features of any lengths.
+
+    They are sorted by length, cut into micro-batches and put back by index, so that little padding is computed.
+
+    Args:
+        module: On the device it shall run on; its training mode is restored afterwards.
+        rows: Features.
+        task: The task that collates them.
+        pad_token_id: What to pad with.
+        batch: Rows a micro-batch.
+        precision: `bf16` runs under autocast; ask `native_bf16` first.
 
     Returns:
         Output of each feature, in the order of `rows`, float32: (outputs,), or (tokens, outputs) without padding where
         the head reads each token.
     """
-    order = sorted(range(len(rows)), key=lambda index: (-len(rows[index]["input_ids"]), index))
     device = next(module.parameters()).device
     training = module.training
     if training:  # walking a module that is in evaluation mode already costs a served request a tenth of its time
         module.eval()
-    found: list[np.ndarray | None] = [None] * len(rows)
+    found: dict[int, np.ndarray] = {}
     try:
         with torch.inference_mode(), autocast(device, precision):
-            for start in range(0, len(order), batch):
-                part = order[start : start + batch]
+            for part in _by_length(rows, batch):
                 inputs = task.collate([rows[index] for index in part], pad_token_id)
                 outputs = module(**{name: tensor.to(device) for name, tensor in inputs.items()}).float().cpu().numpy()
                 for index, output in zip(part, outputs, strict=True):
@@ -91,16 +67,37 @@ def predict_outputs(
     finally:
         if training:
             module.train()
-    return [output for output in found if output is not None]
+    return [found[index] for index in range(len(rows))]
+
+
+LOSS_BATCH = 256
+"""Features whose losses are worked out at once."""
 
 
 def feature_losses(task: Task, outputs: Sequence[np.ndarray], features: Sequence[Feature]) -> np.ndarray:
-    """Return the sum of the losses of each feature, shape (features,), float64, without smoothing or weights."""
-    losses = [
-        float(task.losses(torch.from_numpy(output)[None], task.targets([feature], len(feature["input_ids"])))[0])
-        for output, feature in zip(outputs, features, strict=True)
-    ]
-    return np.array(losses, dtype=np.float64)
+    """Return the sum of the losses of each feature, shape (features,), float64, without smoothing or weights.
+
+    Args:
+        task: The task.
+        outputs: Of `predict_outputs`.
+        features: With their targets.
+    """
+    found = np.zeros(len(features), dtype=np.float64)
+    for part in _by_length(features, LOSS_BATCH):
+        length = len(features[part[0]]["input_ids"])
+        padded = np.zeros((len(part), *((length,) if outputs[part[0]].ndim > 1 else ()), outputs[part[0]].shape[-1]))
+        for row, index in enumerate(part):
+            padded[row][: len(outputs[index])] = outputs[index]
+        targets = task.targets([features[index] for index in part], length)
+        found[part] = task.losses(torch.from_numpy(padded.astype(np.float32)), targets).double().numpy()
+    return found
+
+
+def _by_length(features: Sequence[Feature], batch: int) -> Iterator[list[int]]:
+    """Yield the numbers of features in batches of similar length, the longest first."""
+    order = sorted(range(len(features)), key=lambda index: (-len(features[index]["input_ids"]), index))
+    for start in range(0, len(order), batch):
+        yield order[start : start + batch]
 
 
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:

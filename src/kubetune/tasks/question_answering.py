@@ -2,16 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kubetune.metrics.answers import AnswerStatistics, answer_outcomes
-from kubetune.metrics.base import Baseline, Ints, Outcomes, Totals
-from kubetune.tasks import load_baselines, load_form
-from kubetune.tasks.arrays import collate, padded
-from kubetune.tasks.base import IGNORED, Encoding, Feature, ModelSpec, OutputHead, Schema, Task
+from kubetune.metrics.base import Ints, Outcomes, Totals
+from kubetune.tasks.arrays import padded
+from kubetune.tasks.base import IGNORED, Encoding, Feature, OutputHead, Schema, Task
+from kubetune.tasks.common import CommonTask
 from kubetune.tasks.windows import FIRST, LAST, encode_windows
 
 if TYPE_CHECKING:
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase
 
-    from kubetune.tasks.answers import AnswerForm
 
 LONGEST = 30
 """Most tokens of an answer."""
@@ -29,7 +27,7 @@ PARTS = ("unanswerable", "answerable")
 
 
 @dataclass(frozen=True)
-class QuestionAnswering:
+class QuestionAnswering(CommonTask):
     """Implements `Task` for answers in a context.
 
     A long context is read in windows that overlap; features have the columns `marks` (targets: see `windows`), `starts`
@@ -59,12 +57,6 @@ class QuestionAnswering:
         """See `Task.encode`; a question of more than a third of a window is cut."""
         return encode_windows(tokenizer, items, max_length, targets)
 
-    def collate(
-        self, rows: Sequence[Feature], pad_token_id: int, pad_to: int | None = None
-    ) -> "dict[str, torch.Tensor]":
-        """See `Task.collate`."""
-        return collate(rows, pad_token_id, pad_to)
-
     def targets(self, rows: Sequence[Feature], length: int) -> "torch.Tensor":
         """See `Task.targets`: marks (rows, length) int64."""
         return padded(rows, "marks", IGNORED, length)
@@ -77,18 +69,6 @@ class QuestionAnswering:
         """See `Task.head`: for each token how likely an answer starts and ends there."""
         del labels
         return OutputHead(("start", "end"), per_token=True, stock="question-answering")
-
-    def build_model(self, spec: ModelSpec, folder: Path, *, pretrained: bool) -> "torch.nn.Module":
-        """See `Task.build_model`; outputs are logits (rows, length, 2)."""
-        from kubetune.tasks.building import build
-
-        return build(spec, folder, self.head(spec.labels), pretrained=pretrained)
-
-    def parameter_groups(self, module: "torch.nn.Module") -> dict[str, list[str]]:
-        """See `Task.parameter_groups`."""
-        from kubetune.tasks.building import parameter_groups
-
-        return parameter_groups(module)
 
     def losses(
         self,
@@ -169,20 +149,6 @@ class QuestionAnswering:
         ]
 
     @property
-    def form(self) -> "AnswerForm":
-        """See `Task.form`."""
-        return load_form(self.kind)
-
-    def answer_columns(self, predictions: Sequence[Any] | np.ndarray) -> "dict[str, pa.Array]":
-        """See `Task.answer_columns`."""
-        return self.form.columns(predictions)
-
-    def output_columns(self, outputs: Sequence[np.ndarray]) -> "dict[str, pa.Array]":
-        """See `Task.output_columns`: none."""
-        del outputs
-        return {}
-
-    @property
     def outcome_columns(self) -> tuple[str, ...]:
         """See `Task.outcome_columns`."""
         return ("answer", "confidence")
@@ -195,11 +161,6 @@ class QuestionAnswering:
             answers[name].to_numpy() if name in answers.column_names else None for name in ("loss", "terms")
         )
         return answer_outcomes(given, answers["answer"].to_pylist(), losses, terms)
-
-    def renumbered(self, answers: "pa.Table", numbers: Ints) -> "pa.Table":
-        """See `Task.renumbered`: there are no classes."""
-        del numbers
-        return answers
 
     def parts(self, targets: "pa.ChunkedArray", labels: Sequence[str]) -> tuple[Ints, tuple[str, ...]]:
         """See `Task.parts`: questions with an answer, and without."""
@@ -216,10 +177,6 @@ class QuestionAnswering:
             "confidence": row["confidence"],
             "given": None,
         }
-
-    def baselines(self, train: "pa.Table", test: "pa.Table", labels: Sequence[str]) -> list[Baseline]:
-        """See `Task.baselines`."""
-        return load_baselines(self.kind)(train, test, ("text", "text_pair"), tuple(labels))
 
 
 def best_span(output: np.ndarray, feature: Feature) -> tuple[tuple[float, int, int], float]:

@@ -75,7 +75,7 @@ def read_rows(dataset: Path, split: str, task: Task, labels: Sequence[str], plac
 
     Args:
         dataset: Folder of the artifact.
-        split: `train` or `validation`.
+        split: `train`, `validation` or `test`.
         task: Says which columns are targets.
         labels: Class names by class number.
         places: Whether the columns that answers are made with are wanted too.

@@ -2,17 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kubetune.errors import ConfigError
-from kubetune.metrics.base import Baseline, Ints, Outcomes, Totals
+from kubetune.metrics.base import Ints, Outcomes, Totals
 from kubetune.metrics.entities import EntityStatistics
-from kubetune.tasks import load_baselines, load_form
-from kubetune.tasks.arrays import READ, collate, padded, softmax
-from kubetune.tasks.base import IGNORED, Encoding, Feature, ModelSpec, OutputHead, Schema, Task
+from kubetune.tasks.arrays import READ, padded, softmax
+from kubetune.tasks.base import IGNORED, Encoding, Feature, OutputHead, Schema, Task
+from kubetune.tasks.common import CommonTask
 from kubetune.tasks.encoding import raw_offsets, tokenize_parted
 from kubetune.tasks.entities import (
     NO_WORD,
@@ -31,13 +29,12 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase
 
-    from kubetune.tasks.answers import AnswerForm
 
 PARTS = ("no entity", "one entity", "two entities", "more entities")
 
 
 @dataclass(frozen=True)
-class TokenClassification:
+class TokenClassification(CommonTask):
     """Implements `Task` for entities.
 
     Features have the columns `tags` (targets: the tag of each token that begins a word, `IGNORED` elsewhere), `starts`
@@ -48,14 +45,7 @@ class TokenClassification:
     columns: tuple[str, ...] = ("text",)
     target_columns: tuple[str, ...] = ("tags",)
     class_columns: tuple[str, ...] = ("tags",)
-    windows: bool = False
     place_columns: tuple[str, ...] = ("starts", "ends")
-    text_columns: tuple[str, ...] = ()
-
-    @property
-    def form(self) -> "AnswerForm":
-        """See `Task.form`."""
-        return load_form(self.kind)
 
     @property
     def schema(self) -> Schema:
@@ -70,8 +60,6 @@ class TokenClassification:
         targets: Sequence[Any] | None = None,
     ) -> Encoding:
         """See `Task.encode`; each item is one feature, and words behind the cut are in no entity."""
-        if not tokenizer.is_fast:
-            raise ConfigError("The tokenizer has no tokenizer.json: use a checkpoint with a fast tokenizer.")
         if not items:
             return Encoding([], [], [])
         batch, read = tokenize_parted(tokenizer, items, max_length)
@@ -99,12 +87,6 @@ class TokenClassification:
         truncated = [bool(encoding.overflowing) for encoding in batch.encodings]
         return Encoding(features, list(range(len(items))), truncated, lost)
 
-    def collate(
-        self, rows: Sequence[Feature], pad_token_id: int, pad_to: int | None = None
-    ) -> "dict[str, torch.Tensor]":
-        """See `Task.collate`."""
-        return collate(rows, pad_token_id, pad_to)
-
     def targets(self, rows: Sequence[Feature], length: int) -> "torch.Tensor":
         """See `Task.targets`: (rows, length) int64."""
         return padded(rows, "tags", IGNORED, length)
@@ -120,18 +102,6 @@ class TokenClassification:
             per_token=True,
             stock="token-classification",
         )
-
-    def build_model(self, spec: ModelSpec, folder: Path, *, pretrained: bool) -> "torch.nn.Module":
-        """See `Task.build_model`; outputs are logits (rows, length, tags)."""
-        from kubetune.tasks.building import build
-
-        return build(spec, folder, self.head(spec.labels), pretrained=pretrained)
-
-    def parameter_groups(self, module: "torch.nn.Module") -> dict[str, list[str]]:
-        """See `Task.parameter_groups`."""
-        from kubetune.tasks.building import parameter_groups
-
-        return parameter_groups(module)
 
     def losses(
         self,
@@ -204,15 +174,6 @@ class TokenClassification:
             for output, feature, example in zip(outputs, encoding.features, encoding.example, strict=True)
         ]
 
-    def answer_columns(self, predictions: Sequence[Any] | np.ndarray) -> "dict[str, pa.Array]":
-        """See `Task.answer_columns`."""
-        return self.form.columns(predictions)
-
-    def output_columns(self, outputs: Sequence[np.ndarray]) -> "dict[str, pa.Array]":
-        """See `Task.output_columns`: none."""
-        del outputs
-        return {}
-
     @property
     def outcome_columns(self) -> tuple[str, ...]:
         """See `Task.outcome_columns`."""
@@ -232,11 +193,6 @@ class TokenClassification:
         )
         return EntityStatistics(tuple(labels)).outcomes(there, found, losses, terms)
 
-    def renumbered(self, answers: "pa.Table", numbers: Ints) -> "pa.Table":
-        """See `Task.renumbered`: types are called by their names."""
-        del numbers
-        return answers
-
     def parts(self, targets: "pa.ChunkedArray", labels: Sequence[str]) -> tuple[Ints, tuple[str, ...]]:
         """See `Task.parts`: texts by how many entities they have."""
         del labels
@@ -253,10 +209,6 @@ class TokenClassification:
             for spans in (there, found)
         ]
         return {"label": shown[0], "prediction": shown[1], "confidence": row["confidence"], "given": None}
-
-    def baselines(self, train: "pa.Table", test: "pa.Table", labels: Sequence[str]) -> list[Baseline]:
-        """See `Task.baselines`."""
-        return load_baselines(self.kind)(train, test, ("text",), tuple(labels))
 
 
 def entities(output: np.ndarray, feature: Feature) -> list[FoundEntity]:

@@ -6,7 +6,7 @@ import torch
 from transformers import PreTrainedModel
 
 from kubetune.errors import ConfigError
-from kubetune.tasks.base import Encoded, ModelSpec, Task
+from kubetune.tasks.base import Feature, ModelSpec, Task
 
 OUT_OF_MEMORY = ("can't allocate memory", "not enough memory")
 TOLERANCE = 1e-3
@@ -14,7 +14,7 @@ TOLERANCE = 1e-3
 
 
 def try_model(
-    task: Task, module: torch.nn.Module, spec: ModelSpec, row: Encoded, pad_token_id: int, vocabulary: int
+    task: Task, module: torch.nn.Module, spec: ModelSpec, row: Feature, pad_token_id: int, vocabulary: int
 ) -> None:
     """Run the longest row that the recipe allows, with the tokenizer's highest id, forward and backward.
 
@@ -124,7 +124,7 @@ def _embeddings(network: PreTrainedModel) -> int | None:
     return len(weight) if isinstance(weight, torch.Tensor) and weight.ndim == 2 else None
 
 
-def _stretched(row: Encoded, length: int, token: int) -> Encoded:
+def _stretched(row: Feature, length: int, token: int) -> Feature:
     """Return `row` with `token` put into its middle until it has `length` tokens; its special tokens stay."""
     size = len(row["input_ids"])
     middle, missing = size // 2, length - size
@@ -137,13 +137,13 @@ def _stretched(row: Encoded, length: int, token: int) -> Encoded:
 
 
 def _logits(
-    task: Task, module: torch.nn.Module, rows: Sequence[Encoded], pad_token_id: int, pad_to: int | None = None
+    task: Task, module: torch.nn.Module, rows: Sequence[Feature], pad_token_id: int, pad_to: int | None = None
 ) -> torch.Tensor:
     logits: torch.Tensor = module(**task.collate(rows, pad_token_id, pad_to))
     return logits.float()
 
 
-def _first_states(module: torch.nn.Module, row: Encoded, spec: ModelSpec) -> bool:
+def _first_states(module: torch.nn.Module, row: Feature, spec: ModelSpec) -> bool:
     """Whether the first token's state is blind to all others, where the head pools that token."""
     encoder = getattr(module, "encoder", None)
     ids = row["input_ids"]

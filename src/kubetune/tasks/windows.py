@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from kubetune.errors import ConfigError
 from kubetune.tasks.arrays import READ
 from kubetune.tasks.base import IGNORED, Encoding
 from kubetune.tasks.encoding import raw_offsets, tokenize_parted
@@ -38,8 +37,6 @@ def encode_windows(
     Raises:
         ConfigError: The tokenizer has no `tokenizer.json`.
     """
-    if not tokenizer.is_fast:
-        raise ConfigError("The tokenizer has no tokenizer.json: use a checkpoint with a fast tokenizer.")
     if not items:
         return Encoding([], [], [])
     whole, read = tokenize_parted(tokenizer, [(question.lstrip(), context) for question, context in items], None)

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from kubetune.data.label_column import is_list
 from kubetune.data.splits import SPLITS
 from kubetune.data.targets.base import Settled, StoredTruths, TargetCell, TargetReader, TargetRules, Truth
-from kubetune.data.targets.structured import Reasons, canonical_content, truth_identity
+from kubetune.data.targets.structured import Reasons, StructuredReader, truth_identity
 from kubetune.errors import DataError
 from kubetune.text.shown import one_line
 from kubetune.text.unicode_forms import normal_form
@@ -20,7 +20,7 @@ from kubetune.text.unicode_forms import normal_form
 ANSWERED, UNANSWERED = "answered", "without an answer"
 
 
-class AnswersReader:
+class AnswersReader(StructuredReader):
     """Implements `TargetReader` for answers in the last text of a row.
 
     Args:
@@ -51,10 +51,6 @@ class AnswersReader:
                 return self.problems.because(*wrong)
         value = {"text": [text for text, _ in found], "answer_start": [start for _, start in found]}
         return Truth(0 if found else 1, truth_identity(sorted({normal_form(text) for text, _ in found})), value)
-
-    def content(self, value: Any) -> str:
-        """See `TargetReader.content`."""
-        return canonical_content(value)
 
     def settle(self, split: np.ndarray, strata: np.ndarray, stored: StoredTruths) -> Settled:
         """See `TargetReader.settle`; there are no classes."""
@@ -119,14 +115,6 @@ class AnswersReader:
                 "line": self._line,
             }
         }
-
-    def advice(self) -> str:
-        """See `TargetReader.advice`."""
-        return self.problems.advice()
-
-    def examples(self) -> Mapping[str, Sequence[str]]:
-        """See `TargetReader.examples`."""
-        return self.problems.found
 
 
 def _parsed(value: Any) -> Any:

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from kubetune.data.targets.base import Settled, StoredTruths, TargetCell, Target
 from kubetune.data.targets.structured import (
     Places,
     Reasons,
-    canonical_content,
+    StructuredReader,
     final_counts,
     final_numbers,
     truth_identity,
@@ -69,7 +70,7 @@ class SeveralLabels:
         return None if None in names else [name for name in names if name is not None]
 
 
-class LabelsReader:
+class LabelsReader(StructuredReader):
     """Implements `TargetReader` for several classes a row.
 
     Args:
@@ -80,6 +81,7 @@ class LabelsReader:
     """
 
     reasons = ("missing-label", "empty-labels", "unknown-label")
+    hints = MappingProxyType({"empty-labels": "data.empty_labels=keep takes rows without a label as such."})
     stored = pa.list_(pa.int32())
 
     def __init__(self, rules: TargetRules, cells: SeveralLabels, book: LabelBook, counts: Counter[str]) -> None:
@@ -109,10 +111,6 @@ class LabelsReader:
         # The rarest class of a row is what a split would lose first.
         rarest = min(numbers, key=lambda number: (self._rows[number], number), default=-1)
         return Truth(rarest + 1, truth_identity(sorted(numbers)), sorted(numbers))
-
-    def content(self, value: Any) -> str:
-        """See `TargetReader.content`."""
-        return canonical_content(value)
 
     def settle(self, split: np.ndarray, strata: np.ndarray, stored: StoredTruths) -> Settled:
         """See `TargetReader.settle`."""
@@ -179,19 +177,6 @@ class LabelsReader:
             },
         }
         return found | {"classes": class_findings(found, rare)}
-
-    def advice(self) -> str:
-        """See `TargetReader.advice`."""
-        hint = ""
-        if "empty-labels" in self.problems.found:
-            hint = " data.empty_labels=keep takes rows without a label as such."
-        allowed = ", ".join(one_line(name, 40) for name in list(self.book.numbers)[:20])
-        hint += f" Allowed are {allowed}." if "unknown-label" in self.problems.found else ""
-        return self.problems.advice() + hint
-
-    def examples(self) -> Mapping[str, Sequence[str]]:
-        """See `TargetReader.examples`."""
-        return self.problems.found
 
 
 class LabelsType:

@@ -12,14 +12,14 @@ import pyarrow.parquet as pq
 from kubetune.data.label_column import marks_of
 from kubetune.data.splits import SPLITS
 from kubetune.data.targets.base import Settled, StoredTruths, TargetCell, TargetReader, TargetRules, Truth
-from kubetune.data.targets.structured import Reasons, canonical_content, truth_identity
+from kubetune.data.targets.structured import Reasons, StructuredReader, truth_identity
 from kubetune.errors import DataError
 
 BINS = 10
 """Ranges of scores, of as many rows each, by which rows are divided in proportion."""
 
 
-class ScoreReader:
+class ScoreReader(StructuredReader):
     """Implements `TargetReader` for numbers.
 
     Args:
@@ -50,10 +50,6 @@ class ScoreReader:
             least, most = self.rules.score_range
             return self.problems.because("score-range", f"{found:g} is not from {least:g} to {most:g}")
         return Truth(int(np.searchsorted(self.edges, found, side="right")), truth_identity(found), found)
-
-    def content(self, value: Any) -> str:
-        """See `TargetReader.content`."""
-        return canonical_content(value)
 
     def settle(self, split: np.ndarray, strata: np.ndarray, stored: StoredTruths) -> Settled:
         """See `TargetReader.settle`; there are no classes."""
@@ -107,14 +103,6 @@ class ScoreReader:
                 "line": [f"scores of train {least:g} to {most:g}, mean {mean:.4g}"],
             }
         }
-
-    def advice(self) -> str:
-        """See `TargetReader.advice`."""
-        return self.problems.advice()
-
-    def examples(self) -> Mapping[str, Sequence[str]]:
-        """See `TargetReader.examples`."""
-        return self.problems.found
 
 
 def number_of(value: Any, marks: frozenset[str]) -> float | str | None:

@@ -6,6 +6,7 @@ reading reject their row, and the data report says which.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from kubetune.data.targets.span_column import Marked, open_spans
 from kubetune.data.targets.structured import (
     Places,
     Reasons,
-    canonical_content,
+    StructuredReader,
     final_counts,
     final_numbers,
     truth_identity,
@@ -38,7 +39,7 @@ NONE = "none"
 """Heading of the rows without a span."""
 
 
-class SpansReader:
+class SpansReader(StructuredReader):
     """Implements `TargetReader` for spans.
 
     Args:
@@ -56,6 +57,9 @@ class SpansReader:
         "span-blank-edge",
         "span-overlap",
         "unknown-label",
+    )
+    hints = MappingProxyType(
+        {"tag-order": "data.tag_repair=begin reads a tag I-X that continues no X as the beginning of one."}
     )
     stored = pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32()), ("label", pa.int32())]))
 
@@ -125,10 +129,6 @@ class SpansReader:
             return self.problems.because(error.reason, f"{error} at {cell.texts[0][start:end]!r}")
         self.repaired += repaired
         return [(places[first][0], places[last][1], name) for first, last, name in spans]
-
-    def content(self, value: Any) -> str:
-        """See `TargetReader.content`."""
-        return canonical_content(value)
 
     def settle(self, split: np.ndarray, strata: np.ndarray, stored: StoredTruths) -> Settled:
         """See `TargetReader.settle`; counts are of spans."""
@@ -204,19 +204,6 @@ class SpansReader:
             },
         }
         return found | {"classes": class_findings(found, rare)}
-
-    def advice(self) -> str:
-        """See `TargetReader.advice`."""
-        hint = ""
-        if "tag-order" in self.problems.found:
-            hint = " data.tag_repair=begin reads a tag I-X that continues no X as the beginning of one."
-        allowed = ", ".join(one_line(name, 40) for name in list(self.book.numbers)[:20])
-        hint += f" Allowed classes are {allowed}." if "unknown-label" in self.problems.found else ""
-        return self.problems.advice() + hint
-
-    def examples(self) -> Mapping[str, Sequence[str]]:
-        """See `TargetReader.examples`."""
-        return self.problems.found
 
 
 def _identity(text: str, spans: Sequence[Mapping[str, int]]) -> int:

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,35 @@ class Reasons:
         """Return the first of each in a sentence that begins with a blank; nothing where there are none."""
         listed = "; ".join(f"{reason}: {shown[0]}" for reason, shown in self.found.items())
         return f" {listed}." if listed else ""
+
+
+class StructuredReader:
+    """Implements a part of `TargetReader` for truths that are more than one class.
+
+    Attributes:
+        problems: Cells that were rejected.
+        book: Numbers the classes; of readers alone that reject cells as `unknown-label`.
+        hints: Reason → what to set against it, a sentence.
+    """
+
+    problems: Reasons
+    book: LabelBook
+    hints: Mapping[str, str] = MappingProxyType({})
+
+    def content(self, value: Any) -> str:
+        """See `TargetReader.content`."""
+        return canonical_content(value)
+
+    def advice(self) -> str:
+        """See `TargetReader.advice`."""
+        found = "".join(f" {hint}" for reason, hint in self.hints.items() if reason in self.problems.found)
+        if "unknown-label" in self.problems.found:
+            found += f" Allowed are {', '.join(one_line(name, 40) for name in list(self.book.numbers)[:20])}."
+        return self.problems.advice() + found
+
+    def examples(self) -> Mapping[str, Sequence[str]]:
+        """See `TargetReader.examples`."""
+        return self.problems.found
 
 
 @dataclass

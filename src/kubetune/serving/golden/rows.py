@@ -75,7 +75,7 @@ def pick(
 def _facts(predictions: Path, task: Task, gate: TextGate) -> pa.Table:
     """Row number, id, length, kind of answer and whether it is ASCII, for rows that a server accepts."""
     facts = list(dict.fromkeys(["row_id", "length", "confidence", *task.form.grouped_by]))
-    columns = dataset_texts(task)
+    columns = dataset_texts(task.columns)
     raw = [f"raw_{name}" for name in columns]
     parts, start = [], 0
     for batch in pq.ParquetFile(predictions).iter_batches(columns=[*facts, *raw, *columns]):
@@ -134,7 +134,7 @@ def _steady(
 ) -> list[tuple[str, list[int]]]:
     """Return the choices with the first candidate in front that is steady, or else the steadiest."""
     rows = sorted({row for _, candidates in choices for row in candidates})
-    raw = [f"raw_{name}" for name in dataset_texts(task)]
+    raw = [f"raw_{name}" for name in dataset_texts(task.columns)]
     items = [tuple(values[name] for name in raw) for values in _read(predictions, rows, raw).values()]
     margin = dict(zip(rows, margins(items), strict=True))
     found = []
@@ -145,7 +145,7 @@ def _steady(
 
 
 def _vectors(predictions: Path, chosen: Mapping[int, str], task: Task, labels: Sequence[str]) -> tuple[Vector, ...]:
-    raw = {name: f"raw_{column}" for name, column in zip(task.columns, dataset_texts(task), strict=True)}
+    raw = {name: f"raw_{column}" for name, column in zip(task.columns, dataset_texts(task.columns), strict=True)}
     rows = _read(predictions, sorted(chosen), ["row_id", *task.form.stored_in, *raw.values()])
     table = pa.Table.from_pylist(list(rows.values()))
     answers = (task.form.decode(stored, labels, {}) for stored in task.form.stored(table))

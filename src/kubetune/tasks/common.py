@@ -1,0 +1,81 @@
+"""What every task with one module and one form of answers has; the rest is the task's own, see `tasks.base.Task`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kubetune.metrics.base import Baseline, Ints
+from kubetune.tasks import dataset_texts, load_baselines, load_form
+from kubetune.tasks.arrays import collate
+from kubetune.tasks.base import Feature, ModelSpec, OutputHead
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import torch
+
+    from kubetune.tasks.answers import AnswerForm
+
+
+class CommonTask:
+    """Implements a part of `Task`: one feature an item, nothing but tokens needed for an answer, answers by name.
+
+    Attributes:
+        kind: See `Task.kind`.
+        columns: See `Task.columns`.
+        windows: See `Task.windows`.
+        place_columns: See `Task.place_columns`.
+        text_columns: See `Task.text_columns`.
+    """
+
+    kind: str
+    columns: tuple[str, ...]
+    windows: bool = False
+    place_columns: tuple[str, ...] = ()
+    text_columns: tuple[str, ...] = ()
+
+    @property
+    def form(self) -> "AnswerForm":
+        """See `Task.form`."""
+        return load_form(self.kind)
+
+    def head(self, labels: Sequence[str]) -> OutputHead:
+        """See `Task.head`."""
+        raise NotImplementedError
+
+    def collate(
+        self, rows: Sequence[Feature], pad_token_id: int, pad_to: int | None = None
+    ) -> "dict[str, torch.Tensor]":
+        """See `Task.collate`."""
+        return collate(rows, pad_token_id, pad_to)
+
+    def build_model(self, spec: ModelSpec, folder: Path, *, pretrained: bool) -> "torch.nn.Module":
+        """See `Task.build_model`; outputs are logits (rows, outputs), or (rows, length, outputs)."""
+        from kubetune.tasks.building import build
+
+        return build(spec, folder, self.head(spec.labels), pretrained=pretrained)
+
+    def parameter_groups(self, module: "torch.nn.Module") -> dict[str, list[str]]:
+        """See `Task.parameter_groups`."""
+        from kubetune.tasks.building import parameter_groups
+
+        return parameter_groups(module)
+
+    def answer_columns(self, predictions: Sequence[Any] | np.ndarray) -> "dict[str, pa.Array]":
+        """See `Task.answer_columns`."""
+        return self.form.columns(predictions)
+
+    def output_columns(self, outputs: Sequence[np.ndarray]) -> "dict[str, pa.Array]":
+        """See `Task.output_columns`: none."""
+        del outputs
+        return {}
+
+    def renumbered(self, answers: "pa.Table", numbers: Ints) -> "pa.Table":
+        """See `Task.renumbered`: answers hold no class numbers."""
+        del numbers
+        return answers
+
+    def baselines(self, train: "pa.Table", test: "pa.Table", labels: Sequence[str]) -> list[Baseline]:
+        """See `Task.baselines`."""
+        return load_baselines(self.kind)(train, test, dataset_texts(self.columns), tuple(labels))
