@@ -85,20 +85,8 @@ def assess(
     Raises:
         ConfigError: A threshold names a metric or a baseline that was not measured.
     """
-    systems = {MODEL: outcomes} | {baseline.name: baseline.outcomes for baseline in baselines}
-    points = {name: _points(statistics, each.total()) for name, each in systems.items()}
     draws = Draws(section.bootstrap_samples, section.seed, rows.texts)
-    sampled = bootstrap(systems, statistics, draws)
-    for baseline in baselines:
-        for metric in statistics.catalogue.no_baseline:
-            del points[baseline.name][metric]
-    estimated = {name: _estimates(found, sampled.metrics[name]) for name, found in points.items()}
-    measured = Measured(
-        statistics.catalogue,
-        estimated[MODEL],
-        {baseline.name: _differences(baseline.name, points, sampled) for baseline in baselines},
-        {baseline.name: baseline.title for baseline in baselines},
-    )
+    sampled, estimated, measured = _measure(outcomes, baselines, statistics, draws)
     total = outcomes.total()
     guard = statistics.flaws(total, shown(statistics.labels))
     verdict = judge_thresholds(section.thresholds, measured, guard if section.refuse_collapsed else ())
@@ -119,6 +107,25 @@ def assess(
         "bootstrap": {"samples": section.bootstrap_samples, "seed": section.seed, "level": 0.95},
     }
     return Assessment(document, _flat(document), verdict)
+
+
+def _measure(
+    outcomes: Outcomes, baselines: Sequence[Baseline], statistics: Statistics, draws: Draws
+) -> tuple[Bootstrap, dict[str, dict[str, Estimate]], Measured]:
+    systems = {MODEL: outcomes} | {baseline.name: baseline.outcomes for baseline in baselines}
+    points = {name: _points(statistics, each.total()) for name, each in systems.items()}
+    sampled = bootstrap(systems, statistics, draws)
+    for baseline in baselines:
+        for metric in statistics.catalogue.no_baseline:
+            del points[baseline.name][metric]
+    estimated = {name: _estimates(found, sampled.metrics[name]) for name, found in points.items()}
+    measured = Measured(
+        statistics.catalogue,
+        estimated[MODEL],
+        {baseline.name: _differences(baseline.name, points, sampled) for baseline in baselines},
+        {baseline.name: baseline.title for baseline in baselines},
+    )
+    return sampled, estimated, measured
 
 
 def _baseline(
