@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 import toys
-from commands import kubetune, last_line
+from commands import kubetune, kubetune_here, last_line
 from kubetune.serving import client
 from pipelines import TOY
 
@@ -160,7 +160,7 @@ def test_an_undecided_candidate_is_served_exported_and_promoted_as_it_is_advised
     ],
 )
 def test_bad_input_has_its_exit_code_and_one_sentence(place: Path, words: list[str], code: int, sentence: str) -> None:
-    done = kubetune(place, *words)
+    done = kubetune_here(place, *words)
     assert sentence in last_line(done), done.stderr
     assert done.returncode == code
     assert "Traceback" not in done.stderr
@@ -177,7 +177,7 @@ def test_bad_input_has_its_exit_code_and_one_sentence(place: Path, words: list[s
     ],
 )
 def test_an_error_is_json_where_json_was_asked_for(place: Path, words: list[str], code: int) -> None:
-    done = kubetune(place, *words)
+    done = kubetune_here(place, *words)
     found = json.loads(done.stdout)
     assert (done.returncode, found["code"]) == (code, code)
     assert last_line(done) == f"kubetune: {found['sentence']}"

@@ -2,6 +2,8 @@
 
 import re
 import shutil
+from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -20,11 +22,27 @@ model: {source: {kind: path, path: model}}
 )
 
 
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    root = tmp_path / "kubetune"
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("source") / "kubetune"
     shutil.copytree(Path(kubetune.__file__).parent, root, ignore=shutil.ignore_patterns("__pycache__"))
     return root
+
+
+@pytest.fixture
+def tree(copied: Path) -> Iterator[Path]:
+    """One copy for all: its modules are parsed once. What a test wrote into it is taken back."""
+    CHANGED.clear()
+    yield copied
+    for path, text in CHANGED.items():
+        if text is None:
+            path.unlink()
+        else:
+            path.write_text(text, encoding="utf-8")
+
+
+CHANGED: dict[Path, str | None] = {}
+"""File of the copy → what it held before the test; None: it was not there."""
 
 
 def keys(root: Path, recipe=RECIPE) -> dict[str, str]:
@@ -36,13 +54,24 @@ def keys(root: Path, recipe=RECIPE) -> dict[str, str]:
     }
 
 
+@lru_cache
+def unchanged(root: Path) -> dict[str, str]:
+    """Keys of the copy as it was made: no test has written into it yet, or all was taken back."""
+    return keys(root)
+
+
 def changed(root: Path, before: dict[str, str]) -> set[str]:
     after = keys(root)
     return {name for name in before if before[name] != after[name]}
 
 
+def write(path: Path, text: str) -> None:
+    CHANGED.setdefault(path, path.read_text(encoding="utf-8") if path.is_file() else None)
+    path.write_text(text, encoding="utf-8")
+
+
 def append(path: Path, text: str) -> None:
-    path.write_text(path.read_text(encoding="utf-8") + text, encoding="utf-8")
+    write(path, path.read_text(encoding="utf-8") + text)
 
 
 CODE = "\n\nANSWER = 42\n"
@@ -84,14 +113,14 @@ CODE = "\n\nANSWER = 42\n"
 def test_a_changed_file_changes_the_keys_of_the_stages_that_reach_it(
     tree: Path, file: str, text: str, stages: set[str]
 ) -> None:
-    before = keys(tree)
+    before = unchanged(tree)
     assert (tree / file).is_file()
     append(tree / file, text)
     assert changed(tree, before) == stages
 
 
 def test_a_helper_reached_through_a_lazy_import_counts(tree: Path) -> None:
-    (tree / "training" / "extra.py").write_text("def double(x):\n    return 2 * x\n", encoding="utf-8")
+    write(tree / "training" / "extra.py", "def double(x):\n    return 2 * x\n")
     append(
         tree / "training" / "loop.py", "\n\ndef later():\n    from kubetune.training import extra\n\n    return extra\n"
     )
@@ -102,7 +131,7 @@ def test_a_helper_reached_through_a_lazy_import_counts(tree: Path) -> None:
 
 def test_what_only_a_type_checker_imports_does_not_count(tree: Path) -> None:
     path = tree / "training" / "extra.py"
-    path.write_text("X = 1\n", encoding="utf-8")
+    write(path, "X = 1\n")
     append(
         tree / "training" / "loop.py",
         "\n\nfrom typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from kubetune.training.extra import X\n",
@@ -182,7 +211,7 @@ name: toy
 data: {source: {kind: files, paths: {all: rows.jsonl}}}
 model: {source: {kind: path, path: model}}
 """
-    before, after = keys(tree), keys(tree, parse(text, [override]))
+    before, after = unchanged(tree), keys(tree, parse(text, [override]))
     assert {name for name in before if before[name] != after[name]} == stages
 
 

@@ -61,6 +61,7 @@ def suite() -> Suite:
     return parse_suite(SUITE)
 
 
+@pytest.mark.slow
 def test_planted_faults_are_caught_and_sound_seeds_are_not(
     benchmark: ModuleType, seeds: list, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -150,7 +150,8 @@ def test_the_later_comparison_needs_the_stronger_evidence(compared) -> None:
     assert "0.0024 is left for all that follow" in later.reasons[-1]
 
 
-@pytest.mark.parametrize("metric", ["accuracy", pytest.param("macro_f1", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("metric", ["accuracy", "macro_f1"])
 def test_the_bound_holds_for_a_sequence_of_equal_models(compared, metric: str) -> None:
     """At alpha 0.4, so that 60 sequences say something; the same level each time would promote in most of them."""
     ever = 0

@@ -32,7 +32,7 @@ def decided(comparison: Comparison, **more: object) -> Decision:
 
 
 @pytest.mark.parametrize("metric", ["accuracy", pytest.param("macro_f1", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("times", ["five", "mix"])
+@pytest.mark.parametrize("times", [pytest.param("five", marks=pytest.mark.slow), "mix"])
 def test_equal_models_are_promoted_no_oftener_when_texts_are_repeated(compared, metric: str, times: str) -> None:
     """At a level of 2.5 % about 4 of 150 are; counted by row it is every fifth to seventh."""
     promoted = by_row = 0

@@ -198,6 +198,7 @@ def test_a_refused_promotion_stops_there_and_says_why(pipeline: Pipeline) -> Non
     assert done.reasons["register"].startswith("refused by a gate")
 
 
+@pytest.mark.slow
 def test_a_rollback_is_one_pod(pipeline: Pipeline) -> None:
     done = pipeline.run("rollback", model="toy", why=HOSTILE)
     assert done.state == "success"
@@ -205,11 +206,15 @@ def test_a_rollback_is_one_pod(pipeline: Pipeline) -> None:
     assert done.calls == {"rollback": ["rollback", "toy", *word]}
 
 
-def test_a_revocation_is_one_pod_where_the_signing_key_is(pipeline: Pipeline) -> None:
+@pytest.mark.slow
+def test_a_revocation_is_one_pod(pipeline: Pipeline) -> None:
     done = pipeline.run("revoke", version="toy@3", why=HOSTILE)
     assert done.state == "success"
     word = ["--why", HOSTILE, "--by", "dag_test", "--request", done.run_id]
     assert done.calls == {"revoke": ["revoke", "toy@3", *word]}
+
+
+def test_a_revocation_is_where_the_signing_key_is() -> None:
     cluster = settings().model_copy(update={"signing_secret": "keys", "trusted_secret": "trusted"})
     pod = revocation_pod(RevokeRequest(version="toy@3", why="x", undo=True), "ada", "1", cluster)
     assert "--undo" in pod["spec"]["containers"][0]["args"]

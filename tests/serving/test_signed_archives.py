@@ -200,6 +200,7 @@ def test_the_gateway_starts_no_server_for_an_unsigned_archive(signed, settings, 
     assert not (tmp_path / "scratch").exists()
 
 
+@pytest.mark.slow
 def test_a_gateway_ends_with_65_once_its_archive_is_signed_by_nobody_it_trusts(archive, tmp_path) -> None:
     """That it serves one that is signed is shown by test_gateway.py, whose gateway trusts a key."""
     shutil.copytree(archive, tmp_path / "archives" / archive_digest(archive))

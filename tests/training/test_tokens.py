@@ -20,6 +20,7 @@ def test_entities_are_learnt(run_toy: Any, entity_dataset: Path, head: str) -> N
     assert done.outcome.metrics["validation_loss"] < 0.3
 
 
+@pytest.mark.slow
 def test_a_network_from_scratch_reads_tokens(run_toy: Any, entity_dataset: Path, scratch_weights: Path) -> None:
     done = run_toy(
         dataset=entity_dataset,
@@ -53,6 +54,7 @@ def test_the_loss_of_a_step_is_the_mean_over_its_words(run_toy: Any, entity_data
     assert norms[1] == pytest.approx(norms[0], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_weights_of_tags_are_balanced(run_toy: Any, entity_dataset: Path) -> None:
     done = run_toy(dataset=entity_dataset, class_weights="balanced", epochs=12.0, **ENTITIES)
     assert done.outcome.metrics["validation_recall"] > 0.9
@@ -64,7 +66,7 @@ ANSWERS: dict[str, Any] = {"task": "question-answering", "labels": ()}
 @pytest.mark.parametrize("head", ["stock", pytest.param("own", marks=pytest.mark.slow)])
 def test_answers_are_learnt_in_windows(run_toy: Any, answer_dataset: Path, head: str) -> None:
     """The last feeling word of a text that is longer than a window, or none where there is none."""
-    done = run_toy(dataset=answer_dataset, architecture=head, epochs=16.0, **ANSWERS)
+    done = run_toy(dataset=answer_dataset, architecture=head, epochs=5.0, **ANSWERS)
     assert done.outcome.metrics["validation_exact_match"] > 0.7
     assert done.outcome.metrics["validation_f1"] >= done.outcome.metrics["validation_exact_match"]
 
