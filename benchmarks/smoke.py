@@ -13,6 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import toys
 from kubetune.config.load import parse_recipe
+from kubetune.config.recipe import Recipe
 from kubetune.execution.run import open_configured_store
 from kubetune.plan import plan
 from kubetune.storage.blobs import fetch_tree
@@ -75,10 +76,14 @@ def recipe_text(folder: Path) -> str:
 
 
 def pulled(folder: Path, run: str, artifacts: Sequence[str], *overrides: str) -> Path:
+    """Run real stages of a tiny recipe as far as the artifacts need, and leave these in `folder/run`."""
+    return fetched(folder, run, artifacts, parse_recipe(recipe_text(folder), overrides))
+
+
+def fetched(folder: Path, run: str, artifacts: Sequence[str], recipe: Recipe) -> Path:
     """Run real stages as far as the artifacts need, and leave these in `folder/run` as `kubetune pull` does."""
     settings = settings_of(folder)
     store = open_configured_store(settings)
-    recipe = parse_recipe(recipe_text(folder), overrides)
     makers = {name: call.stage.name for call in plan(recipe, run) for name in call.stage.outputs}
     order = [call.stage.name for call in plan(recipe, run)]
     run_plan(recipe, run, store, settings, until=max((makers[name] for name in artifacts), key=order.index))

@@ -39,7 +39,7 @@ def run_trainer(dataset: Path, model: Path, threads: int, steps: int | None) -> 
         args=_arguments(steps),
         train_dataset=items["train"],
         data_collator=DataCollatorWithPadding(AutoTokenizer.from_pretrained(model, local_files_only=True)),
-        callbacks=[_watch(seconds)],
+        callbacks=[clock_steps(seconds)],
     )
     trainer.train()
     outputs, rows = list(np.asarray(trainer.predict(items["validation"]).predictions)), splits["validation"]
@@ -81,7 +81,7 @@ def _items(rows: Any) -> list[dict[str, Any]]:
     return [{"input_ids": row["input_ids"].tolist(), "label": int(label)} for row, label in pairs]
 
 
-def _watch(seconds: list[float]) -> Any:
+def clock_steps(seconds: list[float]) -> Any:
     """Return a callback that notes the process's CPU seconds at the first step's start and the last one's end."""
     from transformers import TrainerCallback
 
