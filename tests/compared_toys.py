@@ -18,6 +18,8 @@ from kubetune.comparison.report_parts import CONTENTS, SECTIONS
 from kubetune.config.promotion import PromotionSection
 from kubetune.contract import Result
 from kubetune.stages import compare
+from kubetune.tasks.base import ModelSpec
+from kubetune.tasks.spec import save_spec
 
 PAGE = f"<html><body><ul>{CONTENTS}</ul>{SECTIONS}</body></html>"
 KIND = "text-classification"
@@ -77,10 +79,18 @@ class World:
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir()
         section = PromotionSection.model_validate({"resamples": 400, **rules})
-        config = SimpleNamespace(task=SimpleNamespace(kind=kind), promotion=section)
+        self.inputs.setdefault("model", write_spec(self.folder / "model", kind))
+        config = SimpleNamespace(task=served_toys.task_section(kind), promotion=section)
         context = context or served_toys.Quiet(self.folder)
         result = compare.run(config, self.inputs, {"decision": out}, context)
         return result, json.loads((out / "decision.json").read_text(encoding="utf-8"))
+
+
+def write_spec(folder: Path, kind: str) -> Path:
+    """Write what `compare` reads of artifact `model`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_spec(ModelSpec(kind, toys.LABELS, "stock"), folder)
+    return folder
 
 
 def write_report(

@@ -15,7 +15,7 @@ import toys
 from kubetune.config.data import Columns
 from kubetune.config.data_sources import FilesData
 from kubetune.config.model_sources import HubModel
-from kubetune.config.recipe import ServingSection
+from kubetune.config.recipe import ServingSection, TaskSection
 from kubetune.evaluation.same_texts import same_words
 from kubetune.stages import package
 from kubetune.tasks import load_task
@@ -37,6 +37,12 @@ EXTRA = [
     *((f"the {word} film https://great.love/nice-good", "negative") for word in ("sad", "poor", "nasty")),
 ]
 """Their URLs hold words that say otherwise unless they are cleaned away."""
+
+
+def task_section(name: str) -> TaskSection:
+    """Section `task` of a recipe, from the name of a task."""
+    problem = next((each for each in ("multi-label", "regression") if name.endswith(each)), "single-label")
+    return TaskSection(kind=name.removesuffix(f"-{problem}"), problem=problem)
 
 
 class Quiet:
@@ -140,7 +146,7 @@ def write_decision(folder: Path, **more: object) -> Path:
 def recipe_view(kind: str = "text-classification", **serving: object) -> SimpleNamespace:
     """What `package` may read of a recipe."""
     return SimpleNamespace(
-        task=SimpleNamespace(kind=kind),
+        task=task_section(kind),
         data=SimpleNamespace(
             columns=Columns(), cleaning=list(CLEANING), source=FilesData(paths={"all": "/srv/rows/toy.jsonl"})
         ),

@@ -84,6 +84,23 @@ def answer_columns(texts: list[str], ids: list[list[int]]) -> dict[str, Any]:
     return {name: pa.array(values, kinds[name]) for name, values in found.items()}
 
 
+def several_columns(kind: str, ids: list[list[int]]) -> tuple[list[list[int]], Any]:
+    """Return tokens and column `label` of texts with any number of feelings: labels, or a score far from 0.
+
+    Of three texts one has two toy texts, one has one, and one has none of their feeling words.
+    """
+    feelings = {FIRST_WORD + WORDS.index(word): word in toys.POSITIVE for word in toys.POSITIVE + toys.NEGATIVE}
+    tokens = [
+        [CLS, *row[1:-1], *(ids[number - 1][1:-1] if number % 3 == 0 else []), SEP][:MAX_LENGTH]
+        for number, row in enumerate(ids)
+    ]
+    tokens = [row if n % 3 < 2 else [token for token in row if token not in feelings] for n, row in enumerate(tokens)]
+    found = [[feelings[token] for token in row if token in feelings] for row in tokens]
+    if kind.endswith("regression"):
+        return tokens, pa.array([400.0 + 30 * (2 * sum(each) - len(each)) for each in found])
+    return tokens, pa.array([sorted({int(each) for each in row}) for row in found], pa.list_(pa.int32()))
+
+
 def write_dataset(folder: Path, kind: str = "text-classification", rows: int = 120) -> Path:
     """Write artifact `dataset` of toy rows as `prepare` does, lengths ragged.
 
@@ -100,6 +117,9 @@ def write_dataset(folder: Path, kind: str = "text-classification", rows: int = 1
             ids = [[CLS, *a, SEP, *b, SEP] for a, b in zip(ids, second, strict=True)]
         else:
             types, ids = None, [[CLS, *a, SEP] for a in ids]
+        several = None
+        if kind.endswith(("multi-label", "regression")):
+            ids, several = several_columns(kind, ids)
         columns: dict[str, Any] = {
             "row_id": pa.array([f"{split}-{n}" for n in range(count)]),
             "text": pa.array([row["text"] for row in found]),
@@ -107,6 +127,8 @@ def write_dataset(folder: Path, kind: str = "text-classification", rows: int = 1
             "input_ids": pa.array(ids, pa.list_(pa.int32())),
             "length": pa.array([len(row) for row in ids], pa.int32()),
         }
+        if several is not None:
+            columns["label"] = several
         if kind == "token-classification":
             del columns["label"]
             columns |= entity_columns([row["text"] for row in found], ids)
@@ -119,7 +141,11 @@ def write_dataset(folder: Path, kind: str = "text-classification", rows: int = 1
         pq.write_table(pa.table(columns), folder / f"{split}.parquet")
         splits[split] = count
     facts = {
-        "labels": {"token-classification": list(TYPES), "question-answering": []}.get(kind, list(toys.LABELS)),
+        "labels": {
+            "token-classification": list(TYPES),
+            "question-answering": [],
+            "text-classification-regression": [],
+        }.get(kind, list(toys.LABELS)),
         "max_length": MAX_LENGTH,
         "pad_token_id": PAD,
         "splits": splits,

@@ -16,6 +16,7 @@ import torch
 import toys
 from class_answers import in_training
 from kubetune.config.evaluation import EvaluationSection
+from kubetune.config.recipe import TaskSection
 from kubetune.contract import Result
 from kubetune.errors import ConfigError, DataError, InterruptedRunError, KubetuneError
 from kubetune.stages.evaluate import run
@@ -143,7 +144,7 @@ def evaluate(
     folder: Path, dataset: Path, model: Path, context: Alone | None = None, hardware: str = "cpu", **section: Any
 ) -> Result:
     config = SimpleNamespace(
-        task=SimpleNamespace(kind=KIND),
+        task=TaskSection(kind=KIND),
         evaluation=EvaluationSection.model_validate({"bootstrap_samples": 100, **section}),
         resources=SimpleNamespace(evaluate=SimpleNamespace(hardware=hardware)),
     )

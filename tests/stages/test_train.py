@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import trained_toys as toys
-from kubetune.config.recipe import Head
+from kubetune.config.recipe import Head, TaskSection
 from kubetune.config.resources import StageResources
 from kubetune.config.training import TrainingSection
 from kubetune.errors import ConfigError, DataError
@@ -22,7 +22,7 @@ FAST = TrainingSection(steps=3, batch=16, precision="fp32")
 
 def configuration(hardware: str = "any", training: TrainingSection = FAST, **head: Any) -> Any:
     return SimpleNamespace(
-        task=SimpleNamespace(kind="text-classification"),
+        task=TaskSection(),
         model=SimpleNamespace(encoder_dropout=None, head=Head(**head)),
         training=training,
         resources=SimpleNamespace(train=SimpleNamespace(hardware=hardware)),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kubetune.cli.common import print_table, say
-from kubetune.text.marking import bracketed, is_marked, is_ranked, pieces
+from kubetune.text.marking import bracketed, is_decided, is_marked, is_ranked, pieces
 
 COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red")
 WIDTH = 60
@@ -14,8 +14,10 @@ WIDTH = 60
 
 
 def best_of(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an answer with the best of its labels; one that ranks nothing as it is."""
+    """Return an answer with the best of its labels; one that ranks nothing, or says which it chooses, as it is."""
     found: Any = answer.get("predictions")
+    if is_decided(found):
+        return dict(answer)
     return {**answer, "predictions": found[:1]} if is_ranked(found) else dict(answer)
 
 
@@ -44,7 +46,11 @@ def _rows(line: str, answer: Mapping[str, Any]) -> list[list[str]]:
     error = answer.get("error")
     if error is not None:
         return [[_cut(line), f"refused: {error.get('reason')}", str(error.get("status"))]]
-    return [[_cut(line), str(entry["label"]), f"{entry['score']:.3f}"] for entry in answer["predictions"]]
+    found = answer["predictions"]
+    if is_decided(found):
+        found = [entry for entry in found if entry["chosen"]]
+    labels = [[str(entry["label"]), f"{entry['score']:.3f}"] for entry in found]
+    return [[_cut(line), *label] for label in labels or [["no label", ""]]]
 
 
 def _print_marked(found: Sequence[tuple[str, str | None]], colours: dict[str, str]) -> None:

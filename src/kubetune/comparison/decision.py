@@ -124,12 +124,14 @@ def _compare(comparison: Comparison, rules: PromotionSection, spending: Spending
     found = Discordance.of(*right, comparison.texts)
     primary = measure_primary(comparison.by(_metric(comparison.statistics, rules)), rules, spending)
     calibration = _calibration(comparison, rules)
-    asked = slice_guards(comparison.groups, rules, right, comparison.texts)
+    grades = (comparison.candidate.scores, comparison.champion.scores)
+    graded = comparison.statistics.catalogue.graded
+    asked = slice_guards(comparison.groups, rules, grades if graded else right, comparison.texts)
     asked += _further_guards(comparison.capabilities, calibration, rules)
     guards = judge_guards(asked, rules, spending.level, spending.next.level)
     outcome = _outcome(primary, guards)
     wanted = _rows_wanted(primary, guards) if outcome == "undecided" else None
-    reasons = [sentences.of_metric(primary, rules), sentences.of_outcomes(found)]
+    reasons = [sentences.of_metric(primary, rules), *([] if graded else [sentences.of_outcomes(found)])]
     named = [judged for judged in _worst_first(guards) if judged.state != "small" or judged.guard.required]
     rendered = [sentences.of_guard(judged, rules, spending.level) for judged in named] + sentences.of_small(
         guards, rules

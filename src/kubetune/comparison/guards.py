@@ -8,11 +8,12 @@ it makes each single statement in the report one that can be relied on.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kubetune.comparison.graded import Grades
 from kubetune.comparison.pair import Difference
 from kubetune.comparison.paired import Discordance, holm, mcnemar_gain, not_inferior, null_variance, score_interval
 from kubetune.comparison.power import rows_needed
@@ -21,7 +22,7 @@ from kubetune.config.promotion import GuardedSlice, PromotionSection
 from kubetune.errors import ConfigError
 from kubetune.evaluation.same_texts import numbered, texts_of
 from kubetune.evaluation.slices import Groups
-from kubetune.metrics.base import Ints
+from kubetune.metrics.base import Floats, Ints
 from kubetune.text.shown import one_line
 
 
@@ -142,6 +143,25 @@ def paired_guard(name: str, found: Discordance, margin: float, of_texts: int, *,
     )
 
 
+def graded_guard(name: str, found: Grades, margin: float, of_texts: int, *, required: bool = False) -> Guard:
+    """Return the guard of grades; see `paired_guard`. The margin is a loss of the mean grade."""
+    return Guard(
+        name=name,
+        unit="rows",
+        rows=found.rows,
+        clusters=found.texts,
+        share=found.texts / of_texts,
+        difference=found.difference,
+        margin=margin,
+        within=found.above(-margin),
+        worse=found.below(0.0),
+        null_variance=found.variance,
+        variance=found.variance,
+        interval=found.interval,
+        required=required,
+    )
+
+
 def calibration_guard(found: Difference, margin: float) -> Guard:
     """Return the guard of the calibration error, whose difference counts from candidate minus champion."""
     return Guard(
@@ -163,7 +183,7 @@ def calibration_guard(found: Difference, margin: float) -> Guard:
 def slice_guards(
     groups: Mapping[str, Groups],
     rules: PromotionSection,
-    right: tuple[Marks, Marks],
+    right: tuple[Marks, Marks] | tuple[Floats, Floats],
     texts: Ints | None = None,
 ) -> list[Guard]:
     """Return a guard for each part of each guarded slice; of two rules on one part the later one counts.
@@ -171,7 +191,7 @@ def slice_guards(
     Args:
         groups: Column → its disjoint parts.
         rules: Which slices must not lose.
-        right: "Is right" of the candidate and of the champion, each of shape (rows,).
+        right: "Is right" of the candidate and of the champion, or their grades, each of shape (rows,).
         texts: Number of each row's text, shape (rows,); None: each row has its own.
 
     Raises:
@@ -226,18 +246,20 @@ def _least(guard: Guard, rules: PromotionSection) -> int:
 
 
 def _parts(
-    parts: Groups, rule: GuardedSlice, rules: PromotionSection, rows: tuple[Marks, Marks, Ints | None]
+    parts: Groups, rule: GuardedSlice, rules: PromotionSection, rows: tuple[NDArray[Any], NDArray[Any], Ints | None]
 ) -> list[Guard]:
-    """`rows`: "is right" of candidate and champion, and the number of the text, a row each."""
+    """`rows`: "is right" or grades of candidate and champion, and the number of the text, a row each."""
     margin = rules.slice_margin if rule.margin is None else rule.margin
     candidate, champion, texts = rows
     here, of_texts = dict(parts), texts_of(texts, len(candidate))
     found = []
     for part in rule.parts or list(here):
-        counts = Discordance(0, 0, 0)
-        if part in here:
-            inside = here[part]
-            counts = Discordance.of(candidate[inside], champion[inside], None if texts is None else texts[inside])
-        name = f"slice {one_line(rule.column, 60)} “{one_line(part, 60)}”"
-        found.append(paired_guard(name, counts, margin, of_texts, required=bool(rule.parts)))
+        name, required = f"slice {one_line(rule.column, 60)} “{one_line(part, 60)}”", bool(rule.parts)
+        inside = here.get(part, np.zeros(len(candidate), dtype=bool))
+        those = (candidate[inside], champion[inside], None if texts is None else texts[inside])
+        if candidate.dtype == bool:
+            counts = Discordance.of(*those) if part in here else Discordance(0, 0, 0)
+            found.append(paired_guard(name, counts, margin, of_texts, required=required))
+        else:
+            found.append(graded_guard(name, Grades.of(*those), margin, of_texts, required=required))
     return found

@@ -8,7 +8,8 @@ from types import MappingProxyType
 from typing import Any
 
 from kubetune.config.evaluation import EvaluationSection
-from kubetune.metrics.catalogue import ANSWERS, CLASSES, ENTITIES, Catalogue
+from kubetune.config.task_columns import task_name
+from kubetune.metrics.catalogue import ANSWERS, CLASSES, ENTITIES, LABELS, SCORES, Catalogue
 
 CATALOGUES: Mapping[str, Catalogue] = MappingProxyType(
     {
@@ -16,9 +17,13 @@ CATALOGUES: Mapping[str, Catalogue] = MappingProxyType(
         "pair-classification": CLASSES,
         "token-classification": ENTITIES,
         "question-answering": ANSWERS,
+        "text-classification-multi-label": LABELS,
+        "pair-classification-multi-label": LABELS,
+        "text-classification-regression": SCORES,
+        "pair-classification-regression": SCORES,
     }
 )
-"""Of each task kind; a test compares it with the tasks. What a kind without a line names is checked when it is read."""
+"""Of each task; a test compares it with the tasks. What a kind without a line names is checked when it is read."""
 
 
 def unknown_metrics(kind: str, evaluation: EvaluationSection, decides: str | None, picks: str) -> Iterator[str]:
@@ -61,17 +66,19 @@ def with_main_metric(document: Any, default_kind: str) -> Any:
     if not isinstance(document, Mapping):
         return document
     task, training = document.get("task", {}), document.get("training", {})
-    kind = task.get("kind", default_kind) if isinstance(task, Mapping) else getattr(task, "kind", None)
-    known = isinstance(kind, str) and kind in CATALOGUES
-    if not known or not isinstance(training, Mapping) or "best_metric" in training:
+    name = task_name(task, default_kind)
+    if name not in CATALOGUES or not isinstance(training, Mapping) or "best_metric" in training:
         return document
-    return {**document, "training": {**training, "best_metric": CATALOGUES[str(kind)].main}}
+    return {**document, "training": {**training, "best_metric": CATALOGUES[str(name)].main}}
 
 
 BASELINES: Mapping[str, str] = MappingProxyType(
     {
         "tfidf": "tf-idf + logistic regression",
         "majority": "majority class",
+        "ridge": "tf-idf + ridge regression",
+        "mean": "mean",
+        "frequent": "most frequent label set",
         "gazetteer": "gazetteer",
         "overlap": "words near the question's",
     }

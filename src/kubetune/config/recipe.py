@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, StringConstraints, model_serializer, model_validator
 
 from kubetune.config.behaviour import BehaviourSection
 from kubetune.config.data import DataSection
@@ -13,7 +13,7 @@ from kubetune.config.metrics import unknown_metrics, with_main_metric
 from kubetune.config.model_sources import ModelSource
 from kubetune.config.promotion import PromotionSection
 from kubetune.config.resources import ResourcesSection
-from kubetune.config.task_columns import READ_FOR, TASK_COLUMNS, with_task_columns
+from kubetune.config.task_columns import READ_FOR, SINGLE_LABEL, TASK_COLUMNS, task_name, with_task_columns
 from kubetune.config.training import TrainingSection
 from kubetune.schema.section import Section
 
@@ -51,7 +51,37 @@ class TaskSection(Section):
     kind: Literal["text-classification", "pair-classification", "token-classification", "question-answering"] = (
         "text-classification"
     )
-    """One label a text or a pair of texts, entities in a text, or the part of a context that answers a question."""
+    """Labels or a score a text or a pair of texts, entities in a text, or the part of a context that answers a
+    question."""
+    problem: Literal["single-label", "multi-label", "regression"] = "single-label"
+    """Classifications only: one label a row, any number of labels, or a number."""
+    thresholds: Literal["tuned", "half"] = "tuned"
+    """Multi-label: a label is chosen from the probability that gave it the best F1 on the validation rows, or from 0.5.
+    A label without a validation row keeps 0.5."""
+
+    @property
+    def name(self) -> str:
+        """Of the task, by which its module and tables are found: `text-classification-regression`."""
+        return str(task_name(self))
+
+    @model_validator(mode="after")
+    def of_classification(self) -> "TaskSection":
+        """A problem is one of labels or scores a text, and thresholds belong to several labels."""
+        if self.problem != SINGLE_LABEL and self.name not in TASK_COLUMNS:
+            kinds = [name.removesuffix(f"-{self.problem}") for name in TASK_COLUMNS if name.endswith(self.problem)]
+            raise ValueError(
+                f"problem={self.problem} is for {' and '.join(kinds)}, and kind is {self.kind}: leave it out"
+            )
+        if self.thresholds != "tuned" and self.problem != "multi-label":
+            raise ValueError(f"thresholds are for problem=multi-label, and problem is {self.problem}: leave them out")
+        return self
+
+    @model_serializer(mode="wrap")
+    def as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what is not set, so that recipes from before there were problems keep the keys of their stages."""
+        found: dict[str, Any] = dump(self)
+        fields = type(self).model_fields
+        return {name: value for name, value in found.items() if name == "kind" or value != fields[name].default}
 
 
 class ServingSection(Section):
@@ -120,13 +150,13 @@ class Recipe(Section):
         if unknown:
             problems.append(f"promotion.slices names {unknown}: allowed are length, label and data.columns.keep")
         picks = str(self.training.best_metric)
-        problems += unknown_metrics(self.task.kind, self.evaluation, self.promotion.metric, picks)
+        problems += unknown_metrics(self.task.name, self.evaluation, self.promotion.metric, picks)
         if lacking := self.behaviour.lacking(self.data.labels):
             problems.append(
                 f"behaviour.suite needs labels {', '.join(lacking)} and data.labels has "
                 f"{', '.join(self.data.labels or ())}: set behaviour={{}}, or name the labels alike"
             )
-        problems += self._weights()
+        problems += [*self._weights(), *self._ranked()]
         frozen = self.training.freeze
         if self.model.source.kind == "scratch" and (frozen.encoder or frozen.first_layers):
             problems.append("training.freeze with model.source.kind=scratch would freeze random weights")
@@ -137,21 +167,34 @@ class Recipe(Section):
     def _weights(self) -> list[str]:
         """Return what is wrong with the weights of classes for the task."""
         weights, labels = self.training.class_weights, self.data.labels
-        target_type = TASK_COLUMNS[self.task.kind].target_type
+        task, target_type = self.task.name, TASK_COLUMNS[self.task.name].target_type
+        if self.training.label_smoothing and target_type == "score":
+            return [f"training.label_smoothing smooths labels, which task {task} has not: leave it out"]
+        if weights != "none" and target_type == "labels":
+            return [
+                f"training.class_weights weighs a row by its class, and rows of task {task} have none or several: "
+                "leave it out; task.thresholds weighs a label's precision against its recall"
+            ]
         if weights != "none" and target_type not in READ_FOR["labels"]:
-            return [f"training.class_weights weighs classes, which task {self.task.kind} has not: leave it out"]
+            return [f"training.class_weights weighs classes, which task {task} has not: leave it out"]
         if isinstance(weights, list) and target_type == "spans":
             return [
                 "training.class_weights lists a weight a class, and the outputs of task "
-                f"{self.task.kind} are tags: allowed are none and balanced"
+                f"{task} are tags: allowed are none and balanced"
             ]
         if isinstance(weights, list) and labels is not None and len(weights) != len(labels):
             return [f"training.class_weights has {len(weights)} values and data.labels {len(labels)}: give one a class"]
         return []
 
+    def _ranked(self) -> list[str]:
+        """Return what is wrong with how many labels are answered."""
+        if self.task.problem == SINGLE_LABEL or self.serving.top_k == 1:
+            return []
+        return [f"serving.top_k is not read for task {self.task.name}: leave it out; a request may say it"]
+
     def _columns(self) -> list[str]:
         """Return what is wrong with the columns for the task."""
-        kind, data = self.task.kind, self.data
+        kind, data = self.task.name, self.data
         taken, columns, problems = TASK_COLUMNS[kind], data.columns, []
         if columns.text_pair is not None and len(taken.texts) < 2:
             problems.append(f"data.columns.text_pair names a second text and task {kind} has one: leave it out")

@@ -31,8 +31,30 @@ TASK_COLUMNS: Mapping[str, TaskColumns] = MappingProxyType(
         "pair-classification": TaskColumns(("text", "text_pair"), "label", "label"),
         "token-classification": TaskColumns(("tokens",), "ner_tags", "spans", offsets=True),
         "question-answering": TaskColumns(("question", "context"), "answers", "answers", offsets=True),
+        "text-classification-multi-label": TaskColumns(("text",), "labels", "labels"),
+        "pair-classification-multi-label": TaskColumns(("text", "text_pair"), "labels", "labels"),
+        "text-classification-regression": TaskColumns(("text",), "score", "score"),
+        "pair-classification-regression": TaskColumns(("text", "text_pair"), "score", "score"),
     }
 )
+"""By task name, see `task_name`."""
+SINGLE_LABEL = "single-label"
+
+
+def task_name(task: Any, default_kind: str = "") -> str | None:
+    """Return the name of the task that section `task` of a document chooses: its kind, and its problem if another.
+
+    Args:
+        task: The section as it was written, or a `TaskSection`; whatever is malformed gives None.
+        default_kind: Of a section that names none.
+    """
+    if isinstance(task, Mapping):
+        kind, problem = task.get("kind", default_kind), task.get("problem", SINGLE_LABEL)
+    else:
+        kind, problem = getattr(task, "kind", None), getattr(task, "problem", SINGLE_LABEL)
+    if not isinstance(kind, str) or not isinstance(problem, str):
+        return None
+    return kind if problem == SINGLE_LABEL else f"{kind}-{problem}"
 
 
 READ_FOR: Mapping[str, frozenset[str]] = MappingProxyType(
@@ -59,8 +81,8 @@ def with_task_columns(document: Any, default_kind: str) -> Any:
     if not isinstance(document, dict) or not isinstance(document.get("data"), dict):
         return document
     task = document.get("task", {})
-    kind = task.get("kind", default_kind) if isinstance(task, dict) else None
-    taken = TASK_COLUMNS.get(kind) if isinstance(kind, str) else None
+    name = task_name(task, default_kind) if isinstance(task, dict) else None
+    taken = TASK_COLUMNS.get(name) if name is not None else None
     columns = document["data"].get("columns", {})
     if taken is None or not isinstance(columns, dict):
         return document

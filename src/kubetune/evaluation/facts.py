@@ -57,6 +57,11 @@ def model_facts(spec: Mapping[str, Any], training: Mapping[str, Any]) -> dict[st
         "Encoder dropout": "as the checkpoint says" if dropout is None else f"{dropout:g}",
         "Maximum length": f"{spec['max_length']} tokens",
     }
+    if thresholds := spec.get("fitted", {}).get("thresholds"):
+        pairs = zip(spec["labels"], thresholds, strict=True)
+        found["Chosen from a probability of"] = ", ".join(f"{one_line(name, 60)} {value:.3f}" for name, value in pairs)
+    if said := training.get("said"):
+        found["Decided in training"] = one_line(". ".join(said), 600)
     return found | _parameters(training.get("parameters", ())) | _training(training)
 
 

@@ -134,7 +134,7 @@ def learning_curve(evaluations: Sequence[Mapping[str, float]], metric: str, best
         best_step: Step whose weights were kept.
     """
     steps = [point["step"] for point in evaluations]
-    names = list(dict.fromkeys((metric, "loss")))
+    names = [name for name in dict.fromkeys((metric, "loss")) if all(name in point for point in evaluations)]
     with _styled_figure(WIDTH, 1.9 * len(names) + 0.5) as figure:
         panels = figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
         for name, axes in zip(names, panels, strict=True):

@@ -79,8 +79,10 @@ def test_rows_digest(table: pa.Table, names: Sequence[str]) -> str:
 
 
 def truths(column: pa.ChunkedArray, names: Sequence[str]) -> list[Any]:
-    """Return the truth of each row as a plain value: the name of a class number, any other cell as it is."""
+    """Return the truth of each row as a plain value: the names of class numbers, any other cell as it is."""
     values: list[Any] = column.to_pylist()
+    if pa.types.is_list(column.type) and pa.types.is_integer(column.type.value_type):
+        return [sorted(names[number] for number in value) for value in values]
     return [names[value] for value in values] if pa.types.is_integer(column.type) else values
 
 

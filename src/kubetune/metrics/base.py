@@ -180,7 +180,10 @@ class Statistics(Protocol):
         """Name of the metric whose rise a comparison guards against; None: there is none."""
 
     def measure(self, totals: Totals, only: Collection[str] | None = None) -> dict[str, Floats]:
-        """Return every metric, or some of them, each of shape (…), of statistics with those leading axes."""
+        """Return every metric that reads sums, or some of them, each of shape (…), of statistics with those axes."""
+
+    def ranked(self, metric: str, outcomes: Outcomes) -> Callable[[Floats], float]:
+        """Return a metric that reads `rows`, as a function of whole weights of these rows, shape (rows,)."""
 
     def says(self, metric: str, totals: Totals) -> bool:
         """Whether a metric says something of rows with these totals, without leading axes."""
@@ -241,7 +244,12 @@ class CatalogueStatistics:
 
     def measure(self, totals: Totals, only: Collection[str] | None = None) -> dict[str, Floats]:
         """See `Statistics.measure`."""
-        return {name: self.measures[name](totals) for name in (self.metrics if only is None else only)}
+        names = self.metrics if only is None else only
+        return {name: self.measures[name](totals) for name in names if self.metrics[name].reads != "rows"}
+
+    def ranked(self, metric: str, outcomes: Outcomes) -> Callable[[Floats], float]:
+        """See `Statistics.ranked`: none reads rows."""
+        raise NotImplementedError
 
     def coarse(self, metric: str, outcomes: Outcomes) -> Coarse | None:
         """See `Statistics.coarse`: each row for itself."""
@@ -252,6 +260,14 @@ class CatalogueStatistics:
         """See `Statistics.blocks`: the metrics say all of it."""
         del outcomes, texts
         return {}
+
+
+def measured(statistics: Statistics, outcomes: Outcomes, only: Collection[str] | None = None) -> dict[str, float]:
+    """Return every metric of some rows, or some of them, those that read rows among them."""
+    names = [name for name in statistics.metrics if only is None or name in only]
+    found = {name: float(value) for name, value in statistics.measure(outcomes.total(), names).items()}
+    every = np.ones(len(outcomes))
+    return {name: found[name] if name in found else statistics.ranked(name, outcomes)(every) for name in names}
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ class Metric:
         lower_is_better: Whether less is better.
         track: Whether it runs from 0 to 1 and is drawn so, beside the baselines.
         reads: Which statistics it is a function of. Resampling counts alone costs nothing that grows with the rows.
+            `rows`: of no sum but of the rows, such as a rank correlation; it neither decides nor picks.
         share: Whether it is the share of rows whose score is 1, which is compared by an exact test.
         decides: Whether two models may be compared by it.
         picks: Whether the weights of a training may be picked by it.
@@ -25,7 +26,7 @@ class Metric:
     hint: str
     lower_is_better: bool = False
     track: bool = False
-    reads: Literal["counts", "sums", "both"] = "counts"
+    reads: Literal["counts", "sums", "both", "rows"] = "counts"
     share: bool = False
     decides: bool = True
     picks: bool = True
@@ -50,6 +51,8 @@ class Catalogue:
         counted: What a label's support counts.
         unsaid: What a slice is of which a metric says nothing.
         method: How the metrics are worked out, a sentence or two each, for the report.
+        graded: Whether hardly any answer is wholly right, so that guards of a comparison hold the means of the rows'
+            scores side by side instead of shares of right answers.
     """
 
     metrics: Mapping[str, Metric]
@@ -61,6 +64,7 @@ class Catalogue:
     counted: str = "rows"
     unsaid: str = "one class"
     method: tuple[str, ...] = ()
+    graded: bool = False
 
 
 CLASSES = Catalogue(
@@ -131,5 +135,54 @@ ANSWERS = Catalogue(
         "Exact match and F1 as SQuAD counts them: lower case, no punctuation, no English articles, the nearest of the "
         "given answers; an unanswerable question is right where it is left unanswered.",
         "Loss: mean cross entropy of the answer's two ends in nats a window.",
+    ),
+)
+
+LABELS = Catalogue(
+    metrics=MappingProxyType(
+        {
+            "micro_f1": Metric("Micro F1", "each label of each row counts the same", track=True),
+            "macro_f1": Metric("Macro F1", "each label counts the same", track=True),
+            "precision": Metric("Precision", "share of the chosen labels that are right", track=True),
+            "recall": Metric("Recall", "share of the labels given that are chosen", track=True),
+            "subset_accuracy": Metric("Subset accuracy", "share of rows with all labels right", track=True, share=True),
+            "hamming_loss": Metric("Hamming loss", "share of wrong decisions; less is better", lower_is_better=True),
+            "loss": Metric("Loss", "nats a label; less is better", lower_is_better=True, reads="sums", decides=False),
+        }
+    ),
+    main="micro_f1",
+    sliced=("micro_f1", "subset_accuracy"),
+    baselines=("frequent", "tfidf"),
+    labels=("label", "labels"),
+    counted="rows",
+    unsaid="no label",
+    method=(
+        "Precision, recall and micro F1 pool the decisions on all labels. Macro F1 is the mean over labels that occur "
+        "or are chosen; a label that is never chosen counts 0. Hamming loss is the share of wrong decisions, of rows "
+        "times labels.",
+        "Loss: mean binary cross entropy of a label in nats.",
+    ),
+)
+
+SCORES = Catalogue(
+    metrics=MappingProxyType(
+        {
+            "mse": Metric("MSE", "mean squared error", lower_is_better=True, reads="sums"),
+            "mae": Metric("MAE", "mean absolute error", lower_is_better=True, reads="sums"),
+            "r2": Metric("R²", "share of the variance explained; 0 is the mean", reads="sums"),
+            "pearson": Metric("Pearson", "correlation", reads="sums"),
+            "spearman": Metric("Spearman", "correlation of ranks", reads="rows", decides=False, picks=False),
+        }
+    ),
+    main="r2",
+    sliced=("mae", "mse"),
+    baselines=("mean", "ridge"),
+    labels=("score", "scores"),
+    unsaid="one score",
+    graded=True,
+    method=(
+        "Errors are in the unit of the scores. R² is 1 less MSE over the variance of these rows' scores. Pearson and "
+        "Spearman are undefined where all scores or all answers are equal, and read 0 there.",
+        "A row's own score is 1 less its error over the range of the train rows' scores, at least 0.",
     ),
 )

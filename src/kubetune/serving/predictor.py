@@ -82,14 +82,14 @@ class Predictor:
             torch.set_num_threads(threads or threads_per_worker(cpu_quota_threads(), self.archive.serving.workers))
         auto: Precision = "bf16" if native_bf16(device) else "fp32"
         self.precision: Precision = auto if precision == "auto" else precision
-        self.task = load_task(self.archive.task)
+        spec = load_spec(folder)
+        self.task = load_task(self.archive.task).of_model(spec)
         if self.task.schema.offsets and self.archive.cleaning:
             raise ConfigError(
                 f"The archive cleans texts ({', '.join(self.archive.cleaning)}) and answers with places in them, which "
                 "cleaning moves: train with data.cleaning=[]."
             )
         self._tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
-        spec = load_spec(folder)
         # What it was trained with: a tokenizer without a padding token says nothing, and decoders look for this one.
         pad = self._tokenizer.pad_token_id if spec.pad_token_id is None else spec.pad_token_id
         self._pad = pad or 0

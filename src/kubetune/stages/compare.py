@@ -37,6 +37,7 @@ from kubetune.metrics.base import Ints
 from kubetune.serving.archive.manifest import read_archive
 from kubetune.tasks import dataset_texts, load_task
 from kubetune.tasks.base import Task
+from kubetune.tasks.spec import load_spec
 from kubetune.text.shown import one_line
 
 ROW = ("row_id", "label")
@@ -84,7 +85,7 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
     rules, champion = config.promotion, read_champion(inputs["champion"])
     metrics, behaviour = read_json(inputs["report"] / "metrics.json"), read_json(inputs["behaviour"] / "behaviour.json")
     thresholds = _thresholds(metrics, behaviour)
-    task, paired = load_task(config.task.kind), None
+    task, paired = load_task(config.task.name).of_model(load_spec(inputs["model"])), None
     rules = _of_task(rules, task)
     if thresholds.passed and rules.gate == "champion" and champion.version is not None:
         paired = _pair(task, inputs, champion, context)

@@ -56,7 +56,7 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
         shutil.copyfile(inputs["model"] / name, out / name)
     shutil.copytree(inputs["tokenizer"], out / "tokenizer")
     serving = ServingSettings(**{field.name: getattr(config.serving, field.name) for field in fields(ServingSettings)})
-    task = load_task(config.task.kind)
+    task = load_task(config.task.name).of_model(spec)
     gate = TextGate(tuple(config.data.cleaning), serving.max_characters)
     margins = _model(task, spec, inputs, gate).margins if task.form.flips else None
     predictions = inputs["report"] / "predictions.parquet"
@@ -65,7 +65,7 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
     write_golden(out, golden)
     columns = config.data.columns
     archive = Archive(
-        task=config.task.kind,
+        task=config.task.name,
         labels=spec.labels,
         cleaning=tuple(config.data.cleaning),
         max_length=config.model.max_length,
@@ -111,6 +111,7 @@ def _card(config: Any, archive: Archive, metrics: Mapping[str, Any], inputs: Map
         decision=decision,
         decided=decision_sentence(decision),
         says=task.form.says,
+        thresholds=load_spec(inputs["model"]).fitted.get("thresholds", ()),
         limits=limits(metrics, task, archive.labels, archive.max_length),
     )
 

@@ -27,9 +27,12 @@ class Parameter:
     """Something that a request may ask of an answer.
 
     Attributes:
-        schema: JSON Schema of its value, with `type`, `enum`, `minimum`, `items` and `minItems` alone.
+        schema: JSON Schema of its value, with `type`, `enum`, `minimum`, `maximum`, `items`, `minItems` and `anyOf`
+            alone.
         must: What it must be, and why nothing else; it ends a sentence.
         default: Where a request does not say.
+        all_unless_asked: Of `top_k`: whether an answer has all its parts where a request does not say, whatever the
+            archive's `serving.top_k` is.
         hub_only: Whether it stands in `parameters` alone, as clients of Hugging Face's inference API send it; others
             are keys of our own form, too.
     """
@@ -38,10 +41,11 @@ class Parameter:
     must: str
     default: Any = None
     hub_only: bool = False
+    all_unless_asked: bool = False
 
     def allows(self, value: Any) -> bool:
         """Whether a value, as JSON gives it, fits the schema."""
-        return _fits(self.schema, value)
+        return any(_fits(schema, value) for schema in self.schema.get("anyOf", (self.schema,)))
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,8 @@ class AnswerForm(Protocol):
         Args:
             prediction: One.
             labels: Class names by class number.
-            parameters: Checked values by name; one that is missing has its default.
+            parameters: Checked values by name; one that is missing has its default. `own_form` is true where the answer
+                has our own form and not that of Hugging Face's clients.
         """
 
     def columns(self, predictions: "Sequence[Any] | np.ndarray") -> "dict[str, pa.Array]":
@@ -176,7 +181,7 @@ def _fits(schema: Mapping[str, Any], value: Any) -> bool:
         return False
     if "enum" in schema and not any(value == one and type(value) is type(one) for one in schema["enum"]):
         return False
-    if "minimum" in schema and value < schema["minimum"]:
+    if ("minimum" in schema and value < schema["minimum"]) or ("maximum" in schema and value > schema["maximum"]):
         return False
     if kind == "array":
         return len(value) >= schema.get("minItems", 0) and all(_fits(schema.get("items", {}), part) for part in value)

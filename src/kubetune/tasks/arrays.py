@@ -22,6 +22,13 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return shares.astype(np.float32)
 
 
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Probabilities, float32, of logits of any shape."""
+    with np.errstate(over="ignore"):
+        shares: np.ndarray = 1 / (1 + np.exp(-logits.astype(np.float64)))
+    return shares.astype(np.float32)
+
+
 def collate(rows: Sequence[Feature], pad_token_id: int, pad_to: int | None = None) -> "dict[str, torch.Tensor]":
     """Pad rows to the longest (or to `pad_to`) on the right; see `Task.collate`."""
     import torch

@@ -4,7 +4,7 @@ A module of a task is light to import: torch, transformers, pyarrow and scikit-l
 recipe can be checked against its task anywhere.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 
     from kubetune.metrics.base import Baseline, Ints, Outcomes, Statistics, Totals
     from kubetune.tasks.answers import AnswerForm
+    from kubetune.tasks.rows import EncodedRows
 
 Feature = Mapping[str, list[int]]
 """What a model reads at once: `input_ids`, where the tokenizer makes them `token_type_ids`, and further columns of the
 task, each as long as `input_ids`; no padding, no mask."""
+Outputs = Callable[[Sequence[Feature]], "list[np.ndarray]"]
+"""Features → the output of each."""
 IGNORED = -100
 """Target of a token that carries no loss."""
 
@@ -32,11 +35,13 @@ class OutputHead(NamedTuple):
         names: Of the numbers that it gives.
         per_token: Whether it gives them for each token, or for the text.
         stock: Which of an architecture's own heads gives them.
+        problem: What `transformers` calls the problem, of heads that have one.
     """
 
     names: tuple[str, ...]
     per_token: bool
     stock: str
+    problem: str = "single_label_classification"
 
 
 @dataclass(frozen=True)
@@ -79,13 +84,14 @@ class ModelSpec:
     """All it takes to build the module again, with or without pretrained weights. Stored as `kubetune.json`.
 
     Attributes:
-        task: Task kind.
+        task: Name of the task.
         labels: Class names by class number.
         architecture: `stock` (the architecture's own head for the task), `own` (encoder + our head) or `bilstm`.
         head: Values of recipe section `model.head`.
         encoder_dropout: Dropout inside the encoder; None: as the checkpoint's configuration says.
         max_length: Tokens an item.
         pad_token_id: What items are padded with, for architectures whose configuration does not say it.
+        fitted: Numbers of the task that training found beside the weights, by name; see `Task.of_model`.
     """
 
     task: str
@@ -95,6 +101,7 @@ class ModelSpec:
     encoder_dropout: float | None = None
     max_length: int = 128
     pad_token_id: int | None = None
+    fitted: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
 class Task(Protocol):
@@ -105,7 +112,32 @@ class Task(Protocol):
 
     @property
     def kind(self) -> str:
-        """Value of `task.kind` in a recipe."""
+        """Name of the task, `task.name` of a recipe."""
+
+    def of_model(self, spec: ModelSpec) -> "Task":
+        """Return the task with what a model was fitted with, such as the thresholds of labels; itself where nothing."""
+
+    def begun(self, spec: ModelSpec, module: "torch.nn.Module", rows: "EncodedRows") -> ModelSpec:
+        """Return the specification of a model before its first step, with what train rows say, such as their mean.
+
+        Args:
+            spec: As the recipe has it.
+            module: As it was built.
+            rows: Of train.
+        """
+
+    def finished(
+        self, spec: ModelSpec, module: "torch.nn.Module", rows: "EncodedRows", predict: "Outputs", *, tune: bool
+    ) -> tuple[ModelSpec, list[str]]:
+        """Return the specification of a trained model, whose module may be changed in place, and what to say of it.
+
+        Args:
+            spec: Of `begun`.
+            module: With the weights that are kept.
+            rows: Of validation; there may be none.
+            predict: Returns the outputs of features.
+            tune: Whether the recipe asks for thresholds of its own a label.
+        """
 
     @property
     def columns(self) -> tuple[str, ...]:

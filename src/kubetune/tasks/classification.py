@@ -12,7 +12,7 @@ from kubetune.tasks import classes
 from kubetune.tasks.arrays import softmax
 from kubetune.tasks.base import Encoding, Feature, OutputHead, Schema
 from kubetune.tasks.common import CommonTask
-from kubetune.tasks.encoding import tokenize
+from kubetune.tasks.encoding import encode_items
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -60,12 +60,7 @@ class Classification(CommonTask):
     ) -> Encoding:
         """See `Task.encode`; pairs are cut from the longer text first, and each item is one feature."""
         del targets  # a class belongs to the row, not to its tokens
-        if not items:
-            return Encoding([], [], [])
-        batch = tokenize(tokenizer, items, max_length)
-        names = [name for name in ("input_ids", "token_type_ids") if name in batch]
-        rows: list[Feature] = [{name: batch[name][row] for name in names} for row in range(len(items))]
-        return Encoding(rows, list(range(len(items))), [bool(encoding.overflowing) for encoding in batch.encodings])
+        return encode_items(tokenizer, items, max_length)
 
     def targets(self, rows: Sequence[Feature], length: int) -> "torch.Tensor":
         """See `Task.targets`: (rows,) class numbers."""

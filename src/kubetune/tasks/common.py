@@ -2,20 +2,21 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from kubetune.metrics.base import Baseline, Ints
 from kubetune.tasks import dataset_texts, load_baselines, load_form
 from kubetune.tasks.arrays import collate
-from kubetune.tasks.base import Feature, ModelSpec, OutputHead
+from kubetune.tasks.base import Feature, ModelSpec, OutputHead, Outputs, Task
 
 if TYPE_CHECKING:
     import pyarrow as pa
     import torch
 
     from kubetune.tasks.answers import AnswerForm
+    from kubetune.tasks.rows import EncodedRows
 
 
 class CommonTask:
@@ -39,6 +40,23 @@ class CommonTask:
     def form(self) -> "AnswerForm":
         """See `Task.form`."""
         return load_form(self.kind)
+
+    def of_model(self, spec: ModelSpec) -> Task:
+        """See `Task.of_model`: the task itself."""
+        del spec
+        return cast("Task", self)
+
+    def begun(self, spec: ModelSpec, module: "torch.nn.Module", rows: "EncodedRows") -> ModelSpec:
+        """See `Task.begun`: nothing."""
+        del module, rows
+        return spec
+
+    def finished(
+        self, spec: ModelSpec, module: "torch.nn.Module", rows: "EncodedRows", predict: Outputs, *, tune: bool
+    ) -> tuple[ModelSpec, list[str]]:
+        """See `Task.finished`: nothing."""
+        del module, rows, predict, tune
+        return spec, []
 
     def head(self, labels: Sequence[str]) -> OutputHead:
         """See `Task.head`."""

@@ -124,7 +124,7 @@ def build_stock(spec: ModelSpec, folder: Path, head: OutputHead, *, pretrained: 
     config.id2label = dict(enumerate(head.names))
     config.label2id = {label: number for number, label in enumerate(head.names)}
     if head.stock == "text-classification":
-        config.problem_type = "single_label_classification"
+        config.problem_type = head.problem
     if getattr(config, "pad_token_id", None) is None:  # decoders look for the last token before the padding
         config.pad_token_id = spec.pad_token_id
     if pretrained and spec.head.get("dropout") is not None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from kubetune.errors import ConfigError
+from kubetune.tasks.base import Encoding, Feature
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -12,6 +13,16 @@ ROUNDS = 2
 """A second one, for what a tokenizer joins again out of what was parted."""
 
 Item = tuple[str, ...]
+
+
+def encode_items(tokenizer: "PreTrainedTokenizerBase", items: Sequence[Item], max_length: int) -> Encoding:
+    """Encode items of one or two texts, each as one feature; pairs are cut from the longer text first."""
+    if not items:
+        return Encoding([], [], [])
+    batch = tokenize(tokenizer, items, max_length)
+    names = [name for name in ("input_ids", "token_type_ids") if name in batch]
+    rows: list[Feature] = [{name: batch[name][row] for name in names} for row in range(len(items))]
+    return Encoding(rows, list(range(len(items))), [bool(encoding.overflowing) for encoding in batch.encodings])
 
 
 def tokenize(tokenizer: "PreTrainedTokenizerBase", items: Sequence[Item], max_length: int) -> Any:

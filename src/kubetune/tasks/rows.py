@@ -132,13 +132,17 @@ def _flat(column: Any, path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     array = column.chunk(0)
     example = np.arange(len(array))
     if not pyarrow.types.is_list(array.type):
-        return _numbers(array).astype(np.int64), np.arange(len(array) + 1), example
+        return _as_wide(_numbers(array)), np.arange(len(array) + 1), example
     if pyarrow.types.is_list(array.type.value_type):
         outer = _numbers(array.offsets).astype(np.int64)
         example = np.repeat(example, np.diff(outer))
         array = array.values.slice(outer[0], outer[-1] - outer[0])
     offsets = _numbers(array.offsets).astype(np.int64)
     return _numbers(array.values)[offsets[0] : offsets[-1]], offsets - offsets[0], example
+
+
+def _as_wide(values: np.ndarray) -> np.ndarray:
+    return values if values.dtype == np.float64 else values.astype(np.int64)
 
 
 def _numbers(array: Any) -> np.ndarray:

@@ -22,7 +22,10 @@ def save_model(module: Any, spec: ModelSpec, folder: Path) -> None:
 
 def save_spec(spec: ModelSpec, folder: Path) -> None:
     """Write `spec` to `folder/kubetune.json`, byte-stable."""
-    _write_json(folder / SPEC_FILE, {"format": FORMAT, **asdict(spec)})
+    values = asdict(spec)
+    if not spec.fitted:
+        del values["fitted"]  # as of models from before anything was
+    _write_json(folder / SPEC_FILE, {"format": FORMAT, **values})
 
 
 def load_spec(folder: Path) -> ModelSpec:

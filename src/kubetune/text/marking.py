@@ -18,6 +18,11 @@ def is_ranked(answer: Any) -> bool:
     return isinstance(answer, list | tuple) and bool(answer) and all(_has(entry, "label", "score") for entry in answer)
 
 
+def is_decided(answer: Any) -> bool:
+    """Whether the labels of a ranked answer say which of them are chosen."""
+    return is_ranked(answer) and "chosen" in answer[0]
+
+
 def is_marked(answer: Any) -> bool:
     """Whether an answer is places in a text: one, or a list, of which there may be none."""
     spans = answer if isinstance(answer, list | tuple) else [answer]
@@ -62,4 +67,8 @@ def _near(found: Pieces) -> Pieces:
 
 
 def _has(entry: Any, *keys: str) -> bool:
-    return isinstance(entry, Mapping) and entry.keys() >= set(keys) and (keys[0] != "label" or len(entry) == len(keys))
+    return (
+        isinstance(entry, Mapping)
+        and entry.keys() >= set(keys)
+        and (keys[0] != "label" or not set(entry) - set(keys) - {"chosen"})
+    )

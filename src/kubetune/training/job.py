@@ -29,6 +29,7 @@ class Job:
         device: Where the module runs.
         threads: CPU threads of a rank.
         restore: Checkpoint folders to resume from, newest first.
+        tune: Whether thresholds are tuned on validation rows; see `Task.finished`.
     """
 
     spec: ModelSpec
@@ -43,6 +44,7 @@ class Job:
     device: Device = "cpu"
     threads: int = 1
     restore: tuple[Path, ...] = ()
+    tune: bool = True
 
     def to_json(self) -> str:
         """Write all of it as JSON."""

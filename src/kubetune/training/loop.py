@@ -1,6 +1,7 @@
 """The training loop, for 0, 1 and N devices alike. Read `train` first."""
 
 from contextlib import nullcontext
+from dataclasses import replace
 from math import ceil, cos, log, pi
 from typing import Literal
 from zlib import crc32
@@ -95,6 +96,8 @@ def prepare(job: Job, host: Host) -> TrainingRun:
         module = task.build_model(job.spec, job.weights, pretrained=True)
         if len(rows["train"]):
             try_model(task, module, job.spec, rows["train"].pick([0])[0], job.pad_token_id, job.vocabulary)
+        job = replace(job, spec=task.begun(job.spec, module, rows["train"]))
+        task = task.of_model(job.spec)
         groups = task.parameter_groups(module)
         freeze(module, groups, settings.freeze.encoder, settings.freeze.first_layers)
         before = snapshot(module)

@@ -1,16 +1,22 @@
 """Artifact `model`: the weights that are kept, and `training.json` with what is deterministic about the run."""
 
 import json
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
+import numpy as np
+
 from kubetune.errors import ConfigError
+from kubetune.tasks.base import Feature
+from kubetune.tasks.inference import predict_outputs
 from kubetune.tasks.spec import save_model
 from kubetune.tasks.weights import not_finite
 from kubetune.training.job import TrainingOutcome
 from kubetune.training.optimizer import optimizer_tensors
 from kubetune.training.parameters import parameter_table
-from kubetune.training.run import TrainingRun
-from kubetune.training.validation import best_metric
+from kubetune.training.run import TrainingRun, heartbeat
+from kubetune.training.validation import EVALUATION_BATCH, best_metric
 
 
 def write_result(run: TrainingRun) -> TrainingOutcome:
@@ -26,11 +32,20 @@ def write_result(run: TrainingRun) -> TrainingOutcome:
         raise ConfigError(f"Weight {bad} of the result is not finite: lower training.learning_rate.")
     moments = optimizer_tensors(run.optimizer, run.parameters)
     table = parameter_table(run.module, run.before, run.unused, moments)
-    save_model(run.module, run.job.spec, run.job.output)
-    report = _report(run) | {"parameters": table}
+    spec, said = run.task.finished(run.job.spec, run.module, run.validation, partial(_outputs, run), tune=run.job.tune)
+    for sentence in said:
+        run.host.note(sentence)
+    save_model(run.module, spec, run.job.output)
+    report = _report(run) | {"parameters": table} | ({"said": said} if said else {})
     text = json.dumps(report, sort_keys=True, indent=2, allow_nan=False) + "\n"
     (run.job.output / "training.json").write_text(text, encoding="utf-8")
     return TrainingOutcome(metrics=_metrics(report), facts=_facts(run, report))
+
+
+def _outputs(run: TrainingRun, features: Sequence[Feature]) -> list[np.ndarray]:
+    """Return the outputs of features as `evaluate` computes them."""
+    with heartbeat(run):
+        return predict_outputs(run.module, features, run.task, run.job.pad_token_id, EVALUATION_BATCH, "fp32")
 
 
 def _report(run: TrainingRun) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from aiohttp import web
 from jinja2 import Environment, StrictUndefined, Template
 
 from kubetune.serving.archive.manifest import Archive
-from kubetune.serving.request import RANKED, request_form
+from kubetune.serving.request import RANKED, RequestForm, request_form
 from kubetune.tasks import load_task
 from kubetune.tasks.answers import AnswerForm
 from kubetune.tasks.base import Task
@@ -48,6 +48,7 @@ def render_page(endpoint: str, digest: str, archive: Archive, host: str, *, keye
     form = task.form
     accepted = request_form(task, archive.serving.max_items, archive.texts)
     ranked = {RANKED: archive.serving.top_k} if RANKED in accepted.own_parameters else {}
+    everything, ranked = bool(ranked), {} if _all_parts(accepted) else ranked
     return _template().render(
         endpoint=endpoint,
         digest=digest,
@@ -61,7 +62,7 @@ def render_page(endpoint: str, digest: str, archive: Archive, host: str, *, keye
         given=_arguments(task),
         item=_item(task),
         asked=json.dumps({"inputs": [_item(task)]} | ranked),
-        everything=bool(ranked),
+        everything=everything,
         url=f"http://{name}/predictions/{endpoint}",
         keyed=keyed,
         columns=columns_of(archive),
@@ -83,7 +84,7 @@ def request_schema(archive: Archive) -> dict[str, object]:
     for name in accepted.own_parameters:
         parameter = accepted.parameters[name]
         settings[name] = {**parameter.schema, **({} if parameter.default is None else {"default": parameter.default})}
-    if RANKED in settings:
+    if RANKED in settings and not _all_parts(accepted):
         settings[RANKED]["default"] = archive.serving.top_k
     forms: list[dict[str, object]] = [text, texts]
     if columns := columns_of(archive):
@@ -100,6 +101,11 @@ def request_schema(archive: Archive) -> dict[str, object]:
         "required": ["inputs"],
         "additionalProperties": False,
     }
+
+
+def _all_parts(accepted: RequestForm) -> bool:
+    """Whether an answer has all its parts where a request does not say."""
+    return RANKED in accepted.parameters and accepted.parameters[RANKED].all_unless_asked
 
 
 def _item(task: Task) -> str | dict[str, str]:

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -87,7 +88,45 @@ def tfidf(
     """
     if len(np.unique(train_labels)) < 2:
         raise DataError("one-class", "The train rows have one class only: a classifier needs at least two.")
-    fitted, scored, capped, classes = [], [], False, len(names)
+    classes = len(names)
+    weighed = word_weights(train_texts, texts)
+    bounds = f"fitted on {len(train_labels):,} of {train_rows or len(train_labels):,} train rows"
+    if weighed is None:
+        prior = np.bincount(train_labels, minlength=classes) / len(train_labels)
+        probabilities = np.broadcast_to(prior, (len(labels), classes))
+        description = f"No train text has a word, so it knows the class shares only; {bounds}."
+    else:
+        probabilities, iterations = _fit(weighed.train, train_labels, weighed.rows, classes)
+        description = (
+            f"Logistic regression (C={REGULARISATION:g}) on tf-idf weights of {weighed.features}, {bounds}, "
+            f"{iterations} iterations{' (the cap)' if iterations >= ITERATIONS else ''}."
+        )
+    outcomes = ClassStatistics(names).outcomes(labels, Scores.from_probabilities(probabilities, labels))
+    return Baseline("tfidf", "tf-idf", "tf-idf", description, outcomes)
+
+
+class Weighed(NamedTuple):
+    """Texts as tf-idf weights of words and word pairs.
+
+    Attributes:
+        train: Of the train rows.
+        rows: Of the others.
+        features: What was weighed, for a sentence.
+    """
+
+    train: csr_matrix
+    rows: csr_matrix
+    features: str
+
+
+def word_weights(train_texts: Sequence[Sequence[str]], texts: Sequence[Sequence[str]]) -> Weighed | None:
+    """Return texts as weights; None where no train text has a word.
+
+    Args:
+        train_texts: One sequence a text column, each of train rows' cleaned texts.
+        texts: The same columns of other rows.
+    """
+    fitted, scored, capped = [], [], False
     for train_column, column in zip(train_texts, texts, strict=True):
         most = FEATURES // len(train_texts)
         vectorizer = TfidfVectorizer(ngram_range=(1, 2), max_features=most, sublinear_tf=True, token_pattern=WORD)
@@ -97,21 +136,12 @@ def tfidf(
             continue
         scored.append(vectorizer.transform(column))
         capped |= len(vectorizer.vocabulary_) == most
-    bounds = f"fitted on {len(train_labels):,} of {train_rows or len(train_labels):,} train rows"
     if not fitted:
-        prior = np.bincount(train_labels, minlength=classes) / len(train_labels)
-        probabilities = np.broadcast_to(prior, (len(labels), classes))
-        description = f"No train text has a word, so it knows the class shares only; {bounds}."
-    else:
-        probabilities, iterations = _fit(hstack(fitted).tocsr(), train_labels, hstack(scored).tocsr(), classes)
-        features = sum(matrix.shape[1] for matrix in fitted)
-        description = (
-            f"Logistic regression (C={REGULARISATION:g}) on tf-idf weights of {features:,} words and word pairs"
-            f"{' (the commonest; capped)' if capped else ''}, {bounds}, {iterations} iterations"
-            f"{' (the cap)' if iterations >= ITERATIONS else ''}."
-        )
-    outcomes = ClassStatistics(names).outcomes(labels, Scores.from_probabilities(probabilities, labels))
-    return Baseline("tfidf", "tf-idf", "tf-idf", description, outcomes)
+        return None
+    features = f"{sum(matrix.shape[1] for matrix in fitted):,} words and word pairs"
+    if capped:
+        features += " (the commonest; capped)"
+    return Weighed(hstack(fitted).tocsr(), hstack(scored).tocsr(), features)
 
 
 def sample_rows(labels: Ints, most: int = FIT_ROWS) -> Ints:

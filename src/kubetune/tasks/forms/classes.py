@@ -59,9 +59,7 @@ class ClassAnswers:
         """See `AnswerForm.caveat`."""
         return f"It gives one of its {len(labels)} labels to every text, also to one that none of them fits."
 
-    def decode(
-        self, prediction: Sequence[float], labels: Sequence[str], parameters: Mapping[str, Any]
-    ) -> list[dict[str, Any]]:
+    def decode(self, prediction: Any, labels: Sequence[str], parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
         """See `AnswerForm.decode`: the best `top_k`, all by default; equal scores keep the order of the labels."""
         order = sorted(range(len(labels)), key=lambda number: (-prediction[number], number))
         best = order[: parameters.get("top_k")]

@@ -1,0 +1,142 @@
+"""Metrics of a number a row: errors, R² and correlations; the tests hold them against scikit-learn's and SciPy's.
+
+R² and correlations are undefined where nothing varies: they read 0 there, but R² of scores that are all equal and all
+met, which is 1.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kubetune.metrics.base import CatalogueStatistics, Floats, Outcomes, Totals
+from kubetune.metrics.catalogue import SCORES, Catalogue
+from kubetune.metrics.labels import ratio
+
+TRUE, TRUE_SQUARE, GIVEN, GIVEN_SQUARE, PRODUCT, ERROR, SQUARE = range(7)
+"""Sums: scores and answers are counted from the middle of the train rows' scores, so that squares lose no digits."""
+NOTHING = 1e-9
+"""Share of the scores' variance below which answers do not vary."""
+CHANCE = 0.02
+"""A correlation up to this is no better than chance."""
+
+
+@dataclass(frozen=True)
+class ScoreStatistics(CatalogueStatistics):
+    """Implements `Statistics` for numbers; there are no counts.
+
+    Attributes:
+        labels: None: a number has no class.
+    """
+
+    labels: tuple[str, ...] = ()
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """See `Statistics.catalogue`."""
+        return SCORES
+
+    @property
+    def measures(self) -> Mapping[str, Callable[[Totals], Floats]]:
+        """See `CatalogueStatistics.measures`."""
+        return MEASURES
+
+    def ranked(self, metric: str, outcomes: Outcomes) -> Callable[[Floats], float]:
+        """See `Statistics.ranked`: Spearman's correlation, equal numbers with their mean rank."""
+        del metric
+        codes = [np.unique(outcomes.sums[:, column], return_inverse=True)[1] for column in (TRUE, GIVEN)]
+
+        def spearman(weights: Floats) -> float:
+            first, second = (_ranks(code, weights) for code in codes)
+            rows = weights.sum()
+            first, second = (ranks - (weights * ranks).sum() / rows for ranks in (first, second))
+            spread = (weights * first**2).sum() * (weights * second**2).sum()
+            return float((weights * first * second).sum() / np.sqrt(spread)) if spread > 0 else 0.0
+
+        return spearman
+
+    def says(self, metric: str, totals: Totals) -> bool:
+        """See `Statistics.says`: of equal scores there is no correlation."""
+        return metric in ("mse", "mae") or bool(_variance(totals, TRUE) > 0)
+
+    def by_label(self, totals: Totals) -> dict[str, Floats]:
+        """See `Statistics.by_label`: there are no labels."""
+        del totals
+        return {name: np.zeros(0) for name in ("precision", "recall", "f1", "support", "predicted")}
+
+    def flaws(self, totals: Totals, names: Sequence[str]) -> list[str]:
+        """See `Statistics.flaws`: one answer to all rows, or answers that the scores do not follow."""
+        del names
+        spread, varied = float(_variance(totals, TRUE)), float(_variance(totals, GIVEN))
+        if not spread > 0:
+            return []
+        if varied <= NOTHING * spread:
+            return [
+                f"collapsed to one answer for all {int(totals.rows):,} rows, so that its correlations are undefined "
+                "and read 0; try a higher learning rate, more epochs or another seed."
+            ]
+        found = float(_pearson(totals))
+        if found <= CHANCE:
+            return [
+                f"no better than chance: the correlation with the scores is {round(found, 4) + 0.0:.4f}, and more than "
+                f"{CHANCE} is needed to call the answers related to them."
+            ]
+        return []
+
+
+def score_outcomes(true: Floats, given: Floats, bounds: tuple[float, float]) -> Outcomes:
+    """Return what answers come to.
+
+    Args:
+        true: Scores, shape (rows,).
+        given: Answers, shape (rows,).
+        bounds: Least and most score of the train rows; a row's own score is 1 less its error over their distance.
+    """
+    least, most = bounds
+    middle, errors = (least + most) / 2, np.abs(given - true)
+    first, second = true - middle, given - middle
+    sums = np.stack([first, first**2, second, second**2, first * second, errors, errors**2], axis=1)
+    scores = np.clip(1 - errors / (most - least if most > least else 1.0), 0.0, 1.0)
+    rows, none = len(true), np.zeros((1, 0), dtype=np.int64)
+    return Outcomes(np.zeros(rows, dtype=np.int64), none, none, 0, sums.reshape(rows, SQUARE + 1), scores)
+
+
+def _ranks(code: np.ndarray, weights: Floats) -> Floats:
+    """Return the mean rank of each row's number, shape (rows,), where a row stands for as many as its weight."""
+    each = np.bincount(code, weights=weights)
+    ranks: Floats = (np.cumsum(each) - (each - 1) / 2)[code]
+    return ranks
+
+
+def _mean(totals: Totals, column: int) -> Floats:
+    return ratio(totals.sums[..., column], totals.rows)
+
+
+def _variance(totals: Totals, column: int) -> Any:
+    """Return the variance of scores or answers, 0 where it is but the last digits of equal numbers."""
+    mean, square = _mean(totals, column), _mean(totals, column + 1)
+    found = square - mean**2
+    return np.where(found > 1e-12 * square, found, 0.0)
+
+
+def _pearson(totals: Totals) -> Floats:
+    spread = _variance(totals, TRUE) * _variance(totals, GIVEN)
+    shared = _mean(totals, PRODUCT) - _mean(totals, TRUE) * _mean(totals, GIVEN)
+    found: Floats = np.divide(shared, np.sqrt(spread), out=np.zeros_like(spread), where=spread > 0)
+    return np.clip(found, -1.0, 1.0)
+
+
+def _r2(totals: Totals) -> Floats:
+    spread, error = _variance(totals, TRUE), _mean(totals, SQUARE)
+    unexplained = np.asarray(np.where(error == 0, 0.0, 1.0))
+    found: Floats = 1 - np.divide(error, spread, out=unexplained, where=spread > 0)
+    return found
+
+
+MEASURES: Mapping[str, Callable[[Totals], Floats]] = {
+    "mse": lambda totals: _mean(totals, SQUARE),
+    "mae": lambda totals: _mean(totals, ERROR),
+    "r2": _r2,
+    "pearson": _pearson,
+}

@@ -1,0 +1,5 @@
+"""Baselines of `pair-classification-multi-label`."""
+
+from kubetune.tasks.baselines.labels import baselines
+
+__all__ = ["baselines"]

@@ -1,0 +1,5 @@
+"""Baselines of `text-classification-regression`."""
+
+from kubetune.tasks.baselines.scores import baselines
+
+__all__ = ["baselines"]

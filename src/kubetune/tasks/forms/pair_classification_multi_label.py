@@ -1,0 +1,5 @@
+"""Answers of `pair-classification-multi-label`."""
+
+from kubetune.tasks.forms.labels import FORM
+
+__all__ = ["FORM"]

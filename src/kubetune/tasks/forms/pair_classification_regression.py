@@ -1,0 +1,5 @@
+"""Answers of `pair-classification-regression`."""
+
+from kubetune.tasks.forms.scores import FORM
+
+__all__ = ["FORM"]
