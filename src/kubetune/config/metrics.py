@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from kubetune.config.evaluation import EvaluationSection
-from kubetune.metrics.catalogue import ANSWERS, CLASSES, ENTITIES, Catalogue
+from kubetune.metrics.catalogue import ANSWERS, CLASSES, ENTITIES, RETRIEVAL, SIMILARITY, Catalogue
 
 CATALOGUES: Mapping[str, Catalogue] = MappingProxyType(
     {
@@ -16,6 +16,8 @@ CATALOGUES: Mapping[str, Catalogue] = MappingProxyType(
         "pair-classification": CLASSES,
         "token-classification": ENTITIES,
         "question-answering": ANSWERS,
+        "feature-extraction": RETRIEVAL,
+        "feature-extraction-scored-pairs": SIMILARITY,
     }
 )
 """Of each task kind; a test compares it with the tasks. What a kind without a line names is checked when it is read."""
@@ -71,6 +73,8 @@ def with_main_metric(document: Any, default_kind: str) -> Any:
 BASELINES: Mapping[str, str] = MappingProxyType(
     {
         "tfidf": "tf-idf + logistic regression",
+        "tfidfcosine": "cosine of tf-idf",
+        "jaccard": "shared words",
         "majority": "majority class",
         "gazetteer": "gazetteer",
         "overlap": "words near the question's",

@@ -157,13 +157,22 @@ def _row_metrics(
     if not names:
         return {name: {} for name in systems}
     counts = any(statistics.metrics[name].reads == "both" for name in names)
+    ranked = [name for name in names if statistics.metrics[name].reads == "rows"]
     rows = len(next(iter(systems.values())))
     weighings = {name: Weighing(outcomes, counts=counts) for name, outcomes in systems.items()}
     totals: dict[str, list[Totals]] = {name: [] for name in systems}
+    of_rows: dict[str, list[dict[str, Floats]]] = {name: [] for name in systems}
     for weights in row_weights(rows, draws, stream):
         for name, weighing in weighings.items():
-            totals[name].append(weighing.total(weights))
-    return {name: statistics.measure(stacked(found), names) for name, found in totals.items()}
+            total = weighing.total(weights)
+            of_rows[name].append(statistics.measure(total, ranked))  # now, as the rows of all draws would not fit
+            totals[name].append(total)
+    summed = [name for name in names if name not in ranked]
+    return {
+        name: statistics.measure(stacked(found), summed)
+        | {metric: np.array([each[metric] for each in of_rows[name]]) for metric in ranked}
+        for name, found in totals.items()
+    }
 
 
 def row_weights(rows: int, draws: Draws, stream: int) -> Iterator[Floats]:

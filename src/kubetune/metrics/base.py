@@ -18,6 +18,19 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """The rows behind totals, for a metric of ranks, which is no function of a sum; leading axes are draws.
+
+    Attributes:
+        values: Column `sums` of the outcomes of each row, shape (…, rows, sums).
+        weights: How often each row is in a draw, shape (…, rows).
+    """
+
+    values: Floats
+    weights: Floats
+
+
+@dataclass(frozen=True)
 class Totals:
     """Statistics summed over rows; leading axes are draws.
 
@@ -25,11 +38,13 @@ class Totals:
         counts: Whole numbers, int64 or float64, shape (…, size).
         sums: Other numbers, shape (…, sums); of width 0 where nobody asks for metrics that read them.
         rows: Rows in the sum, shape (…).
+        drawn: The rows themselves; None where nobody asks for metrics that read them.
     """
 
     counts: NDArray[Any]
     sums: Floats
     rows: NDArray[Any]
+    drawn: Drawn | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +85,8 @@ class Outcomes:
     def total(self) -> Totals:
         """Return the sums over all rows, without leading axes."""
         drawn = np.bincount(self.cell, minlength=len(self.columns))
-        return Totals(self.counted(drawn[None])[0], self.sums.sum(axis=0), np.array(len(self)))
+        rows = Drawn(self.sums, np.ones(len(self)))
+        return Totals(self.counted(drawn[None])[0], self.sums.sum(axis=0), np.array(len(self)), rows)
 
     def counted(self, drawn: Ints) -> Ints:
         """Return counts, shape (draws, size), of drawn rows a cell, shape (draws, cells)."""
@@ -118,7 +134,7 @@ class Weighing:
         if self._counts:
             drawn = np.bincount(self._outcomes.cell, weights=weights, minlength=len(self._outcomes.columns))
             counts = self._outcomes.counted(np.rint(drawn).astype(np.int64)[None])[0]
-        return Totals(counts, sums, weights.sum())
+        return Totals(counts, sums, weights.sum(), Drawn(self._outcomes.sums, weights))
 
 
 def stacked(totals: Sequence[Totals]) -> Totals:

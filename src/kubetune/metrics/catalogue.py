@@ -15,7 +15,8 @@ class Metric:
         hint: What it says, a few words.
         lower_is_better: Whether less is better.
         track: Whether it runs from 0 to 1 and is drawn so, beside the baselines.
-        reads: Which statistics it is a function of. Resampling counts alone costs nothing that grows with the rows.
+        reads: Which statistics it is a function of, or that it needs the rows themselves, as a metric of ranks does.
+            Resampling counts alone costs nothing that grows with the rows.
         share: Whether it is the share of rows whose score is 1, which is compared by an exact test.
         decides: Whether two models may be compared by it.
         picks: Whether the weights of a training may be picked by it.
@@ -25,7 +26,7 @@ class Metric:
     hint: str
     lower_is_better: bool = False
     track: bool = False
-    reads: Literal["counts", "sums", "both"] = "counts"
+    reads: Literal["counts", "sums", "both", "rows"] = "counts"
     share: bool = False
     decides: bool = True
     picks: bool = True
@@ -131,5 +132,51 @@ ANSWERS = Catalogue(
         "Exact match and F1 as SQuAD counts them: lower case, no punctuation, no English articles, the nearest of the "
         "given answers; an unanswerable question is right where it is left unanswered.",
         "Loss: mean cross entropy of the answer's two ends in nats a window.",
+    ),
+)
+
+SIMILARITY = Catalogue(
+    metrics=MappingProxyType(
+        {
+            "spearman": Metric("Spearman", "how alike cosines and scores rank", track=True, reads="rows"),
+            "pearson": Metric("Pearson", "how near cosines and scores are to a line", track=True, reads="sums"),
+            "loss": Metric("Loss", "squared error; less is better", lower_is_better=True, reads="sums", decides=False),
+        }
+    ),
+    main="spearman",
+    sliced=("spearman", "pearson"),
+    baselines=("jaccard", "tfidfcosine"),
+    no_baseline=("loss",),
+    labels=("range of similarity", "ranges of similarity"),
+    counted="pairs",
+    unsaid="one score or one cosine",
+    method=(
+        "Spearman is the correlation of the ranks of cosines and scores, equal ones at their mean rank; Pearson that "
+        "of the numbers. Both are 0 where all cosines are equal.",
+        "Loss: mean squared difference of cosine and similarity from 0 to 1.",
+    ),
+)
+
+RETRIEVAL = Catalogue(
+    metrics=MappingProxyType(
+        {
+            "mrr": Metric("MRR", "mean of 1 / rank of the positive", track=True, reads="sums"),
+            "ndcg_10": Metric("nDCG@10", "positives beyond rank 10 count 0", track=True, reads="sums"),
+            "accuracy_1": Metric("Accuracy@1", "share of positives at rank 1", track=True),
+            "accuracy_10": Metric("Accuracy@10", "share of positives up to rank 10", track=True),
+            "loss": Metric("Loss", "nats; less is better", lower_is_better=True, reads="sums", decides=False),
+        }
+    ),
+    main="mrr",
+    sliced=("mrr", "accuracy_1"),
+    baselines=("jaccard", "tfidfcosine"),
+    no_baseline=("loss",),
+    labels=("kind of pair", "kinds of pair"),
+    counted="pairs",
+    unsaid="no pair",
+    method=(
+        "Each anchor is compared with every distinct positive of the split. A row's rank counts those that are at least "
+        "as near as its own positive, other positives of the same anchor left out.",
+        "Loss: mean cross entropy in nats of finding the positive among those of up to 256 rows.",
     ),
 )

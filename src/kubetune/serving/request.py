@@ -45,12 +45,14 @@ class RequestForm:
         parameters: Of the task.
         max_items: Items that one request may hold.
         texts: How texts were joined of columns, as the archive says; by name of the text.
+        at_root: See `HubForm.at_root`.
     """
 
     named: tuple[str, ...]
     parameters: Mapping[str, Parameter]
     max_items: int
     texts: Mapping[str, Joined] = field(default_factory=dict)
+    at_root: bool = False
 
     @property
     def text_keys(self) -> tuple[str, ...]:
@@ -89,7 +91,8 @@ class Request:
 
 def request_form(task: Task, max_items: int, texts: Mapping[str, Joined]) -> RequestForm:
     """Return what a request of a task may say; see `RequestForm`."""
-    return RequestForm(task.form.request_texts or task.columns, task.form.parameters, max_items, texts)
+    form = task.form
+    return RequestForm(form.request_texts or task.served, form.parameters, max_items, texts, form.hub.at_root)
 
 
 class _BodyError(Exception):
@@ -189,6 +192,8 @@ def _request(value: Any, form: RequestForm) -> Request:
     if not isinstance(value, dict):
         raise _BodyError(400, f"the body must be a string or an object with `{form.named[0]}` or `inputs`")
     keys, own = form.text_keys, form.own_parameters
+    if form.at_root and _at_root(value):
+        return _hub_request({"inputs": value["inputs"], "parameters": _without(value, "inputs")}, form)
     allowed = tuple(dict.fromkeys((*form.named, "inputs", *own, "all_scores", "parameters", *keys)))
     if not set(value) <= set(allowed):
         raise _BodyError(400, f"the body has an unknown key: allowed are {', '.join(allowed)}")
@@ -204,6 +209,17 @@ def _request(value: Any, form: RequestForm) -> Request:
     if not isinstance(inputs, list) or not inputs:
         raise _BodyError(400, "`inputs` must be a list with at least one item")
     return Request(_items(inputs, form), batched=True, parameters=parameters)
+
+
+def _at_root(value: Mapping[str, Any]) -> bool:
+    """Whether a body is `inputs`, a text or texts, with parameters beside it and nothing of our own form."""
+    inputs = value.get("inputs")
+    plain = isinstance(inputs, str) or (isinstance(inputs, list) and all(isinstance(one, str) for one in inputs))
+    return plain and not {RANKED, "all_scores", "parameters"} & set(value)
+
+
+def _without(value: Mapping[str, Any], key: str) -> dict[str, Any]:
+    return {name: of for name, of in value.items() if name != key}
 
 
 def _hub_request(value: Mapping[str, Any], form: RequestForm) -> Request:

@@ -132,7 +132,9 @@ def _flat(column: Any, path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     array = column.chunk(0)
     example = np.arange(len(array))
     if not pyarrow.types.is_list(array.type):
-        return _numbers(array).astype(np.int64), np.arange(len(array) + 1), example
+        values = _numbers(array)
+        whole = not pyarrow.types.is_floating(array.type)  # a score stays one
+        return values.astype(np.int64) if whole else values, np.arange(len(array) + 1), example
     if pyarrow.types.is_list(array.type.value_type):
         outer = _numbers(array.offsets).astype(np.int64)
         example = np.repeat(example, np.diff(outer))

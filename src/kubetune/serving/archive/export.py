@@ -81,8 +81,8 @@ def export_hf(archive_dir: Path, out: Path) -> None:
     _write_object(out / "tokenizer_config.json", values)
     config = _read_object(archive_dir / "config.json")
     # Servers choose the class by this; archives of older versions name the encoder that the weights came from.
-    classes = getattr(modeling_auto, f"MODEL_FOR_{hub.classes}_MAPPING_NAMES")
-    config["architectures"] = [classes[config["model_type"]]]
+    classes = getattr(modeling_auto, f"MODEL_FOR_{hub.classes}_MAPPING_NAMES") if hub.classes else {}
+    config["architectures"] = [classes[config["model_type"]]] if hub.classes else config["architectures"]
     _write_object(out / "config.json", config)
     card = (archive_dir / "MODEL_CARD.md").read_text(encoding="utf-8")
     head, card = _front_matter(card)

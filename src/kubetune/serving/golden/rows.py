@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from kubetune.errors import DataError
+from kubetune.errors import DataError, KubetuneError
 from kubetune.serving.golden.vectors import BF16_FACTOR, Vector
 from kubetune.tasks import dataset_texts
 from kubetune.tasks.base import Task
@@ -22,6 +22,8 @@ CANDIDATES = 8
 STEADY = 4 * BF16_FACTOR
 """Tolerances by which an answer must be away from another one."""
 
+Ask = Callable[[Sequence[tuple[str, ...]]], Sequence[Any]]
+"""Raw texts of rows → their predictions, by the model as it was evaluated."""
 Margins = Callable[[Sequence[tuple[str, ...]]], Sequence[float]]
 """Raw texts of rows → by how much probability each answer is away from another one."""
 
@@ -33,6 +35,7 @@ def pick(
     gate: TextGate,
     margins: Margins | None = None,
     tolerance: float = 0.0,
+    ask: Ask | None = None,
 ) -> tuple[Vector, ...]:
     """Pick rows from `predictions.parquet`.
 
@@ -47,6 +50,7 @@ def pick(
         gate: Of the server: what it would refuse cannot be golden.
         margins: How steady an answer is; None: answers cannot flip.
         tolerance: Absolute difference of a probability that is allowed at fp32.
+        ask: Asks the model, where predictions are not stored (`AnswerForm.stored_in`).
 
     Returns:
         `ordinary` (median length), `longest`, `shortest`, where there is one `cleaned` (most of it is cleaned away)
@@ -55,6 +59,7 @@ def pick(
 
     Raises:
         DataError: No row can be served.
+        KubetuneError: The model that is asked does not give what was stored of the rows.
     """
     facts = _facts(predictions, task, gate)
     if facts.num_rows == 0:
@@ -69,7 +74,7 @@ def pick(
     chosen: dict[int, str] = {}
     for name, rows in choices:
         chosen.setdefault(rows[0], name)
-    return _vectors(predictions, chosen, task, labels)
+    return _vectors(predictions, chosen, task, labels, None if ask is None else _as_stored(ask, task, tolerance))
 
 
 def _facts(predictions: Path, task: Task, gate: TextGate) -> pa.Table:
@@ -144,11 +149,33 @@ def _steady(
     return found
 
 
-def _vectors(predictions: Path, chosen: Mapping[int, str], task: Task, labels: Sequence[str]) -> tuple[Vector, ...]:
-    raw = {name: f"raw_{column}" for name, column in zip(task.columns, dataset_texts(task.columns), strict=True)}
-    rows = _read(predictions, sorted(chosen), ["row_id", *task.form.stored_in, *raw.values()])
+Answers = Callable[[pa.Table], Sequence[Any]]
+
+
+def _as_stored(ask: Ask, task: Task, tolerance: float) -> Answers:
+    """Return what answers rows of the file by a model whose `confidence` on them must be the stored one."""
+
+    def answers(table: pa.Table) -> Sequence[Any]:
+        raw = [table[f"raw_{name}"].to_pylist() for name in dataset_texts(task.columns)]
+        found = ask(list(zip(*raw, strict=True)))
+        before, now = (each["confidence"].to_numpy() for each in (table, pa.table(task.form.columns(found))))
+        if float(abs(before - now).max(initial=0)) > tolerance:
+            raise KubetuneError("The model does not give what the report holds of its rows: evaluate the run again.")
+        return found
+
+    return answers
+
+
+def _vectors(
+    predictions: Path, chosen: Mapping[int, str], task: Task, labels: Sequence[str], asked: Answers | None
+) -> tuple[Vector, ...]:
+    names = dataset_texts(task.columns)
+    raw = {name: f"raw_{column}" for name, column in zip(task.columns, names, strict=True) if name in task.served}
+    columns = ["row_id", "confidence", *task.form.stored_in, *(f"raw_{name}" for name in names)]
+    rows = _read(predictions, sorted(chosen), list(dict.fromkeys(columns)))
     table = pa.Table.from_pylist(list(rows.values()))
-    answers = (task.form.decode(stored, labels, {}) for stored in task.form.stored(table))
+    answers = asked(table) if asked is not None else task.form.stored(table)
+    decoded = (task.form.decode(found, labels, {}) for found in answers)
     found = {
         number: Vector(
             chosen[number],
@@ -156,7 +183,7 @@ def _vectors(predictions: Path, chosen: Mapping[int, str], task: Task, labels: S
             {name: row[column] for name, column in raw.items()},
             task.form.expectation(answer),
         )
-        for (number, row), answer in zip(rows.items(), answers, strict=True)
+        for (number, row), answer in zip(rows.items(), decoded, strict=True)
     }
     return tuple(found[number] for number in chosen)
 
