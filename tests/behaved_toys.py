@@ -66,7 +66,7 @@ def behave(
 ) -> Result:
     kind, hardware = section.pop("kind", "text-classification"), section.pop("hardware", "cpu")
     config = SimpleNamespace(  # the declared sections and nothing else
-        task=SimpleNamespace(kind=kind),
+        task=SimpleNamespace(kind=kind, name=kind),
         data=SimpleNamespace(cleaning=list(served_toys.CLEANING)),
         model=SimpleNamespace(max_length=max_length),
         behaviour=SimpleNamespace(**{"suite": SUITE, "bars": {}, "most": None, "seed": 0, **section}),

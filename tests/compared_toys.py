@@ -77,7 +77,7 @@ class World:
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir()
         section = PromotionSection.model_validate({"resamples": 400, **rules})
-        config = SimpleNamespace(task=SimpleNamespace(kind=kind), promotion=section)
+        config = SimpleNamespace(task=SimpleNamespace(kind=kind, name=kind), promotion=section)
         context = context or served_toys.Quiet(self.folder)
         result = compare.run(config, self.inputs, {"decision": out}, context)
         return result, json.loads((out / "decision.json").read_text(encoding="utf-8"))

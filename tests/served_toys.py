@@ -140,7 +140,7 @@ def write_decision(folder: Path, **more: object) -> Path:
 def recipe_view(kind: str = "text-classification", **serving: object) -> SimpleNamespace:
     """What `package` may read of a recipe."""
     return SimpleNamespace(
-        task=SimpleNamespace(kind=kind),
+        task=SimpleNamespace(kind=kind, name=kind),
         data=SimpleNamespace(
             columns=Columns(), cleaning=list(CLEANING), source=FilesData(paths={"all": "/srv/rows/toy.jsonl"})
         ),

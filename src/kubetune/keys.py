@@ -16,7 +16,7 @@ from typing import Any
 
 from kubetune.config.load import canonical
 from kubetune.config.recipe import Recipe
-from kubetune.config.task_columns import TASK_COLUMNS
+from kubetune.config.task_columns import TASK_COLUMNS, task_name
 from kubetune.stages import Stage
 
 PACKAGE = "kubetune"
@@ -81,8 +81,9 @@ def code_digests(stage: Stage, document: Mapping[str, Any], root: Path = ROOT) -
         root: Folder of the package's source.
     """
     start = [stage.entry.partition(":")[0]]
-    taken = TASK_COLUMNS.get(str(at(document, "task.kind")))
-    follows = {} if taken is None else {"task.target_type": taken.target_type}
+    name = str(task_name(at(document, "task")))
+    taken = TASK_COLUMNS.get(name)
+    follows = {"task.name": name} | ({} if taken is None else {"task.target_type": taken.target_type})
     for package, path in stage.chosen:
         value = follows.get(path) or at(document, path)
         if isinstance(value, str):

@@ -143,7 +143,7 @@ def evaluate(
     folder: Path, dataset: Path, model: Path, context: Alone | None = None, hardware: str = "cpu", **section: Any
 ) -> Result:
     config = SimpleNamespace(
-        task=SimpleNamespace(kind=KIND),
+        task=SimpleNamespace(kind=KIND, name=KIND),
         evaluation=EvaluationSection.model_validate({"bootstrap_samples": 100, **section}),
         resources=SimpleNamespace(evaluate=SimpleNamespace(hardware=hardware)),
     )

@@ -22,7 +22,7 @@ FAST = TrainingSection(steps=3, batch=16, precision="fp32")
 
 def configuration(hardware: str = "any", training: TrainingSection = FAST, **head: Any) -> Any:
     return SimpleNamespace(
-        task=SimpleNamespace(kind="text-classification"),
+        task=SimpleNamespace(kind="text-classification", name="text-classification"),
         model=SimpleNamespace(encoder_dropout=None, head=Head(**head)),
         training=training,
         resources=SimpleNamespace(train=SimpleNamespace(hardware=hardware)),

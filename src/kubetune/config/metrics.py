@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from kubetune.config.evaluation import EvaluationSection
+from kubetune.config.task_columns import task_name
 from kubetune.metrics.catalogue import ANSWERS, CLASSES, ENTITIES, RETRIEVAL, SIMILARITY, Catalogue
 
 CATALOGUES: Mapping[str, Catalogue] = MappingProxyType(
@@ -63,11 +64,10 @@ def with_main_metric(document: Any, default_kind: str) -> Any:
     if not isinstance(document, Mapping):
         return document
     task, training = document.get("task", {}), document.get("training", {})
-    kind = task.get("kind", default_kind) if isinstance(task, Mapping) else getattr(task, "kind", None)
-    known = isinstance(kind, str) and kind in CATALOGUES
-    if not known or not isinstance(training, Mapping) or "best_metric" in training:
+    name = task_name(task, default_kind)
+    if name not in CATALOGUES or not isinstance(training, Mapping) or "best_metric" in training:
         return document
-    return {**document, "training": {**training, "best_metric": CATALOGUES[str(kind)].main}}
+    return {**document, "training": {**training, "best_metric": CATALOGUES[str(name)].main}}
 
 
 BASELINES: Mapping[str, str] = MappingProxyType(

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, StringConstraints, model_serializer, model_validator
 
 from kubetune.config.behaviour import BehaviourSection
 from kubetune.config.data import DataSection
@@ -13,7 +13,15 @@ from kubetune.config.metrics import unknown_metrics, with_main_metric
 from kubetune.config.model_sources import ModelSource
 from kubetune.config.promotion import PromotionSection
 from kubetune.config.resources import ResourcesSection
-from kubetune.config.task_columns import POOLING, READ_FOR, TASK_COLUMNS, with_task_columns, with_task_pooling
+from kubetune.config.task_columns import (
+    POOLING,
+    READ_FOR,
+    SINGLE_LABEL,
+    TASK_COLUMNS,
+    task_name,
+    with_task_columns,
+    with_task_pooling,
+)
 from kubetune.config.training import TrainingSection
 from kubetune.schema.section import Section
 
@@ -54,10 +62,33 @@ class TaskSection(Section):
         "token-classification",
         "question-answering",
         "feature-extraction",
-        "feature-extraction-scored-pairs",
     ] = "text-classification"
-    """One label a text or a pair of texts, entities in a text, the part of a context that answers a question, or a vector
-    a text, learnt from pairs that belong together or that have a score."""
+    """One label a text or a pair of texts, entities in a text, the part of a context that answers a question, or a
+    vector a text, learnt from pairs that belong together or that have a score."""
+    problem: Literal["single-label", "scored-pairs"] = "single-label"
+    """Embeddings: `scored-pairs` learns from pairs with a score; left out, from pairs that belong together."""
+
+    @property
+    def name(self) -> str:
+        """Of the task, by which its module and tables are found: `feature-extraction-scored-pairs`."""
+        return str(task_name(self))
+
+    @model_validator(mode="after")
+    def of_the_kind(self) -> "TaskSection":
+        """A problem is one of some kinds."""
+        if self.problem != SINGLE_LABEL and self.name not in TASK_COLUMNS:
+            kinds = [name.removesuffix(f"-{self.problem}") for name in TASK_COLUMNS if name.endswith(self.problem)]
+            raise ValueError(
+                f"problem={self.problem} is for {' and '.join(kinds)}, and kind is {self.kind}: leave it out"
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what is not set, so that recipes from before there were problems keep the keys of their stages."""
+        found: dict[str, Any] = dump(self)
+        fields = type(self).model_fields
+        return {name: value for name, value in found.items() if name == "kind" or value != fields[name].default}
 
 
 class ServingSection(Section):
@@ -126,7 +157,7 @@ class Recipe(Section):
         if unknown:
             problems.append(f"promotion.slices names {unknown}: allowed are length, label and data.columns.keep")
         picks = str(self.training.best_metric)
-        problems += unknown_metrics(self.task.kind, self.evaluation, self.promotion.metric, picks)
+        problems += unknown_metrics(self.task.name, self.evaluation, self.promotion.metric, picks)
         if lacking := self.behaviour.lacking(self.data.labels):
             problems.append(
                 f"behaviour.suite needs labels {', '.join(lacking)} and data.labels has "
@@ -143,13 +174,13 @@ class Recipe(Section):
     def _weights(self) -> list[str]:
         """Return what is wrong with the weights of classes for the task."""
         weights, labels = self.training.class_weights, self.data.labels
-        target_type = TASK_COLUMNS[self.task.kind].target_type
+        target_type = TASK_COLUMNS[self.task.name].target_type
         if weights != "none" and target_type not in READ_FOR["labels"]:
-            return [f"training.class_weights weighs classes, which task {self.task.kind} has not: leave it out"]
+            return [f"training.class_weights weighs classes, which task {self.task.name} has not: leave it out"]
         if isinstance(weights, list) and target_type == "spans":
             return [
                 "training.class_weights lists a weight a class, and the outputs of task "
-                f"{self.task.kind} are tags: allowed are none and balanced"
+                f"{self.task.name} are tags: allowed are none and balanced"
             ]
         if isinstance(weights, list) and labels is not None and len(weights) != len(labels):
             return [f"training.class_weights has {len(weights)} values and data.labels {len(labels)}: give one a class"]
@@ -157,7 +188,7 @@ class Recipe(Section):
 
     def _vectors(self) -> list[str]:
         """Return what is wrong where the task answers with the encoder's own vectors."""
-        kind, head, training = self.task.kind, self.model.head, self.training
+        kind, head, training = self.task.name, self.model.head, self.training
         if kind not in POOLING:
             return []
         problems = []
@@ -178,7 +209,7 @@ class Recipe(Section):
 
     def _columns(self) -> list[str]:
         """Return what is wrong with the columns for the task."""
-        kind, data = self.task.kind, self.data
+        kind, data = self.task.name, self.data
         taken, columns, problems = TASK_COLUMNS[kind], data.columns, []
         if columns.text_pair is not None and len(taken.texts) < 2:
             problems.append(f"data.columns.text_pair names a second text and task {kind} has one: leave it out")

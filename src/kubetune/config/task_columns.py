@@ -35,6 +35,24 @@ TASK_COLUMNS: Mapping[str, TaskColumns] = MappingProxyType(
         "feature-extraction-scored-pairs": TaskColumns(("sentence1", "sentence2"), "score", "similarity"),
     }
 )
+"""By task name, see `task_name`."""
+SINGLE_LABEL = "single-label"
+
+
+def task_name(task: Any, default_kind: str = "") -> str | None:
+    """Return the name of the task that section `task` of a document chooses: its kind, and its problem if another.
+
+    Args:
+        task: The section as it was written, or a `TaskSection`; whatever is malformed gives None.
+        default_kind: Of a section that names none.
+    """
+    if isinstance(task, Mapping):
+        kind, problem = task.get("kind", default_kind), task.get("problem", SINGLE_LABEL)
+    else:
+        kind, problem = getattr(task, "kind", None), getattr(task, "problem", SINGLE_LABEL)
+    if not isinstance(kind, str) or not isinstance(problem, str):
+        return None
+    return kind if problem == SINGLE_LABEL else f"{kind}-{problem}"
 
 
 READ_FOR: Mapping[str, frozenset[str]] = MappingProxyType(
@@ -58,12 +76,12 @@ POOLING: Mapping[str, str] = MappingProxyType({"feature-extraction": "mean", "fe
 def with_task_pooling(document: Any, default_kind: str) -> Any:
     """Return a recipe's document with its task's own pooling where it names none; see `with_task_columns`."""
     task = document.get("task", {}) if isinstance(document, dict) else None
-    kind = task.get("kind", default_kind) if isinstance(task, dict) else None
+    name = task_name(task, default_kind) if isinstance(task, dict) else None
     model = document.get("model") if isinstance(document, dict) else None
     head = model.get("head", {}) if isinstance(model, dict) else None
-    if not isinstance(kind, str) or kind not in POOLING or not isinstance(head, dict) or "pooling" in head:
+    if name not in POOLING or not isinstance(model, dict) or not isinstance(head, dict) or "pooling" in head:
         return document
-    return {**document, "model": {**model, "head": {**head, "pooling": POOLING[kind]}}}
+    return {**document, "model": {**model, "head": {**head, "pooling": POOLING[str(name)]}}}
 
 
 def with_task_columns(document: Any, default_kind: str) -> Any:
@@ -76,8 +94,8 @@ def with_task_columns(document: Any, default_kind: str) -> Any:
     if not isinstance(document, dict) or not isinstance(document.get("data"), dict):
         return document
     task = document.get("task", {})
-    kind = task.get("kind", default_kind) if isinstance(task, dict) else None
-    taken = TASK_COLUMNS.get(kind) if isinstance(kind, str) else None
+    name = task_name(task, default_kind) if isinstance(task, dict) else None
+    taken = TASK_COLUMNS.get(name) if name is not None else None
     columns = document["data"].get("columns", {})
     if taken is None or not isinstance(columns, dict):
         return document

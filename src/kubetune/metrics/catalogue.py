@@ -175,8 +175,8 @@ RETRIEVAL = Catalogue(
     counted="pairs",
     unsaid="no pair",
     method=(
-        "Each anchor is compared with every distinct positive of the split. A row's rank counts those that are at least "
-        "as near as its own positive, other positives of the same anchor left out.",
+        "Each anchor is compared with every distinct positive of the split. A row's rank counts those that are at "
+        "least as near as its own positive, other positives of the same anchor left out.",
         "Loss: mean cross entropy in nats of finding the positive among those of up to 256 rows.",
     ),
 )

@@ -70,7 +70,7 @@ class SimilarityStatistics(_WithoutLabels):
 
 @dataclass(frozen=True)
 class RetrievalStatistics(_WithoutLabels):
-    """Implements `Statistics` for ranks of positives. Counts are ranks of 1 and up to `CUT`; sums `RECIPROCAL` and so on.
+    """Implements `Statistics` for ranks of positives. Counts: rank 1, up to `CUT`; sums: `RECIPROCAL` and so on.
 
     Attributes:
         labels: None: a pair has no class.
@@ -123,10 +123,10 @@ def _spearman(totals: Totals) -> Floats:
 def _pearson(totals: Totals) -> Floats:
     sums, rows = totals.sums, np.asarray(totals.rows, dtype=np.float64)
     mean, middle = sums[..., COSINE] / rows, sums[..., SCORE] / rows
-    spread = (sums[..., SQUARE] / rows - mean**2) * (sums[..., SCORE_SQUARE] / rows - middle**2)
+    one, other = sums[..., SQUARE] / rows - mean**2, sums[..., SCORE_SQUARE] / rows - middle**2
     shared = sums[..., PRODUCT] / rows - mean * middle
-    varies = spread > LEAST_SPREAD**2
-    found: Floats = np.where(varies, shared / np.sqrt(np.where(varies, spread, 1.0)), 0.0).clip(-1.0, 1.0)
+    varies = (one > LEAST_SPREAD) & (other > LEAST_SPREAD)
+    found: Floats = np.where(varies, shared / np.sqrt(np.where(varies, one * other, 1.0)), 0.0).clip(-1.0, 1.0)
     return found
 
 

@@ -50,11 +50,12 @@ class Stage:
     resumable: bool = False
 
 
-TASK = ("kubetune.tasks", "task.kind")
+TASK = ("kubetune.tasks", "task.name")
+"""The name follows from kind and problem: `keys` puts it there."""
 TARGET = ("kubetune.data.targets", "task.target_type")
 """The target type follows from the task: `keys` puts it there."""
-BASELINES = ("kubetune.tasks.baselines", "task.kind")
-FORM = ("kubetune.tasks.forms", "task.kind")
+BASELINES = ("kubetune.tasks.baselines", "task.name")
+FORM = ("kubetune.tasks.forms", "task.name")
 
 STAGES: tuple[Stage, ...] = (
     Stage(

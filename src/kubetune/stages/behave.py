@@ -51,7 +51,7 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
     from kubetune.tasks import load_task  # loads torch, as the other imports inside functions do
     from kubetune.tasks.spec import load_spec
 
-    task, spec = load_task(config.task.kind), load_spec(inputs["model"])
+    task, spec = load_task(config.task.name), load_spec(inputs["model"])
     _check_expectations(suite, task)
     _check_texts(suite, task)
     rows = _rows(inputs["report"] / "predictions.parquet", spec.labels, len(task.columns))

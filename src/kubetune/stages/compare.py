@@ -84,7 +84,7 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
     rules, champion = config.promotion, read_champion(inputs["champion"])
     metrics, behaviour = read_json(inputs["report"] / "metrics.json"), read_json(inputs["behaviour"] / "behaviour.json")
     thresholds = _thresholds(metrics, behaviour)
-    task, paired = load_task(config.task.kind), None
+    task, paired = load_task(config.task.name), None
     rules = _of_task(rules, task)
     if thresholds.passed and rules.gate == "champion" and champion.version is not None:
         paired = _pair(task, inputs, champion, context)

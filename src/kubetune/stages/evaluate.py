@@ -43,7 +43,7 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
         InterruptedRunError: The stage was asked to stop; nothing is kept, since it is short.
     """
     dataset, test = _read_json(inputs["dataset"] / "dataset.json"), _test_rows(inputs["dataset"])
-    task, names = load_task(config.task.kind), tuple(dataset["labels"])
+    task, names = load_task(config.task.name), tuple(dataset["labels"])
     rows = read_rows(inputs["dataset"], "test", task, names, places=True)
     given = _outputs(config, task, inputs["model"], (rows, dataset["pad_token_id"]), context)
     answers, judged = _answers(task, (rows, given), test, names)
@@ -58,7 +58,7 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
     evaluated = _rows(test, task.parts(test["label"], names), texts)
     statistics = task.statistics(names)
     assessment = assess(evaluated, outcomes, statistics, baselines, config.evaluation)
-    document = {**assessment.document, "task": config.task.kind, "precision": "fp32"}
+    document = {**assessment.document, "task": config.task.name, "precision": "fp32"}
     table = predictions_table(test, answers, outcomes.right, losses, texts)
     evidence = Evidence(
         predictions=table,

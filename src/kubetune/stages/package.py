@@ -8,7 +8,6 @@ import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import fields
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,18 +56,16 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
         shutil.copyfile(inputs["model"] / name, out / name)
     shutil.copytree(inputs["tokenizer"], out / "tokenizer")
     serving = ServingSettings(**{field.name: getattr(config.serving, field.name) for field in fields(ServingSettings)})
-    task = load_task(config.task.kind)
+    task = load_task(config.task.name)
     gate = TextGate(tuple(config.data.cleaning), serving.max_characters)
     model = _model(task, spec, inputs, gate) if task.form.flips or not task.form.stored_in else None
-    margins = model.margins if model is not None and task.form.flips else None
-    ask = None if model is None or task.form.stored_in else partial(model.predictions, labels=spec.labels)
     predictions = inputs["report"] / "predictions.parquet"
-    vectors = pick(predictions, task, spec.labels, gate, margins, serving.golden_tolerance, ask)
+    vectors = pick(predictions, task, spec.labels, gate, model, serving.golden_tolerance)
     golden = Golden(vectors, serving.golden_tolerance)
     write_golden(out, golden)
     columns = config.data.columns
     archive = Archive(
-        task=config.task.kind,
+        task=config.task.name,
         labels=spec.labels,
         cleaning=tuple(config.data.cleaning),
         max_length=config.model.max_length,

@@ -50,7 +50,7 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
         ConfigError: The tokenizer cannot be used.
         InterruptedRunError: The stage was asked to stop.
     """
-    task, data = load_task(config.task.kind), config.data
+    task, data = load_task(config.task.name), config.data
     encoder = Encoder(task, _tokenizer(inputs["tokenizer"], context), config.model.max_length)
     examined = examine(config, inputs["raw"], context)
     source = json.loads((inputs["raw"] / "source.json").read_text(encoding="utf-8"))
@@ -64,7 +64,7 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
     context.progress.note(f"data: {report['line']}")
     document = {
         "format": 1,
-        "task": config.task.kind,
+        "task": config.task.name,
         "labels": selection.settled.labels,
         "splits": selection.rows(),
         "label_counts": selection.settled.counts,
@@ -109,7 +109,7 @@ def examine(config: Any, raw: Path, context: Context) -> Examined:
         InterruptedRunError: The stage was asked to stop.
     """
     splits, data = _raw_splits(raw), config.data
-    target = load_target_type(load_task(config.task.kind).schema.target_type)
+    target = load_target_type(load_task(config.task.name).schema.target_type)
     files = {name: raw / f"{name}.parquet" for name in splits}
     rules = _row_rules(data, target)
     decisions = list(

@@ -29,7 +29,7 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
     head = config.model.head.model_dump(mode="json")
     scratch_model = (weights / "architecture.json").exists()
     spec = ModelSpec(
-        task=config.task.kind,
+        task=config.task.name,
         labels=tuple(facts["labels"]),
         architecture="bilstm" if scratch_model else head["kind"],
         head=head,

@@ -35,8 +35,8 @@ class Pairs(EmbeddingTask):
     def notes(self, micro_batch: int) -> tuple[str, ...]:
         """See `Task.notes`."""
         return (
-            f"each anchor is told from the positives of up to {micro_batch - 1:,} other rows, those of its micro-batch; "
-            "accumulation enlarges no such pool: raise training.micro_batch for more",
+            f"each anchor is told from the positives of up to {micro_batch - 1:,} other rows, those of its "
+            "micro-batch; accumulation enlarges no such pool: raise training.micro_batch for more",
         )
 
     def targets(self, rows: Sequence[Feature], length: int) -> "torch.Tensor":

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -101,7 +102,7 @@ class ScoredPairs(EmbeddingTask):
         """See `Task.parts`: ranges of similarity of equal width."""
         del labels
         edges = np.linspace(0, 1, RANGES + 1)
-        names = tuple(f"{low:g} to {high:g}" for low, high in zip(edges[:-1], edges[1:], strict=True))
+        names = tuple(f"{low:g} to {high:g}" for low, high in pairwise(edges))
         return np.searchsorted(edges[1:-1], targets.to_numpy(), side="right").astype(np.int64), names
 
     def describe(self, row: Mapping[str, Any], labels: Sequence[str]) -> dict[str, Any]:

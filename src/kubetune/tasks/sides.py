@@ -1,6 +1,7 @@
 """Rows of several texts that a model reads one by one: their tokens side by side in one feature, their vectors too."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,7 +72,7 @@ def parted(row: Feature) -> list[Feature]:
     names = [name for name in READ if name in row]
     sides = np.asarray(row[SIDES]) if SIDES in row else np.zeros(len(row["input_ids"]), dtype=np.int64)
     cuts = [0, *(np.flatnonzero(np.diff(sides)) + 1).tolist(), len(sides)]
-    return [{name: row[name][start:end] for name in names} for start, end in zip(cuts[:-1], cuts[1:], strict=True)]
+    return [{name: row[name][start:end] for name in names} for start, end in pairwise(cuts)]
 
 
 def collate_sides(rows: Sequence[Feature], pad_token_id: int, pad_to: int | None = None) -> "dict[str, torch.Tensor]":

@@ -1,9 +1,9 @@
 """Which test rows become golden vectors: few, deterministic, and each there for a reason."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,10 +22,18 @@ CANDIDATES = 8
 STEADY = 4 * BF16_FACTOR
 """Tolerances by which an answer must be away from another one."""
 
-Ask = Callable[[Sequence[tuple[str, ...]]], Sequence[Any]]
-"""Raw texts of rows → their predictions, by the model as it was evaluated."""
-Margins = Callable[[Sequence[tuple[str, ...]]], Sequence[float]]
-"""Raw texts of rows → by how much probability each answer is away from another one."""
+Items = Sequence[tuple[str, ...]]
+"""Raw texts of rows."""
+
+
+class Asked(Protocol):
+    """A model as it was evaluated."""
+
+    def predictions(self, items: Items, labels: Sequence[str]) -> Sequence[Any]:
+        """Return a prediction an item."""
+
+    def margins(self, items: Items) -> Sequence[float]:
+        """Return by how much probability each answer is away from another one."""
 
 
 def pick(
@@ -33,9 +41,8 @@ def pick(
     task: Task,
     labels: Sequence[str],
     gate: TextGate,
-    margins: Margins | None = None,
+    model: Asked | None = None,
     tolerance: float = 0.0,
-    ask: Ask | None = None,
 ) -> tuple[Vector, ...]:
     """Pick rows from `predictions.parquet`.
 
@@ -48,9 +55,9 @@ def pick(
         task: Of the model.
         labels: Class names by class number.
         gate: Of the server: what it would refuse cannot be golden.
-        margins: How steady an answer is; None: answers cannot flip.
+        model: Says how steady an answer is, where answers flip, and what it is, where predictions are not stored; None:
+            neither is so.
         tolerance: Absolute difference of a probability that is allowed at fp32.
-        ask: Asks the model, where predictions are not stored (`AnswerForm.stored_in`).
 
     Returns:
         `ordinary` (median length), `longest`, `shortest`, where there is one `cleaned` (most of it is cleaned away)
@@ -69,12 +76,15 @@ def pick(
             "can prove that a server answers right: raise it",
         )
     choices = _choices(facts, task, labels)
-    if margins is not None:
-        choices = _steady(choices, predictions, task, margins, STEADY * tolerance)
+    if model is not None and task.form.flips:
+        choices = _steady(choices, predictions, task, model, STEADY * tolerance)
     chosen: dict[int, str] = {}
     for name, rows in choices:
         chosen.setdefault(rows[0], name)
-    return _vectors(predictions, chosen, task, labels, None if ask is None else _as_stored(ask, task, tolerance))
+    asked = None
+    if model is not None and not task.form.stored_in:
+        asked = _as_stored(partial(model.predictions, labels=labels), task, tolerance)
+    return _vectors(predictions, chosen, task, labels, asked)
 
 
 def _facts(predictions: Path, task: Task, gate: TextGate) -> pa.Table:
@@ -135,13 +145,13 @@ def _outward(rows: list[int]) -> list[int]:
 
 
 def _steady(
-    choices: Sequence[tuple[str, list[int]]], predictions: Path, task: Task, margins: Margins, wanted: float
+    choices: Sequence[tuple[str, list[int]]], predictions: Path, task: Task, model: Asked, wanted: float
 ) -> list[tuple[str, list[int]]]:
     """Return the choices with the first candidate in front that is steady, or else the steadiest."""
     rows = sorted({row for _, candidates in choices for row in candidates})
     raw = [f"raw_{name}" for name in dataset_texts(task.columns)]
     items = [tuple(values[name] for name in raw) for values in _read(predictions, rows, raw).values()]
-    margin = dict(zip(rows, margins(items), strict=True))
+    margin = dict(zip(rows, model.margins(items), strict=True))
     found = []
     for name, candidates in choices:
         steady = [row for row in candidates if margin[row] >= wanted]
@@ -152,7 +162,7 @@ def _steady(
 Answers = Callable[[pa.Table], Sequence[Any]]
 
 
-def _as_stored(ask: Ask, task: Task, tolerance: float) -> Answers:
+def _as_stored(ask: Callable[[Items], Sequence[Any]], task: Task, tolerance: float) -> Answers:
     """Return what answers rows of the file by a model whose `confidence` on them must be the stored one."""
 
     def answers(table: pa.Table) -> Sequence[Any]:

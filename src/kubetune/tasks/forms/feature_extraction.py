@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 
 HUB = HubForm(
     pipeline="feature-extraction",
-    arguments="",
-    because="it gives a vector for each token, whose mean is ours: see below",
+    arguments="tokenize_kwargs={'truncation': True}",
+    because=(
+        "without it a longer text fails. It gives a vector for each token; ours is their mean, or the first where "
+        "`1_Pooling/config.json` says so. `sentence_transformers.SentenceTransformer(FOLDER)` gives ours itself"
+    ),
     classes="",
     client="feature_extraction",
     in_list=False,
