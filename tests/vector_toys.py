@@ -1,4 +1,4 @@
-"""Rows of two toy texts: alike where both speak well or both badly, and a data set of them as `prepare` writes it."""
+"""Rows of two toy texts that share words, and a data set of them as `prepare` writes it."""
 
 import json
 import random
@@ -17,11 +17,14 @@ HEAD = {"pooling": "mean", "hidden_size": None, "dropout": None}
 
 
 def scored_rows(count: int, seed: int = 0) -> list[tuple[str, str, float]]:
-    """Return two texts and 1 where both are of one label, else 0."""
-    found = toys.toy_rows(2 * count, seed)
-    random.Random(seed).shuffle(found)
-    pairs = zip(found[::2], found[1::2], strict=True)
-    return [(one["text"], other["text"], float(one["label"] == other["label"])) for one, other in pairs]
+    """Return two texts and the share of words of the first that the second begins with."""
+    draw, found = random.Random(seed), []
+    for row in toys.toy_rows(count, seed):
+        words = row["text"].split()
+        kept = draw.randint(0, len(words))
+        others = draw.choices(trained_toys.WORDS, k=len(words) - kept)
+        found.append((row["text"], " ".join([*words[:kept], *others]), kept / len(words)))
+    return found
 
 
 def pair_rows(count: int, seed: int = 0) -> list[tuple[str, str]]:

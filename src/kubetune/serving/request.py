@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from kubetune.serving.predictor import Outcome, Refusal
+from kubetune.serving.root_parameters import with_parameters
 from kubetune.tasks.answers import Parameter, chosen_parameters
 from kubetune.tasks.base import Task
 from kubetune.text.joining import Joined
@@ -91,8 +92,8 @@ class Request:
 
 def request_form(task: Task, max_items: int, texts: Mapping[str, Joined]) -> RequestForm:
     """Return what a request of a task may say; see `RequestForm`."""
-    form = task.form
-    return RequestForm(form.request_texts or task.served, form.parameters, max_items, texts, form.hub.at_root)
+    named, parameters = task.form.request_texts or task.served, task.form.parameters
+    return RequestForm(named, parameters, max_items, texts, task.form.hub.at_root)
 
 
 class _BodyError(Exception):
@@ -152,9 +153,9 @@ def answer(
     ]
     if request.hub:
         first = next((outcome for outcome in outcomes if isinstance(outcome, Refusal)), None)
-        alone = not request.batched and not task.form.hub.in_list
         answers = [each.get("predictions") for each in rendered]
-        return refuse(first) if first else (200, json.dumps(answers[0] if alone else answers))
+        listed = request.batched or task.form.hub.in_list
+        return refuse(first) if first else (200, json.dumps(answers if listed else answers[0]))
     refused = [outcome.status for outcome in outcomes if isinstance(outcome, Refusal)]
     status = refused[0] if len(refused) == len(outcomes) else 200
     return status, json.dumps({"results": rendered} if request.batched else rendered[0])
@@ -191,9 +192,7 @@ def _request(value: Any, form: RequestForm) -> Request:
         return Request(((value,),))
     if not isinstance(value, dict):
         raise _BodyError(400, f"the body must be a string or an object with `{form.named[0]}` or `inputs`")
-    keys, own = form.text_keys, form.own_parameters
-    if form.at_root and _at_root(value):
-        return _hub_request({"inputs": value["inputs"], "parameters": _without(value, "inputs")}, form)
+    keys, own, value = form.text_keys, form.own_parameters, with_parameters(value) if form.at_root else value
     allowed = tuple(dict.fromkeys((*form.named, "inputs", *own, "all_scores", "parameters", *keys)))
     if not set(value) <= set(allowed):
         raise _BodyError(400, f"the body has an unknown key: allowed are {', '.join(allowed)}")
@@ -211,17 +210,6 @@ def _request(value: Any, form: RequestForm) -> Request:
     return Request(_items(inputs, form), batched=True, parameters=parameters)
 
 
-def _at_root(value: Mapping[str, Any]) -> bool:
-    """Whether a body is `inputs`, a text or texts, with parameters beside it and nothing of our own form."""
-    inputs = value.get("inputs")
-    plain = isinstance(inputs, str) or (isinstance(inputs, list) and all(isinstance(one, str) for one in inputs))
-    return plain and not {RANKED, "all_scores", "parameters"} & set(value)
-
-
-def _without(value: Mapping[str, Any], key: str) -> dict[str, Any]:
-    return {name: of for name, of in value.items() if name != key}
-
-
 def _hub_request(value: Mapping[str, Any], form: RequestForm) -> Request:
     if extra := set(value) - {"inputs", "parameters"}:
         raise _BodyError(400, f"with `parameters` a body has `inputs` and nothing else, not `{min(extra):.60}`")
@@ -234,8 +222,7 @@ def _hub_request(value: Mapping[str, Any], form: RequestForm) -> Request:
         raise _BodyError(400, f"parameter `{min(unknown):.60}` is not known: allowed are {known}")
     chosen = _checked(given, form)
     inputs = value.get("inputs")
-    batched = isinstance(inputs, list)
-    listed = inputs if isinstance(inputs, list) else [inputs]
+    listed = inputs if (batched := isinstance(inputs, list)) else [inputs]
     if not listed:
         raise _BodyError(400, "`inputs` must be a text, an item or a list with at least one")
     return Request(_items(listed, form), batched, chosen, hub=True)
@@ -299,8 +286,7 @@ def _own_parameters(given: Mapping[str, Any], body: Mapping[str, Any], form: Req
         raise _BodyError(400, "`all_scores` must be true or false")
     if everything and given.get(RANKED) is not None:
         raise _BodyError(400, f"give `{RANKED}` or `all_scores`, not both")
-    chosen = _checked(given, form)
-    return {**chosen, RANKED: None} if everything and RANKED in form.parameters else chosen
+    return _checked(given, form) | ({RANKED: None} if everything and RANKED in form.parameters else {})
 
 
 def _checked(given: Mapping[str, Any], form: RequestForm) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from transformers import PreTrainedModel
 
 from kubetune.errors import ConfigError
 from kubetune.tasks.base import ModelSpec
-from kubetune.tasks.encoder import StockClassifier, bare_encoder, finished
+from kubetune.tasks.encoder import StockClassifier, bare_encoder, with_weights
 
 
 class Embedder(StockClassifier):
@@ -44,4 +44,4 @@ def build_embedder(spec: ModelSpec, folder: Path, *, pretrained: bool) -> Embedd
         )
     network = bare_encoder(spec, folder, pretrained=pretrained)
     network.config.architectures = [type(network).__name__]
-    return finished(Embedder(network, spec.head.get("pooling", "mean")), folder, pretrained)
+    return with_weights(Embedder(network, spec.head.get("pooling", "mean")), folder, pretrained)

@@ -138,13 +138,13 @@ def build_stock(spec: ModelSpec, folder: Path, head: OutputHead, *, pretrained: 
             keep_head_dropout(network, auto, _encoder_part(network), untouched)
     check_positions(network, spec.max_length)
     network.config.architectures = [type(network).__name__]
-    return finished(StockClassifier(network), folder, pretrained)
+    return with_weights(StockClassifier(network), folder, pretrained)
 
 
 def build_own(spec: ModelSpec, folder: Path, head: OutputHead, *, pretrained: bool) -> OwnHeadClassifier:
     """Build the encoder with our head. See `Task.build_model`."""
     encoder = bare_encoder(spec, folder, pretrained=pretrained)
-    return finished(OwnHeadClassifier(encoder, spec, head), folder, pretrained)
+    return with_weights(OwnHeadClassifier(encoder, spec, head), folder, pretrained)
 
 
 def bare_encoder(spec: ModelSpec, folder: Path, *, pretrained: bool) -> PreTrainedModel:
@@ -181,7 +181,7 @@ def use_plain_attention(module: nn.Module) -> None:
             part.set_attn_implementation("eager")
 
 
-def finished(module: Classifier, folder: Path, pretrained: bool) -> Classifier:
+def with_weights(module: Classifier, folder: Path, pretrained: bool) -> Classifier:
     """Return a module in fp32, its weights checked or those of artifact `model`."""
     module.to(torch.float32)
     if pretrained:
