@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kubetune.metrics.base import Outcomes
+from kubetune.metrics.base import Outcomes, Statistics
 from kubetune.metrics.classes import ClassStatistics, Scores
 from kubetune.tasks import load_task
 from kubetune.tasks.base import Encoding
@@ -59,3 +59,8 @@ def simulated(rows: int, classes: int, strength: float = 0.5, seed: int = 0) -> 
     probabilities = chance.dirichlet(np.ones(classes), size=rows)
     probabilities[np.arange(rows), labels] += strength * chance.random(rows)
     return labels, probabilities / probabilities.sum(axis=1, keepdims=True)
+
+
+def measured_by(statistics: Statistics, outcomes: Outcomes) -> dict[str, float]:
+    """Every metric of some rows."""
+    return {name: float(value) for name, value in statistics.measure(outcomes.total()).items()}

@@ -14,7 +14,7 @@ TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
 LOOSE = {"__init__", "__main__", "clock", "contract", "errors", "keys", "layout", "plan", "redaction"}
 
 # Noun files that are one thing, and commands whose options are their length.
-LONG_FILES = {"storage/users.py": 310, "storage/registry.py": 310}
+LONG_FILES = {"storage/users.py": 310, "storage/registry.py": 310, "tasks/base.py": 320}  # the last: one seam
 LONG_FUNCTIONS = {
     "bootstrap_users", "copy_store", "execute_plan", "promote", "register", "rollback", "stage", "try_model", "verify",
 }  # fmt: skip
@@ -136,6 +136,7 @@ def test_names_are_the_fields() -> None:
 def test_nothing_outside_of_tasks_asks_which_kind_it_has() -> None:
     """The names of the kinds stand with the tasks, and in the recipe's tables; stages ask the task itself."""
     kinds = {"text-classification", "pair-classification", "token-classification", "question-answering"}
+    kinds |= {"feature-extraction", "feature-extraction-scored-pairs"}
     asked = {
         f"{name_of(path)}:{node.lineno}"
         for path, tree in TREES.items()

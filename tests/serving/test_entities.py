@@ -5,6 +5,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -235,7 +236,7 @@ def test_a_row_whose_answer_may_flip_is_not_golden(inputs: dict[str, Path], arch
             asked.extend(items)
             return [0.001 if item[0] in shaky else 0.5 for item in items]
 
-        return pick(table, entity_toys.TASK, entity_toys.TYPES, gate, margins, 1e-3)
+        return pick(table, entity_toys.TASK, entity_toys.TYPES, gate, SimpleNamespace(margins=margins), 1e-3)  # type: ignore[arg-type]
 
     first = picked(set())
     assert [vector.row_id for vector in first] == [vector.row_id for vector in read_golden(archive).vectors]

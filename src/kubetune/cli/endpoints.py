@@ -130,7 +130,7 @@ def predict(
     store: StoreUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print what a served model says of texts: their labels, or what it finds in them."""
+    """Print what a served model says of texts: their labels, what it finds in them, or how near they are."""
     from kubetune.cli.predictions import best_of, print_answers
 
     settings = settings_for(store)

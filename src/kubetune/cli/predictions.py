@@ -1,6 +1,7 @@
-"""Answers of a served model, as a person reads them: labels in a table, spans in their text."""
+"""Answers of a served model, as a person reads them: labels in a table, spans in their text, cosines of vectors."""
 
 import json
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,6 +12,8 @@ from kubetune.text.marking import bracketed, is_decided, is_marked, is_ranked, p
 COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red")
 WIDTH = 60
 """Characters of a text in a table."""
+NUMBERS = 5
+"""Numbers of a vector that are shown."""
 
 
 def best_of(answer: Mapping[str, Any]) -> dict[str, Any]:
@@ -32,12 +35,20 @@ def print_answers(items: Sequence[Mapping[str, str]], answers: Sequence[Mapping[
     if all("error" in answer or is_ranked(answer["predictions"]) for answer in answers):
         print_table(["text", "label", "score"], [row for texts, answer in pairs for row in _rows(texts[0], answer)])
         return
+    vectors = [(texts[0], answer["predictions"]) for texts, answer in pairs if _is_vector(answer.get("predictions"))]
+    if len(vectors) > 1 and len(vectors) == len(pairs):
+        say(f"cosine with: {_cut(vectors[0][0])}")
+        print_table(["text", "cosine"], [[_cut(text), f"{_cosine(vectors[0][1], of):.3f}"] for text, of in vectors[1:]])
+        return
     colours: dict[str, str] = {}
     for texts, answer in pairs:
         if "error" in answer:
             say("  ".join(_rows(texts[0], answer)[0]))
         elif is_marked(answer["predictions"]):
             _print_marked(pieces(texts, answer["predictions"]), colours)
+        elif _is_vector(answer["predictions"]):
+            shown = ", ".join(f"{number:.4f}" for number in answer["predictions"][:NUMBERS])
+            say(f"{_cut(texts[0])}  {len(answer['predictions']):,} numbers: {shown}, …")
         else:
             say(f"{_cut(texts[0])}  {json.dumps(answer['predictions'], ensure_ascii=False)}")
 
@@ -51,6 +62,16 @@ def _rows(line: str, answer: Mapping[str, Any]) -> list[list[str]]:
         found = [entry for entry in found if entry["chosen"]]
     labels = [[str(entry["label"]), f"{entry['score']:.3f}"] for entry in found]
     return [[_cut(line), *label] for label in labels or [["no label", ""]]]
+
+
+def _is_vector(answer: Any) -> bool:
+    """Whether an answer is nothing but numbers."""
+    return isinstance(answer, list) and len(answer) > 0 and all(isinstance(number, float | int) for number in answer)
+
+
+def _cosine(first: Sequence[float], second: Sequence[float]) -> float:
+    length = math.hypot(*first) * math.hypot(*second)
+    return sum(one * other for one, other in zip(first, second, strict=True)) / length if length else 0.0
 
 
 def _print_marked(found: Sequence[tuple[str, str | None]], colours: dict[str, str]) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from kubetune.comparison.pair import CHUNK_CELLS, Difference, Pair, chunks
 from kubetune.evaluation.intervals import estimate
 from kubetune.evaluation.kinds import kinds_of
-from kubetune.metrics.base import Floats, Ints, Totals
+from kubetune.metrics.base import Drawn, Floats, Ints, Totals
 
 FIRST_SWAPS = 100
 ENOUGH = 20
@@ -120,6 +120,7 @@ class ByText:
         texts = np.arange(rows) if pair.texts is None else pair.texts
         self.count = int(texts.max()) + 1
         counts = pair.statistics.metrics[pair.metric].reads == "both"
+        self._texts = texts if pair.statistics.metrics[pair.metric].reads == "rows" else None
         dense = (outcomes.dense(outcomes.cell) if counts else np.zeros((rows, 0)) for outcomes in both)
         self._rows = np.bincount(texts).astype(np.float64)
         self._counts = [_by_text(each, texts) for each in dense]
@@ -131,12 +132,12 @@ class ByText:
     def samples(self, resamples: int, seed: int) -> Floats:
         """See `Resampled.samples`."""
         draw, found = np.random.default_rng([seed, 10]), []
-        for size in chunks(resamples, self.count):
+        for size in chunks(resamples, self._cells(self.count)):
             drawn = (draw.integers(self.count, size=self.count) for _ in range(size))
             weights = np.stack([np.bincount(texts, minlength=self.count) for texts in drawn]).astype(np.float64)
             first, second = (
-                Totals(weights @ counts, _weighed(weights, sums), weights @ self._rows)
-                for counts, sums in zip(self._counts, self._sums, strict=True)
+                Totals(weights @ counts, _weighed(weights, sums), weights @ self._rows, self._drawn(number, weights))
+                for number, (counts, sums) in enumerate(zip(self._counts, self._sums, strict=True))
             )
             found.append(self.pair.gained(first, second))
         return np.concatenate(found)
@@ -145,12 +146,36 @@ class ByText:
         """See `Resampled.exchanged`."""
         if not len(self._moving):
             return np.zeros(0)
-        size = max(1, min(size, CHUNK_CELLS // len(self._moving)))
+        size = max(1, min(size, CHUNK_CELLS // self._cells(len(self._moving))))
         marks = draw.integers(2, size=(size, len(self._moving))).astype(np.float64)
         counts, sums = marks @ self._moves[0], _weighed(marks, self._moves[1])
         of, rows = [each.sum(axis=0) for each in (*self._counts, *self._sums)], self._rows.sum()
-        first, second = Totals(of[0] + counts, of[2] + sums, rows), Totals(of[1] - counts, of[3] - sums, rows)
+        one, other = self._swapped(marks)
+        first = Totals(of[0] + counts, of[2] + sums, rows, one)
+        second = Totals(of[1] - counts, of[3] - sums, rows, other)
         return self.pair.gained(first, second)
+
+    def _cells(self, texts: int) -> int:
+        """Return the numbers that a draw of so many texts holds."""
+        return texts if self._texts is None else max(texts, self.pair.candidate.sums.size)
+
+    def _drawn(self, system: int, weights: Floats) -> Drawn | None:
+        """Return the rows of a system under weights of texts, shape (draws, texts), where the metric reads rows."""
+        if self._texts is None:
+            return None
+        values = (self.pair.candidate, self.pair.champion)[system].sums
+        return Drawn(np.broadcast_to(values, (len(weights), *values.shape)), weights[:, self._texts])
+
+    def _swapped(self, marks: Floats) -> tuple[Drawn | None, Drawn | None]:
+        """Return the rows of both systems after the marked ones, shape (draws, moving texts), were exchanged."""
+        if self._texts is None:
+            return None, None
+        whole = np.zeros((len(marks), self.count), dtype=bool)
+        whole[:, self._moving] = marks > 0
+        there, weights = whole[:, self._texts, None], np.ones((len(marks), len(self._texts)))
+        both = (self.pair.candidate.sums, self.pair.champion.sums)
+        one, other = (np.where(there, values, own) for own, values in zip(both, both[::-1], strict=True))
+        return Drawn(one, weights), Drawn(other, weights)
 
 
 def paired_difference(cells: Resampled, resamples: int, seed: int) -> Difference:

@@ -9,7 +9,16 @@ from typing import Any
 
 from kubetune.config.evaluation import EvaluationSection
 from kubetune.config.task_columns import task_name
-from kubetune.metrics.catalogue import ANSWERS, CLASSES, ENTITIES, LABELS, SCORES, Catalogue
+from kubetune.metrics.catalogue import (
+    ANSWERS,
+    CLASSES,
+    ENTITIES,
+    LABELS,
+    RETRIEVAL,
+    SCORES,
+    SIMILARITY,
+    Catalogue,
+)
 
 CATALOGUES: Mapping[str, Catalogue] = MappingProxyType(
     {
@@ -21,6 +30,8 @@ CATALOGUES: Mapping[str, Catalogue] = MappingProxyType(
         "pair-classification-multi-label": LABELS,
         "text-classification-regression": SCORES,
         "pair-classification-regression": SCORES,
+        "feature-extraction": RETRIEVAL,
+        "feature-extraction-scored-pairs": SIMILARITY,
     }
 )
 """Of each task; a test compares it with the tasks. What a kind without a line names is checked when it is read."""
@@ -75,6 +86,8 @@ def with_main_metric(document: Any, default_kind: str) -> Any:
 BASELINES: Mapping[str, str] = MappingProxyType(
     {
         "tfidf": "tf-idf + logistic regression",
+        "tfidfcosine": "cosine of tf-idf",
+        "jaccard": "shared words",
         "majority": "majority class",
         "ridge": "tf-idf + ridge regression",
         "mean": "mean",

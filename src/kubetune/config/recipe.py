@@ -13,7 +13,15 @@ from kubetune.config.metrics import unknown_metrics, with_main_metric
 from kubetune.config.model_sources import ModelSource
 from kubetune.config.promotion import PromotionSection
 from kubetune.config.resources import ResourcesSection
-from kubetune.config.task_columns import READ_FOR, SINGLE_LABEL, TASK_COLUMNS, task_name, with_task_columns
+from kubetune.config.task_columns import (
+    POOLING,
+    READ_FOR,
+    SINGLE_LABEL,
+    TASK_COLUMNS,
+    task_name,
+    with_task_columns,
+    with_task_pooling,
+)
 from kubetune.config.training import TrainingSection
 from kubetune.schema.section import Section
 
@@ -27,7 +35,7 @@ class Head(Section):
 
     kind: Literal["stock", "own"] = "stock"
     pooling: Literal["cls", "mean"] = "cls"
-    """`own` only: the first token, or the mean over the real tokens."""
+    """`own` only: the first token, or the mean over the real tokens. Embeddings: `mean` unless said otherwise."""
     hidden_size: int | None = Field(default=None, ge=1, le=65_536)
     """`own` only: units of a tanh layer before the output; None: no such layer."""
     dropout: float | None = Field(default=None, ge=0, lt=1)
@@ -48,13 +56,18 @@ class ModelSection(Section):
 class TaskSection(Section):
     """Which task the model is fine-tuned for."""
 
-    kind: Literal["text-classification", "pair-classification", "token-classification", "question-answering"] = (
-        "text-classification"
-    )
-    """Labels or a score a text or a pair of texts, entities in a text, or the part of a context that answers a
-    question."""
-    problem: Literal["single-label", "multi-label", "regression"] = "single-label"
-    """Classifications only: one label a row, any number of labels, or a number."""
+    kind: Literal[
+        "text-classification",
+        "pair-classification",
+        "token-classification",
+        "question-answering",
+        "feature-extraction",
+    ] = "text-classification"
+    """Labels or a score a text or a pair of texts, entities in a text, the part of a context that answers a question,
+    or a vector a text, learnt from pairs that belong together or that have a score."""
+    problem: Literal["single-label", "multi-label", "regression", "scored-pairs"] = "single-label"
+    """Classifications: one label a row, any number of labels, or a number. Embeddings: `scored-pairs` learns from pairs
+    with a score; left out, from pairs that belong together."""
     thresholds: Literal["tuned", "half"] = "tuned"
     """Multi-label: a label is chosen from the probability that gave it the best F1 on the validation rows, or from 0.5.
     A label without a validation row keeps 0.5."""
@@ -65,8 +78,8 @@ class TaskSection(Section):
         return str(task_name(self))
 
     @model_validator(mode="after")
-    def of_classification(self) -> "TaskSection":
-        """A problem is one of labels or scores a text, and thresholds belong to several labels."""
+    def of_the_kind(self) -> "TaskSection":
+        """A problem is one of some kinds, and thresholds belong to several labels."""
         if self.problem != SINGLE_LABEL and self.name not in TASK_COLUMNS:
             kinds = [name.removesuffix(f"-{self.problem}") for name in TASK_COLUMNS if name.endswith(self.problem)]
             raise ValueError(
@@ -133,7 +146,7 @@ class Recipe(Section):
     def with_task_values(cls, document: Any) -> Any:
         """What the recipe leaves open and its task decides, so that a stored recipe holds it: columns, best metric."""
         default = str(TaskSection.model_fields["kind"].default)
-        return with_main_metric(with_task_columns(document, default), default)
+        return with_main_metric(with_task_pooling(with_task_columns(document, default), default), default)
 
     @model_validator(mode="after")
     def consistent(self) -> "Recipe":
@@ -156,7 +169,7 @@ class Recipe(Section):
                 f"behaviour.suite needs labels {', '.join(lacking)} and data.labels has "
                 f"{', '.join(self.data.labels or ())}: set behaviour={{}}, or name the labels alike"
             )
-        problems += [*self._weights(), *self._ranked()]
+        problems += [*self._weights(), *self._ranked(), *self._vectors()]
         frozen = self.training.freeze
         if self.model.source.kind == "scratch" and (frozen.encoder or frozen.first_layers):
             problems.append("training.freeze with model.source.kind=scratch would freeze random weights")
@@ -192,6 +205,27 @@ class Recipe(Section):
             return []
         return [f"serving.top_k is not read for task {self.task.name}: leave it out; a request may say it"]
 
+    def _vectors(self) -> list[str]:
+        """Return what is wrong where the task answers with the encoder's own vectors."""
+        kind, head, training = self.task.name, self.model.head, self.training
+        if kind not in POOLING:
+            return []
+        problems = []
+        if self.model.source.kind == "scratch":
+            problems.append(f"model.source.kind=scratch is no encoder for task {kind}: use a pretrained one")
+        if (head.kind, head.hidden_size, head.dropout) != ("stock", None, None):
+            problems.append(f"model.head has but `pooling` for task {kind}, whose vectors are the encoder's own")
+        if training.freeze.encoder:
+            problems.append(f"training.freeze.encoder leaves nothing to train for task {kind}, which has no head")
+        if training.label_smoothing and TASK_COLUMNS[kind].target is not None:
+            problems.append(f"training.label_smoothing is of classes, which task {kind} has not: leave it out")
+        if 1 in (training.batch, training.micro_batch) and TASK_COLUMNS[kind].target is None:
+            problems.append(
+                f"training.batch and training.micro_batch of 1 leave an anchor of task {kind} nothing to be told from: "
+                "raise them"
+            )
+        return problems
+
     def _columns(self) -> list[str]:
         """Return what is wrong with the columns for the task."""
         kind, data = self.task.name, self.data
@@ -202,6 +236,8 @@ class Recipe(Section):
             problems.append(f"data.group_by={data.group_by} names a second text and task {kind} has one")
         if columns.label is None and data.weak_labels is None and taken.target is not None:
             problems.append("data: columns.label is null and weak_labels is absent: give one of them")
+        if columns.label is not None and taken.target is None:
+            problems.append(f"data.columns.label names a truth and task {kind} has none: leave it out")
         if data.labels is not None and len(data.labels) < (2 if taken.target_type == "label" else 1):
             problems.append(
                 "`data.labels`: a classifier needs at least two classes: list them, or null to take those of train"

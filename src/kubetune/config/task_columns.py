@@ -35,6 +35,8 @@ TASK_COLUMNS: Mapping[str, TaskColumns] = MappingProxyType(
         "pair-classification-multi-label": TaskColumns(("text", "text_pair"), "labels", "labels"),
         "text-classification-regression": TaskColumns(("text",), "score", "score"),
         "pair-classification-regression": TaskColumns(("text", "text_pair"), "score", "score"),
+        "feature-extraction": TaskColumns(("anchor", "positive"), None, "nothing"),
+        "feature-extraction-scored-pairs": TaskColumns(("sentence1", "sentence2"), "score", "similarity"),
     }
 )
 """By task name, see `task_name`."""
@@ -63,12 +65,27 @@ READ_FOR: Mapping[str, frozenset[str]] = MappingProxyType(
         "labels": frozenset({"label", "labels", "spans"}),
         "label_separator": frozenset({"labels"}),
         "empty_labels": frozenset({"labels"}),
-        "score_range": frozenset({"score"}),
+        "score_range": frozenset({"score", "similarity"}),
         "tag_repair": frozenset({"spans"}),
         "weak_labels": frozenset({"label"}),
     }
 )
 """Settings of section `data` that are read for some target types alone."""
+
+
+POOLING: Mapping[str, str] = MappingProxyType({"feature-extraction": "mean", "feature-extraction-scored-pairs": "mean"})
+"""Tasks that have no head but pool, and `model.head.pooling` of a recipe that does not say it."""
+
+
+def with_task_pooling(document: Any, default_kind: str) -> Any:
+    """Return a recipe's document with its task's own pooling where it names none; see `with_task_columns`."""
+    task = document.get("task", {}) if isinstance(document, dict) else None
+    name = task_name(task, default_kind) if isinstance(task, dict) else None
+    model = document.get("model") if isinstance(document, dict) else None
+    head = model.get("head", {}) if isinstance(model, dict) else None
+    if name not in POOLING or not isinstance(model, dict) or not isinstance(head, dict) or "pooling" in head:
+        return document
+    return {**document, "model": {**model, "head": {**head, "pooling": POOLING[str(name)]}}}
 
 
 def with_task_columns(document: Any, default_kind: str) -> Any:

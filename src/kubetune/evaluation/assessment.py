@@ -14,7 +14,6 @@ from kubetune.evaluation.same_texts import texts_of
 from kubetune.evaluation.slices import group, measure_slices
 from kubetune.evaluation.thresholds import Measured, judge_thresholds, warn
 from kubetune.metrics.base import Baseline, Floats, Ints, Outcomes, Statistics, Totals
-from kubetune.metrics.base import measured as measured_by
 from kubetune.text.shown import one_line
 
 FORMAT = 1
@@ -114,7 +113,7 @@ def _measure(
     outcomes: Outcomes, baselines: Sequence[Baseline], statistics: Statistics, draws: Draws
 ) -> tuple[Bootstrap, dict[str, dict[str, Estimate]], Measured]:
     systems = {MODEL: outcomes} | {baseline.name: baseline.outcomes for baseline in baselines}
-    points = {name: measured_by(statistics, each) for name, each in systems.items()}
+    points = {name: _points(statistics, each.total()) for name, each in systems.items()}
     sampled = bootstrap(systems, statistics, draws)
     for baseline in baselines:
         for metric in statistics.catalogue.no_baseline:
@@ -139,6 +138,10 @@ def _baseline(
         "metrics": _as_dicts(estimated[baseline.name]),
         "difference": _as_dicts(measured.differences[baseline.name]),
     }
+
+
+def _points(statistics: Statistics, totals: Totals) -> dict[str, float]:
+    return {name: float(value) for name, value in statistics.measure(totals).items()}
 
 
 def _estimates(points: Mapping[str, float], samples: Mapping[str, Floats]) -> dict[str, Estimate]:

@@ -7,14 +7,14 @@ of counts cost nothing that grows with the rows. Metrics of sums depend on each 
 weights. All systems see the same draws, hence differences are paired.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kubetune.evaluation.kinds import Kinds, kinds_of
-from kubetune.metrics.base import Floats, Ints, Outcomes, Statistics, Totals, Weighing, measured, stacked
+from kubetune.metrics.base import Floats, Ints, Outcomes, Statistics, Totals, Weighing, stacked
 
 LEVEL = 0.95
 CHUNK_CELLS = 2**22
@@ -121,8 +121,8 @@ def estimates(outcomes: Outcomes, statistics: Statistics, names: Collection[str]
         ]
         samples |= _joined(found)
     samples |= _row_metrics({"": outcomes}, statistics, summed, draws, 3)[""]
-    points = measured(statistics, outcomes, names)
-    return {name: estimate(points[name], samples[name]) for name in names}
+    points = statistics.measure(outcomes.total(), names)
+    return {name: estimate(float(points[name]), samples[name]) for name in names}
 
 
 def _by_what_they_read(statistics: Statistics, names: Collection[str]) -> tuple[list[str], list[str]]:
@@ -157,24 +157,22 @@ def _row_metrics(
     if not names:
         return {name: {} for name in systems}
     counts = any(statistics.metrics[name].reads == "both" for name in names)
+    ranked = [name for name in names if statistics.metrics[name].reads == "rows"]
     rows = len(next(iter(systems.values())))
     weighings = {name: Weighing(outcomes, counts=counts) for name, outcomes in systems.items()}
     totals: dict[str, list[Totals]] = {name: [] for name in systems}
-    by_rows: dict[tuple[str, str], tuple[Callable[[Floats], float], list[float]]] = {
-        (name, metric): (statistics.ranked(metric, outcomes), [])
-        for name, outcomes in systems.items()
-        for metric in names
-        if statistics.metrics[metric].reads == "rows"
-    }
+    of_rows: dict[str, list[dict[str, Floats]]] = {name: [] for name in systems}
     for weights in row_weights(rows, draws, stream):
         for name, weighing in weighings.items():
-            totals[name].append(weighing.total(weights))
-        for measure, values in by_rows.values():
-            values.append(measure(weights))
-    found = {name: statistics.measure(stacked(each), names) for name, each in totals.items()}
-    for (name, metric), (_, values) in by_rows.items():
-        found[name][metric] = np.array(values)
-    return found
+            total = weighing.total(weights)
+            of_rows[name].append(statistics.measure(total, ranked))  # now, as the rows of all draws would not fit
+            totals[name].append(replace(total, drawn=None))
+    summed = [name for name in names if name not in ranked]
+    return {
+        name: statistics.measure(stacked(found), summed)
+        | {metric: np.array([each[metric] for each in of_rows[name]]) for metric in ranked}
+        for name, found in totals.items()
+    }
 
 
 def row_weights(rows: int, draws: Draws, stream: int) -> Iterator[Floats]:

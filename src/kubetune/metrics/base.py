@@ -18,6 +18,19 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """The rows behind totals, for a metric of ranks, which is no function of a sum; leading axes are draws.
+
+    Attributes:
+        values: Column `sums` of the outcomes of each row, shape (…, rows, sums).
+        weights: How often each row is in a draw, shape (…, rows).
+    """
+
+    values: Floats
+    weights: Floats
+
+
+@dataclass(frozen=True)
 class Totals:
     """Statistics summed over rows; leading axes are draws.
 
@@ -25,11 +38,13 @@ class Totals:
         counts: Whole numbers, int64 or float64, shape (…, size).
         sums: Other numbers, shape (…, sums); of width 0 where nobody asks for metrics that read them.
         rows: Rows in the sum, shape (…).
+        drawn: The rows themselves; None where nobody asks for metrics that read them.
     """
 
     counts: NDArray[Any]
     sums: Floats
     rows: NDArray[Any]
+    drawn: Drawn | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +85,8 @@ class Outcomes:
     def total(self) -> Totals:
         """Return the sums over all rows, without leading axes."""
         drawn = np.bincount(self.cell, minlength=len(self.columns))
-        return Totals(self.counted(drawn[None])[0], self.sums.sum(axis=0), np.array(len(self)))
+        rows = Drawn(self.sums, np.ones(len(self)))
+        return Totals(self.counted(drawn[None])[0], self.sums.sum(axis=0), np.array(len(self)), rows)
 
     def counted(self, drawn: Ints) -> Ints:
         """Return counts, shape (draws, size), of drawn rows a cell, shape (draws, cells)."""
@@ -118,7 +134,7 @@ class Weighing:
         if self._counts:
             drawn = np.bincount(self._outcomes.cell, weights=weights, minlength=len(self._outcomes.columns))
             counts = self._outcomes.counted(np.rint(drawn).astype(np.int64)[None])[0]
-        return Totals(counts, sums, weights.sum())
+        return Totals(counts, sums, weights.sum(), Drawn(self._outcomes.sums, weights))
 
 
 def stacked(totals: Sequence[Totals]) -> Totals:
@@ -180,10 +196,7 @@ class Statistics(Protocol):
         """Name of the metric whose rise a comparison guards against; None: there is none."""
 
     def measure(self, totals: Totals, only: Collection[str] | None = None) -> dict[str, Floats]:
-        """Return every metric that reads sums, or some of them, each of shape (…), of statistics with those axes."""
-
-    def ranked(self, metric: str, outcomes: Outcomes) -> Callable[[Floats], float]:
-        """Return a metric that reads `rows`, as a function of whole weights of these rows, shape (rows,)."""
+        """Return every metric, or some of them, each of shape (…), of statistics with those leading axes."""
 
     def says(self, metric: str, totals: Totals) -> bool:
         """Whether a metric says something of rows with these totals, without leading axes."""
@@ -244,12 +257,7 @@ class CatalogueStatistics:
 
     def measure(self, totals: Totals, only: Collection[str] | None = None) -> dict[str, Floats]:
         """See `Statistics.measure`."""
-        names = self.metrics if only is None else only
-        return {name: self.measures[name](totals) for name in names if self.metrics[name].reads != "rows"}
-
-    def ranked(self, metric: str, outcomes: Outcomes) -> Callable[[Floats], float]:
-        """See `Statistics.ranked`: none reads rows."""
-        raise NotImplementedError
+        return {name: self.measures[name](totals) for name in (self.metrics if only is None else only)}
 
     def coarse(self, metric: str, outcomes: Outcomes) -> Coarse | None:
         """See `Statistics.coarse`: each row for itself."""
@@ -260,14 +268,6 @@ class CatalogueStatistics:
         """See `Statistics.blocks`: the metrics say all of it."""
         del outcomes, texts
         return {}
-
-
-def measured(statistics: Statistics, outcomes: Outcomes, only: Collection[str] | None = None) -> dict[str, float]:
-    """Return every metric of some rows, or some of them, those that read rows among them."""
-    names = [name for name in statistics.metrics if only is None or name in only]
-    found = {name: float(value) for name, value in statistics.measure(outcomes.total(), names).items()}
-    every = np.ones(len(outcomes))
-    return {name: found[name] if name in found else statistics.ranked(name, outcomes)(every) for name in names}
 
 
 @dataclass(frozen=True)

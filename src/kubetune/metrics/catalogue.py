@@ -15,8 +15,8 @@ class Metric:
         hint: What it says, a few words.
         lower_is_better: Whether less is better.
         track: Whether it runs from 0 to 1 and is drawn so, beside the baselines.
-        reads: Which statistics it is a function of. Resampling counts alone costs nothing that grows with the rows.
-            `rows`: of no sum but of the rows, such as a rank correlation; it neither decides nor picks.
+        reads: Which statistics it is a function of, or that it needs the rows themselves, as a metric of ranks does.
+            Resampling counts alone costs nothing that grows with the rows.
         share: Whether it is the share of rows whose score is 1, which is compared by an exact test.
         decides: Whether two models may be compared by it.
         picks: Whether the weights of a training may be picked by it.
@@ -171,7 +171,7 @@ SCORES = Catalogue(
             "mae": Metric("MAE", "mean absolute error", lower_is_better=True, reads="sums"),
             "r2": Metric("R²", "share of the variance explained; 0 is the mean", reads="sums"),
             "pearson": Metric("Pearson", "correlation", reads="sums"),
-            "spearman": Metric("Spearman", "correlation of ranks", reads="rows", decides=False, picks=False),
+            "spearman": Metric("Spearman", "correlation of ranks", reads="rows"),
         }
     ),
     main="r2",
@@ -184,5 +184,51 @@ SCORES = Catalogue(
         "Errors are in the unit of the scores. R² is 1 less MSE over the variance of these rows' scores. Pearson and "
         "Spearman are undefined where all scores or all answers are equal, and read 0 there.",
         "A row's own score is 1 less its error over the range of the train rows' scores, at least 0.",
+    ),
+)
+
+SIMILARITY = Catalogue(
+    metrics=MappingProxyType(
+        {
+            "spearman": Metric("Spearman", "how alike cosines and scores rank", track=True, reads="rows"),
+            "pearson": Metric("Pearson", "how near cosines and scores are to a line", track=True, reads="sums"),
+            "loss": Metric("Loss", "squared error; less is better", lower_is_better=True, reads="sums", decides=False),
+        }
+    ),
+    main="spearman",
+    sliced=("spearman", "pearson"),
+    baselines=("jaccard", "tfidfcosine"),
+    no_baseline=("loss",),
+    labels=("range of similarity", "ranges of similarity"),
+    counted="pairs",
+    unsaid="one score or one cosine",
+    method=(
+        "Spearman is the correlation of the ranks of cosines and scores, equal ones at their mean rank; Pearson that "
+        "of the numbers. Both are 0 where all cosines are equal.",
+        "Loss: mean squared difference of cosine and similarity from 0 to 1.",
+    ),
+)
+
+RETRIEVAL = Catalogue(
+    metrics=MappingProxyType(
+        {
+            "mrr": Metric("MRR", "mean of 1 / rank of the positive", track=True, reads="sums"),
+            "ndcg_10": Metric("nDCG@10", "positives beyond rank 10 count 0", track=True, reads="sums"),
+            "accuracy_1": Metric("Accuracy@1", "share of positives at rank 1", track=True),
+            "accuracy_10": Metric("Accuracy@10", "share of positives up to rank 10", track=True),
+            "loss": Metric("Loss", "nats; less is better", lower_is_better=True, reads="sums", decides=False),
+        }
+    ),
+    main="mrr",
+    sliced=("mrr", "accuracy_1"),
+    baselines=("jaccard", "tfidfcosine"),
+    no_baseline=("loss",),
+    labels=("kind of pair", "kinds of pair"),
+    counted="pairs",
+    unsaid="no pair",
+    method=(
+        "Each anchor is compared with every distinct positive of the split. A row's rank counts those that are at "
+        "least as near as its own positive, other positives of the same anchor left out.",
+        "Loss: mean cross entropy in nats of finding the positive among those of up to 256 rows.",
     ),
 )

@@ -13,6 +13,7 @@ import numpy as np
 from kubetune.metrics.base import CatalogueStatistics, Floats, Outcomes, Totals
 from kubetune.metrics.catalogue import SCORES, Catalogue
 from kubetune.metrics.labels import ratio
+from kubetune.metrics.ranks import drawn_spearman
 
 TRUE, TRUE_SQUARE, GIVEN, GIVEN_SQUARE, PRODUCT, ERROR, SQUARE = range(7)
 """Sums: scores and answers are counted from the middle of the train rows' scores, so that squares lose no digits."""
@@ -41,20 +42,6 @@ class ScoreStatistics(CatalogueStatistics):
     def measures(self) -> Mapping[str, Callable[[Totals], Floats]]:
         """See `CatalogueStatistics.measures`."""
         return MEASURES
-
-    def ranked(self, metric: str, outcomes: Outcomes) -> Callable[[Floats], float]:
-        """See `Statistics.ranked`: Spearman's correlation, equal numbers with their mean rank."""
-        del metric
-        codes = [np.unique(outcomes.sums[:, column], return_inverse=True)[1] for column in (TRUE, GIVEN)]
-
-        def spearman(weights: Floats) -> float:
-            first, second = (_ranks(code, weights) for code in codes)
-            rows = weights.sum()
-            first, second = (ranks - (weights * ranks).sum() / rows for ranks in (first, second))
-            spread = (weights * first**2).sum() * (weights * second**2).sum()
-            return float((weights * first * second).sum() / np.sqrt(spread)) if spread > 0 else 0.0
-
-        return spearman
 
     def says(self, metric: str, totals: Totals) -> bool:
         """See `Statistics.says`: of equal scores there is no correlation."""
@@ -102,13 +89,6 @@ def score_outcomes(true: Floats, given: Floats, bounds: tuple[float, float]) -> 
     return Outcomes(np.zeros(rows, dtype=np.int64), none, none, 0, sums.reshape(rows, SQUARE + 1), scores)
 
 
-def _ranks(code: np.ndarray, weights: Floats) -> Floats:
-    """Return the mean rank of each row's number, shape (rows,), where a row stands for as many as its weight."""
-    each = np.bincount(code, weights=weights)
-    ranks: Floats = (np.cumsum(each) - (each - 1) / 2)[code]
-    return ranks
-
-
 def _mean(totals: Totals, column: int) -> Floats:
     return ratio(totals.sums[..., column], totals.rows)
 
@@ -139,4 +119,5 @@ MEASURES: Mapping[str, Callable[[Totals], Floats]] = {
     "mae": lambda totals: _mean(totals, ERROR),
     "r2": _r2,
     "pearson": _pearson,
+    "spearman": drawn_spearman(TRUE, GIVEN),
 }

@@ -98,7 +98,7 @@ class Predictor:
             _cast_linears(self._module)
 
     def predict(self, items: Sequence[Sequence[object]]) -> list[Outcome]:
-        """Answer items, each a sequence of raw texts in the order of the task's columns.
+        """Answer items, each a sequence of raw texts in the order of the task's columns, or of those that are served.
 
         One bad item never changes its neighbours' answers: it is refused before tokenising, and where a batch fails
         in the model each of its items is tried alone.
@@ -128,7 +128,7 @@ class Predictor:
 
     def _clean(self, item: Sequence[object]) -> tuple[str, ...] | Refusal:
         """Check one item and clean its texts."""
-        columns = self.task.columns
+        columns = self.task.columns if len(item) == len(self.task.columns) else self.task.served
         if len(item) != len(columns):
             return Refusal(400, f"task {self.archive.task} takes {' and '.join(columns)}: {len(item)} texts given")
         cleaned = []

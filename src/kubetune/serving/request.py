@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from kubetune.serving.predictor import Outcome, Refusal
+from kubetune.serving.root_parameters import with_parameters
 from kubetune.tasks.answers import Parameter, chosen_parameters
 from kubetune.tasks.base import Task
 from kubetune.text.joining import Joined
@@ -45,12 +46,14 @@ class RequestForm:
         parameters: Of the task.
         max_items: Items that one request may hold.
         texts: How texts were joined of columns, as the archive says; by name of the text.
+        at_root: See `HubForm.at_root`.
     """
 
     named: tuple[str, ...]
     parameters: Mapping[str, Parameter]
     max_items: int
     texts: Mapping[str, Joined] = field(default_factory=dict)
+    at_root: bool = False
 
     @property
     def text_keys(self) -> tuple[str, ...]:
@@ -89,7 +92,8 @@ class Request:
 
 def request_form(task: Task, max_items: int, texts: Mapping[str, Joined]) -> RequestForm:
     """Return what a request of a task may say; see `RequestForm`."""
-    return RequestForm(task.form.request_texts or task.columns, task.form.parameters, max_items, texts)
+    named, parameters = task.form.request_texts or task.served, task.form.parameters
+    return RequestForm(named, parameters, max_items, texts, task.form.hub.at_root)
 
 
 class _BodyError(Exception):
@@ -149,9 +153,9 @@ def answer(
     ]
     if request.hub:
         first = next((outcome for outcome in outcomes if isinstance(outcome, Refusal)), None)
-        alone = not request.batched and not task.form.hub.in_list
         answers = [each.get("predictions") for each in rendered]
-        return refuse(first) if first else (200, json.dumps(answers[0] if alone else answers))
+        listed = request.batched or task.form.hub.in_list
+        return refuse(first) if first else (200, json.dumps(answers if listed else answers[0]))
     refused = [outcome.status for outcome in outcomes if isinstance(outcome, Refusal)]
     status = refused[0] if len(refused) == len(outcomes) else 200
     return status, json.dumps({"results": rendered} if request.batched else rendered[0])
@@ -194,7 +198,7 @@ def _request(value: Any, form: RequestForm) -> Request:
         return Request(((value,),))
     if not isinstance(value, dict):
         raise _BodyError(400, f"the body must be a string or an object with `{form.named[0]}` or `inputs`")
-    keys, own = form.text_keys, form.own_parameters
+    keys, own, value = form.text_keys, form.own_parameters, with_parameters(value) if form.at_root else value
     allowed = tuple(dict.fromkeys((*form.named, "inputs", *own, "all_scores", "parameters", *keys)))
     if not set(value) <= set(allowed):
         raise _BodyError(400, f"the body has an unknown key: allowed are {', '.join(allowed)}")
@@ -224,8 +228,7 @@ def _hub_request(value: Mapping[str, Any], form: RequestForm) -> Request:
         raise _BodyError(400, f"parameter `{min(unknown):.60}` is not known: allowed are {known}")
     chosen = _checked(given, form)
     inputs = value.get("inputs")
-    batched = isinstance(inputs, list)
-    listed = inputs if isinstance(inputs, list) else [inputs]
+    listed = inputs if (batched := isinstance(inputs, list)) else [inputs]
     if not listed:
         raise _BodyError(400, "`inputs` must be a text, an item or a list with at least one")
     return Request(_items(listed, form), batched, chosen, hub=True)
@@ -289,8 +292,7 @@ def _own_parameters(given: Mapping[str, Any], body: Mapping[str, Any], form: Req
         raise _BodyError(400, "`all_scores` must be true or false")
     if everything and given.get(RANKED) is not None:
         raise _BodyError(400, f"give `{RANKED}` or `all_scores`, not both")
-    chosen = _checked(given, form)
-    return {**chosen, RANKED: None} if everything and RANKED in form.parameters else chosen
+    return _checked(given, form) | ({RANKED: None} if everything and RANKED in form.parameters else {})
 
 
 def _checked(given: Mapping[str, Any], form: RequestForm) -> dict[str, Any]:

@@ -58,9 +58,9 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
     serving = ServingSettings(**{field.name: getattr(config.serving, field.name) for field in fields(ServingSettings)})
     task = load_task(config.task.name).of_model(spec)
     gate = TextGate(tuple(config.data.cleaning), serving.max_characters)
-    margins = _model(task, spec, inputs, gate).margins if task.form.flips else None
+    model = _model(task, spec, inputs, gate) if task.form.flips or not task.form.stored_in else None
     predictions = inputs["report"] / "predictions.parquet"
-    vectors = pick(predictions, task, spec.labels, gate, margins, serving.golden_tolerance)
+    vectors = pick(predictions, task, spec.labels, gate, model, serving.golden_tolerance)
     golden = Golden(vectors, serving.golden_tolerance)
     write_golden(out, golden)
     columns = config.data.columns
@@ -74,6 +74,7 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
         texts={
             task.columns[("text", "text_pair").index(name)]: joined
             for name, joined in joined_texts(columns.text, columns.text_pair, columns.separator).items()
+            if task.columns[("text", "text_pair").index(name)] in task.served
         },
     )
     (out / MODEL_CONFIG).write_text(_model_config(serving), encoding="utf-8")

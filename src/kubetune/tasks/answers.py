@@ -59,6 +59,7 @@ class HubForm:
         classes: Which table of `transformers` names the class of an exported model, as `SEQUENCE_CLASSIFICATION`.
         client: Method of `huggingface_hub.InferenceClient`.
         in_list: Whether that client expects the answer to one text inside of a list.
+        at_root: Whether that client puts parameters beside `inputs`, which may be a list of texts.
     """
 
     pipeline: str
@@ -67,6 +68,7 @@ class HubForm:
     classes: str
     client: str
     in_list: bool
+    at_root: bool = False
 
 
 class AnswerForm(Protocol):
@@ -106,7 +108,7 @@ class AnswerForm(Protocol):
 
     @property
     def stored_in(self) -> tuple[str, ...]:
-        """Columns of `columns` that `stored` reads."""
+        """Columns of `columns` that `stored` reads; none where predictions are not kept, and the model is asked."""
 
     def caveat(self, labels: Sequence[str]) -> str:
         """Return what a user must not rely on, one sentence."""

@@ -51,7 +51,7 @@ class Schema:
     Attributes:
         texts: Default names of the source's columns with the texts, in the order of `Task.columns`.
         target: Default name of the column with the truth; None: there is none.
-        target_type: Module of `data.targets` that reads it: `label`, `labels`, `score`, `spans` or `answers`.
+        target_type: Module of `data.targets` that reads it, as `label` or `spans`; `nothing` where there is none.
         offsets: Whether targets or answers point at characters of the raw text, which cleaning would move.
     """
 
@@ -144,6 +144,10 @@ class Task(Protocol):
         """Names of an item's texts, in order, as requests call them: `("text",)` or `("text", "text_pair")`."""
 
     @property
+    def served(self) -> tuple[str, ...]:
+        """Those of `columns` that a request gives; fewer where a row of data holds several items of requests."""
+
+    @property
     def schema(self) -> Schema:
         """What a row of the source has to hold."""
 
@@ -158,6 +162,10 @@ class Task(Protocol):
     @property
     def windows(self) -> bool:
         """Whether an item may be several features; their columns in artifact `dataset` are then lists of lists."""
+
+    @property
+    def together(self) -> bool:
+        """Whether what one answer comes to depends on the other rows, so that validation takes all rows at once."""
 
     @property
     def text_columns(self) -> tuple[str, ...]:
@@ -201,6 +209,9 @@ class Task(Protocol):
     def terms(self, rows: "Sequence[Feature]") -> "np.ndarray":
         """Return how many losses each row adds to the sum, shape (rows,), int64; a step divides by all of them."""
 
+    def notes(self, micro_batch: int) -> tuple[str, ...]:
+        """Return what a person must know of a training with so many rows a rank at once, a line each."""
+
     def head(self, labels: Sequence[str]) -> OutputHead:
         """Return what the model gives for a row, or for each token of it."""
 
@@ -230,6 +241,8 @@ class Task(Protocol):
         class_weights: "torch.Tensor | None" = None,
     ) -> "torch.Tensor":
         """Return the sum of the losses of each row, shape (rows,), fp32; see `terms`.
+
+        Rows are those of a micro-batch, which a loss may look at together, as one with in-batch negatives does.
 
         Args:
             outputs: Of the module.

@@ -62,6 +62,10 @@ def _encoder_layers(state: Iterable[str]) -> int:
 
 def _built(spec: ModelSpec, folder: Path, head: OutputHead, pretrained: bool) -> torch.nn.Module:
     """Build the module of the architecture that `spec` names; its weights may still lie in a mapped file."""
+    if head.stock == "feature-extraction":
+        from kubetune.tasks.embedder import build_embedder
+
+        return build_embedder(spec, folder, pretrained=pretrained)
     if spec.architecture == "bilstm":
         from kubetune.tasks.bilstm import build_bilstm
 

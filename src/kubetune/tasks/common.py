@@ -26,6 +26,7 @@ class CommonTask:
         kind: See `Task.kind`.
         columns: See `Task.columns`.
         windows: See `Task.windows`.
+        together: See `Task.together`.
         place_columns: See `Task.place_columns`.
         text_columns: See `Task.text_columns`.
     """
@@ -33,6 +34,7 @@ class CommonTask:
     kind: str
     columns: tuple[str, ...]
     windows: bool = False
+    together: bool = False
     place_columns: tuple[str, ...] = ()
     text_columns: tuple[str, ...] = ()
 
@@ -57,6 +59,16 @@ class CommonTask:
         """See `Task.finished`: nothing."""
         del module, rows, predict, tune
         return spec, []
+
+    @property
+    def served(self) -> tuple[str, ...]:
+        """See `Task.served`: all."""
+        return self.columns
+
+    def notes(self, micro_batch: int) -> tuple[str, ...]:
+        """See `Task.notes`: nothing."""
+        del micro_batch
+        return ()
 
     def head(self, labels: Sequence[str]) -> OutputHead:
         """See `Task.head`."""

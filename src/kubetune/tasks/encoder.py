@@ -138,12 +138,17 @@ def build_stock(spec: ModelSpec, folder: Path, head: OutputHead, *, pretrained: 
             keep_head_dropout(network, auto, _encoder_part(network), untouched)
     check_positions(network, spec.max_length)
     network.config.architectures = [type(network).__name__]
-    module = StockClassifier(network)
-    return _loaded(module, folder, pretrained)
+    return with_weights(StockClassifier(network), folder, pretrained)
 
 
 def build_own(spec: ModelSpec, folder: Path, head: OutputHead, *, pretrained: bool) -> OwnHeadClassifier:
-    """Build the encoder with our head; an unused pooler is left out where the architecture allows it.
+    """Build the encoder with our head. See `Task.build_model`."""
+    encoder = bare_encoder(spec, folder, pretrained=pretrained)
+    return with_weights(OwnHeadClassifier(encoder, spec, head), folder, pretrained)
+
+
+def bare_encoder(spec: ModelSpec, folder: Path, *, pretrained: bool) -> PreTrainedModel:
+    """Build the encoder alone; an unused pooler is left out where the architecture allows it.
 
     Raises:
         ConfigError: The architecture is an encoder with a decoder, and cannot be had without the decoder.
@@ -162,8 +167,7 @@ def build_own(spec: ModelSpec, folder: Path, head: OutputHead, *, pretrained: bo
             )
     encoder = _network(auto, config, folder if pretrained else None)
     check_positions(encoder, spec.max_length)
-    module = OwnHeadClassifier(encoder, spec, head)
-    return _loaded(module, folder, pretrained)
+    return encoder
 
 
 def use_plain_attention(module: nn.Module) -> None:
@@ -177,7 +181,8 @@ def use_plain_attention(module: nn.Module) -> None:
             part.set_attn_implementation("eager")
 
 
-def _loaded(module: Classifier, folder: Path, pretrained: bool) -> Classifier:
+def with_weights(module: Classifier, folder: Path, pretrained: bool) -> Classifier:
+    """Return a module in fp32, its weights checked or those of artifact `model`."""
     module.to(torch.float32)
     if pretrained:
         check_finite(module)
@@ -215,8 +220,7 @@ def _portable(config: PreTrainedConfig) -> dict[str, Any]:
 
 def _network(auto: Any, config: PreTrainedConfig, folder: Path | None) -> PreTrainedModel:
     """Build `auto`'s class for `config`; with a folder, load its encoder and accept a new head only."""
-    headed = auto in STOCK.values()
-    options = {} if headed else _without_pooler(config)
+    options = {} if (headed := auto in STOCK.values()) else _without_pooler(config)
     with _quiet():
         if folder is None:
             return auto.from_config(config, **options)  # type: ignore[no-any-return]

@@ -40,6 +40,7 @@ class Regression(CommonTask):
     Attributes:
         kind: Name of the task.
         columns: Text columns of an item.
+        together: A rank correlation is one of all rows.
         center: What training counts scores from; 0 in a finished model.
         scale: In which unit; 1 in a finished model.
         least: Least score of train.
@@ -48,6 +49,7 @@ class Regression(CommonTask):
 
     kind: str
     columns: tuple[str, ...]
+    together: bool = True
     center: float = 0.0
     scale: float = 1.0
     least: float = 0.0

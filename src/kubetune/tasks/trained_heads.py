@@ -15,7 +15,9 @@ ENDINGS = {
 
 def trained_head(folder: Path, head: OutputHead) -> tuple[str, ...] | None:
     """Return the labels of the classifier that a checkpoint was saved with; None: it has none."""
-    ending = ENDINGS[head.stock]
+    ending = ENDINGS.get(head.stock)
+    if ending is None:  # a task without a head
+        return None
     try:
         values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         if not any(str(name).endswith(ending) for name in values.get("architectures") or ()):

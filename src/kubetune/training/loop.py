@@ -118,6 +118,8 @@ def prepare(job: Job, host: Host) -> TrainingRun:
         micro=micro_batch_size(settings.batch, settings.micro_batch, job.ranks),
         meter=Meter(timeline.steps),
     )
+    for line in task.notes(run.micro):
+        host.note(line)
     run.state.fingerprints = [fingerprint(job, precision)]
     with phase(host, "first-batch"):
         _try_longest_batch(run, groups)

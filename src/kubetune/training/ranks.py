@@ -39,6 +39,25 @@ def total(accelerator: Accelerator, *values: float | torch.Tensor) -> list[float
     return [float(value) for value in summed.cpu()]
 
 
+def gather_vectors(accelerator: Accelerator, mine: list[np.ndarray], rows: int, ranks: int) -> list[np.ndarray]:
+    """Return the vectors of all rows, the same bits on every rank, of rows that were dealt out in turn.
+
+    Args:
+        accelerator: Running.
+        mine: Vectors of this rank's rows, float32, all of one width.
+        rows: Rows of all ranks, at least one.
+        ranks: How many there are.
+    """
+    if ranks == 1:
+        return mine
+    (width,) = total(accelerator, float(mine[0].size if accelerator.is_main_process else 0))
+    whole = torch.zeros((rows, int(width)))
+    if mine:
+        whole[accelerator.process_index :: ranks] = torch.from_numpy(np.stack(mine))
+    gathered: Any = accelerator.reduce(whole.to(accelerator.device), reduction="sum")  # exact: all others are 0
+    return list(gathered.cpu().numpy())
+
+
 def sum_outcomes(accelerator: Accelerator, part: Outcomes, examples: int) -> Totals:
     """Add what the rows of all ranks came to.
 

@@ -10,7 +10,7 @@ from kubetune.tasks.base import Encoding
 from kubetune.tasks.inference import Precision, feature_losses, predict_outputs
 from kubetune.tasks.rows import windows_of
 from kubetune.training.guards import judge_evaluation
-from kubetune.training.ranks import sum_outcomes
+from kubetune.training.ranks import gather_vectors, sum_outcomes
 from kubetune.training.run import TrainingRun, heartbeat, phase
 
 EVALUATION_BATCH = 64
@@ -54,10 +54,14 @@ def validate(run: TrainingRun, precision: Precision) -> Totals:
     index = windows_of(rows, mine)
     features = rows.pick(index)
     outputs = predict_outputs(run.module, features, task, run.job.pad_token_id, EVALUATION_BATCH, precision)
+    if task.together:
+        mine, index = np.arange(rows.examples), np.arange(len(rows))
+        outputs = gather_vectors(run.accelerator, outputs, len(rows), run.job.ranks)
+        features = rows.pick(index)
     encoding = Encoding(features, np.searchsorted(mine, rows.example[index]).tolist(), [])
     losses, labels = feature_losses(task, outputs, features), run.job.spec.labels
     part = task.validation(outputs, encoding, losses, labels, rows.texts_of(mine))
-    return sum_outcomes(run.accelerator, part, rows.examples)
+    return part.total() if task.together else sum_outcomes(run.accelerator, part, rows.examples)
 
 
 def best_metric(run: TrainingRun) -> str:

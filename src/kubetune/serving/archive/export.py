@@ -81,13 +81,29 @@ def export_hf(archive_dir: Path, out: Path) -> None:
     _write_object(out / "tokenizer_config.json", values)
     config = _read_object(archive_dir / "config.json")
     # Servers choose the class by this; archives of older versions name the encoder that the weights came from.
-    classes = getattr(modeling_auto, f"MODEL_FOR_{hub.classes}_MAPPING_NAMES")
-    config["architectures"] = [classes[config["model_type"]]]
+    classes = getattr(modeling_auto, f"MODEL_FOR_{hub.classes}_MAPPING_NAMES") if hub.classes else {}
+    config["architectures"] = [classes[config["model_type"]]] if hub.classes else config["architectures"]
     _write_object(out / "config.json", config)
+    if not hub.classes:
+        _write_sentence_transformer(out, config, spec["head"]["pooling"], archive.max_length)
     card = (archive_dir / "MODEL_CARD.md").read_text(encoding="utf-8")
     head, card = _front_matter(card)
     text = head + render_template("EXPORT.md.j2", archive=archive, hub=hub) + "\n" + card
     (out / "README.md").write_text(text, encoding="utf-8")
+
+
+def _write_sentence_transformer(out: Path, config: dict[str, Any], pooling: str, max_length: int) -> None:
+    """Write what sentence-transformers reads beside a model: that its states are pooled, and how."""
+    modules = [("", "Transformer"), ("1_Pooling", "Pooling")]
+    listed = [
+        {"idx": number, "name": str(number), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for number, (path, kind) in enumerate(modules)
+    ]
+    (out / "modules.json").write_text(json.dumps(listed, indent=2) + "\n", encoding="utf-8")
+    _write_object(out / "sentence_bert_config.json", {"max_seq_length": max_length, "do_lower_case": False})
+    (out / "1_Pooling").mkdir()
+    ways = {f"pooling_mode_{way}": way.startswith(pooling) for way in ("cls_token", "mean_tokens", "max_tokens")}
+    _write_object(out / "1_Pooling" / "config.json", {"word_embedding_dimension": config["hidden_size"], **ways})
 
 
 def _front_matter(card: str) -> tuple[str, str]:

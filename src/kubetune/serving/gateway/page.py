@@ -58,7 +58,7 @@ def render_page(endpoint: str, digest: str, archive: Archive, host: str, *, keye
         max_length=archive.max_length,
         max_items=archive.serving.max_items,
         says=form.says,
-        client=form.hub.client if len(task.columns) == 1 or not form.request_texts else None,
+        client=form.hub.client if len(task.served) == 1 or not form.request_texts else None,
         given=_arguments(task),
         item=_item(task),
         asked=json.dumps({"inputs": [_item(task)]} | ranked),
@@ -110,7 +110,7 @@ def _all_parts(accepted: RequestForm) -> bool:
 
 def _item(task: Task) -> str | dict[str, str]:
     """Return an item that the task takes, for an example."""
-    return EXAMPLE if len(task.columns) == 1 else {name: f"A {name}" for name in task.columns}
+    return EXAMPLE if len(task.served) == 1 else {name: f"A {name}" for name in task.served}
 
 
 def _arguments(task: Task) -> str:

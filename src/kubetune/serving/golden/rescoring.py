@@ -20,7 +20,7 @@ CHUNK_ROWS = 512
 
 def golden_answers(predictor: Predictor) -> Predict:
     """Return what asks a loaded archive its golden rows, the whole answer of each."""
-    columns, labels, form = predictor.task.columns, predictor.archive.labels, predictor.task.form
+    columns, labels, form = predictor.task.served, predictor.archive.labels, predictor.task.form
 
     def ask(items: Sequence[Mapping[str, str]]) -> Answers:
         outcomes = predictor.predict([[item[name] for name in columns] for item in items])

@@ -1,15 +1,15 @@
 """Which test rows become golden vectors: few, deterministic, and each there for a reason."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from kubetune.errors import DataError
+from kubetune.errors import DataError, KubetuneError
 from kubetune.serving.golden.vectors import BF16_FACTOR, Vector
 from kubetune.tasks import dataset_texts
 from kubetune.tasks.base import Task
@@ -22,8 +22,18 @@ CANDIDATES = 8
 STEADY = 4 * BF16_FACTOR
 """Tolerances by which an answer must be away from another one."""
 
-Margins = Callable[[Sequence[tuple[str, ...]]], Sequence[float]]
-"""Raw texts of rows → by how much probability each answer is away from another one."""
+Items = Sequence[tuple[str, ...]]
+"""Raw texts of rows."""
+
+
+class Asked(Protocol):
+    """A model as it was evaluated."""
+
+    def predictions(self, items: Items, labels: Sequence[str]) -> Sequence[Any]:
+        """Return a prediction an item."""
+
+    def margins(self, items: Items) -> Sequence[float]:
+        """Return by how much probability each answer is away from another one."""
 
 
 def pick(
@@ -31,7 +41,7 @@ def pick(
     task: Task,
     labels: Sequence[str],
     gate: TextGate,
-    margins: Margins | None = None,
+    model: Asked | None = None,
     tolerance: float = 0.0,
 ) -> tuple[Vector, ...]:
     """Pick rows from `predictions.parquet`.
@@ -45,7 +55,8 @@ def pick(
         task: Of the model.
         labels: Class names by class number.
         gate: Of the server: what it would refuse cannot be golden.
-        margins: How steady an answer is; None: answers cannot flip.
+        model: Says how steady an answer is, where answers flip, and what it is, where predictions are not stored; None:
+            neither is so.
         tolerance: Absolute difference of a probability that is allowed at fp32.
 
     Returns:
@@ -55,6 +66,7 @@ def pick(
 
     Raises:
         DataError: No row can be served.
+        KubetuneError: The model that is asked does not give what was stored of the rows.
     """
     facts = _facts(predictions, task, gate)
     if facts.num_rows == 0:
@@ -64,12 +76,15 @@ def pick(
             "can prove that a server answers right: raise it",
         )
     choices = _choices(facts, task, labels)
-    if margins is not None:
-        choices = _steady(choices, predictions, task, margins, STEADY * tolerance)
+    if model is not None and task.form.flips:
+        choices = _steady(choices, predictions, task, model, STEADY * tolerance)
     chosen: dict[int, str] = {}
     for name, rows in choices:
         chosen.setdefault(rows[0], name)
-    return _vectors(predictions, chosen, task, labels)
+    asked = None
+    if model is not None and not task.form.stored_in:
+        asked = _as_stored(partial(model.predictions, labels=labels), task, tolerance)
+    return _vectors(predictions, chosen, task, labels, asked)
 
 
 def _facts(predictions: Path, task: Task, gate: TextGate) -> pa.Table:
@@ -130,13 +145,13 @@ def _outward(rows: list[int]) -> list[int]:
 
 
 def _steady(
-    choices: Sequence[tuple[str, list[int]]], predictions: Path, task: Task, margins: Margins, wanted: float
+    choices: Sequence[tuple[str, list[int]]], predictions: Path, task: Task, model: Asked, wanted: float
 ) -> list[tuple[str, list[int]]]:
     """Return the choices with the first candidate in front that is steady, or else the steadiest."""
     rows = sorted({row for _, candidates in choices for row in candidates})
     raw = [f"raw_{name}" for name in dataset_texts(task.columns)]
     items = [tuple(values[name] for name in raw) for values in _read(predictions, rows, raw).values()]
-    margin = dict(zip(rows, margins(items), strict=True))
+    margin = dict(zip(rows, model.margins(items), strict=True))
     found = []
     for name, candidates in choices:
         steady = [row for row in candidates if margin[row] >= wanted]
@@ -144,11 +159,33 @@ def _steady(
     return found
 
 
-def _vectors(predictions: Path, chosen: Mapping[int, str], task: Task, labels: Sequence[str]) -> tuple[Vector, ...]:
-    raw = {name: f"raw_{column}" for name, column in zip(task.columns, dataset_texts(task.columns), strict=True)}
-    rows = _read(predictions, sorted(chosen), ["row_id", *task.form.stored_in, *raw.values()])
+Answers = Callable[[pa.Table], Sequence[Any]]
+
+
+def _as_stored(ask: Callable[[Items], Sequence[Any]], task: Task, tolerance: float) -> Answers:
+    """Return what answers rows of the file by a model whose `confidence` on them must be the stored one."""
+
+    def answers(table: pa.Table) -> Sequence[Any]:
+        raw = [table[f"raw_{name}"].to_pylist() for name in dataset_texts(task.columns)]
+        found = ask(list(zip(*raw, strict=True)))
+        before, now = (each["confidence"].to_numpy() for each in (table, pa.table(task.form.columns(found))))
+        if float(abs(before - now).max(initial=0)) > tolerance:
+            raise KubetuneError("The model does not give what the report holds of its rows: evaluate the run again.")
+        return found
+
+    return answers
+
+
+def _vectors(
+    predictions: Path, chosen: Mapping[int, str], task: Task, labels: Sequence[str], asked: Answers | None
+) -> tuple[Vector, ...]:
+    names = dataset_texts(task.columns)
+    raw = {name: f"raw_{column}" for name, column in zip(task.columns, names, strict=True) if name in task.served}
+    columns = ["row_id", "confidence", *task.form.stored_in, *(f"raw_{name}" for name in names)]
+    rows = _read(predictions, sorted(chosen), list(dict.fromkeys(columns)))
     table = pa.Table.from_pylist(list(rows.values()))
-    answers = (task.form.decode(stored, labels, {}) for stored in task.form.stored(table))
+    answers = asked(table) if asked is not None else task.form.stored(table)
+    decoded = (task.form.decode(found, labels, {}) for found in answers)
     found = {
         number: Vector(
             chosen[number],
@@ -156,7 +193,7 @@ def _vectors(predictions: Path, chosen: Mapping[int, str], task: Task, labels: S
             {name: row[column] for name, column in raw.items()},
             task.form.expectation(answer),
         )
-        for (number, row), answer in zip(rows.items(), answers, strict=True)
+        for (number, row), answer in zip(rows.items(), decoded, strict=True)
     }
     return tuple(found[number] for number in chosen)
 

@@ -1,0 +1,72 @@
+"""The body of `prepare` for rows of two texts that are read one by one."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from kubetune.errors import DataError
+from prepared_toys import SPLITS, Prepared
+
+SCORED = ("task={kind: feature-extraction, problem: scored-pairs}", "data.columns.label=score")
+PAIRS = ("task={kind: feature-extraction}", "data.columns.label=null")
+
+
+def scored(count: int) -> list[dict[str, Any]]:
+    return [{"sentence1": f"day a{n}", "sentence2": f"film b{n}", "score": str(1 + n % 5)} for n in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("override", "least", "sentence"),
+    [
+        ("data.score_range=[1, 5]", 0.0, "Scores from 1 to 5 are similarities from 0 to 1."),
+        ("data.score_range=[0, 5]", 0.2, "Scores from 0 to 5 are similarities from 0 to 1."),
+        (None, 0.0, "the least and most that there are: data.score_range says it otherwise"),
+    ],
+)
+def test_scores_become_similarities(
+    prepare: Callable[..., Prepared], override: str | None, least: float, sentence: str
+) -> None:
+    made = prepare({"all": scored(60)}, *SCORED, *([override] if override else []))
+    rows = [row for split in SPLITS for row in made.rows[split]]
+    assert len(rows) == 60
+    assert min(row["label"] for row in rows) == pytest.approx(least)
+    assert max(row["label"] for row in rows) == 1.0
+    assert any(sentence in decision for decision in made.report["said"])
+    first = rows[0]
+    ids, sides = first["input_ids"], first["sides"]
+    assert sides == sorted(sides)
+    for side in (0, 1):
+        text = [number for number, of in zip(ids, sides, strict=True) if of == side]
+        assert (text[0], text[-1]) == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("cell", "reason"),
+    [("9", "9 is not from 1 to 5"), ("inf", "score-not-finite: inf"), ("much", "score-malformed: 'much'")],
+)
+def test_a_score_that_is_none_is_named(prepare: Callable[..., Prepared], cell: str, reason: str) -> None:
+    rows = scored(20)
+    rows[3]["score"] = cell
+    with pytest.raises(DataError, match=reason):
+        prepare({"all": rows}, *SCORED, "data.score_range=[1, 5]", "data.max_reject_share=0.0")
+
+
+def test_one_score_is_no_range(prepare: Callable[..., Prepared]) -> None:
+    with pytest.raises(DataError, match=r"Column 'score' is 3 in every row.* data\.score_range"):
+        prepare({"all": [{**row, "score": "3"} for row in scored(20)]}, *SCORED)
+
+
+def test_pairs_that_share_a_text_stay_in_one_split(prepare: Callable[..., Prepared]) -> None:
+    rows = [{"anchor": f"day a{n}", "positive": f"film a{n + shift}"} for n in range(0, 120, 3) for shift in (0, 1, 2)]
+    rows += [{"anchor": f"nice a{n}", "positive": f"film a{n}"} for n in range(0, 120, 3)]
+    made = prepare({"all": rows}, *PAIRS, "data.group_by=either")
+    places: dict[str, set[str]] = {}
+    for split in SPLITS:
+        for row in made.rows[split]:
+            assert row["label"] is True
+            for text in (row["text"], row["text_pair"]):
+                places.setdefault(text, set()).add(split)
+    assert all(len(found) == 1 for found in places.values())
+    assert made.document["splits"]["train"] > made.document["splits"]["test"] > 0
+    assert "pairs of train" in made.report["line"]

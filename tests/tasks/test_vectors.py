@@ -1,0 +1,132 @@
+"""Texts of a row side by side in a feature, their vectors side by side in an output, and losses that see both."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from scipy import stats
+from sklearn.feature_extraction.text import TfidfVectorizer
+from transformers import AutoTokenizer
+
+import vector_toys
+from kubetune.tasks import load_baselines, load_task
+from kubetune.tasks.base import ModelSpec
+from kubetune.tasks.inference import predict_outputs
+
+SCORED, PAIRS = load_task(vector_toys.SCORED), load_task(vector_toys.PAIRS)
+LONG = " ".join(["we saw the film"] * 20)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(toy_model: Path) -> Any:
+    return AutoTokenizer.from_pretrained(toy_model)
+
+
+@pytest.fixture(scope="module")
+def module(toy_model: Path) -> torch.nn.Module:
+    return SCORED.build_model(
+        ModelSpec(SCORED.kind, (), "stock", vector_toys.HEAD, 0.0, 16), toy_model, pretrained=True
+    )
+
+
+def test_a_text_has_one_vector_whatever_stands_beside_it(tokenizer: Any, module: torch.nn.Module) -> None:
+    items: list[tuple[str, ...]] = [("good film", LONG), ("a day", "nice")]
+    encoding = SCORED.encode(tokenizer, items, 16)
+    assert encoding.truncated == [True, False]
+    assert encoding.example == [0, 1]
+    assert sorted(set(encoding.features[0]["sides"])) == [0, 1]
+    assert SCORED.collate(encoding.features, 0)["input_ids"].shape == (2, 2, 16)
+    found = SCORED.predictions(predict_outputs(module, encoding.features, SCORED, 0, 8), encoding, items, ())
+    for item, vectors in zip(items, found, strict=True):
+        for text, vector in zip(item, vectors.values, strict=True):
+            alone = SCORED.encode(tokenizer, [(text,)], 16)
+            (served,) = SCORED.predictions(predict_outputs(module, alone.features, SCORED, 0, 8), alone, [(text,)], ())
+            np.testing.assert_allclose(served.values[0], vector, atol=1e-6)
+            assert served.values.shape == (1, 32)
+
+
+def test_pooling_is_the_mean_over_real_tokens_or_the_first(tokenizer: Any, toy_model: Path) -> None:
+    from transformers import AutoModel
+
+    network = AutoModel.from_pretrained(toy_model).eval()
+    feature = SCORED.encode(tokenizer, [("good film",)], 16).features[0]
+    with torch.inference_mode():
+        states = network(input_ids=torch.tensor([feature["input_ids"]])).last_hidden_state[0]
+    for pooling, expected in (("mean", states.mean(dim=0)), ("cls", states[0])):
+        spec = ModelSpec(SCORED.kind, (), "stock", {"pooling": pooling}, 0.0, 16)
+        (found,) = predict_outputs(SCORED.build_model(spec, toy_model, pretrained=True), [feature], SCORED, 0, 8)
+        np.testing.assert_allclose(found, expected.numpy(), atol=1e-6)
+
+
+def rows_of(texts: list[tuple[list[int], list[int]]]) -> list[dict[str, Any]]:
+    return [{"input_ids": [*one, *other], "sides": [0] * len(one) + [1] * len(other)} for one, other in texts]
+
+
+def test_the_loss_of_scored_pairs_is_the_squared_error_of_the_cosine() -> None:
+    outputs = torch.randn(5, 8)
+    targets = SCORED.targets([{"label": [score], "input_ids": [1]} for score in (0.0, 0.2, 0.5, 0.9, 1.0)], 1)  # type: ignore[list-item]
+    found = SCORED.losses(outputs, targets)
+    expected = [
+        (1 - torch.nn.functional.cosine_similarity(row[:4], row[4:], dim=0) - 1 + target) ** 2
+        for row, target in zip(outputs, targets, strict=True)
+    ]
+    torch.testing.assert_close(found, torch.stack(expected))
+
+
+def test_anchors_are_told_from_the_positives_of_other_rows() -> None:
+    outputs = torch.randn(4, 6)
+    targets = PAIRS.targets(rows_of([([1], [2]), ([3], [4]), ([5], [6]), ([7], [8])]), 1)
+    anchors, positives = outputs[:, :3], outputs[:, 3:]
+    near = 20 * torch.nn.functional.cosine_similarity(anchors[:, None], positives[None], dim=2)
+    expected = torch.nn.functional.cross_entropy(near, torch.arange(4), reduction="none")
+    torch.testing.assert_close(PAIRS.losses(outputs, targets), expected)
+    smoothed = torch.nn.functional.cross_entropy(near, torch.arange(4), reduction="none", label_smoothing=0.1)
+    torch.testing.assert_close(PAIRS.losses(outputs, targets, 0.1), smoothed)
+
+
+@pytest.mark.parametrize(
+    "twin",
+    [([9], [2]), ([1], [9]), ([1], [2]), ([9], [1])],
+    ids=["same-positive", "same-anchor", "same-row", "own-anchor-as-positive"],
+)
+def test_what_is_right_as_well_is_no_negative(twin: tuple[list[int], list[int]]) -> None:
+    """Rows 0 and 1 are the same or nearly: the loss of row 0 is the one that it has without row 1."""
+    outputs = torch.randn(3, 6)
+    targets = PAIRS.targets(rows_of([([1], [2]), twin, ([5], [6])]), 1)
+    found = PAIRS.losses(outputs, targets)
+    without = PAIRS.losses(outputs[[0, 2]], targets[[0, 2]])
+    torch.testing.assert_close(found[0], without[0])
+
+
+def test_baselines_compare_words() -> None:
+    texts = [("the good film", "a good film"), ("bad day", "nice food"), ("we saw it", "we saw it on monday")]
+    scores = [0.8, 0.1, 0.6]
+    table = pa.table({"text": [a for a, _ in texts], "text_pair": [b for _, b in texts], "label": scores})
+    found = {each.name: each for each in load_baselines(vector_toys.SCORED)(table, table, ("text", "text_pair"), ())}
+    words = [(set(a.split()), set(b.split())) for a, b in texts]
+    shares = [len(a & b) / len(a | b) for a, b in words]
+    assert found["jaccard"].outcomes.sums[:, 0].tolist() == pytest.approx(shares)
+    weights = TfidfVectorizer(token_pattern=r"(?u)\b\w+\b", sublinear_tf=True)
+    weights.fit([text for pair in zip(*texts, strict=True) for text in pair])
+    cosines = [(weights.transform([a]) @ weights.transform([b]).T).toarray()[0, 0] for a, b in texts]
+    assert found["tfidfcosine"].outcomes.sums[:, 0].tolist() == pytest.approx(cosines)
+    spearman = SCORED.statistics(()).measure(found["jaccard"].outcomes.total())["spearman"]
+    assert spearman == pytest.approx(stats.spearmanr(shares, scores).statistic)
+    pairs = {each.name: each for each in load_baselines(vector_toys.PAIRS)(table, table, ("text", "text_pair"), ())}
+    assert pairs["jaccard"].outcomes.scores.tolist() == pytest.approx([1.0, 1 / 3, 1.0])
+
+
+def test_ranks_are_among_distinct_positives() -> None:
+    from kubetune.tasks.feature_extraction import ranks_of
+    from kubetune.tasks.sides import Vectors
+
+    def row(texts: tuple[str, str], *values: list[float]) -> Vectors:
+        return Vectors(texts, np.array(values, dtype=np.float32))
+
+    near, far = [1.0, 0.0], [0.0, 1.0]
+    rows = [row(("a", "b"), near, near), row(("c", "b"), near, near), row(("c", "d"), near, far)]
+    assert ranks_of(rows).tolist() == [1, 1, 1]  # `b` is one candidate, and right for `c` as well
+    assert ranks_of([*rows, row(("e", "f"), far, near)]).tolist() == [2, 2, 2, 3]
