@@ -16,6 +16,8 @@ FOREIGN = 0.01
 """Share of other letters than English ones from which on texts are not English; names in English texts have fewer."""
 TOKENS_A_WORD, TOKENS_A_CHARACTER = 1.4, 0.8
 SPECIAL_TOKENS = 4
+LONGEST_WORDS = 12
+"""Characters of a word on average, which no language that parts words by blanks has."""
 TYPICAL = 3.0
 """Texts of up to so many times the average are read whole: nearly all, where lengths fall off exponentially."""
 LENGTHS = (32, 64, 128, 256, 512)
@@ -126,12 +128,8 @@ class FirstValues:
 
     def sizes(self) -> Iterator[tuple[str, str]]:
         """Yield what was decided about sizes, and why."""
-        lengths = " and ".join(f"{column.words:,.0f}" for column in self.texts)
-        about = (
-            "longer contexts are read in windows"
-            if self.guess.row.windows
-            else f"texts have {lengths} words on average"
-        )
+        lengths = " and ".join(map(_average, self.texts))
+        about = "longer contexts are read in windows" if self.guess.row.windows else f"texts have {lengths} on average"
         yield "max_length", f"{self.max_length} tokens; {about}"
         few = "" if self.epochs == self.guess.row.start.epochs else f", more than usual as {self.rows:,} rows are few"
         yield "epochs", f"{self.epochs}{few}"
@@ -174,12 +172,19 @@ class FirstValues:
             yield f"For a first try on so many rows add data.limit={FIRST_TRY} to the command."
 
 
+def _spaced(column: SeenColumn) -> bool:
+    """Whether blanks part the words, as in most scripts; what they part is too long for words elsewhere."""
+    return column.mean < LONGEST_WORDS * column.words or column.holds is Holds.WORDS
+
+
+def _average(column: SeenColumn) -> str:
+    return f"{column.words:,.0f} words" if _spaced(column) else f"{column.mean:,.0f} characters"
+
+
 def _typical_tokens(column: SeenColumn) -> float:
     """Return about how many tokens nearly all texts of a column have at most."""
     if not column.words:
         return float(LENGTHS[-1])
-    per_word = column.mean / column.words
-    spaced = per_word < 15 or column.holds is Holds.WORDS
-    mean = column.words * TOKENS_A_WORD if spaced else column.mean * TOKENS_A_CHARACTER
+    mean = column.words * TOKENS_A_WORD if _spaced(column) else column.mean * TOKENS_A_CHARACTER
     longest = column.longest / column.mean if column.longest else TYPICAL
     return mean * min(TYPICAL, longest)

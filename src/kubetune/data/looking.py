@@ -191,8 +191,9 @@ class _Column:
         if self.nested and len(self.nested) == min(self.filled, SAMPLED):
             return _nested(list(_parsed(self.nested))) or Holds.TEXT
         parts = [value.split() for value in list(self.values)[:SAMPLED]]
-        several = any(len(words) > 1 for words in parts)  # else a word a row, which is no row of a task
-        return Holds.TAGS if several and _are_tags(parts) else Holds.TEXT
+        if not parts or not _are_tags(parts):
+            return Holds.TEXT
+        return Holds.TAGS if any(len(words) > 1 for words in parts) else Holds.TAG
 
 
 def _parsed(cells: Iterable[str]) -> Iterator[Any]:

@@ -8,6 +8,10 @@ from kubetune.errors import ConfigError
 from kubetune.tasks.guesses.seen import Seen, SeenColumn
 
 
+CALLED = {"task": "task", "text": "text", "text_pair": "second text", "label": "label"}
+"""Options → what they name."""
+
+
 class UndecidedError(ConfigError):
     """Several columns could be meant, or none; the sentence names the option that decides.
 
@@ -20,7 +24,7 @@ class UndecidedError(ConfigError):
     def __init__(self, option: str, found: str, choices: Sequence[str] = ()) -> None:
         self.option, self.choices = option, tuple(choices)
         self.question = found
-        super().__init__(f"{found}: name it with --{option.replace('_', '-')}.")
+        super().__init__(f"{found}: name the {CALLED[option]} with --{option.replace('_', '-')}.")
 
 
 @dataclass(frozen=True)

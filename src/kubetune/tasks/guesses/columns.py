@@ -64,6 +64,8 @@ def class_fault(column: SeenColumn) -> str | None:
     """Return why a column cannot be one of classes, or None."""
     if column.holds is Holds.NOTHING:
         return "is empty"
+    if column.holds is Holds.TAG:
+        return "holds one tag a row, and a row is a whole sentence (words and tags as lists, or a CoNLL file)"
     single = column.holds in (Holds.TEXT, Holds.INTEGERS, Holds.NUMBERS, Holds.TRUTH_VALUES)
     return _values_fault(column) if single else f"holds {column.holds}, and a row has one class"
 
@@ -101,14 +103,17 @@ def classes_of(column: SeenColumn) -> str:
     return f"{column.distinct:,} classes: {', '.join(shown)}" + (", …" if column.distinct > 4 else "")
 
 
-def close_to_longest(seen: Seen, label: str) -> tuple[list[SeenColumn], int]:
-    """Return the columns that could be the text, and of how many: the longest, and those that are about as long."""
+def close_to_longest(seen: Seen, label: str) -> tuple[list[SeenColumn], str]:
+    """Return the columns that could be the text, which are the longest and those about as long, and why it is one."""
     found = [column for column in seen.holding(Holds.TEXT) if column.name != label]
     texts = [column for column in found if column.prose >= PROSE] or found
     most = max((column.mean for column in texts), default=0.0)
     close = [column for column in texts if column.mean >= CLOSE * most]
     named = [column for column in close if normal_name(column.name) in TEXTS]
-    return (named if len(close) > 1 and len(named) == 1 else close), len(found)
+    if len(close) > 1 and len(named) == 1:
+        others = quoted_names(column.name for column in close if column is not named[0])
+        return named, f"by its name, and {others} about as long"
+    return close, "the longest text" if len(found) > 1 else "the only column of text"
 
 
 def _count(column: SeenColumn) -> str:

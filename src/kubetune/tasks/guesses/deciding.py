@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from kubetune.errors import ConfigError
 from kubetune.tasks.guesses.base import Given, Guess, TaskGuess, UndecidedError
 from kubetune.tasks.guesses.columns import classes_of, names_of_columns, normal_name, quoted_names, subject_of
-from kubetune.tasks.guesses.seen import Holds, Seen
+from kubetune.tasks.guesses.seen import Holds, Seen, SeenColumn
 from kubetune.tasks.guesses.table import GUESSES
 from kubetune.text.shown import one_line
 
@@ -87,7 +87,10 @@ def _label(row: TaskGuess, seen: Seen, given: Given) -> tuple[str, str]:
     good = [column for column in by_name if not row.fault(column) and not row.doubt(column)]
     likely = [column for column in free if not row.fault(column) and not row.doubt(column)]
     if len(good) == 1:
-        return good[0].name, f"by its name; {row.truth(good[0])}"
+        faults = [
+            f"; column `{one_line(column.name, 60)}` {row.fault(column)}" for column in by_name if row.fault(column)
+        ]
+        return good[0].name, f"by its name; {row.truth(good[0])}{''.join(faults)}"
     if (named := _names_of_numbers(good)) is not None:
         return named
     if len(good) > 1:

@@ -15,6 +15,7 @@ class Holds(StrEnum):
     TRUTH_VALUES = "truth values"
     WORDS = "lists of words"
     TAGS = "tags of words"
+    TAG = "the tag of one word"
     TAG_NUMBERS = "lists of numbers"
     SPANS = "spans of a text"
     ANSWERS = "answers with their places"

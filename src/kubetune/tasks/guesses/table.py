@@ -19,7 +19,7 @@ from kubetune.text.shown import one_line
 
 
 def _holds(*kinds: Holds) -> Callable[[SeenColumn], str | None]:
-    wanted = " or ".join(kinds)
+    wanted = " or ".join(kinds[:2])
 
     def fault(column: SeenColumn) -> str | None:
         what = f"holds {column.holds}" if column.holds is not Holds.NOTHING else "is empty"

@@ -21,7 +21,7 @@ def one_text(seen: Seen, given: Given, label: str) -> list[tuple[str, str]]:
         raise ConfigError("--text-pair names a second text and the task has one: leave it out, or name another --task.")
     if given.text is not None:
         return [_given_text(given.text)]
-    close, measured = close_to_longest(seen, label)
+    close, why = close_to_longest(seen, label)
     if len(close) > 1:
         raise UndecidedError(
             "text",
@@ -30,8 +30,7 @@ def one_text(seen: Seen, given: Given, label: str) -> list[tuple[str, str]]:
         )
     if not close:
         raise UndecidedError("text", "No column holds text", [])
-    others = "the longest text" if measured > 1 else "the only column of text"
-    return [(close[0].name, f"{others}, {close[0].words:,.0f} words on average")]
+    return [(close[0].name, why)]
 
 
 def two_texts(seen: Seen, given: Given, label: str) -> list[tuple[str, str]]:
