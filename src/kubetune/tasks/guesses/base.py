@@ -7,7 +7,6 @@ from typing import Any
 from kubetune.errors import ConfigError
 from kubetune.tasks.guesses.seen import Seen, SeenColumn
 
-
 CALLED = {"task": "task", "text": "text", "text_pair": "second text", "label": "label"}
 """Options → what they name."""
 

@@ -74,10 +74,10 @@ def _values_fault(column: SeenColumn) -> str | None:
     if column.distinct == 1:
         only = one_line(next(iter(column.values), "…"), 40)
         return f"holds one value only ({only!r}), and a classifier needs two classes"
-    if column.distinct == column.filled and column.filled > 2:
-        return "differs in every row, as an id or a text does"
     if column.holds is Holds.NUMBERS:
         return f"holds {_count(column)} different numbers with fractions, which are no classes"
+    if column.distinct == column.filled and column.filled > 2:
+        return "differs in every row, as an id or a text does"
     if column.distinct > min(MOST_CLASSES, column.filled / 2):
         return f"holds {_count(column)} different values in {column.filled:,} rows, which are no classes"
     return None
