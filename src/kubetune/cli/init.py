@@ -54,9 +54,9 @@ def init(
     written = first_recipe(seen, guess, given, name, data, changes)
     output.write_text(written.text, encoding="utf-8")
     for what, why in written.said.items():
-        say(f"{what.replace('_', ' '):<{WHAT}}{why}")
+        say_folded(what.replace("_", " "), why)
     for sentence in written.warnings:
-        say(f"{'note':<{WHAT}}{sentence}")
+        say_folded("note", sentence)
     say()
     say(f"{output}: the recipe is valid; each choice stands in it with its reason.")
     next_lines(settings, ["data", str(output)], ["run", str(output), "--until", "evaluate"])
@@ -115,9 +115,9 @@ def _decide(seen: "Seen", given: "Given") -> "tuple[Guess, Given]":
 
 def _ask(undecided: "UndecidedError") -> str:
     """Ask for one of the choices, by its number or name."""
-    say(f"{undecided.question}.")
+    say_folded("", f"{undecided.question}.", indent=0)
     for number, choice in enumerate(undecided.choices, start=1):
-        say(f"  {number}  {_cut(choice, 60)}")
+        say(f"{number:>3}  {_cut(choice, 60)}")
     while True:
         answer: Any = typer.prompt(undecided.option.replace("_", "-")).strip()
         if answer in undecided.choices:
@@ -133,8 +133,9 @@ def show_seen(file: str, seen: "Seen") -> None:
 
     say(f"{_cut(file, 80)}: {'' if seen.whole else 'the first '}{seen.rows:,} rows, {len(seen.columns):,} columns")
     for sentence in seen.decisions:
-        say(f"  {sentence}")
-    say()
+        say_folded("", sentence, indent=2)
+    if not sys.stdout.isatty():
+        say()  # a drawn table brings its own
     rows = []
     single = (Holds.TEXT, Holds.INTEGERS, Holds.NUMBERS, Holds.TRUTH_VALUES)
     for place, column in enumerate(seen.columns[:SHOWN_COLUMNS]):
@@ -145,6 +146,17 @@ def show_seen(file: str, seen: "Seen") -> None:
     if len(seen.columns) > SHOWN_COLUMNS:
         say(f"and {len(seen.columns) - SHOWN_COLUMNS:,} further columns")
     say()
+
+
+def say_folded(what: str, sentence: str, indent: int = WHAT) -> None:
+    """Print a sentence behind a word, in a terminal folded between words; elsewhere on one line, to be searched."""
+    import shutil
+    import textwrap
+
+    width = shutil.get_terminal_size().columns - indent if sys.stdout.isatty() else 0
+    folded = textwrap.wrap(sentence, max(width, 20), break_long_words=False) if width else [sentence]
+    for number, line in enumerate(folded):
+        say(f"{what if number == 0 else '':<{indent}}{line}")
 
 
 def _cut(text: str, most: int) -> str:
