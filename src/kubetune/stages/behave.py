@@ -57,7 +57,7 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
     task, spec = load_task(config.task.kind), load_spec(inputs["model"])
     _check_expectations(suite, task)
     _check_texts(suite, task)
-    rows = _rows(inputs["report"] / "predictions.parquet", task, spec.labels)
+    rows = report_rows(inputs["report"] / "predictions.parquet", task, spec.labels)
     model = _model(config, inputs, (task, spec), context)
 
     def usable(item: tuple[str, ...]) -> bool:
@@ -115,7 +115,7 @@ def _check_texts(suite: Suite, task: "Task") -> None:
                 )
 
 
-def _rows(path: Path, task: "Task", labels: Sequence[str]) -> list[Row]:
+def report_rows(path: Path, task: "Task", labels: Sequence[str]) -> list[Row]:
     """Return every row of the report's predictions: raw texts, and the name of the true label or marked entities."""
     names = TEXTS[: len(task.columns)]
     try:
