@@ -27,15 +27,14 @@ import pyarrow.parquet as pq
 import torch
 from sklearn.linear_model import LogisticRegression
 from smoke import complete, pulled
+from suite_verdicts import changes, named, rate
 from transformers import AutoTokenizer
 
 from kubetune.behaviour.cases import Row, cases_of
 from kubetune.behaviour.chosen import chosen_suite
-from kubetune.behaviour.record import capability_rates, judge_behaviour
-from kubetune.behaviour.run import SuiteResult, run_suite
+from kubetune.behaviour.run import run_suite
 from kubetune.behaviour.suite import Suite
 from kubetune.behaviour.words import free_words
-from kubetune.comparison.guards import paired_capabilities, paired_guard
 from kubetune.config.load import load_recipe
 from kubetune.tasks import load_task
 from kubetune.tasks.classification import softmax
@@ -46,9 +45,6 @@ from kubetune.text.gate import TextGate
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "behaviour"))
 import rule_classifiers as rules
 
-MARGIN = 0.05
-"""`promotion.capability_margin` as it is by default."""
-LEVEL = 0.01
 Item = tuple[str, ...]
 Score = Callable[[Sequence[Item]], np.ndarray]
 FAULTS = ("negation", "names and places", "typos", "whole text")
@@ -108,35 +104,6 @@ def known_words(suite: Suite, rows: Sequence[Row]) -> set[str]:
 def smaller(suite: Suite, most: int) -> Suite:
     """Bound the cases out of templates, which makes a fault harder to prove, never easier."""
     return suite.model_copy(update={"tests": [test.model_copy(update={"most": most}) for test in suite.tests]})
-
-
-def change(candidate: SuiteResult, twin: SuiteResult, capability: str) -> tuple[bool, bool]:
-    """Return what `compare` sees in the capability's cases: whether a loss is shown, and whether none is ruled out."""
-    passed = [
-        {(capability, case.test, case.case): case.passed for case in found.cases if case.capability == capability}
-        for found in (candidate, twin)
-    ]
-    assert passed[0].keys() == passed[1].keys()
-    sources = {(case.capability, case.test, case.case): case.source for case in twin.cases}
-    guard = paired_guard(capability, paired_capabilities(*passed, sources)[capability], MARGIN, 0)
-    return -guard.difference > MARGIN and guard.worse <= LEVEL, guard.within > LEVEL
-
-
-def changes(pairs: Sequence[tuple[SuiteResult, SuiteResult]], capability: str) -> tuple[int, int]:
-    """Return how many of the pairs show a loss, and in how many the candidate is held back."""
-    found = np.array([change(*pair, capability) for pair in pairs])
-    shown, held = found.sum(axis=0).tolist()
-    return int(shown), int(held)
-
-
-def named(suite: Suite, result: SuiteResult) -> set[str]:
-    """Return the capabilities that the gate refuses."""
-    return {reason.partition(": ")[0] for reason in judge_behaviour(suite, result).reasons}
-
-
-def rate(suite: Suite, result: SuiteResult, capability: str) -> float:
-    """Return the failure rate over all tests of the capability."""
-    return capability_rates(suite, result.outcomes)[capability]["rate"]
 
 
 def examine(

@@ -5,16 +5,18 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+PARTS = ("smoke", "suite_verdicts")
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 
 
 def benchmark_module(file: str) -> ModuleType:
-    """Import `benchmarks/<file>.py` as module `benchmark_of_<file>`, and the `smoke` beside it.
+    """Import `benchmarks/<file>.py` as module `benchmark_of_<file>`, and the parts that it stands on.
 
     By their files: with that folder on the path its `behaviour` would hide the one of the tests.
     """
     before = list(sys.path)
-    _load("smoke", "smoke")
+    for part in PARTS:
+        _load(part, part)
     module = _load(f"benchmark_of_{file}", file)
     sys.path[:] = before
     return module

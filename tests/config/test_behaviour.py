@@ -31,7 +31,11 @@ def test_nothing_is_tested_unless_a_suite_is_named() -> None:
 
 
 def test_every_shipped_suite_is_taken_by_name() -> None:
-    assert suite_names() == tuple(shipped_suites()) == ("acceptability", "emotion", "sentiment", "topic")
+    assert (
+        suite_names()
+        == tuple(shipped_suites())
+        == ("acceptability", "answers", "emotion", "entities", "sentiment", "topic")
+    )
     for name in suite_names():
         assert BehaviourSection(suite=name).suite == name
 
@@ -69,7 +73,7 @@ def test_a_suite_of_ones_own_stands_in_the_recipe() -> None:
 @pytest.mark.parametrize(
     ("values", "why"),
     [
-        ({"suite": "sentment"}, "shipped are acceptability, emotion, sentiment, topic"),
+        ({"suite": "sentment"}, "shipped are acceptability, answers, emotion, entities, sentiment, topic"),
         ({"suite": "own.yaml"}, "write a suite of your own here as a mapping"),
         ({"suite": ""}, "does not exist"),
         ({"suite": OWN | {"labels": ["no"]}}, "`labels`"),
@@ -104,6 +108,18 @@ FITS = {
     "acceptability": ("cola",),
     "topic": ("ag-news",),
 }
+OF_PLACES = {"entities": ("ner-wnut",), "answers": ("qa-squad",)}
+"""Suites that speak of no labels, and the recipes of their task."""
+
+
+@pytest.mark.parametrize("suite", OF_PLACES)
+def test_a_suite_that_judges_places_is_for_tasks_whose_answers_point_at_them(suite: str) -> None:
+    for recipe in OF_PLACES[suite]:
+        assert load_recipe(recipe, [f"behaviour.suite={suite}"]).behaviour.suite == suite
+        with pytest.raises(ConfigError, match=r"behaviour\.suite judges labels, and answers of task .* have places"):
+            load_recipe(recipe, ["behaviour.suite=sentiment"])
+    with pytest.raises(ConfigError, match=r"judges places, and answers of task text-classification have labels"):
+        load_recipe("tweets", [f"behaviour.suite={suite}", "behaviour.bars={}"])
 
 
 @pytest.mark.parametrize(("suite", "recipe"), [(suite, name) for suite, names in FITS.items() for name in names])
@@ -145,4 +161,4 @@ def test_the_page_names_every_suite_with_its_capabilities() -> None:
         suite = chosen_suite(name, {})
         (line,) = [line for line in text.splitlines() if line.startswith(f"| `{name}` |")]
         assert line.endswith(f"| {', '.join(suite.capabilities)} |")
-        assert f"| {', '.join(FITS[name])} |" in line
+        assert f"| {', '.join((FITS | OF_PLACES)[name])} |" in line

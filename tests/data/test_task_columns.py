@@ -7,7 +7,7 @@ import pytest
 
 from kubetune.config.load import canonical, parse_recipe
 from kubetune.config.recipe import TaskSection
-from kubetune.config.task_columns import READ_FOR, TASK_COLUMNS, with_task_columns
+from kubetune.config.task_columns import JUDGED_BY, READ_FOR, TASK_COLUMNS, with_task_columns
 from kubetune.errors import ConfigError
 from kubetune.tasks import load_task
 
@@ -23,6 +23,11 @@ KINDS = typing.get_args(TaskSection.model_fields["kind"].annotation)
 def test_the_table_says_what_the_task_says(kind: str) -> None:
     schema, taken = load_task(kind).schema, TASK_COLUMNS[kind]
     assert (schema.texts, schema.target, schema.target_type, schema.offsets) == tuple(taken)
+
+
+@pytest.mark.parametrize("kind", JUDGED_BY)
+def test_what_suites_may_judge_is_what_the_form_says(kind: str) -> None:
+    assert load_task(kind).form.judged_by == JUDGED_BY[kind]
 
 
 def test_a_stored_recipe_names_its_columns() -> None:

@@ -67,7 +67,7 @@ def test_most_blocks_run() -> None:
     assert set(names) == {block.name for block in RUN}, "give the page its place in PAGE_ORDER"
 
 
-EDITED = {"kubetune recipes tickets > mine.yaml": "cp edited.yaml mine.yaml"}
+EDITED = {"kubetune init tickets.csv --output mine.yaml": "cp edited.yaml mine.yaml"}
 """What a reader does by hand after a command, done by the test."""
 
 

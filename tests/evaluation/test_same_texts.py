@@ -31,6 +31,15 @@ def test_a_text_is_told_by_its_words_and_by_what_the_model_reads() -> None:
     assert text_groups(sliced, ["text"]).tolist() == [0, 0, 1, 1, 2, 2, 3]
 
 
+def test_a_text_may_be_read_in_windows() -> None:
+    texts, windows = ["x", "a b", "a b c", "x"], [[[1, 2], [2, 3]], [[1, 2]], [[1, 2], [2, 4]], [[1, 2], [2, 3]]]
+    rows = pa.table({"text": texts, "input_ids": pa.array(windows, pa.list_(pa.list_(pa.int32())))})
+    assert text_groups(rows, ["text"]).tolist() == [0, 1, 2, 0]
+    alike = rows.set_column(0, "text", pa.array(["u", "v", "w", "x"]))
+    assert text_groups(alike.slice(1), ["text"]).tolist() == [0, 1, 2]
+    assert text_groups(alike, ["text"]).tolist() == [0, 1, 2, 0]  # the model reads the same in the first and the last
+
+
 def test_of_a_pair_both_texts_count_and_so_do_token_types() -> None:
     rows = table(["a", "a", "b a"], [[1, 2], [1, 3], [1, 2]], text_pair=["b", "c", "b"])
     assert text_groups(rows, ["text", "text_pair"]).tolist() == [0, 1, 0]  # the first and last read the same

@@ -169,7 +169,7 @@ def test_pairs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("section", "why"),
     [
-        ({"suite": "sentment"}, "'sentment' does not exist: shipped are acceptability, emotion, sentiment, topic"),
+        ({"suite": "sentment"}, "'sentment' does not exist: shipped are acceptability, answers, emotion, entities"),
         (
             {"suite": "emotion"},
             "needs labels that the model lacks: sadness, joy, anger, fear; it has negative, positive",
@@ -258,7 +258,7 @@ def test_the_schema_of_cases_is_the_same_with_and_without_a_suite(tmp_path: Path
 def test_a_suite_that_expects_labels_is_refused_for_a_task_without_them(
     tmp_path: Path, inputs: dict[str, Path]
 ) -> None:
-    with pytest.raises(ConfigError, match="expects labels, and answers of task token-classification have nothing"):
+    with pytest.raises(ConfigError, match="expects labels, and answers of task token-classification have places"):
         behave(tmp_path, inputs, kind="token-classification")
     assert not list(tmp_path.iterdir())
     assert behave(tmp_path, inputs, kind="token-classification", suite=None).verdict.passed

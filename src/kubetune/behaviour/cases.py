@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
+from kubetune.behaviour.edits import AnswerPlace
 from kubetune.behaviour.lexicons import shipped_lexicon, shipped_lexicons
 from kubetune.behaviour.perturbations import PAIR_ORDER, perturb
 from kubetune.behaviour.suite import AnyTest, Perturbed, RowInputs, Suite
@@ -15,6 +16,8 @@ from kubetune.text.unicode_forms import normal_form
 
 Usable = Callable[[Item], bool]
 """Whether an item can be answered at all; may raise, to stop the building of cases."""
+Vary = Callable[[Item, str], Sequence[Item]]
+"""An item and what to seed by → what perturbation makes of it, distinct."""
 ID_DIGITS = 16
 PASSES = ("expect", "label", "moves", "by")
 """Fields of a test that say which answers pass."""
@@ -28,11 +31,13 @@ class Row:
         texts: One text, or two; as a user would send them, before cleaning.
         label: Class name; None where there is none.
         group: Equal for rows with the same text after cleaning; None: by the texts themselves.
+        marks: Entities that stand in the texts, where that is known.
     """
 
     texts: Item
     label: str | None = None
     group: str | None = None
+    marks: tuple[AnswerPlace, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,14 @@ def always(item: Item) -> bool:
     return True
 
 
-def cases_of(test: AnyTest, suite: Suite, rows: Sequence[Row], seed: int, usable: Usable = always) -> Cases:
+def cases_of(
+    test: AnyTest,
+    suite: Suite,
+    rows: Sequence[Row],
+    seed: int,
+    usable: Usable = always,
+    vary: Vary | None = None,
+) -> Cases:
     """Return the cases of one test; they depend on its name and not on the tests beside it.
 
     What is done to a text depends on the text and not on its place, so that a row keeps its case when others come or
@@ -80,6 +92,7 @@ def cases_of(test: AnyTest, suite: Suite, rows: Sequence[Row], seed: int, usable
         rows: All rows that may be drawn.
         seed: Equal arguments give equal cases.
         usable: An input of which it says no is no case, and such a perturbed text is not tried.
+        vary: Perturbs an item; None: the test's perturbation of one of its texts.
 
     Raises:
         ConfigError: The perturbed column is one that the items lack.
@@ -97,19 +110,25 @@ def cases_of(test: AnyTest, suite: Suite, rows: Sequence[Row], seed: int, usable
     order = list(range(len(inputs)))
     if most is not None:
         order.sort(key=lambda place: _digest(stem, *inputs[place]))
-    groups = [suite.lexicons[test.using]] if test.using in suite.lexicons else None
-    if test.using is not None and groups is None:
-        groups = [list(group) for group in shipped_lexicon(test.using)]
+    groups = _groups(test.using, suite)
     found: dict[int, Case] = {}
     for place in order:
         if len(found) == most:
             break
         if not usable(inputs[place]):
             continue
-        variants = tuple(item for item in _variants(test, inputs[place], stem, groups) if usable(item))
+        changed = _variants(test, inputs[place], stem, groups) if vary is None else vary(inputs[place], stem)
+        variants = tuple(item for item in changed if item != inputs[place] and usable(item))
         if variants:
             found[place] = Case(inputs[place], sources[inputs[place]], variants)
     return Cases(len(inputs), tuple(found[place] for place in sorted(found)))
+
+
+def _groups(using: str | None, suite: Suite) -> list[list[str]] | None:
+    """Return the entries that a test draws from; None: those of its perturbation."""
+    if using is None:
+        return None
+    return [suite.lexicons[using]] if using in suite.lexicons else [list(group) for group in shipped_lexicon(using)]
 
 
 def case_ids(test: AnyTest, cases: Sequence[Case]) -> list[str]:

@@ -9,11 +9,13 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from kubetune.behaviour.lexicons import shipped_lexicons
 from kubetune.behaviour.perturbations import PAIR_ORDER, PERTURBATIONS, ListPerturbation
+from kubetune.behaviour.renaming import ITEM_PERTURBATIONS, RENAME
 from kubetune.behaviour.suite import (
     AnyTest,
     Capability,
     Direction,
     Invariance,
+    Kept,
     MinimumFunctionality,
     Perturbed,
     RowInputs,
@@ -27,7 +29,7 @@ from kubetune.redaction import listed, quoted
 from kubetune.schema.section import is_secret
 from kubetune.schema.yaml_text import YamlTextError, read_yaml
 
-KINDS: Mapping[str, type[BaseModel]] = {"mft": MinimumFunctionality, "inv": Invariance, "dir": Direction}
+KINDS: Mapping[str, type[BaseModel]] = {"mft": MinimumFunctionality, "inv": Invariance, "dir": Direction, "kept": Kept}
 TEST: TypeAdapter[AnyTest] = TypeAdapter(AnyTest)
 
 
@@ -175,13 +177,14 @@ def _template_problems(where: str, templates: Iterable[Template], lexicons: set[
 
 
 def _perturb_problems(where: str, test: Perturbed, lexicons: set[str]) -> Iterator[str]:
-    if test.perturb not in (*PERTURBATIONS, PAIR_ORDER):
-        yield from _unknown(f"{where}.perturb", [test.perturb], [*PERTURBATIONS, PAIR_ORDER])
+    known = (*PERTURBATIONS, *(ITEM_PERTURBATIONS if isinstance(test, Kept) else [PAIR_ORDER]))
+    if test.perturb not in known:
+        yield from _unknown(f"{where}.perturb", [test.perturb], known)
         return
     chosen = PERTURBATIONS.get(test.perturb)
     if test.using is not None:
         yield from _unknown(f"{where}.using", [test.using], lexicons)
-        if not isinstance(chosen, ListPerturbation):
+        if not isinstance(chosen, ListPerturbation) and test.perturb != RENAME:
             yield f"`{where}.using`: {test.perturb} takes no list: leave `using` out"
     elif isinstance(chosen, ListPerturbation) and chosen.lexicon is None:
         yield f"`{where}.using` is missing: {test.perturb} draws from a lexicon of the suite"

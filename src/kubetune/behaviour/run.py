@@ -136,20 +136,37 @@ def run_suite(
     left_out = {test.name: why for test in suite.tests if (why := _inapplicable(test, names)) is not None}
     tests = [test for test in suite.tests if test.name not in left_out]
     cases = [cases_of(test, suite, rows, seed, usable) for test in tests]
-    items = _distinct(cases)
+    items = distinct_items(cases)
     numbers = {item: number for number, item in enumerate(items)}
     scores = _checked(score(items) if items else np.zeros((0, len(names))), len(items), len(names))
+    judged = [
+        (test, found, failures_of(test, found, scores, numbers, names))
+        for test, found in zip(tests, cases, strict=True)
+    ]
+    return replace(suite_result(suite.name, seed, len(items), judged), left_out=tuple(left_out.values()))
+
+
+def suite_result(
+    suite: str, seed: int, scored: int, judged: Sequence[tuple[AnyTest, Cases, Sequence[FailedCase | None]]]
+) -> SuiteResult:
+    """Return what a suite found, of its tests, the cases of each and what was wrong with each case.
+
+    Args:
+        suite: Its name.
+        seed: Of the cases.
+        scored: Distinct items that were asked.
+        judged: In the suite's order.
+    """
     outcomes: list[BehaviourOutcome] = []
     results: list[CaseResult] = []
-    for test, found in zip(tests, cases, strict=True):
-        failures = failures_of(test, found, scores, numbers, names)
+    for test, found, failures in judged:
         outcomes.append(_outcome(test, found, failures))
         ids = case_ids(test, found.cases)
         results += [
             CaseResult(test.capability, test.name, number, case.source, failure is None)
             for number, case, failure in zip(ids, found.cases, failures, strict=True)
         ]
-    return SuiteResult(suite.name, seed, len(items), tuple(outcomes), tuple(left_out.values()), tuple(results))
+    return SuiteResult(suite, seed, scored, tuple(outcomes), (), tuple(results))
 
 
 def _inapplicable(test: AnyTest, names: Sequence[str]) -> str | None:
@@ -162,7 +179,8 @@ def _inapplicable(test: AnyTest, names: Sequence[str]) -> str | None:
     return f"{test.name} is left out: the model has no label {' or '.join(needed)}." if needed else None
 
 
-def _distinct(cases: Sequence[Cases]) -> list[Item]:
+def distinct_items(cases: Sequence[Cases]) -> list[Item]:
+    """Return every item of cases once, in their order."""
     return list(dict.fromkeys(item for found in cases for case in found.cases for item in (case.item, *case.variants)))
 
 

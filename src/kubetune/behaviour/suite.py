@@ -42,7 +42,8 @@ class Common(Section):
     """What all tests have."""
 
     expects: ClassVar[str] = "labels"
-    """What of an answer the test judges: `labels` are class probabilities. A task without them refuses the suite."""
+    """What of an answer the test judges: `labels` are class probabilities, `places` characters of the texts that it
+    points at. A task without them refuses the suite."""
 
     name: Name
     """Unique in the suite."""
@@ -110,11 +111,20 @@ class Direction(Perturbed):
     """A difference of probabilities."""
 
 
-AnyTest = Annotated[MinimumFunctionality | Invariance | Direction, Field(discriminator="kind")]
+class Kept(Perturbed):
+    """The answer must point at the same places, moved by what the perturbation did to the characters."""
+
+    expects: ClassVar[str] = "places"
+
+    kind: Literal["kept"]
+    """Invariance test of answers that point at characters: entities, or the answer to a question."""
+
+
+AnyTest = Annotated[MinimumFunctionality | Invariance | Direction | Kept, Field(discriminator="kind")]
 
 
 class Suite(Section):
-    """A set of behavioural tests for one kind of classifier."""
+    """A set of behavioural tests for one kind of model."""
 
     keeps_order: ClassVar[bool] = True
 
@@ -122,8 +132,8 @@ class Suite(Section):
     """Lower-case letters, digits and hyphens."""
     description: Entry
     """One line."""
-    labels: list[str] = Field(min_length=2)
-    """Labels that the tests speak of; a model must have them."""
+    labels: list[str] = Field(default_factory=list)
+    """Labels that the tests speak of; a model must have them. None where the tests judge places."""
     optional_labels: list[str] = Field(default_factory=list)
     """Labels a model may lack: a test that needs one is then left out, and the result says so."""
     lexicons: dict[Annotated[str, Field(pattern=r"^[a-z][a-z_]*$")], Annotated[list[Entry], Field(min_length=1)]] = (
@@ -134,6 +144,15 @@ class Suite(Section):
     """By name."""
     tests: list[AnyTest] = Field(min_length=1)
     """In the order of the table."""
+
+    @model_validator(mode="after")
+    def judges_one_thing(self) -> "Suite":
+        """Labels are those of classes, and answers are probabilities of classes or places."""
+        if len(self.expects) > 1:
+            raise ValueError("tests of kind kept judge places and the others labels: write a suite of each")
+        if self.expects == {"labels"} and len(self.labels) < 2:
+            raise ValueError("`labels` must name at least two classes")
+        return self
 
     @property
     def expects(self) -> frozenset[str]:

@@ -11,6 +11,7 @@ from kubetune.cli import (
     check,
     cluster,
     endpoints,
+    init,
     logs,
     models,
     promote,
@@ -46,6 +47,7 @@ app = typer.Typer(
 )
 
 COMMANDS: dict[str, Callable[..., None]] = {
+    "init": init.init,
     "recipes": recipes.recipes,
     "validate": recipes.validate,
     "data": recipes.data,

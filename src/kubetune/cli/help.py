@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 HEADINGS = {
-    "Recipes": ("recipes", "validate", "data", "plan"),
+    "Recipes": ("init", "recipes", "validate", "data", "plan"),
     "Runs": ("run", "stage", "runs", "show", "open", "why", "compare", "choose", "pull", "export", "delete", "ui"),
     "Models and endpoints": (
         "models", "promote", "rollback", "revoke", "endpoints", "serve", "start", "stop", "predict",
@@ -18,6 +18,7 @@ HEADINGS = {
 }  # fmt: skip
 
 EXAMPLES = {
+    "init": "kubetune init my.csv --label queue",
     "recipes": "kubetune recipes tickets",
     "validate": "kubetune validate mine.yaml training.epochs=2",
     "data": "kubetune data mine.yaml",

@@ -44,6 +44,7 @@ STATES = {"holds": "holds", "lost": "lost", "open": "not shown to hold", "small"
 KINDS = {
     "mft": "the expected answer",
     "inv": "the answer must not change",
+    "kept": "the answer must point at the same places",
     "dir": "a probability must move",
 }
 

@@ -17,8 +17,8 @@ class BehaviourSection(Section):
     """Behavioural tests: what must be answered, what must not change the answer, what must move it."""
 
     suite: str | dict[str, JsonValue] | None = None
-    """Name of a shipped suite (`acceptability`, `emotion`, `sentiment`, `topic`), or a suite of your own written out
-    here as a mapping (see `docs/behaviour.md`); null: nothing is tested."""
+    """Name of a shipped suite (`acceptability`, `answers`, `emotion`, `entities`, `sentiment`, `topic`), or a suite of
+    your own written out here as a mapping (see `docs/behaviour.md`); null: nothing is tested."""
     bars: dict[str, Bar | None] = Field(default_factory=dict)
     """Capability → highest failure rate of any of its tests, in the place of the suite's own bar; null: shown, not
     judged."""
@@ -62,3 +62,11 @@ class BehaviourSection(Section):
         from kubetune.behaviour.chosen import chosen_suite
 
         return [name for name in chosen_suite(self.suite, {}).labels if name not in labels]
+
+    def judges(self) -> frozenset[str]:
+        """Return what the suite judges of answers, nothing where there is none."""
+        if self.suite is None:
+            return frozenset()
+        from kubetune.behaviour.chosen import chosen_suite
+
+        return chosen_suite(self.suite, {}).expects

@@ -1,5 +1,6 @@
 """YAML and overrides → a validated recipe, with every error reported at once."""
 
+import copy
 import difflib
 import types
 import typing
@@ -54,12 +55,25 @@ def parse_recipe(text: str, overrides: Iterable[str] = (), origin: str = "recipe
         raise ConfigError(f"{origin} is not YAML: {error}; correct the text.") from None
     if not isinstance(document, dict):
         raise ConfigError(f"{origin} holds a {type(document).__name__}: a recipe is a mapping of sections.")
-    changes = list(overrides)
+    return recipe_of(with_overrides(document, overrides), origin)
+
+
+def with_overrides(document: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    """Return a recipe's document with overrides applied; the given one is left as it is.
+
+    Args:
+        document: As it was written; the schema is not asked.
+        overrides: `section.key=value`; the value is YAML.
+
+    Raises:
+        ConfigError: An override is not understood.
+    """
+    changes, changed = list(overrides), copy.deepcopy(document)
     if sum(map(len, changes)) > MOST_CHARACTERS:
         raise ConfigError(f"The overrides have more than {MOST_CHARACTERS:,} characters: write a recipe of your own.")
     for key, value in sorted(map(_parse_override, changes), key=lambda pair: _kinds_first(pair[0])):
-        _apply(document, key, value)
-    return recipe_of(document, origin)
+        _apply(changed, key, value)
+    return changed
 
 
 def recipe_of(document: Mapping[str, Any], origin: str) -> Recipe:

@@ -120,7 +120,10 @@ def hardest(table: pa.Table, most: int, describe: Describe) -> list[Mapping[str,
 
 
 def _bytes_of(column: pa.ChunkedArray) -> list[bytes]:
-    """Return each row's list of numbers as bytes."""
+    """Return each row's list of numbers, or its lists of them (one a window), as bytes."""
     whole = column.combine_chunks()
-    offsets, values = whole.offsets.to_numpy(), whole.values.to_numpy()
-    return [values[start:end].tobytes() for start, end in pairwise(offsets.tolist())]
+    offsets, values = whole.offsets.to_numpy(), whole.values
+    while pa.types.is_list(values.type):
+        offsets, values = values.offsets.to_numpy()[offsets], values.values
+    numbers = values.to_numpy()
+    return [numbers[start:end].tobytes() for start, end in pairwise(offsets.tolist())]

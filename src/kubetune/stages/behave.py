@@ -8,7 +8,7 @@ makes one does not apply.
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from kubetune.behaviour.cases import Row
 from kubetune.behaviour.chosen import chosen_suite
+from kubetune.behaviour.places import run_place_suite
 from kubetune.behaviour.record import behaviour_document, empty_document, judge_behaviour, write_behaviour
 from kubetune.behaviour.run import run_suite
 from kubetune.behaviour.suite import Suite
@@ -25,10 +26,12 @@ from kubetune.evaluation.predictions import TEXT_GROUP
 from kubetune.text.gate import TextGate
 
 if TYPE_CHECKING:
+    from kubetune.tasks.answers import PlaceForm
     from kubetune.tasks.base import ModelSpec, Task
     from kubetune.tasks.texts import TextModel
 
 TEXTS = ("raw_text", "raw_text_pair")
+PLACES = frozenset({"places"})
 
 
 def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], context: Context) -> Result:
@@ -55,7 +58,7 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
     task = load_task(config.task.name).of_model(spec)
     _check_expectations(suite, task)
     _check_texts(suite, task)
-    rows = _rows(inputs["report"] / "predictions.parquet", spec.labels, len(task.columns))
+    rows = report_rows(inputs["report"] / "predictions.parquet", task, spec.labels)
     model = _model(config, inputs, (task, spec), context)
 
     def usable(item: tuple[str, ...]) -> bool:
@@ -63,22 +66,27 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
         return model.answers(item)
 
     context.progress.note(f"building the cases of suite {suite.name}")
-    result = run_suite(suite, _Score(model, spec.labels, context), rows, section.seed, spec.labels, usable)
-    verdict = judge_behaviour(suite, result)
-    document = behaviour_document(suite, result, verdict)
-    write_behaviour(document, result.cases, outputs["behaviour"])
+    ask = _Ask(model, spec.labels, context)
+    if suite.expects == PLACES:
+        form = cast("PlaceForm", task.form)
+        found = run_place_suite(suite, lambda items: list(map(form.marks, ask(items))), rows, section.seed, usable)
+    else:
+        found = run_suite(suite, lambda items: np.asarray(ask(items)), rows, section.seed, spec.labels, usable)
+    verdict = judge_behaviour(suite, found)
+    document = behaviour_document(suite, found, verdict)
+    write_behaviour(document, found.cases, outputs["behaviour"])
     return Result(metrics=_metrics(document), verdict=verdict)
 
 
-class _Score:
-    """Items → probabilities, with progress and the stop flag."""
+class _Ask:
+    """Items → predictions, with progress and the stop flag."""
 
     def __init__(self, model: "TextModel", labels: Sequence[str], context: Context) -> None:
         self.model, self.labels, self.context = model, labels, context
 
-    def __call__(self, items: Sequence[tuple[str, ...]]) -> np.ndarray:
+    def __call__(self, items: Sequence[tuple[str, ...]]) -> list[Any]:
         self.context.progress.start("behave", len(items))
-        return np.asarray(self.model.predictions(items, self.labels, self._advance))
+        return self.model.predictions(items, self.labels, self._advance)
 
     def _advance(self, items: int) -> None:
         self.context.progress.advance(items)
@@ -108,9 +116,9 @@ def _check_texts(suite: Suite, task: "Task") -> None:
                 )
 
 
-def _rows(path: Path, labels: Sequence[str], columns: int) -> list[Row]:
-    """Return every row of the report's predictions: raw texts and the name of the true label."""
-    names = TEXTS[:columns]
+def report_rows(path: Path, task: "Task", labels: Sequence[str]) -> list[Row]:
+    """Return every row of the report's predictions: raw texts, and the name of the true label or marked entities."""
+    names = TEXTS[: len(task.columns)]
     try:
         table = pq.read_table(path, columns=[*names, "label", TEXT_GROUP])
     except (OSError, pa.ArrowInvalid, KeyError) as error:
@@ -118,8 +126,11 @@ def _rows(path: Path, labels: Sequence[str], columns: int) -> list[Row]:
             f"{path.name} of the report cannot be read ({type(error).__name__}): evaluate again."
         ) from error
     texts = zip(*(table[name].to_pylist() for name in names), strict=True)
-    numbers, groups = table["label"].to_pylist(), table[TEXT_GROUP].to_pylist()
-    return [Row(item, labels[label], str(group)) for item, label, group in zip(texts, numbers, groups, strict=True)]
+    told = zip(texts, table["label"].to_pylist(), map(str, table[TEXT_GROUP].to_pylist()), strict=True)
+    if task.form.judged_by >= PLACES:
+        form = cast("PlaceForm", task.form)
+        return [Row(item, None, group, form.true_marks(target, labels)) for item, target, group in told]
+    return [Row(item, labels[number], group) for item, number, group in told]
 
 
 def _model(config: Any, inputs: Mapping[str, Path], chosen: "tuple[Task, ModelSpec]", context: Context) -> "TextModel":

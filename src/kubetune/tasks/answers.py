@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from kubetune.behaviour.edits import AnswerPlace
+
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
@@ -96,7 +98,11 @@ class AnswerForm(Protocol):
 
     @property
     def judged_by(self) -> frozenset[str]:
-        """What suites of behavioural tests may expect of predictions: `labels`, where they are class probabilities."""
+        """What suites of behavioural tests may expect of predictions.
+
+        `labels`, where they are class probabilities; `places`, where they point at characters and the form is a
+        `PlaceForm` as well.
+        """
 
     @property
     def flips(self) -> bool:
@@ -158,6 +164,21 @@ class AnswerForm(Protocol):
         Args:
             outputs: As of `Task.predictions`.
             encoding: Of the examples.
+        """
+
+
+class PlaceForm(Protocol):
+    """What a form has as well whose answers point at characters of the raw texts."""
+
+    def marks(self, prediction: Any) -> tuple[AnswerPlace, ...]:
+        """Return the places that a prediction points at."""
+
+    def true_marks(self, target: Any, labels: Sequence[str]) -> tuple[AnswerPlace, ...]:
+        """Return the entities that stand in a row.
+
+        Args:
+            target: As column `label` of artifact `report` has it.
+            labels: Class names by class number.
         """
 
 

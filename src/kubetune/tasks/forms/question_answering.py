@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kubetune.behaviour.edits import AnswerPlace
 from kubetune.tasks.answers import AnswerForm, HubForm, Parameter
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class SpanAnswers:
     hub = HUB
     request_texts: tuple[str, ...] = ()
     parameters = PARAMETERS
-    judged_by: frozenset[str] = frozenset()
+    judged_by: frozenset[str] = frozenset({"places"})
     flips = True
     grouped_by: tuple[str, ...] = ("answer", "confidence")
     stored_in: tuple[str, ...] = ("answer", "start", "end", "confidence")
@@ -124,6 +125,16 @@ class SpanAnswers:
                 second, first = np.sort(shares, axis=0)[-2:]
                 found[example] = min(found[example], float((first - second).min()))
         return found
+
+    def marks(self, prediction: Mapping[str, Any]) -> tuple[AnswerPlace, ...]:
+        """See `PlaceForm.marks`: the answer, where there is one."""
+        found = prediction
+        return (AnswerPlace(1, found["start"], found["end"], "", float(found["score"])),) if found["answer"] else ()
+
+    def true_marks(self, target: Any, labels: Sequence[str]) -> tuple[AnswerPlace, ...]:
+        """See `PlaceForm.true_marks`: nothing is said of entities."""
+        del target, labels
+        return ()
 
 
 FORM: AnswerForm = SpanAnswers()

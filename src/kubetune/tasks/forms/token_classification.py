@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kubetune.behaviour.edits import AnswerPlace
 from kubetune.tasks.answers import AnswerForm, HubForm, Parameter
 from kubetune.tasks.arrays import softmax
 from kubetune.tasks.entities import NO_WORD
@@ -59,7 +60,7 @@ class EntityAnswers:
     hub = HUB
     request_texts: tuple[str, ...] = ()
     parameters = PARAMETERS
-    judged_by: frozenset[str] = frozenset()
+    judged_by: frozenset[str] = frozenset({"places"})
     flips = True
     grouped_by: tuple[str, ...] = ("entities", "confidence")
     stored_in: tuple[str, ...] = ("entities",)
@@ -171,6 +172,17 @@ class EntityAnswers:
                 second, first = np.sort(softmax(logits), axis=1)[:, -2:].T
                 found[example] = min(found[example], float((first - second).min()))
         return found
+
+    def marks(self, prediction: Sequence[Mapping[str, Any]]) -> tuple[AnswerPlace, ...]:
+        """See `PlaceForm.marks`: the entities."""
+        return tuple(
+            AnswerPlace(0, entity["start"], entity["end"], entity["entity_group"], float(entity["score"]))
+            for entity in prediction
+        )
+
+    def true_marks(self, target: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> tuple[AnswerPlace, ...]:
+        """See `PlaceForm.true_marks`."""
+        return tuple(AnswerPlace(0, span["start"], span["end"], labels[span["label"]]) for span in target)
 
 
 FORM: AnswerForm = EntityAnswers()

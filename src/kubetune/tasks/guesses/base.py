@@ -1,0 +1,104 @@
+"""What a guess is made of: what a person has said, a row of the table, and what was decided."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kubetune.errors import ConfigError
+from kubetune.tasks.guesses.seen import Seen, SeenColumn
+
+CALLED = {"task": "task", "text": "text", "text_pair": "second text", "label": "label"}
+"""Options → what they name."""
+
+
+class UndecidedError(ConfigError):
+    """Several columns could be meant, or none; the sentence names the option that decides.
+
+    Attributes:
+        option: Name of the option without its dashes, with `_`.
+        question: What to ask a person.
+        choices: What may be answered; none: there is nothing to choose from.
+    """
+
+    def __init__(self, option: str, found: str, choices: Sequence[str] = ()) -> None:
+        self.option, self.choices = option, tuple(choices)
+        self.question = found
+        super().__init__(f"{found}: name the {CALLED[option]} with --{option.replace('_', '-')}.")
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a person has said; None: nothing."""
+
+    task: str | None = None
+    text: str | None = None
+    text_pair: str | None = None
+    label: str | None = None
+    model: str | None = None
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a first recipe of a task is filled with.
+
+    Attributes:
+        model: A model of the Hub for English.
+        epochs: Passes where there are rows enough.
+        learning_rate: Peak rate.
+        max_length: Most tokens that are read at once.
+        thresholds: Bars that need no measurement: what a model must beat to be worth its cost.
+        sections: Further values, by section.
+    """
+
+    model: str
+    epochs: int
+    learning_rate: float
+    max_length: int
+    thresholds: tuple[Mapping[str, Any], ...]
+    sections: Mapping[str, Mapping[str, Any]] | None = None
+
+
+@dataclass(frozen=True)
+class TaskGuess:
+    """A row of the table.
+
+    Attributes:
+        kind: Of the task.
+        speaks: Why the columns speak for the task, or None where they do not.
+        texts: Finds the texts, each with why; the label is known where it could be taken for a text.
+        fault: Why a column cannot be the truth, also if a person names it.
+        doubt: Why a column is not taken to be the truth unless a person names it.
+        names: Names by which a column says that it is the truth.
+        truth: What is said of the truth.
+        start: Values of a first recipe.
+        classes: Whether the truth is one of several classes.
+        windows: Whether texts that are too long are read in windows.
+    """
+
+    kind: str
+    speaks: Callable[[Seen, Given], str | None]
+    texts: Callable[[Seen, Given, str], list[tuple[str, str]]]
+    fault: Callable[[SeenColumn], str | None]
+    doubt: Callable[[SeenColumn], str | None]
+    names: frozenset[str]
+    truth: Callable[[SeenColumn], str]
+    start: Start
+    classes: bool = False
+    windows: bool = False
+
+
+@dataclass(frozen=True)
+class Guess:
+    """What was decided.
+
+    Attributes:
+        row: Of the table.
+        texts: Columns of the texts, in order.
+        label: Column of the truth.
+        reasons: `task`, `text`, `text_pair` and `label` → why, as a clause.
+    """
+
+    row: TaskGuess
+    texts: tuple[str, ...]
+    label: str
+    reasons: Mapping[str, str]
