@@ -49,18 +49,6 @@ READ_FOR: Mapping[str, frozenset[str]] = MappingProxyType(
 """Settings of section `data` that are read for some target types alone."""
 
 
-JUDGED_BY: Mapping[str, frozenset[str]] = MappingProxyType(
-    {
-        "text-classification": frozenset({"labels"}),
-        "pair-classification": frozenset({"labels"}),
-        "token-classification": frozenset({"places"}),
-        "question-answering": frozenset({"places"}),
-    }
-)
-"""What a suite of behavioural tests may judge of a task's answers, as its form says. Of a kind without a line it is
-checked when the suite is run."""
-
-
 def with_task_columns(document: Any, default_kind: str) -> Any:
     """Return a recipe's document in which the columns and cleaning that it leaves open are those of its task.
 
