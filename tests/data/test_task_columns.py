@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from kubetune.config.behaviour import JUDGED_BY
 from kubetune.config.load import canonical, parse_recipe
 from kubetune.config.recipe import TaskSection
-from kubetune.config.task_columns import JUDGED_BY, READ_FOR, TASK_COLUMNS, with_task_columns
+from kubetune.config.task_columns import READ_FOR, TASK_COLUMNS, with_task_columns
 from kubetune.errors import ConfigError
 from kubetune.tasks import load_task
 
@@ -19,7 +20,11 @@ model: {source: {kind: path, path: model}}
 KINDS = typing.get_args(TaskSection.model_fields["kind"].annotation)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_has_a_task() -> None:
+    assert set(KINDS) <= set(TASK_COLUMNS)
+
+
+@pytest.mark.parametrize("kind", TASK_COLUMNS)
 def test_the_table_says_what_the_task_says(kind: str) -> None:
     schema, taken = load_task(kind).schema, TASK_COLUMNS[kind]
     assert (schema.texts, schema.target, schema.target_type, schema.offsets) == tuple(taken)

@@ -1,6 +1,7 @@
 """Section `behaviour`: which behavioural tests the model must pass."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Annotated, Any
 
 from pydantic import Field, JsonValue, field_validator, model_validator
@@ -9,6 +10,23 @@ from kubetune.behaviour.suites import suite_names
 from kubetune.errors import ConfigError
 from kubetune.redaction import quoted
 from kubetune.schema.section import Section
+
+JUDGED_BY: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "text-classification": frozenset({"labels"}),
+        "pair-classification": frozenset({"labels"}),
+        "token-classification": frozenset({"places"}),
+        "question-answering": frozenset({"places"}),
+        "text-classification-multi-label": frozenset(),
+        "pair-classification-multi-label": frozenset(),
+        "text-classification-regression": frozenset(),
+        "pair-classification-regression": frozenset(),
+        "feature-extraction": frozenset(),
+        "feature-extraction-scored-pairs": frozenset(),
+    }
+)
+"""What a suite of behavioural tests may judge of a task's answers, as its form says. Of a task without a line it is
+checked when the suite is run."""
 
 Bar = Annotated[float, Field(ge=0, lt=1)]
 
@@ -63,10 +81,18 @@ class BehaviourSection(Section):
 
         return [name for name in chosen_suite(self.suite, {}).labels if name not in labels]
 
-    def judges(self) -> frozenset[str]:
-        """Return what the suite judges of answers, nothing where there is none."""
-        if self.suite is None:
-            return frozenset()
+    def unfit(self, task: str) -> list[str]:
+        """Return a sentence where the suite judges what answers of a task have not."""
+        known = JUDGED_BY.get(task)
+        if self.suite is None or known is None:
+            return []
         from kubetune.behaviour.chosen import chosen_suite
 
-        return chosen_suite(self.suite, {}).expects
+        judged = chosen_suite(self.suite, {}).expects - known
+        if not judged:
+            return []
+        has = ", ".join(sorted(known)) or "nothing that a suite judges"
+        return [
+            f"behaviour.suite judges {', '.join(sorted(judged))}, and answers of task {task} have {has}: set "
+            "behaviour={}, or choose a suite for that task"
+        ]

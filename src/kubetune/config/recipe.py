@@ -14,7 +14,6 @@ from kubetune.config.model_sources import ModelSource
 from kubetune.config.promotion import PromotionSection
 from kubetune.config.resources import ResourcesSection
 from kubetune.config.task_columns import (
-    JUDGED_BY,
     POOLING,
     READ_FOR,
     SINGLE_LABEL,
@@ -155,7 +154,7 @@ class Recipe(Section):
         problems = []
         if self.name.startswith("token"):
             problems.append("name starts with `token`, which TorchServe's management paths treat specially")
-        problems += self._columns()
+        problems += [*self._columns(), *self.behaviour.unfit(self.task.name)]
         known = {"length", "label", *self.data.columns.keep}
         unknown = [name for name in self.evaluation.slices if name not in known]
         if unknown:
@@ -165,7 +164,11 @@ class Recipe(Section):
             problems.append(f"promotion.slices names {unknown}: allowed are length, label and data.columns.keep")
         picks = str(self.training.best_metric)
         problems += unknown_metrics(self.task.name, self.evaluation, self.promotion.metric, picks)
-        problems += self._behaviour()
+        if lacking := self.behaviour.lacking(self.data.labels):
+            problems.append(
+                f"behaviour.suite needs labels {', '.join(lacking)} and data.labels has "
+                f"{', '.join(self.data.labels or ())}: set behaviour={{}}, or name the labels alike"
+            )
         problems += [*self._weights(), *self._ranked(), *self._vectors()]
         frozen = self.training.freeze
         if self.model.source.kind == "scratch" and (frozen.encoder or frozen.first_layers):
@@ -173,22 +176,6 @@ class Recipe(Section):
         if problems:
             raise ValueError("; ".join(problems))
         return self
-
-    def _behaviour(self) -> list[str]:
-        """Return what is wrong with the suite of behavioural tests for the task and the labels."""
-        name, known = self.task.name, JUDGED_BY.get(self.task.name)
-        if known is not None and (judged := self.behaviour.judges() - known):
-            has = ", ".join(sorted(known)) or "nothing that a suite judges"
-            return [
-                f"behaviour.suite judges {', '.join(sorted(judged))}, and answers of task {name} have {has}: set "
-                "behaviour={}, or choose a suite for that task"
-            ]
-        if lacking := self.behaviour.lacking(self.data.labels):
-            return [
-                f"behaviour.suite needs labels {', '.join(lacking)} and data.labels has "
-                f"{', '.join(self.data.labels or ())}: set behaviour={{}}, or name the labels alike"
-            ]
-        return []
 
     def _weights(self) -> list[str]:
         """Return what is wrong with the weights of classes for the task."""

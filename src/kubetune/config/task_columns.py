@@ -88,24 +88,6 @@ def with_task_pooling(document: Any, default_kind: str) -> Any:
     return {**document, "model": {**model, "head": {**head, "pooling": POOLING[str(name)]}}}
 
 
-JUDGED_BY: Mapping[str, frozenset[str]] = MappingProxyType(
-    {
-        "text-classification": frozenset({"labels"}),
-        "pair-classification": frozenset({"labels"}),
-        "token-classification": frozenset({"places"}),
-        "question-answering": frozenset({"places"}),
-        "text-classification-multi-label": frozenset(),
-        "pair-classification-multi-label": frozenset(),
-        "text-classification-regression": frozenset(),
-        "pair-classification-regression": frozenset(),
-        "feature-extraction": frozenset(),
-        "feature-extraction-scored-pairs": frozenset(),
-    }
-)
-"""What a suite of behavioural tests may judge of a task's answers, as its form says. Of a task without a line it is
-checked when the suite is run."""
-
-
 def with_task_columns(document: Any, default_kind: str) -> Any:
     """Return a recipe's document in which the columns and cleaning that it leaves open are those of its task.
 
