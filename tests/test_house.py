@@ -135,7 +135,8 @@ def test_names_are_the_fields() -> None:
 
 def test_nothing_outside_of_tasks_asks_which_kind_it_has() -> None:
     """The names of the kinds stand with the tasks, and in the recipe's tables; stages ask the task itself."""
-    kinds = {"text-classification", "pair-classification", "token-classification", "question-answering"}
+    kinds = {"text-classification", "pair-classification", "token-classification", "question-answering",
+             "zero-shot-classification"}  # fmt: skip
     asked = {
         f"{name_of(path)}:{node.lineno}"
         for path, tree in TREES.items()

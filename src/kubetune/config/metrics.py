@@ -16,6 +16,7 @@ CATALOGUES: Mapping[str, Catalogue] = MappingProxyType(
         "pair-classification": CLASSES,
         "token-classification": ENTITIES,
         "question-answering": ANSWERS,
+        "zero-shot-classification": CLASSES,
     }
 )
 """Of each task kind; a test compares it with the tasks. What a kind without a line names is checked when it is read."""

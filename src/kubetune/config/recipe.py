@@ -4,7 +4,13 @@ from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    model_serializer,
+    model_validator,
+)
 
 from kubetune.config.behaviour import BehaviourSection
 from kubetune.config.data import DataSection
@@ -13,7 +19,7 @@ from kubetune.config.metrics import unknown_metrics, with_main_metric
 from kubetune.config.model_sources import ModelSource
 from kubetune.config.promotion import PromotionSection
 from kubetune.config.resources import ResourcesSection
-from kubetune.config.task_columns import READ_FOR, TASK_COLUMNS, with_task_columns
+from kubetune.config.task_columns import CLASS_ROLES, READ_FOR, TASK_COLUMNS, with_task_columns
 from kubetune.config.training import TrainingSection
 from kubetune.schema.section import Section
 
@@ -48,10 +54,30 @@ class ModelSection(Section):
 class TaskSection(Section):
     """Which task the model is fine-tuned for."""
 
-    kind: Literal["text-classification", "pair-classification", "token-classification", "question-answering"] = (
-        "text-classification"
-    )
-    """One label a text or a pair of texts, entities in a text, or the part of a context that answers a question."""
+    kind: Literal[
+        "text-classification",
+        "pair-classification",
+        "token-classification",
+        "question-answering",
+        "zero-shot-classification",
+    ] = "text-classification"
+    """One label a text or a pair of texts, entities in a text, the part of a context that answers a question, or labels
+    that a request names."""
+    entailment: str | None = Field(default=None, min_length=1)
+    """Zero-shot classification: the class of pairs whose hypothesis follows. None: the one named `entail…`."""
+    contradiction: str | None = Field(default=None, min_length=1)
+    """Zero-shot classification: the class of pairs whose hypothesis is excluded. None: the one named `contradict…`, or
+    of two classes the other one."""
+
+    @property
+    def class_roles(self) -> dict[str, str]:
+        """Role → the class that has it, of those that the recipe names."""
+        return {role: name for role in CLASS_ROLES if (name := getattr(self, role)) is not None}
+
+    @model_serializer(mode="wrap")
+    def as_chosen(self, to_dict: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what is not set: keys of runs of other tasks hold nothing of it."""
+        return {name: value for name, value in to_dict(self).items() if name == "kind" or value is not None}
 
 
 class ServingSection(Section):
@@ -127,6 +153,11 @@ class Recipe(Section):
                 f"{', '.join(self.data.labels or ())}: set behaviour={{}}, or name the labels alike"
             )
         problems += self._weights()
+        problems += [
+            f"task.{role} is not read for task {self.task.kind}: leave it out"
+            for role in self.task.class_roles
+            if self.task.kind not in CLASS_ROLES[role]
+        ]
         frozen = self.training.freeze
         if self.model.source.kind == "scratch" and (frozen.encoder or frozen.first_layers):
             problems.append("training.freeze with model.source.kind=scratch would freeze random weights")

@@ -31,8 +31,17 @@ TASK_COLUMNS: Mapping[str, TaskColumns] = MappingProxyType(
         "pair-classification": TaskColumns(("text", "text_pair"), "label", "label"),
         "token-classification": TaskColumns(("tokens",), "ner_tags", "spans", offsets=True),
         "question-answering": TaskColumns(("question", "context"), "answers", "answers", offsets=True),
+        "zero-shot-classification": TaskColumns(("premise", "hypothesis"), "label", "label"),
     }
 )
+
+CLASS_ROLES: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "entailment": frozenset({"zero-shot-classification"}),
+        "contradiction": frozenset({"zero-shot-classification"}),
+    }
+)
+"""Settings of section `task` that name a class for its part in the task, and the kinds that read them."""
 
 
 READ_FOR: Mapping[str, frozenset[str]] = MappingProxyType(

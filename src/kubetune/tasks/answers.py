@@ -3,8 +3,10 @@
 Serving, packaging and the command line know answers through this alone. Light to import, as a gateway reads it.
 """
 
+import math
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -27,17 +29,20 @@ class Parameter:
     """Something that a request may ask of an answer.
 
     Attributes:
-        schema: JSON Schema of its value, with `type`, `enum`, `minimum`, `items` and `minItems` alone.
+        schema: JSON Schema of its value, with `type`, `enum`, `minimum`, `pattern`, `items`, `minItems` and
+            `uniqueItems` alone.
         must: What it must be, and why nothing else; it ends a sentence.
         default: Where a request does not say.
         hub_only: Whether it stands in `parameters` alone, as clients of Hugging Face's inference API send it; others
             are keys of our own form, too.
+        each: Whether the model is asked once for each of its values: a list of 10 makes a text cost what 10 do.
     """
 
     schema: Mapping[str, Any]
     must: str
     default: Any = None
     hub_only: bool = False
+    each: bool = False
 
     def allows(self, value: Any) -> bool:
         """Whether a value, as JSON gives it, fits the schema."""
@@ -50,11 +55,12 @@ class HubForm:
 
     Attributes:
         pipeline: Of `transformers.pipeline`, and the tag of a model card.
-        arguments: Of a call of the pipeline that gives our answers.
+        arguments: Of a call of the pipeline that gives our answers; empty: none.
         because: What goes wrong without them; it ends a sentence.
         classes: Which table of `transformers` names the class of an exported model, as `SEQUENCE_CLASSIFICATION`.
         client: Method of `huggingface_hub.InferenceClient`.
         in_list: Whether that client expects the answer to one text inside of a list.
+        example: Parameters without which a lone text is no request, with values to show; else empty.
     """
 
     pipeline: str
@@ -63,6 +69,7 @@ class HubForm:
     classes: str
     client: str
     in_list: bool
+    example: Mapping[str, Any] = field(default_factory=dict)
 
 
 class AnswerForm(Protocol):
@@ -102,7 +109,7 @@ class AnswerForm(Protocol):
 
     @property
     def stored_in(self) -> tuple[str, ...]:
-        """Columns of `columns` that `stored` reads."""
+        """Columns of `columns`, or of `Task.output_columns`, that `stored` reads."""
 
     def caveat(self, labels: Sequence[str]) -> str:
         """Return what a user must not rely on, one sentence."""
@@ -111,7 +118,7 @@ class AnswerForm(Protocol):
         """Return a prediction as the answer of a request.
 
         Args:
-            prediction: One.
+            prediction: One, or a tuple of them, see `Task.asked`.
             labels: Class names by class number.
             parameters: Checked values by name; one that is missing has its default.
         """
@@ -168,6 +175,22 @@ def chosen_parameters(known: Mapping[str, Parameter], given: Mapping[str, Any]) 
     return chosen
 
 
+def too_many(known: Mapping[str, Parameter], chosen: Mapping[str, Any], items: int, most: int) -> str | None:
+    """Return a sentence against a request that asks the model more than `most` items; None: it does not.
+
+    Args:
+        known: Of the task.
+        chosen: Of the request, checked.
+        items: Of the request.
+        most: Items that one request may hold.
+    """
+    each = {name: len(chosen[name]) for name in chosen if known[name].each}
+    if (asked := items * math.prod(each.values())) <= most:
+        return None
+    times = "".join(f" times {count} {name}" for name, count in each.items())
+    return f"`inputs` has {items} items{times and f'{times}, together {asked}'}: at most {most} are allowed"
+
+
 def _fits(schema: Mapping[str, Any], value: Any) -> bool:
     kind = schema.get("type")
     if kind is not None and not isinstance(value, TYPES[kind]):
@@ -179,5 +202,10 @@ def _fits(schema: Mapping[str, Any], value: Any) -> bool:
     if "minimum" in schema and value < schema["minimum"]:
         return False
     if kind == "array":
-        return len(value) >= schema.get("minItems", 0) and all(_fits(schema.get("items", {}), part) for part in value)
-    return True
+        return len(value) >= schema.get("minItems", 0) and _parts_fit(schema, value)
+    return "pattern" not in schema or re.search(schema["pattern"], value) is not None
+
+
+def _parts_fit(schema: Mapping[str, Any], parts: Sequence[Any]) -> bool:
+    alike = schema.get("uniqueItems", False) and any(part in parts[:place] for place, part in enumerate(parts))
+    return not alike and all(_fits(schema.get("items", {}), part) for part in parts)
