@@ -142,7 +142,7 @@ def train_kubetune(args: argparse.Namespace, recipe: Recipe) -> tuple[Any, dict[
     output.mkdir()
     job = Job(
         spec=ModelSpec(
-            task=recipe.task.kind,
+            task=recipe.task.name,
             labels=tuple(facts["labels"]),
             architecture=recipe.model.head.kind,
             head=recipe.model.head.model_dump(mode="json"),
@@ -169,7 +169,7 @@ def opened(args: argparse.Namespace, recipe: Recipe) -> tuple[Any, tuple[str, ..
     from kubetune.tasks import load_task
 
     facts = json.loads((args.work / "dataset" / "dataset.json").read_text(encoding="utf-8"))
-    return load_task(recipe.task.kind), tuple(facts["labels"])
+    return load_task(recipe.task.name), tuple(facts["labels"])
 
 
 def answered(args: argparse.Namespace, recipe: Recipe, module: Any) -> Any:
@@ -218,8 +218,8 @@ def compare(recipe: Recipe, work: Path, found: Mapping[tuple[str, int], Any], me
     systems = {f"{arm} {seed}": outcomes for (arm, seed), (_, outcomes) in found.items() if outcomes is not None}
     sampled = bootstrap(systems, statistics, Draws(2000, 0, texts)).metrics
     seeds = sorted({seed for _, seed in found})
-    facts: dict[str, Any] = {"task": recipe.task.kind, "metric": metric, "rows": len(texts), "seeds": len(seeds)}
-    print(f"{recipe.task.kind}: {len(texts)} test rows, {len(seeds)} seed(s)")
+    facts: dict[str, Any] = {"task": recipe.task.name, "metric": metric, "rows": len(texts), "seeds": len(seeds)}
+    print(f"{recipe.task.name}: {len(texts)} test rows, {len(seeds)} seed(s)")
     print(f"{'':48} CPU-ms/feature  x cheaper  {metric:>10}  kubetune's gain")
     costs = {arm: np.mean([_cost(found[arm, seed][0]) for seed in seeds if (arm, seed) in found]) for arm in ARMS}
     for arm, title in ARMS.items():

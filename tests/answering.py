@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from kubetune.serving import asking
 from kubetune.serving import request as body
 from kubetune.serving.predictor import Predictor, Refusal
 from loopback import QuietHandler, serving
@@ -16,8 +17,7 @@ def replied(predictor: Predictor, content: bytes, content_type: str) -> tuple[in
     if isinstance(request, Refusal):
         status, text = body.refuse(request)
     else:
-        answers = iter(predictor.predict([item for item in request.items if not isinstance(item, Refusal)]))
-        outcomes = [item if isinstance(item, Refusal) else next(answers) for item in request.items]
+        (outcomes,) = asking.ask([request], predictor)
         status, text = body.answer(request, outcomes, predictor.task, predictor.archive.labels, 1)
     return status, text.encode()
 

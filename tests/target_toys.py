@@ -1,6 +1,6 @@
 """Tasks of a few lines for the tests of target types: a real tokenizer, and features that show what they were given."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +8,7 @@ import pytest
 
 from kubetune.config.task_columns import TASK_COLUMNS, TaskColumns
 from kubetune.tasks.base import Encoding, Schema
+from kubetune.tasks.named import ClassNames
 from prepared_toys import Prepared
 
 
@@ -18,6 +19,10 @@ class ToyTask:
     schema: Schema
     columns: tuple[str, ...] = ("text",)
     windows: bool = False
+
+    def class_names(self, labels: Sequence[str], roles: Mapping[str, str]) -> ClassNames:
+        """What they are called."""
+        return ClassNames(list(labels))
 
     def encode(
         self, tokenizer: Any, items: Sequence[tuple[str, ...]], max_length: int, targets: Sequence[Any] | None = None

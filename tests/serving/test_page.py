@@ -89,7 +89,14 @@ def test_labels_are_data_and_many_are_counted() -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["text-classification", "pair-classification", "token-classification", "question-answering"]
+    "kind",
+    [
+        "text-classification",
+        "pair-classification",
+        "token-classification",
+        "question-answering",
+        "zero-shot-classification",
+    ],
 )
 def test_the_examples_are_what_the_task_takes(kind: str) -> None:
     found = replace(archive(), task=kind)
@@ -104,7 +111,8 @@ def test_the_examples_are_what_the_task_takes(kind: str) -> None:
         request = from_json(value, form)
         assert isinstance(request, Request), request
         (item,) = request.items
-        assert isinstance(item, tuple) and len(item) == len(task.columns)
+        assert isinstance(item, tuple)
+        assert {len(asked) for asked in task.asked(item, request.parameters)} == {len(task.columns)}
     calls = [block for block in blocks if "huggingface_hub" in block]
     assert all(hasattr(InferenceClient, re.findall(r"client\.(\w+)\(", block)[0]) for block in calls)
     assert [bool(calls)] == [kind != "pair-classification"]  # their client sends one text

@@ -1,9 +1,11 @@
 """Predictions: by an archive in this process, by an endpoint here or in a cluster. Both answer alike."""
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from kubetune.api.opening import opened, require_store, settings_for
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 Item = str | Mapping[str, str]
 """A text, or texts by name as in a request: `text`, `text_pair`, or the columns that training joined."""
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -63,29 +66,30 @@ class TextPredictor:
         """Class names by class number."""
         return self._predictor.archive.labels
 
-    def predict(self, items: Sequence[Item], top_k: int | None = None) -> list[TextPrediction]:
+    def predict(self, items: Sequence[Item], top_k: int | None = None, **parameters: Any) -> list[TextPrediction]:
         """Return what the model says of each item, as a server of the same archive would.
 
         Args:
             items: Raw texts; they are cleaned here as in training.
             top_k: Labels an item, at least 1; None: all.
+            parameters: Of the task, as `candidate_labels`.
 
         Raises:
-            ConfigError: `items` or `top_k` has another form.
+            ConfigError: `items`, `top_k` or a parameter has another form.
         """
         from kubetune.serving import request as body
+        from kubetune.serving.asking import ask
         from kubetune.serving.predictor import Refusal
 
         archive = self._predictor.archive
-        wanted = body_of(items, top_k)
+        wanted = body_of(items, top_k, parameters)
         if not wanted["inputs"]:
             return []
-        form = body.request_form(self._predictor.task, len(items), archive.texts)
+        form = body.request_form(self._predictor.task, sys.maxsize, archive.texts)
         request = body.from_json(wanted, form)
         if isinstance(request, Refusal):
             raise ConfigError(f"These items cannot be asked: {request.reason}.")
-        answers = iter(self._predictor.predict([item for item in request.items if not isinstance(item, Refusal)]))
-        outcomes = [item if isinstance(item, Refusal) else next(answers) for item in request.items]
+        (outcomes,) = ask([request], self._predictor)
         _, text = body.answer(request, outcomes, self._predictor.task, archive.labels, archive.serving.top_k)
         return predictions_of(items, json.loads(text)["results"])
 
@@ -110,19 +114,21 @@ class EndpointClient:
         self._settings = settings if key is None else settings.model_copy(update={"api_key": SecretStr(key)})
         self._endpoint = endpoint
 
-    def predict(self, items: Sequence[Item], top_k: int | None = None) -> list[TextPrediction]:
+    def predict(self, items: Sequence[Item], top_k: int | None = None, **parameters: Any) -> list[TextPrediction]:
         """Return what the served model says of each item.
 
         Args:
             items: Raw texts.
             top_k: Labels an item, at least 1; None: all.
+            parameters: Of the task, as `candidate_labels`; the server checks them.
 
         Raises:
             ConfigError: There is no such endpoint, it is stopped, its key is another, or it refused the request.
             TemporaryError: It does not answer, or is overloaded.
         """
         sent = [{"text": item} if isinstance(item, str) else dict(item) for item in body_of(items, top_k)["inputs"]]
-        return predictions_of(items, asked(self._settings, self._endpoint, sent, top_k) if sent else [])
+        found = asked(self._settings, self._endpoint, sent, top_k, parameters) if sent else []
+        return predictions_of(items, found)
 
 
 def load_predictor(source: str | Path | Run, *, store: str | Path | None = None, device: str = "cpu") -> TextPredictor:
@@ -191,7 +197,7 @@ class Quiet:
         """See `contract.Progress`."""
 
 
-def body_of(items: Sequence[Item], top_k: int | None) -> dict[str, Any]:
+def body_of(items: Sequence[Item], top_k: int | None, parameters: Mapping[str, Any] = NOTHING) -> dict[str, Any]:
     """Return the JSON body of a request.
 
     Raises:
@@ -201,7 +207,7 @@ def body_of(items: Sequence[Item], top_k: int | None) -> dict[str, Any]:
         raise ConfigError("Give a list of texts, also of one: predict([text]).")
     if top_k is not None and top_k < 1:
         raise ConfigError(f"top_k is {top_k}: allowed are 1 and more, and None for all labels.")
-    return {"inputs": list(items), **({"all_scores": True} if top_k is None else {"top_k": top_k})}
+    return {"inputs": list(items), **parameters, **({"all_scores": True} if top_k is None else {"top_k": top_k})}
 
 
 def predictions_of(items: Sequence[Item], results: Sequence[Mapping[str, Any]]) -> list[TextPrediction]:
@@ -235,7 +241,11 @@ def known_state(settings: "Settings") -> Path:
 
 
 def asked(
-    settings: "Settings", endpoint: str | None, items: Sequence[Mapping[str, str]], top_k: int | None
+    settings: "Settings",
+    endpoint: str | None,
+    items: Sequence[Mapping[str, str]],
+    top_k: int | None,
+    parameters: Mapping[str, Any] = NOTHING,
 ) -> list[dict[str, Any]]:
     """Ask the cluster where the settings name its store and endpoints, else a server of this machine.
 
@@ -244,6 +254,7 @@ def asked(
         endpoint: Name or URL; None: the only one that runs on this machine.
         items: `{"text": …}` or `{"text": …, "text_pair": …}` each.
         top_k: Labels an item; None: all.
+        parameters: Further ones, which the server checks.
 
     Returns:
         One entry an item: `{"predictions": the answer}` or `{"error": {"status", "reason"}}`.
@@ -259,13 +270,12 @@ def asked(
     url = endpoint if endpoint is not None and "://" in endpoint else None
     if url is None and (settings.endpoint_url is None or not settings.store.startswith("s3://")):
         state = known_state(settings)
-        return predict_locally(state, endpoint or only_endpoint(state), items, top_k)
+        return predict_locally(state, endpoint or only_endpoint(state), items, top_k, parameters)
     if endpoint is None:
         raise ConfigError("Which endpoint of the cluster is meant? Name it with --endpoint.")
     key = settings.api_key.get_secret_value() if settings.api_key else None
-    return remote.predict_in_cluster(
-        way_of(settings), url or remote.url_of(settings.endpoint_url, endpoint), items, top_k, key
-    )
+    address = url or remote.url_of(settings.endpoint_url, endpoint)
+    return remote.predict_in_cluster(way_of(settings), address, items, top_k, parameters, key)
 
 
 def only_endpoint(state: Path) -> str:

@@ -127,17 +127,22 @@ def predict(
         int | None,
         typer.Option("--top-k", min=1, help="Labels an answer, 1 unless said otherwise.", show_default=False),
     ] = None,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option("--parameter", metavar="NAME=VALUE", help="One of the task's, as candidate_labels=[bug, praise]."),
+    ] = None,
     store: StoreUrl = None,
     as_json: AsJson = False,
 ) -> None:
     """Print what a served model says of texts: their labels, what it finds in them, or how near they are."""
-    from kubetune.cli.predictions import best_of, print_answers
+    from kubetune.cli.predictions import best_of, parameters_of, print_answers
 
     settings = settings_for(store)
     lines = [line.rstrip("\n") for text in texts for line in (sys.stdin if text == "-" else [text])]
     items = [{"text": line} | ({"text_pair": pair} if pair is not None else {}) for line in lines]
-    answers = asked(settings, endpoint, items, top_k)
-    if top_k is None:
+    parameters = parameters_of(parameter or ())
+    answers = asked(settings, endpoint, items, top_k, parameters)
+    if top_k is None and not parameters:
         answers = [best_of(answer) for answer in answers]
     if as_json:
         print_json([{**item, **answer} for item, answer in zip(items, answers, strict=True)])

@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kubetune.cli.common import print_table, say
+from kubetune.errors import ConfigError
+from kubetune.redaction import quoted
+from kubetune.schema.yaml_text import YamlTextError, read_yaml
 from kubetune.text.marking import bracketed, is_decided, is_marked, is_ranked, pieces
 
 COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red")
@@ -14,6 +17,8 @@ WIDTH = 60
 """Characters of a text in a table."""
 NUMBERS = 5
 """Numbers of a vector that are shown."""
+OPTIONS = {"top_k": "--top-k", "all_scores": "--top-k", "inputs": "texts"}
+"""Keys of a request that are no parameters on the command line → what is."""
 
 
 def best_of(answer: Mapping[str, Any]) -> dict[str, Any]:
@@ -22,6 +27,27 @@ def best_of(answer: Mapping[str, Any]) -> dict[str, Any]:
     if is_decided(found):
         return dict(answer)
     return {**answer, "predictions": found[:1]} if is_ranked(found) else dict(answer)
+
+
+def parameters_of(given: Sequence[str]) -> dict[str, Any]:
+    """Return the parameters of options `NAME=VALUE`, whose value is YAML as an override's is; a server checks them.
+
+    Raises:
+        ConfigError: One has no name, is no YAML, is there twice or has an option of its own.
+    """
+    found: dict[str, Any] = {}
+    for option in given:
+        name, separator, value = option.partition("=")
+        name = name.strip()
+        if not separator or not name or name in found:
+            raise ConfigError(f"Parameter {quoted(option, 60)} is not understood: give NAME=VALUE, each name once.")
+        if name in OPTIONS:
+            raise ConfigError(f"Parameter {name} is an option of its own: give {OPTIONS[name]} instead.")
+        try:
+            found[name] = read_yaml(value)
+        except YamlTextError as error:
+            raise ConfigError(f"The value of parameter {quoted(name, 60)} is not YAML: {error}.") from None
+    return found
 
 
 def print_answers(items: Sequence[Mapping[str, str]], answers: Sequence[Mapping[str, Any]]) -> None:

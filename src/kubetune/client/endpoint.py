@@ -34,9 +34,22 @@ def url_of(setting: str | None, endpoint: str) -> str:
 
 
 def predict_in_cluster(
-    way: Way, url: str, items: Sequence[Mapping[str, str]], top_k: int | None, api_key: str | None = None
+    way: Way,
+    url: str,
+    items: Sequence[Mapping[str, str]],
+    top_k: int | None,
+    parameters: Mapping[str, Any] = client.NOTHING,
+    api_key: str | None = None,
 ) -> list[Any]:
     """Ask a cluster's endpoint; see `serving.client.predict`.
+
+    Args:
+        way: How it is reached.
+        url: Its address.
+        items: Texts by name.
+        top_k: Labels an item; None: all.
+        parameters: Further ones.
+        api_key: Of the endpoint.
 
     Raises:
         ConfigError: The key does not open it, or it refused the request.
@@ -47,7 +60,7 @@ def predict_in_cluster(
     def ask(url: str, method: str, value: Any, timeout_s: float) -> Reply:
         return request(way, method, url, value=value, headers=headers, timeout_s=timeout_s)
 
-    return client.predict(url, items, top_k, ask=ask)
+    return client.predict(url, items, top_k, parameters, ask=ask)
 
 
 def check_endpoints(setting: str, way: Way) -> str:

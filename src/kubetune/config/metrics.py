@@ -32,6 +32,7 @@ CATALOGUES: Mapping[str, Catalogue] = MappingProxyType(
         "pair-classification-regression": SCORES,
         "feature-extraction": RETRIEVAL,
         "feature-extraction-scored-pairs": SIMILARITY,
+        "zero-shot-classification": CLASSES,
     }
 )
 """Of each task; a test compares it with the tasks. What a kind without a line names is checked when it is read."""

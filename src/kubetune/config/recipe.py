@@ -14,6 +14,7 @@ from kubetune.config.model_sources import ModelSource
 from kubetune.config.promotion import PromotionSection
 from kubetune.config.resources import ResourcesSection
 from kubetune.config.task_columns import (
+    CLASS_ROLES,
     POOLING,
     READ_FOR,
     SINGLE_LABEL,
@@ -62,9 +63,10 @@ class TaskSection(Section):
         "token-classification",
         "question-answering",
         "feature-extraction",
+        "zero-shot-classification",
     ] = "text-classification"
-    """Labels or a score a text or a pair of texts, entities in a text, the part of a context that answers a question,
-    or a vector a text, learnt from pairs that belong together or that have a score."""
+    """Labels or a score a text or a pair of texts, entities in a text, the part of a context that answers a question, a
+    vector a text, learnt from pairs that belong together or that have a score, or labels that a request names."""
     problem: Literal["single-label", "multi-label", "regression", "scored-pairs"] = "single-label"
     """Classifications: one label a row, any number of labels, or a number. Embeddings: `scored-pairs` learns from pairs
     with a score; left out, from pairs that belong together."""
@@ -72,10 +74,21 @@ class TaskSection(Section):
     """Multi-label: a label is chosen from the probability that gave it the best F1 on the validation rows, or from 0.5.
     A label without a validation row keeps 0.5."""
 
+    entailment: str | None = Field(default=None, min_length=1)
+    """Zero-shot classification: the class of pairs whose hypothesis follows. None: the one named `entail…`."""
+    contradiction: str | None = Field(default=None, min_length=1)
+    """Zero-shot classification: the class of pairs whose hypothesis is excluded. None: the one named `contradict…`, or
+    of two classes the other one."""
+
     @property
     def name(self) -> str:
         """Of the task, by which its module and tables are found: `text-classification-regression`."""
         return str(task_name(self))
+
+    @property
+    def class_roles(self) -> dict[str, str]:
+        """Role → the class that has it, of those that the recipe names."""
+        return {role: name for role in CLASS_ROLES if (name := getattr(self, role)) is not None}
 
     @model_validator(mode="after")
     def of_the_kind(self) -> "TaskSection":
@@ -170,6 +183,11 @@ class Recipe(Section):
                 f"{', '.join(self.data.labels or ())}: set behaviour={{}}, or name the labels alike"
             )
         problems += [*self._weights(), *self._ranked(), *self._vectors()]
+        problems += [
+            f"task.{role} is not read for task {self.task.name}: leave it out"
+            for role in self.task.class_roles
+            if self.task.name not in CLASS_ROLES[role]
+        ]
         frozen = self.training.freeze
         if self.model.source.kind == "scratch" and (frozen.encoder or frozen.first_layers):
             problems.append("training.freeze with model.source.kind=scratch would freeze random weights")

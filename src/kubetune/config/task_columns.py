@@ -37,6 +37,7 @@ TASK_COLUMNS: Mapping[str, TaskColumns] = MappingProxyType(
         "pair-classification-regression": TaskColumns(("text", "text_pair"), "score", "score"),
         "feature-extraction": TaskColumns(("anchor", "positive"), None, "nothing"),
         "feature-extraction-scored-pairs": TaskColumns(("sentence1", "sentence2"), "score", "similarity"),
+        "zero-shot-classification": TaskColumns(("premise", "hypothesis"), "label", "label"),
     }
 )
 """By task name, see `task_name`."""
@@ -57,6 +58,15 @@ def task_name(task: Any, default_kind: str = "") -> str | None:
     if not isinstance(kind, str) or not isinstance(problem, str):
         return None
     return kind if problem == SINGLE_LABEL else f"{kind}-{problem}"
+
+
+CLASS_ROLES: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "entailment": frozenset({"zero-shot-classification"}),
+        "contradiction": frozenset({"zero-shot-classification"}),
+    }
+)
+"""Settings of section `task` that name a class for its part in the task, and the kinds that read them."""
 
 
 READ_FOR: Mapping[str, frozenset[str]] = MappingProxyType(

@@ -5,12 +5,14 @@ import json
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
 from kubetune.errors import ConfigError, TemporaryError
 
 UNIX = "http+unix://"
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -94,12 +96,27 @@ Ask = Callable[[str, str, Any, float], Reply]
 """What sends a request: URL, method, JSON body and seconds; as `call` does."""
 
 
+class RequestBounds(NamedTuple):
+    """What a request may be.
+
+    Attributes:
+        timeout_s: Seconds until it has an answer.
+        items: Most items, at most what the archive's `serving.max_items` says.
+    """
+
+    timeout_s: float = 30.0
+    items: int = 64
+
+
+BOUNDS = RequestBounds()
+
+
 def predict(
     url: str,
     items: Sequence[Mapping[str, str]],
     top_k: int | None = None,
-    timeout_s: float = 30.0,
-    limit: int = 64,
+    parameters: Mapping[str, Any] = NOTHING,
+    bounds: RequestBounds = BOUNDS,
     *,
     ask: Ask = call,
 ) -> list[Any]:
@@ -109,8 +126,9 @@ def predict(
         url: `http://host:port/predictions/NAME`.
         items: `{"text": …}` or `{"text": …, "text_pair": …}` each.
         top_k: Labels an item, for a task that ranks them; None: all of them.
-        timeout_s: A request.
-        limit: Items a request, at most what the archive's `serving.max_items` says.
+        parameters: Further ones of the task, by name.
+        bounds: Of a request. Fewer items are sent with a list among the parameters: an item may count once for each of
+            its values.
         ask: Sends a request; the default knows loopback servers only.
 
     Returns:
@@ -120,12 +138,14 @@ def predict(
         TemporaryError: Nothing answers at `url`, or the server is overloaded.
         ConfigError: The server refused the request as a whole.
     """
-    wanted: dict[str, Any] = {"all_scores": True} if top_k is None else {"top_k": top_k}
+    wanted = {**parameters, **({"all_scores": True} if top_k is None else {"top_k": top_k})}
+    longest = max((len(value) for value in parameters.values() if isinstance(value, list)), default=1)
+    at_once = max(1, bounds.items // max(1, longest))
     results: list[Any] = []
-    for start in range(0, len(items), limit):
-        chunk = [dict(item) for item in items[start : start + limit]]
+    for start in range(0, len(items), at_once):
+        chunk = [dict(item) for item in items[start : start + at_once]]
         try:
-            reply = ask(url, "POST", {"inputs": chunk, **wanted}, timeout_s)
+            reply = ask(url, "POST", {"inputs": chunk, **wanted}, bounds.timeout_s)
         except OSError as error:
             raise TemporaryError(
                 f"Nothing answers at {url} ({type(error).__name__}): is the endpoint running?"

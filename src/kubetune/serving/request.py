@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 from kubetune.serving.predictor import Outcome, Refusal
 from kubetune.serving.root_parameters import with_parameters
-from kubetune.tasks.answers import Parameter, chosen_parameters
+from kubetune.tasks.answers import Parameter, chosen_parameters, too_many
 from kubetune.tasks.base import Task
 from kubetune.text.joining import Joined
 
@@ -206,14 +206,14 @@ def _request(value: Any, form: RequestForm) -> Request:
         return _hub_request(value, form)
     parameters = _own_parameters({name: value[name] for name in own if name in value}, value, form)
     if "inputs" not in value:
-        item = _item({key: value[key] for key in keys if key in value}, form)
-        return Request((item,), parameters=parameters)
+        item = {key: value[key] for key in keys if key in value}
+        return Request(_items([item], form, parameters), parameters=parameters)
     inputs = value["inputs"]
     if given := [key for key in keys if key in value]:
         raise _BodyError(400, f"give `{given[0]}` or `inputs`, not both")
     if not isinstance(inputs, list) or not inputs:
         raise _BodyError(400, "`inputs` must be a list with at least one item")
-    return Request(_items(inputs, form), batched=True, parameters=parameters)
+    return Request(_items(inputs, form, parameters), batched=True, parameters=parameters)
 
 
 def _hub_request(value: Mapping[str, Any], form: RequestForm) -> Request:
@@ -231,12 +231,14 @@ def _hub_request(value: Mapping[str, Any], form: RequestForm) -> Request:
     listed = inputs if (batched := isinstance(inputs, list)) else [inputs]
     if not listed:
         raise _BodyError(400, "`inputs` must be a text, an item or a list with at least one")
-    return Request(_items(listed, form), batched, chosen, hub=True)
+    return Request(_items(listed, form, chosen), batched, chosen, hub=True)
 
 
-def _items(inputs: Sequence[Any], form: RequestForm) -> tuple[tuple[object, ...] | Refusal, ...]:
-    if len(inputs) > form.max_items:
-        raise _BodyError(413, f"`inputs` has {len(inputs)} items: at most {form.max_items} are allowed")
+def _items(
+    inputs: Sequence[Any], form: RequestForm, chosen: Mapping[str, Any]
+) -> tuple[tuple[object, ...] | Refusal, ...]:
+    if reason := too_many(form.parameters, chosen, len(inputs), form.max_items):
+        raise _BodyError(413, reason)
     return tuple(_item(entry, form) for entry in inputs)
 
 

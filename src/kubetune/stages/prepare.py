@@ -6,6 +6,7 @@ decisions fall on arrays, the second tokenises what was chosen.
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -109,7 +110,8 @@ def examine(config: Any, raw: Path, context: Context) -> Examined:
         InterruptedRunError: The stage was asked to stop.
     """
     splits, data = _raw_splits(raw), config.data
-    target = load_target_type(load_task(config.task.name).schema.target_type)
+    task = load_task(config.task.name)
+    target = load_target_type(task.schema.target_type)
     files = {name: raw / f"{name}.parquet" for name in splits}
     rules = _row_rules(data, target)
     decisions = list(
@@ -131,7 +133,11 @@ def examine(config: Any, raw: Path, context: Context) -> Examined:
     check_given_splits(scan, splits)
     accepted = context.scratch / ACCEPTED
     selection = select(scan, splits, reader, lambda: _truths(accepted), _selection_rules(data))
-    decisions = [*source.get("decisions", ()), *decisions]  # `ingest` has reported the first ones
+    names, said = task.class_names(selection.settled.labels, config.task.class_roles)
+    for sentence in said:
+        context.progress.note(sentence)
+    selection = replace(selection, settled=selection.settled._replace(labels=names))
+    decisions = [*source.get("decisions", ()), *decisions, *said]  # `ingest` has reported the first ones
     gathered = Gathered(scan, selection, splits, reader, unused, decisions, data.rare_class_rows)
     return Examined(rules, gathered, accepted, target)
 

@@ -3,8 +3,10 @@
 Serving, packaging and the command line know answers through this alone. Light to import, as a gateway reads it.
 """
 
+import math
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kubetune.behaviour.edits import AnswerPlace
@@ -29,14 +31,15 @@ class Parameter:
     """Something that a request may ask of an answer.
 
     Attributes:
-        schema: JSON Schema of its value, with `type`, `enum`, `minimum`, `maximum`, `items`, `minItems` and `anyOf`
-            alone.
+        schema: JSON Schema of its value, with `type`, `enum`, `minimum`, `maximum`, `pattern`, `items`, `minItems`,
+            `uniqueItems` and `anyOf` alone.
         must: What it must be, and why nothing else; it ends a sentence.
         default: Where a request does not say.
         all_unless_asked: Of `top_k`: whether an answer has all its parts where a request does not say, whatever the
             archive's `serving.top_k` is.
         hub_only: Whether it stands in `parameters` alone, as clients of Hugging Face's inference API send it; others
             are keys of our own form, too.
+        each: Whether the model is asked once for each of its values: a list of 10 makes a text cost what 10 do.
     """
 
     schema: Mapping[str, Any]
@@ -44,6 +47,7 @@ class Parameter:
     default: Any = None
     hub_only: bool = False
     all_unless_asked: bool = False
+    each: bool = False
 
     def allows(self, value: Any) -> bool:
         """Whether a value, as JSON gives it, fits the schema."""
@@ -56,12 +60,13 @@ class HubForm:
 
     Attributes:
         pipeline: Of `transformers.pipeline`, and the tag of a model card.
-        arguments: Of a call of the pipeline that gives our answers.
+        arguments: Of a call of the pipeline that gives our answers; empty: none.
         because: What goes wrong without them; it ends a sentence.
         classes: Which table of `transformers` names the class of an exported model, as `SEQUENCE_CLASSIFICATION`.
         client: Method of `huggingface_hub.InferenceClient`.
         in_list: Whether that client expects the answer to one text inside of a list.
         at_root: Whether that client puts parameters beside `inputs`, which may be a list of texts.
+        example: Parameters without which a lone text is no request, with values to show; else empty.
     """
 
     pipeline: str
@@ -71,6 +76,7 @@ class HubForm:
     client: str
     in_list: bool
     at_root: bool = False
+    example: Mapping[str, Any] = field(default_factory=dict)
 
 
 class AnswerForm(Protocol):
@@ -114,7 +120,7 @@ class AnswerForm(Protocol):
 
     @property
     def stored_in(self) -> tuple[str, ...]:
-        """Columns of `columns` that `stored` reads; none where predictions are not kept, and the model is asked."""
+        """Columns of `columns` or `Task.output_columns` that `stored` reads; none where the model is asked again."""
 
     def caveat(self, labels: Sequence[str]) -> str:
         """Return what a user must not rely on, one sentence."""
@@ -123,7 +129,7 @@ class AnswerForm(Protocol):
         """Return a prediction as the answer of a request.
 
         Args:
-            prediction: One.
+            prediction: One, or a tuple of them, see `Task.asked`.
             labels: Class names by class number.
             parameters: Checked values by name; one that is missing has its default. `own_form` is true where the answer
                 has our own form and not that of Hugging Face's clients.
@@ -196,6 +202,22 @@ def chosen_parameters(known: Mapping[str, Parameter], given: Mapping[str, Any]) 
     return chosen
 
 
+def too_many(known: Mapping[str, Parameter], chosen: Mapping[str, Any], items: int, most: int) -> str | None:
+    """Return a sentence against a request that asks the model more than `most` items; None: it does not.
+
+    Args:
+        known: Of the task.
+        chosen: Of the request, checked.
+        items: Of the request.
+        most: Items that one request may hold.
+    """
+    each = {name: len(chosen[name]) for name in chosen if known[name].each}
+    if (asked := items * math.prod(each.values())) <= most:
+        return None
+    times = "".join(f" times {count} {name}" for name, count in each.items())
+    return f"`inputs` has {items} items{times and f'{times}, together {asked}'}: at most {most} are allowed"
+
+
 def _fits(schema: Mapping[str, Any], value: Any) -> bool:
     kind = schema.get("type")
     if kind is not None and not isinstance(value, TYPES[kind]):
@@ -207,5 +229,10 @@ def _fits(schema: Mapping[str, Any], value: Any) -> bool:
     if ("minimum" in schema and value < schema["minimum"]) or ("maximum" in schema and value > schema["maximum"]):
         return False
     if kind == "array":
-        return len(value) >= schema.get("minItems", 0) and all(_fits(schema.get("items", {}), part) for part in value)
-    return True
+        return len(value) >= schema.get("minItems", 0) and _parts_fit(schema, value)
+    return "pattern" not in schema or re.search(schema["pattern"], value) is not None
+
+
+def _parts_fit(schema: Mapping[str, Any], parts: Sequence[Any]) -> bool:
+    alike = schema.get("uniqueItems", False) and any(part in parts[:place] for place, part in enumerate(parts))
+    return not alike and all(_fits(schema.get("items", {}), part) for part in parts)

@@ -1,13 +1,14 @@
 """What a task is. Preparation, training, evaluation, behaviour and serving know tasks only through this.
 
-A module of a task is light to import: torch, transformers, pyarrow and scikit-learn come inside of functions, so that a
-recipe can be checked against its task anywhere.
+A module of a task is light to import: torch, transformers, pyarrow and scikit-learn come inside of functions.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from kubetune.tasks.named import Named
 
 if TYPE_CHECKING:
     import numpy as np
@@ -104,7 +105,7 @@ class ModelSpec:
     fitted: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
-class Task(Protocol):
+class Task(Named, Protocol):
     """One kind of problem. Implementations are stateless.
 
     Rows below are features with the columns `target_columns` of artifact `dataset`, as `tasks.rows` gives them.

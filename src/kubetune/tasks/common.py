@@ -1,6 +1,6 @@
 """What every task with one module and one form of answers has; the rest is the task's own, see `tasks.base.Task`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -10,6 +10,7 @@ from kubetune.metrics.base import Baseline, Ints
 from kubetune.tasks import dataset_texts, load_baselines, load_form
 from kubetune.tasks.arrays import collate
 from kubetune.tasks.base import Feature, ModelSpec, OutputHead, Outputs, Task
+from kubetune.tasks.named import ClassNames
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -69,6 +70,16 @@ class CommonTask:
         """See `Task.notes`: nothing."""
         del micro_batch
         return ()
+
+    def class_names(self, labels: Sequence[str], roles: Mapping[str, str]) -> ClassNames:
+        """See `Task.class_names`: what they are called."""
+        del roles
+        return ClassNames(list(labels))
+
+    def asked(self, item: tuple[object, ...], parameters: Mapping[str, Any]) -> tuple[tuple[object, ...], ...] | str:
+        """See `Task.asked`: the item itself."""
+        del parameters
+        return (item,)
 
     def head(self, labels: Sequence[str]) -> OutputHead:
         """See `Task.head`."""

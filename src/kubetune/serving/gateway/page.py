@@ -61,7 +61,8 @@ def render_page(endpoint: str, digest: str, archive: Archive, host: str, *, keye
         client=form.hub.client if len(task.served) == 1 or not form.request_texts else None,
         given=_arguments(task),
         item=_item(task),
-        asked=json.dumps({"inputs": [_item(task)]} | ranked),
+        further=form.hub.example,
+        asked=json.dumps({"inputs": [_item(task)], **form.hub.example, **ranked}),
         everything=everything,
         url=f"http://{name}/predictions/{endpoint}",
         keyed=keyed,
@@ -110,17 +111,15 @@ def _all_parts(accepted: RequestForm) -> bool:
 
 def _item(task: Task) -> str | dict[str, str]:
     """Return an item that the task takes, for an example."""
-    return EXAMPLE if len(task.served) == 1 else {name: f"A {name}" for name in task.served}
+    return EXAMPLE if len(task.served) == 1 or task.form.hub.example else {name: f"A {name}" for name in task.served}
 
 
 def _arguments(task: Task) -> str:
     """Return how the client of Hugging Face is called with it: by the names of the texts where they are several."""
-    item = _item(task)
-    return (
-        json.dumps(item)
-        if isinstance(item, str)
-        else ", ".join(f"{key}={json.dumps(text)}" for key, text in item.items())
-    )
+    item, further = _item(task), task.form.hub.example
+    named = {**({} if isinstance(item, str) else item), **further}
+    first = [json.dumps(item)] if isinstance(item, str) else []
+    return ", ".join([*first, *(f"{key}={json.dumps(value)}" for key, value in named.items())])
 
 
 def columns_of(archive: Archive) -> list[str]:

@@ -48,7 +48,11 @@ def local_endpoints(state_dir: Path) -> list[LocalEndpoint]:
 
 
 def predict_locally(
-    state_dir: Path, where: str, items: Sequence[Mapping[str, str]], top_k: int | None = None
+    state_dir: Path,
+    where: str,
+    items: Sequence[Mapping[str, str]],
+    top_k: int | None = None,
+    parameters: Mapping[str, Any] = client.NOTHING,
 ) -> list[Any]:
     """Ask an endpoint, see `client.predict`.
 
@@ -57,18 +61,20 @@ def predict_locally(
         where: Name of an endpoint, or an `http://…/predictions/NAME` URL.
         items: `{"text": …}` or `{"text": …, "text_pair": …}` each.
         top_k: Labels an item; None: all of them.
+        parameters: Further ones, which the server checks.
 
     Raises:
         ConfigError: The endpoint does not exist, is stopped, or refused the request.
         TemporaryError: It does not answer.
     """
     if "://" in where:
-        return client.predict(where, items, top_k)
+        return client.predict(where, items, top_k, parameters)
     record = _known(state_dir, where)
     if record.server is None or not processes.alive(record.server.process):
         raise ConfigError(f"Endpoint {where} does not run: deploy its run again to start it.")
     serving = read_archive(LocalTarget(state_dir, where).archive(record.digest), verify=False).serving
-    return client.predict(record.url, items, top_k, float(serving.response_timeout_s), serving.max_items)
+    bounds = client.RequestBounds(float(serving.response_timeout_s), serving.max_items)
+    return client.predict(record.url, items, top_k, parameters, bounds)
 
 
 def stop_endpoint(state_dir: Path, name: str) -> None:

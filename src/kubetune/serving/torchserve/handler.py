@@ -10,6 +10,7 @@ import torch
 from kubetune.serving import hosts
 from kubetune.serving import request as body
 from kubetune.serving.archive.manifest import archive_digest
+from kubetune.serving.asking import ask
 from kubetune.serving.predictor import Predictor, Refusal
 
 log = logging.getLogger(__name__)
@@ -43,20 +44,19 @@ class TextHandler:
     def handle(self, data: list[dict[str, Any]], context: Any) -> list[str]:
         """Answer a batch of requests; never raises, since one exception would fail every request of the batch."""
         parsed = [self._parse(index, fields, context) for index, fields in enumerate(data)]
-        flat = [item for request in parsed if isinstance(request, body.Request) for item in request.items]
+        requests = [request for request in parsed if isinstance(request, body.Request)]
         try:
-            answers = iter(self.predictor.predict([item for item in flat if not isinstance(item, Refusal)]))
-            outcomes = iter([item if isinstance(item, Refusal) else next(answers) for item in flat])
+            outcomes = iter(ask(requests, self.predictor))
         except Exception as error:  # last resort: what the predictor did not foresee must not become eight 503s
-            log.error("a batch of %d items failed (%s)", len(flat), type(error).__name__)
-            outcomes = iter([Refusal(500, "the model failed on this batch")] * len(flat))
+            log.error("a batch of %d requests failed (%s)", len(requests), type(error).__name__)
+            failed = Refusal(500, "the model failed on this batch")
+            outcomes = iter([[failed] * len(request.items) for request in requests])
         replies = []
         for index, request in enumerate(parsed):
             if isinstance(request, Refusal):
                 status, text = body.refuse(request)
             else:
-                archive = self.predictor.archive
-                own = [next(outcomes) for _ in request.items]
+                archive, own = self.predictor.archive, next(outcomes)
                 status, text = body.answer(request, own, self.predictor.task, archive.labels, archive.serving.top_k)
             self._stamp(index, status, context)
             replies.append(text)

@@ -41,7 +41,10 @@ class ClassAnswers:
 
     says = "An answer is labels with their probabilities, the most probable first; those of all labels sum to 1."
     hub = HUB
-    request_texts = ("text", "text_pair")  # a pair that is sent to a model of one text is told so, as is the reverse
+    request_texts: tuple[str, ...] = (
+        "text",
+        "text_pair",
+    )  # a pair sent to a model of one text is told so, and the reverse
     parameters = PARAMETERS
     judged_by: frozenset[str] = frozenset({"labels"})
     flips = False
