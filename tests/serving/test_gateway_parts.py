@@ -3,6 +3,7 @@
 import ast
 import asyncio
 import hashlib
+import json
 import math
 from pathlib import Path
 
@@ -199,3 +200,5 @@ def test_every_error_gets_one_format() -> None:
     theirs = with_id(b'{"code": 503, "type": "X", "message": "no worker"}', 503, "7")
     assert theirs == b'{"error": {"status": 503, "reason": "no worker", "request_id": "7"}}'
     assert b"gave no reason" in with_id(b"<html>", 500, "7")
+    listed = b'{"results": [{"error": {"status": 422, "reason": "empty"}}]}'
+    assert json.loads(with_id(listed, 422, "7")) == {**json.loads(listed), "request_id": "7"}

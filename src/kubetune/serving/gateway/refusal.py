@@ -32,12 +32,15 @@ def render_error(status: int, reason: str, request_id: str) -> bytes:
 def with_id(body: bytes, status: int, request_id: str) -> bytes:
     """Return an error body of the server behind us in our format.
 
-    The handler answers `{"error": {"status", "reason"}}`, TorchServe itself `{"code", "type", "message"}`.
+    The handler answers `{"error": {"status", "reason"}}`, TorchServe itself `{"code", "type", "message"}`. A list of
+    which every item was refused stays: each has a reason of its own.
     """
     try:
         value = json.loads(body)
     except ValueError:
         value = None
+    if isinstance(value, dict) and isinstance(value.get("results"), list):
+        return json.dumps({**value, "request_id": request_id}).encode()
     error = value.get("error") if isinstance(value, dict) else None
     if isinstance(error, dict) and "reason" in error:
         return json.dumps({"error": {**error, "request_id": request_id}}).encode()

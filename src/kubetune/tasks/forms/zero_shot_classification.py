@@ -67,7 +67,7 @@ class ZeroShotAnswers(ClassAnswers):
     def caveat(self, labels: Sequence[str]) -> str:
         """See `AnswerForm.caveat`."""
         del labels
-        return "Of labels that exclude each other it gives one to every text, also to one that none of them fits."
+        return "Its numbers are of pairs of premise and hypothesis and say little about labels: try it on yours."
 
     def decode(self, prediction: Sequence[Any], labels: Sequence[str], parameters: Mapping[str, Any]) -> Any:
         """See `AnswerForm.decode`: the best `top_k` of the candidate labels, or of the classes of a pair.
