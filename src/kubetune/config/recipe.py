@@ -51,13 +51,13 @@ class TaskSection(Section):
     kind: Literal["text-classification", "pair-classification", "token-classification", "question-answering"] = (
         "text-classification"
     )
-    """Labels or a score a text or a pair of texts, entities in a text, or the part of a context that answers a
+    """Labels or a score of a text or of a pair of texts, entities in a text, or the part of a context that answers a
     question."""
     problem: Literal["single-label", "multi-label", "regression"] = "single-label"
     """Classifications only: one label a row, any number of labels, or a number."""
     thresholds: Literal["tuned", "half"] = "tuned"
-    """Multi-label: a label is chosen from the probability that gave it the best F1 on the validation rows, or from 0.5.
-    A label without a validation row keeps 0.5."""
+    """Multi-label: labels are chosen from the probabilities, one each, that gave the best micro-F1 on the validation
+    rows, or from 0.5. A label without a validation row keeps 0.5."""
 
     @property
     def name(self) -> str:

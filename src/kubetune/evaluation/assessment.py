@@ -13,8 +13,7 @@ from kubetune.evaluation.intervals import Bootstrap, Draws, Estimate, bootstrap,
 from kubetune.evaluation.same_texts import texts_of
 from kubetune.evaluation.slices import group, measure_slices
 from kubetune.evaluation.thresholds import Measured, judge_thresholds, warn
-from kubetune.metrics.base import Baseline, Floats, Ints, Outcomes, Statistics, Totals
-from kubetune.metrics.base import measured as measured_by
+from kubetune.metrics.base import Baseline, Floats, Ints, Outcomes, Statistics, Totals, measure_outcomes
 from kubetune.text.shown import one_line
 
 FORMAT = 1
@@ -114,7 +113,7 @@ def _measure(
     outcomes: Outcomes, baselines: Sequence[Baseline], statistics: Statistics, draws: Draws
 ) -> tuple[Bootstrap, dict[str, dict[str, Estimate]], Measured]:
     systems = {MODEL: outcomes} | {baseline.name: baseline.outcomes for baseline in baselines}
-    points = {name: measured_by(statistics, each) for name, each in systems.items()}
+    points = {name: measure_outcomes(statistics, each) for name, each in systems.items()}
     sampled = bootstrap(systems, statistics, draws)
     for baseline in baselines:
         for metric in statistics.catalogue.no_baseline:

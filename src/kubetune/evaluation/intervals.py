@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kubetune.evaluation.kinds import Kinds, kinds_of
-from kubetune.metrics.base import Floats, Ints, Outcomes, Statistics, Totals, Weighing, measured, stacked
+from kubetune.metrics.base import Floats, Ints, Outcomes, Statistics, Totals, Weighing, measure_outcomes, stacked
 
 LEVEL = 0.95
 CHUNK_CELLS = 2**22
@@ -121,7 +121,7 @@ def estimates(outcomes: Outcomes, statistics: Statistics, names: Collection[str]
         ]
         samples |= _joined(found)
     samples |= _row_metrics({"": outcomes}, statistics, summed, draws, 3)[""]
-    points = measured(statistics, outcomes, names)
+    points = measure_outcomes(statistics, outcomes, names)
     return {name: estimate(points[name], samples[name]) for name in names}
 
 

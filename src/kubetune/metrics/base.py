@@ -262,7 +262,9 @@ class CatalogueStatistics:
         return {}
 
 
-def measured(statistics: Statistics, outcomes: Outcomes, only: Collection[str] | None = None) -> dict[str, float]:
+def measure_outcomes(
+    statistics: Statistics, outcomes: Outcomes, only: Collection[str] | None = None
+) -> dict[str, float]:
     """Return every metric of some rows, or some of them, those that read rows among them."""
     names = [name for name in statistics.metrics if only is None or name in only]
     found = {name: float(value) for name, value in statistics.measure(outcomes.total(), names).items()}

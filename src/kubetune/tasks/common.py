@@ -9,13 +9,14 @@ import numpy as np
 from kubetune.metrics.base import Baseline, Ints
 from kubetune.tasks import dataset_texts, load_baselines, load_form
 from kubetune.tasks.arrays import collate
-from kubetune.tasks.base import Feature, ModelSpec, OutputHead, Outputs, Task
+from kubetune.tasks.base import Feature, ModelSpec, OutputHead, Task
 
 if TYPE_CHECKING:
     import pyarrow as pa
     import torch
 
     from kubetune.tasks.answers import AnswerForm
+    from kubetune.tasks.fitted import Outputs
     from kubetune.tasks.rows import EncodedRows
 
 
@@ -52,7 +53,7 @@ class CommonTask:
         return spec
 
     def finished(
-        self, spec: ModelSpec, module: "torch.nn.Module", rows: "EncodedRows", predict: Outputs, *, tune: bool
+        self, spec: ModelSpec, module: "torch.nn.Module", rows: "EncodedRows", predict: "Outputs", *, tune: bool
     ) -> tuple[ModelSpec, list[str]]:
         """See `Task.finished`: nothing."""
         del module, rows, predict, tune
