@@ -61,6 +61,6 @@ def simulated(rows: int, classes: int, strength: float = 0.5, seed: int = 0) -> 
     return labels, probabilities / probabilities.sum(axis=1, keepdims=True)
 
 
-def measured_by(statistics: Statistics, outcomes: Outcomes) -> dict[str, float]:
+def measure_outcomes(statistics: Statistics, outcomes: Outcomes) -> dict[str, float]:
     """Every metric of some rows."""
     return {name: float(value) for name, value in statistics.measure(outcomes.total()).items()}

@@ -89,6 +89,8 @@ CODE = "\n\nANSWER = 42\n"
         ("training/rank.py", CODE, {"train"}),  # started as `python -m`, imported by nobody
         ("text/cleaning.py", CODE, {"prepare", "behave", "compare", "package"}),
         ("tasks/pair_classification.py", CODE, set()),  # another task than the recipe's
+        ("tasks/multi_label.py", CODE, set()),
+        ("metrics/scores.py", CODE, set()),
         ("tasks/text_classification.py", CODE, {"prepare", "train", "evaluate", "behave", "compare", "package"}),
         ("data/targets/label.py", CODE, {"prepare"}),
         ("data/targets/spans.py", CODE, set()),  # another target type than the task's
@@ -231,3 +233,14 @@ def test_the_key_of_prepare_holds_the_target_type_of_the_task_alone(kind: str, t
     types = {name for name in types if f"kubetune.data.targets.{name}" in code_digests(BY_NAME["prepare"], document)}
     assert types & {"label", "labels", "score", "spans", "answers"} == {target}
     assert "kubetune.data.targets.label" not in code_digests(BY_NAME["train"], document)
+
+
+def test_another_problem_is_another_task(tree: Path) -> None:
+    problem = RECIPE.task.model_copy(update={"problem": "multi-label"})
+    several = RECIPE.model_copy(update={"task": problem})
+    found = {name: code_digests(BY_NAME[name], canonical(several), tree) for name in ("prepare", "train", "evaluate")}
+    assert all("kubetune.tasks.multi_label" in code for code in found.values())
+    assert not any("kubetune.tasks.classification" in code for code in found.values())
+    assert "kubetune.data.targets.labels" in found["prepare"]
+    assert "kubetune.tasks.forms.labels" not in found["train"]
+    assert {"kubetune.tasks.forms.labels", "kubetune.tasks.baselines.labels"} <= found["evaluate"].keys()

@@ -18,6 +18,7 @@ from kubetune.contract import Verdict
 from kubetune.metrics.base import Floats, Outcomes, Totals, outcomes_of
 from kubetune.metrics.catalogue import Metric
 from kubetune.metrics.entities import EntityStatistics
+from kubetune.metrics.multi_label import MultiLabelStatistics
 
 COMPARISONS = 200
 TEXTS = 300
@@ -68,6 +69,23 @@ def test_a_mean_of_grades_keeps_the_level_too(worlds: ModuleType, times: str) ->
         chance = np.where(draw.random(TEXTS) < 0.7, 0.95, 0.4)
         comparison = Comparison(graded(draw, chance), graded(draw, chance), Graded(("x",)))
         found = worlds.repeated(comparison, draw, worlds.REPEATS[times])
+        promoted += decide(Verdict(), found, rules).outcome == "promote"
+        by_row += decide(Verdict(), replace(found, texts=None), rules).outcome == "promote"
+    assert promoted <= rules.alpha * COMPARISONS
+    assert times == "once" or by_row > 2 * rules.alpha * COMPARISONS  # so the worlds can tell
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("times", ["once", "five times", "geometric, mean 3"])
+def test_micro_f1_of_several_labels_keeps_the_level(worlds: ModuleType, times: str) -> None:
+    rules = PromotionSection.model_validate({"resamples": 200, "slices": []})
+    statistics = MultiLabelStatistics(tuple("abcd"))
+    promoted = by_row = 0
+    for seed in range(COMPARISONS):
+        draw = np.random.default_rng(seed)
+        true, chance = draw.random((TEXTS, 4)) < [0.5, 0.3, 0.1, 0.02], draw.choice([0.05, 0.4], size=(TEXTS, 1))
+        both = [statistics.outcomes(true, true ^ (draw.random(true.shape) < chance)) for _ in range(2)]
+        found = worlds.repeated(Comparison(*both, statistics), draw, worlds.REPEATS[times])
         promoted += decide(Verdict(), found, rules).outcome == "promote"
         by_row += decide(Verdict(), replace(found, texts=None), rules).outcome == "promote"
     assert promoted <= rules.alpha * COMPARISONS

@@ -17,7 +17,14 @@ name: toy
 data: {source: {kind: files, paths: {all: rows.jsonl}}}
 model: {source: {kind: path, path: model}}
 """
-KINDS = typing.get_args(TaskSection.model_fields["kind"].annotation)
+KINDS = tuple(TASK_COLUMNS)
+PROBLEMS = typing.get_args(TaskSection.model_fields["problem"].annotation)
+
+
+def named(name: str) -> list[str]:
+    """Overrides that choose a task by its name."""
+    problem = next(each for each in reversed(PROBLEMS) if name.endswith(each) or each == "single-label")
+    return [f"task.kind={name.removesuffix(f'-{problem}')}", f"task.problem={problem}"]
 
 
 def test_each_kind_has_a_task() -> None:
@@ -95,7 +102,7 @@ SET = {
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", sorted(READ_FOR))
 def test_a_setting_that_the_task_does_not_read_is_refused(kind: str, name: str) -> None:
-    overrides = [f"task.kind={kind}", f"data.{name}={SET[name]}"]
+    overrides = [*named(kind), f"data.{name}={SET[name]}"]
     if name == "weak_labels":
         overrides.append("data.columns.label=null")
     if TASK_COLUMNS[kind].target_type in READ_FOR[name]:
@@ -118,3 +125,52 @@ def test_weights_that_no_class_has_are_refused_with_the_recipe(kind: str, weight
     assert parse_recipe(RECIPE, ["task.kind=token-classification", "training.class_weights=balanced"])
     with pytest.raises(ConfigError, match=sentence):
         parse_recipe(RECIPE, [f"task.kind={kind}", f"training.class_weights={weights}"])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_task_is_named_by_its_kind_and_problem(kind: str) -> None:
+    recipe = parse_recipe(RECIPE, named(kind))
+    taken = TASK_COLUMNS[kind]
+    assert (recipe.task.name, recipe.data.columns.label) == (kind, taken.target)
+    assert parse_recipe(recipe.model_dump_json()) == recipe
+
+
+def test_recipes_from_before_there_were_problems_keep_the_fields_of_their_keys() -> None:
+    assert canonical(parse_recipe(RECIPE))["task"] == {"kind": "text-classification"}
+    assert canonical(parse_recipe(RECIPE, named("token-classification")))["task"] == {"kind": "token-classification"}
+    several = parse_recipe(RECIPE, ["task.problem=multi-label", "task.thresholds=half"])
+    assert canonical(several)["task"] == {
+        "kind": "text-classification",
+        "problem": "multi-label",
+        "thresholds": "half",
+    }
+    assert several.training.best_metric == "micro_f1"
+    assert parse_recipe(RECIPE, ["task.problem=regression"]).training.best_metric == "r2"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (
+            ["task.kind=token-classification", "task.problem=regression"],
+            "problem=regression is for text-classification and pair-classification, and kind is token-classification: "
+            "leave it out",
+        ),
+        (["task.problem=ranking"], "problem"),
+        (["task.thresholds=half"], "thresholds are for problem=multi-label, and problem is single-label"),
+        (["task.problem=multi-label", "training.class_weights=balanced"], "rows of task .* have none or several"),
+        (["task.problem=regression", "training.class_weights=balanced"], "weighs classes, which task .* has not"),
+        (["task.problem=regression", "training.label_smoothing=0.1"], "smooths labels, which task .* has not"),
+        (["task.problem=multi-label", "serving.top_k=3"], "serving.top_k is not read for task"),
+        (["task.problem=regression", "data.empty_labels=keep"], "data.empty_labels is not read for task"),
+        (
+            ["task.problem=multi-label", "evaluation.thresholds=[{metric: accuracy, at_least: 1}]"],
+            "'accuracy': allowed",
+        ),
+        (["task.problem=regression", "promotion.metric=spearman"], "promotion.metric is 'spearman': allowed are mse"),
+        (["task.problem=regression", "training.best_metric=spearman"], "training.best_metric is 'spearman'"),
+    ],
+)
+def test_what_a_problem_cannot_have_is_refused_in_a_sentence(overrides: list[str], sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        parse_recipe(RECIPE, overrides)

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 from sklearn import metrics as reference
 
-from class_answers import measured_by
+from class_answers import measure_outcomes
 from kubetune.evaluation.intervals import Draws, bootstrap, estimates, row_weights
 from kubetune.metrics.scores import ScoreStatistics, score_outcomes
 
@@ -35,7 +35,7 @@ def by_the_libraries(true: np.ndarray, given: np.ndarray) -> dict[str, float]:
 @pytest.mark.parametrize("unit", [1.0, 1e4, 1e-4])
 def test_metrics_are_the_libraries(seed: int, unit: float) -> None:
     true, given = (unit * values for values in drawn(seed))
-    found = measured_by(SCORES, score_outcomes(true, given, (float(true.min()), float(true.max()))))
+    found = measure_outcomes(SCORES, score_outcomes(true, given, (float(true.min()), float(true.max()))))
     assert found == pytest.approx(by_the_libraries(true, given), rel=1e-9)
 
 
@@ -61,17 +61,17 @@ def test_intervals_are_of_the_metrics_of_resampled_rows() -> None:
 def test_what_is_undefined_reads_0_and_is_said() -> None:
     true = np.array([1.0, 2.0, 4.0, 4.0])
     constant = score_outcomes(true, np.full(4, 0.1 + 0.2), (1.0, 4.0))
-    found = measured_by(SCORES, constant)
+    found = measure_outcomes(SCORES, constant)
     assert (found["pearson"], found["spearman"]) == (0.0, 0.0)
     json.dumps(found, allow_nan=False)
     (flaw,) = SCORES.flaws(constant.total(), ())
     assert "one answer for all 4 rows, so that its correlations are undefined and read 0" in flaw
     equal = score_outcomes(np.full(3, 0.3), np.array([0.1, 0.2, 0.4]), (0.0, 1.0))
     assert not SCORES.says("r2", equal.total()) and SCORES.says("mae", equal.total())
-    assert measured_by(SCORES, equal)["r2"] == 0.0 == measured_by(SCORES, equal)["spearman"]
+    assert measure_outcomes(SCORES, equal)["r2"] == 0.0 == measure_outcomes(SCORES, equal)["spearman"]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert measured_by(SCORES, score_outcomes(np.full(3, 0.3), np.full(3, 0.3), (0.3, 0.3)))["r2"] == 1.0
+        assert measure_outcomes(SCORES, score_outcomes(np.full(3, 0.3), np.full(3, 0.3), (0.3, 0.3)))["r2"] == 1.0
 
 
 def test_answers_that_the_scores_do_not_follow_are_chance() -> None:

@@ -60,7 +60,7 @@ def test_labels_are_learnt_and_thresholds_are_of_validation_rows(tmp_path: Path)
     task, features, outputs, found = answers(model, dataset)
     thresholds = load_spec(model).fitted["thresholds"]
     assert len(thresholds) == 2 and task.thresholds == tuple(thresholds)
-    assert any("by the best F1 of each label on 40 validation rows: negative 0." in note for note in context.notes)
+    assert any("by the best micro F1 on 40 validation rows: negative 0." in note for note in context.notes)
     assert json.loads((model / "training.json").read_text())["said"]
     right = sum(list(row["label"]) == each["chosen"] for row, each in zip(features, found, strict=True))
     assert right / len(found) > 0.55  # the most frequent set: a third

@@ -123,8 +123,11 @@ def truths_of(rows: pa.Table, names: Sequence[str]) -> list[Any]:
     Raises:
         DataError: A class number has no name.
     """
-    if pa.types.is_integer(rows["label"].type):
+    kind = rows["label"].type
+    if pa.types.is_integer(kind):
         class_names(rows["label"].to_pylist(), names)
+    elif pa.types.is_list(kind) and pa.types.is_integer(kind.value_type):
+        class_names([number for row in rows["label"].to_pylist() for number in row], names)
     return truths(rows["label"], names)
 
 

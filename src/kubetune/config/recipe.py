@@ -71,8 +71,8 @@ class TaskSection(Section):
     """Classifications: one label a row, any number of labels, or a number. Embeddings: `scored-pairs` learns from pairs
     with a score; left out, from pairs that belong together."""
     thresholds: Literal["tuned", "half"] = "tuned"
-    """Multi-label: a label is chosen from the probability that gave it the best F1 on the validation rows, or from 0.5.
-    A label without a validation row keeps 0.5."""
+    """Multi-label: labels are chosen from the probabilities, one each, that gave the best micro-F1 on the validation
+    rows, or from 0.5. A label without a validation row keeps 0.5."""
 
     entailment: str | None = Field(default=None, min_length=1)
     """Zero-shot classification: the class of pairs whose hypothesis follows. None: the one named `entail…`."""

@@ -33,7 +33,7 @@ def macro(hits: NDArray[Any], total: NDArray[Any]) -> Floats:
 
 def ratio(part: NDArray[Any], whole: NDArray[Any], undefined: float = 0.0) -> Floats:
     """Return `part / whole`, and `undefined` where the whole is 0."""
-    whole = np.asarray(whole)
+    part, whole = np.broadcast_arrays(part, whole)  # the rows of a sum may be one number for many draws
     share: Floats = np.divide(part, whole, out=np.full(whole.shape, undefined), where=whole > 0)
     return share
 

@@ -86,7 +86,7 @@ class MultiLabelStatistics(CatalogueStatistics):
         return outcomes_of(counts, sums, scores)
 
 
-def marks(numbers: Sequence[Sequence[int]], labels: int) -> NDArray[np.bool_]:
+def label_marks(numbers: Sequence[Sequence[int]], labels: int) -> NDArray[np.bool_]:
     """Return lists of label numbers as marks, shape (rows, labels).
 
     Raises:

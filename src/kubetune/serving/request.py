@@ -144,7 +144,9 @@ def answer(
         labels: Class names by class number.
         top_k: Parts of an answer that ranks them, where a request in our own form does not say.
     """
-    wanted = request.parameters if request.hub else {**_preset(task, top_k), "own_form": True, **request.parameters}
+    ranked = task.form.parameters.get(RANKED)
+    preset = {"own_form": True} if ranked is not None and ranked.all_unless_asked else {"own_form": True, RANKED: top_k}
+    wanted = request.parameters if request.hub else {**preset, **request.parameters}
     rendered = [
         _error(outcome)
         if isinstance(outcome, Refusal)
@@ -159,12 +161,6 @@ def answer(
     refused = [outcome.status for outcome in outcomes if isinstance(outcome, Refusal)]
     status = refused[0] if len(refused) == len(outcomes) else 200
     return status, json.dumps({"results": rendered} if request.batched else rendered[0])
-
-
-def _preset(task: Task, top_k: int) -> dict[str, Any]:
-    """Return how many parts an answer in our own form has, where a request does not say."""
-    ranked = task.form.parameters.get(RANKED)
-    return {} if ranked is not None and ranked.all_unless_asked else {RANKED: top_k}
 
 
 def refuse(refusal: Refusal) -> tuple[int, str]:

@@ -3,11 +3,12 @@
 A module of a task is light to import: torch, transformers, pyarrow and scikit-learn come inside of functions.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from kubetune.tasks.fitted import Fitted
 from kubetune.tasks.named import Named
 
 if TYPE_CHECKING:
@@ -18,15 +19,11 @@ if TYPE_CHECKING:
 
     from kubetune.metrics.base import Baseline, Ints, Outcomes, Statistics, Totals
     from kubetune.tasks.answers import AnswerForm
-    from kubetune.tasks.rows import EncodedRows
 
 Feature = Mapping[str, list[int]]
 """What a model reads at once: `input_ids`, where the tokenizer makes them `token_type_ids`, and further columns of the
 task, each as long as `input_ids`; no padding, no mask."""
-Outputs = Callable[[Sequence[Feature]], "list[np.ndarray]"]
-"""Features → the output of each."""
-IGNORED = -100
-"""Target of a token that carries no loss."""
+IGNORED = -100  # target of a token that carries no loss
 
 
 class OutputHead(NamedTuple):
@@ -92,7 +89,7 @@ class ModelSpec:
         encoder_dropout: Dropout inside the encoder; None: as the checkpoint's configuration says.
         max_length: Tokens an item.
         pad_token_id: What items are padded with, for architectures whose configuration does not say it.
-        fitted: Numbers of the task that training found beside the weights, by name; see `Task.of_model`.
+        fitted: Numbers of the task that training found beside the weights, by name; see `Fitted.of_model`.
     """
 
     task: str
@@ -105,40 +102,11 @@ class ModelSpec:
     fitted: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
-class Task(Named, Protocol):
+class Task(Named, Fitted, Protocol):
     """One kind of problem. Implementations are stateless.
 
     Rows below are features with the columns `target_columns` of artifact `dataset`, as `tasks.rows` gives them.
     """
-
-    @property
-    def kind(self) -> str:
-        """Name of the task, `task.name` of a recipe."""
-
-    def of_model(self, spec: ModelSpec) -> "Task":
-        """Return the task with what a model was fitted with, such as the thresholds of labels; itself where nothing."""
-
-    def begun(self, spec: ModelSpec, module: "torch.nn.Module", rows: "EncodedRows") -> ModelSpec:
-        """Return the specification of a model before its first step, with what train rows say, such as their mean.
-
-        Args:
-            spec: As the recipe has it.
-            module: As it was built.
-            rows: Of train.
-        """
-
-    def finished(
-        self, spec: ModelSpec, module: "torch.nn.Module", rows: "EncodedRows", predict: "Outputs", *, tune: bool
-    ) -> tuple[ModelSpec, list[str]]:
-        """Return the specification of a trained model, whose module may be changed in place, and what to say of it.
-
-        Args:
-            spec: Of `begun`.
-            module: With the weights that are kept.
-            rows: Of validation; there may be none.
-            predict: Returns the outputs of features.
-            tune: Whether the recipe asks for thresholds of its own a label.
-        """
 
     @property
     def columns(self) -> tuple[str, ...]:

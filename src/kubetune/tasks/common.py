@@ -9,7 +9,7 @@ import numpy as np
 from kubetune.metrics.base import Baseline, Ints
 from kubetune.tasks import dataset_texts, load_baselines, load_form
 from kubetune.tasks.arrays import collate
-from kubetune.tasks.base import Feature, ModelSpec, OutputHead, Outputs, Task
+from kubetune.tasks.base import Feature, ModelSpec, OutputHead, Task
 from kubetune.tasks.named import ClassNames
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import torch
 
     from kubetune.tasks.answers import AnswerForm
+    from kubetune.tasks.fitted import Outputs
     from kubetune.tasks.rows import EncodedRows
 
 
@@ -55,7 +56,7 @@ class CommonTask:
         return spec
 
     def finished(
-        self, spec: ModelSpec, module: "torch.nn.Module", rows: "EncodedRows", predict: Outputs, *, tune: bool
+        self, spec: ModelSpec, module: "torch.nn.Module", rows: "EncodedRows", predict: "Outputs", *, tune: bool
     ) -> tuple[ModelSpec, list[str]]:
         """See `Task.finished`: nothing."""
         del module, rows, predict, tune

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kubetune.metrics.base import Ints, Outcomes, Totals
-from kubetune.metrics.multi_label import MultiLabelStatistics, marks
+from kubetune.metrics.multi_label import MultiLabelStatistics, label_marks
 from kubetune.tasks.arrays import sigmoid
-from kubetune.tasks.base import Encoding, Feature, ModelSpec, OutputHead, Outputs, Schema
+from kubetune.tasks.base import Encoding, Feature, ModelSpec, OutputHead, Schema
 from kubetune.tasks.common import CommonTask
 from kubetune.tasks.encoding import encode_items
 from kubetune.tasks.thresholds import HALF, chosen_labels, tuned_thresholds
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase
 
+    from kubetune.tasks.fitted import Outputs
     from kubetune.tasks.rows import EncodedRows
 
 PARTS = ("no label", "1 label", "2 labels", "3 labels or more")
@@ -112,7 +113,7 @@ class MultiLabel(CommonTask):
         return losses.mean(dim=1)
 
     def finished(
-        self, spec: ModelSpec, module: "torch.nn.Module", rows: "EncodedRows", predict: Outputs, *, tune: bool
+        self, spec: ModelSpec, module: "torch.nn.Module", rows: "EncodedRows", predict: "Outputs", *, tune: bool
     ) -> tuple[ModelSpec, list[str]]:
         """See `Task.finished`: thresholds are tuned, of labels that a validation row has."""
         del module
@@ -121,11 +122,11 @@ class MultiLabel(CommonTask):
             why = "no validation rows" if tune else "task.thresholds is half"
             return spec, [f"a label is chosen from a probability of {HALF}: {why}"]
         features = rows.pick(np.arange(len(rows)))
-        true = marks([row["label"] for row in features], len(labels))
+        true = label_marks([row["label"] for row in features], len(labels))
         found = tuned_thresholds(sigmoid(np.stack(predict(features))).astype(np.float64), true)
         shown = ", ".join(f"{name} {value:.3f}" for name, value in zip(labels[:SAID], found, strict=False))
         more = f" and {len(labels) - SAID} more" if len(labels) > SAID else ""
-        said = [f"thresholds by the best F1 of each label on {len(rows):,} validation rows: {shown}{more}"]
+        said = [f"thresholds by the best micro F1 on {len(rows):,} validation rows: {shown}{more}"]
         if without := [name for name, there in zip(labels, np.asarray(true.any(axis=0)), strict=True) if not there]:
             said.append(f"no validation row has {', '.join(without[:SAID])}: kept at {HALF}")
         return replace(spec, fitted={**spec.fitted, "thresholds": tuple(found)}), said
@@ -144,7 +145,7 @@ class MultiLabel(CommonTask):
     ) -> Outcomes:
         """See `Task.validation`; during training a label is chosen from 0.5."""
         del texts
-        true = marks([row["label"] for row in encoding.features], len(labels))
+        true = label_marks([row["label"] for row in encoding.features], len(labels))
         scores = sigmoid(np.stack(outputs)) if len(outputs) else np.zeros((0, len(labels)), dtype=np.float32)
         return self.statistics(labels).outcomes(true, chosen_labels(scores.astype(np.float64), ()), losses)
 
@@ -183,7 +184,7 @@ class MultiLabel(CommonTask):
 
     def outcomes(self, targets: "pa.ChunkedArray", answers: "pa.Table", labels: Sequence[str]) -> Outcomes:
         """See `Task.outcomes`; losses that are not known read 0."""
-        true, chosen = (marks(column.to_pylist(), len(labels)) for column in (targets, answers["prediction"]))
+        true, chosen = (label_marks(column.to_pylist(), len(labels)) for column in (targets, answers["prediction"]))
         losses = answers["loss"].to_numpy() if "loss" in answers.column_names else None
         return self.statistics(labels).outcomes(true, chosen, losses)
 

@@ -9,7 +9,7 @@ import numpy as np
 from kubetune.errors import KubetuneError
 from kubetune.metrics.base import Ints, Outcomes, Totals
 from kubetune.metrics.scores import ScoreStatistics, score_outcomes
-from kubetune.tasks.base import Encoding, Feature, ModelSpec, OutputHead, Outputs, Schema
+from kubetune.tasks.base import Encoding, Feature, ModelSpec, OutputHead, Schema
 from kubetune.tasks.common import CommonTask
 from kubetune.tasks.encoding import encode_items
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from kubetune.tasks.answers import AnswerForm
+    from kubetune.tasks.fitted import Outputs
     from kubetune.tasks.forms.scores import ScoreAnswers
     from kubetune.tasks.rows import EncodedRows
 
@@ -94,7 +95,7 @@ class Regression(CommonTask):
         return replace(spec, fitted={name: (value,) for name, value in found.items()})
 
     def finished(
-        self, spec: ModelSpec, module: "torch.nn.Module", rows: "EncodedRows", predict: Outputs, *, tune: bool
+        self, spec: ModelSpec, module: "torch.nn.Module", rows: "EncodedRows", predict: "Outputs", *, tune: bool
     ) -> tuple[ModelSpec, list[str]]:
         """See `Task.finished`: the last layer gives scores as they are in the data.
 

@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from kubetune.metrics.base import Baseline, Floats
-from kubetune.metrics.multi_label import MultiLabelStatistics, marks
+from kubetune.metrics.multi_label import MultiLabelStatistics, label_marks
 from kubetune.tasks.baselines.classes import FIT_ROWS, ITERATIONS, REGULARISATION, word_weights
 from kubetune.tasks.thresholds import chosen_labels, tuned_thresholds
 
@@ -30,10 +30,10 @@ def baselines(train: pa.Table, test: pa.Table, texts: Sequence[str], names: tupl
         texts: Names of the columns of texts.
         names: Label names by number.
     """
-    given, true = (marks(part["label"].to_pylist(), len(names)) for part in (train, test))
+    given, true = (label_marks(part["label"].to_pylist(), len(names)) for part in (train, test))
     chosen = np.linspace(0, len(given) - 1, min(len(given), FIT_ROWS)).astype(np.int64)
     fitted, scored = ([part[name].to_pylist() for name in texts] for part in (train.take(pa.array(chosen)), test))
-    return [frequent(given, true, names), tfidf(fitted, given[chosen], scored, true, names)]
+    return [frequent(given, true, names), tfidf_labels(fitted, given[chosen], scored, true, names)]
 
 
 def frequent(given: Marks, true: Marks, names: tuple[str, ...]) -> Baseline:
@@ -55,7 +55,7 @@ def frequent(given: Marks, true: Marks, names: tuple[str, ...]) -> Baseline:
     return Baseline("frequent", "the most frequent label set", "Frequent labels", description, outcomes)
 
 
-def tfidf(
+def tfidf_labels(
     train_texts: Sequence[Sequence[str]],
     given: Marks,
     texts: Sequence[Sequence[str]],
