@@ -95,7 +95,7 @@ def test_turning_the_models_turns_the_signs(compared) -> None:
 
 
 def test_the_swap_test_of_equal_models_is_level_and_reaches_small_levels(compared) -> None:
-    values = [swap_test(cells_of(compared(300, seed)), 0.05, seed) for seed in range(400)]
+    values = [swap_test(cells_of(compared(300, seed)), 0.05, seed) for seed in range(200)]
     for level in (0.05, 0.2, 0.5):
         assert np.mean(np.array(values) <= level) <= level + 2.5 * np.sqrt(level * (1 - level) / 400)
     assert swap_test(cells_of(compared(1500, 0, gain=0.08)), 1e-5, 0) <= 1e-5
@@ -150,3 +150,20 @@ def test_copies_of_a_text_are_exchanged_together_by_row_too(compared) -> None:
     first, second = (paired_difference(each, 200, 0) for each in (once, often))
     assert second.error == pytest.approx(first.error)
     assert (second.rows, second.texts) == (1200, 300)
+
+
+@pytest.mark.slow
+def test_equal_models_differ_by_chance_as_often_as_the_level_says_in_a_metric_of_ranks() -> None:
+    """200 pairs of models that err alike, each text twice: Spearman is exchanged with all rows of a text."""
+    from kubetune.comparison.pair import Pair
+    from kubetune.metrics.vectors import SimilarityStatistics, similarity_outcomes
+
+    texts, found = np.arange(60) // 2, []
+    for seed in range(200):
+        draw = np.random.default_rng(seed)
+        scores = draw.integers(6, size=30) / 5
+        both = [(scores + draw.normal(0, 0.5, 30)).clip(-1, 1) for _ in range(2)]
+        sides = [similarity_outcomes(cosines[texts], scores[texts]) for cosines in both]
+        found.append(swap_test(ByText(Pair(*sides, SimilarityStatistics(), "spearman", texts)), 0.1, seed))
+    share = float(np.mean(np.array(found) <= 0.1))
+    assert 0.04 < share < 0.1 + 3 * (0.1 * 0.9 / 200) ** 0.5

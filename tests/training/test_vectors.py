@@ -23,13 +23,13 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_similarities_are_learnt(run_toy: Any, scored: Path) -> None:
-    done = run_toy(dataset=scored, epochs=4.0, learning_rate=3e-3, **SCORED)
+    done = run_toy(dataset=scored, epochs=3.0, learning_rate=3e-3, **SCORED)
     assert done.losses[-1] < done.losses[0] / 3
     assert done.outcome.metrics["validation_spearman"] > 0.7
 
 
 def test_positives_are_found(run_toy: Any, pairs: Path) -> None:
-    done = run_toy(dataset=pairs, epochs=4.0, **PAIRS)
+    done = run_toy(dataset=pairs, epochs=2.0, **PAIRS)
     assert done.losses[-1] < done.losses[0] / 2
     assert done.outcome.metrics["validation_mrr"] > 0.9
     (note,) = [note for note in done.context.notes if "anchor" in note]
