@@ -257,6 +257,9 @@ def test_guesses_say_when_they_rest_on_the_first_rows(tmp_path: Path, monkeypatc
     monkeypatch.setattr("kubetune.data.looking.MOST_ROWS", 50)
     _, said = init(table(tmp_path, {"text": text_of, "label": label}))
     assert "Guesses rest on the first 50 rows" in said and "the first 50 rows, 2 columns" in said
+    file = table(tmp_path, {"text": text_of, "label": lambda i: label(i // 50)}, "sorted.csv")
+    assert "as files do that are sorted by their label" in str(refusal(file, "--force"))
+    assert init(file, "--force", "--label", "label")[0].data.columns.label == "label"
 
 
 def test_an_output_that_exists_is_left_as_it_is(tmp_path: Path) -> None:

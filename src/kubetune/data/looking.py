@@ -73,7 +73,7 @@ def look_at(data: Any, platform: Mapping[str, Any], scratch: Path) -> Seen:
     if not rows:
         raise DataError("no-rows", "The file has no rows: below the names of the columns at least one row is needed.")
     return Seen(
-        [column.seen() for column in columns.values()],
+        [column.seen(whole) for column in columns.values()],
         first,
         rows,
         whole,
@@ -149,7 +149,7 @@ class _Column:
             self.letters += len(letters)
             self.foreign += sum(not character.isascii() for character in letters)
 
-    def seen(self) -> SeenColumn:
+    def seen(self, whole: bool) -> SeenColumn:
         """Return what was seen."""
         filled = max(self.filled, 1)
         return SeenColumn(
@@ -164,6 +164,7 @@ class _Column:
             self.words / filled,
             self.prose / filled,
             self.foreign / max(self.letters, 1),
+            whole,
         )
 
     def holds(self) -> Holds:

@@ -71,7 +71,7 @@ def class_fault(column: SeenColumn) -> str | None:
 
 
 def _values_fault(column: SeenColumn) -> str | None:
-    if column.distinct == 1:
+    if column.distinct == 1 and column.whole:
         only = one_line(next(iter(column.values), "…"), 40)
         return f"holds one value only ({only!r}), and a classifier needs two classes"
     if column.holds is Holds.NUMBERS:
@@ -86,6 +86,10 @@ def _values_fault(column: SeenColumn) -> str | None:
 def class_doubt(column: SeenColumn) -> str | None:
     """Return why a column is hardly one of classes, or None; a person may say that it is."""
     named = normal_name(column.name) in LABELS
+    if column.distinct == 1:
+        return (
+            f"holds one value in the {column.filled:,} rows that were read, as files do that are sorted by their label"
+        )
     if column.holds is Holds.INTEGERS and column.distinct > MOST_NUMBERS and not (named and _counts(column)):
         return f"holds {_count(column)} different numbers, which are a measure rather than classes"
     if named:

@@ -39,6 +39,7 @@ class SeenColumn:
         words: Words of a cell on average.
         prose: Share of the cells that are more than one word, or of a script that puts no blanks between words.
         foreign: Share of the letters that are not English ones.
+        whole: Whether all rows were read.
     """
 
     name: str
@@ -52,6 +53,7 @@ class SeenColumn:
     words: float = 0.0
     prose: float = 0.0
     foreign: float = 0.0
+    whole: bool = True
 
 
 @dataclass(frozen=True)
