@@ -15,7 +15,8 @@ import toys
 from kubetune.config.data import Columns
 from kubetune.config.data_sources import FilesData
 from kubetune.config.model_sources import HubModel
-from kubetune.config.recipe import ServingSection, TaskSection
+from kubetune.config.recipe import ServingSection
+from kubetune.config.task import TaskSection
 from kubetune.evaluation.same_texts import same_words
 from kubetune.stages import package
 from kubetune.tasks import load_task

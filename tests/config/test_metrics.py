@@ -9,7 +9,7 @@ import pytest
 
 from kubetune.config.load import parse_recipe
 from kubetune.config.metrics import CATALOGUES, lower_is_better
-from kubetune.config.recipe import TaskSection
+from kubetune.config.task import TaskSection
 from kubetune.errors import ConfigError
 from kubetune.metrics.base import Totals
 from kubetune.tasks import load_baselines, load_task

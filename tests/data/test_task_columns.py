@@ -7,7 +7,7 @@ import pytest
 
 from kubetune.config.behaviour import JUDGED_BY
 from kubetune.config.load import canonical, parse_recipe
-from kubetune.config.recipe import TaskSection
+from kubetune.config.task import TaskSection
 from kubetune.config.task_columns import READ_FOR, TASK_COLUMNS, with_task_columns
 from kubetune.errors import ConfigError
 from kubetune.tasks import load_task

@@ -16,7 +16,7 @@ import torch
 import toys
 from class_answers import in_training
 from kubetune.config.evaluation import EvaluationSection
-from kubetune.config.recipe import TaskSection
+from kubetune.config.task import TaskSection
 from kubetune.contract import Result
 from kubetune.errors import ConfigError, DataError, InterruptedRunError, KubetuneError
 from kubetune.stages.evaluate import run

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 import trained_toys as toys
-from kubetune.config.recipe import Head, TaskSection
+from kubetune.config.recipe import Head
 from kubetune.config.resources import StageResources
+from kubetune.config.task import TaskSection
 from kubetune.config.training import TrainingSection
 from kubetune.errors import ConfigError, DataError
 from kubetune.stages import train

@@ -26,15 +26,6 @@ TEXTS = ("text", "text_pair")
 RANKED = "top_k"
 """Parameter of tasks whose answers rank their parts."""
 MISSING = object()
-PHRASES = {
-    200: "OK",
-    400: "Bad Request",
-    413: "Content Too Large",
-    415: "Unsupported Media Type",
-    421: "Misdirected Request",
-    422: "Unprocessable Content",
-    500: "Internal Server Error",
-}
 
 
 @dataclass(frozen=True)

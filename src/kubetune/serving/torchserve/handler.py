@@ -16,6 +16,16 @@ from kubetune.serving.predictor import Predictor, Refusal
 log = logging.getLogger(__name__)
 ARCHIVE_FOLDER = "archive"
 
+PHRASES = {
+    200: "OK",
+    400: "Bad Request",
+    413: "Content Too Large",
+    415: "Unsupported Media Type",
+    421: "Misdirected Request",
+    422: "Unprocessable Content",
+    500: "Internal Server Error",
+}
+
 
 class TextHandler:
     """The one class of this module, which is how TorchServe finds it."""
@@ -84,6 +94,6 @@ class TextHandler:
     def _stamp(self, index: int, status: int, context: Any) -> None:
         """TorchServe sends neither content type nor reason phrase by itself."""
         context.set_response_content_type(index, "application/json")
-        context.set_response_status(status, body.PHRASES[status], index)
+        context.set_response_status(status, PHRASES[status], index)
         for name, value in self.headers.items():
             context.set_response_header(index, name, value)
