@@ -42,7 +42,9 @@ EXTRA = [
 
 def task_section(name: str) -> TaskSection:
     """Section `task` of a recipe, from the name of a task."""
-    problem = next((each for each in ("multi-label", "regression") if name.endswith(each)), "single-label")
+    problem = next(
+        (each for each in ("multi-label", "regression", "scored-pairs") if name.endswith(each)), "single-label"
+    )
     return TaskSection(kind=name.removesuffix(f"-{problem}"), problem=problem)
 
 

@@ -167,8 +167,8 @@ def test_recipes_from_before_there_were_problems_keep_the_fields_of_their_keys()
             ["task.problem=multi-label", "evaluation.thresholds=[{metric: accuracy, at_least: 1}]"],
             "'accuracy': allowed",
         ),
-        (["task.problem=regression", "promotion.metric=spearman"], "promotion.metric is 'spearman': allowed are mse"),
-        (["task.problem=regression", "training.best_metric=spearman"], "training.best_metric is 'spearman'"),
+        (["task.problem=regression", "promotion.metric=accuracy"], "promotion.metric is 'accuracy': allowed are mse"),
+        (["task.problem=regression", "training.best_metric=accuracy"], "training.best_metric is 'accuracy'"),
     ],
 )
 def test_what_a_problem_cannot_have_is_refused_in_a_sentence(overrides: list[str], sentence: str) -> None:

@@ -7,7 +7,6 @@ from typing import Any, cast
 
 from kubetune.errors import ConfigError, DataError
 from kubetune.tasks.base import ModelSpec
-from kubetune.tasks.weights import save_weights
 
 SPEC_FILE = "kubetune.json"
 FORMAT = 1
@@ -15,6 +14,8 @@ FORMAT = 1
 
 def save_model(module: Any, spec: ModelSpec, folder: Path) -> None:
     """Write `model.safetensors`, `config.json` and `kubetune.json`; `build_model(…, pretrained=False)` reads them."""
+    from kubetune.tasks.weights import save_weights  # loads torch, which who compares does not need
+
     save_weights(module, folder)
     _write_json(folder / "config.json", cast("dict[str, Any]", module.configuration()))
     save_spec(spec, folder)
