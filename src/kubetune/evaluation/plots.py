@@ -143,7 +143,7 @@ def learning_curve(evaluations: Sequence[Mapping[str, float]], metric: str, best
             axes.set_ylabel(name.replace("_", " "))
             if name == "loss":
                 axes.plot(steps, [point["train_loss"] for point in evaluations], color=MUTED, label="training")
-                axes.legend(frameon=False)
+                axes.legend(frameon=False, loc="upper right")
             if best_step is not None:
                 axes.axvline(best_step, color=GOOD, linestyle="--", linewidth=1)
         panels[-1].set_xlabel("optimizer step (dashed: the weights that were kept)")
@@ -151,20 +151,33 @@ def learning_curve(evaluations: Sequence[Mapping[str, float]], metric: str, best
         return _svg(figure, "learning", "Validation metrics during training")
 
 
-def length_histogram(lengths: Ints, correct: NDArray[np.bool_]) -> str:
-    """Draw how many test rows have how many tokens, right and wrong answers stacked; arrays of shape (rows,)."""
+def length_histogram(lengths: Ints, correct: NDArray[np.bool_] | None) -> str:
+    """Draw how many test rows have how many tokens, right and wrong answers stacked.
+
+    Args:
+        lengths: Shape (rows,).
+        correct: Whether each answer is right, shape (rows,); None: answers are nearer or farther, hardly any is right.
+    """
     longest = int(lengths.max())
     step = max(1, -(-longest // 40))
     edges = np.arange(0, longest + step + 1, step)
-    right, wrong = (np.histogram(lengths[chosen], edges)[0] for chosen in (correct, ~correct))
+    parts = {"rows": (lengths, ACCENT)}
+    if correct is not None:
+        parts = {"right": (lengths[correct], ACCENT), "wrong": (lengths[~correct], BAD)}
+    below = np.zeros(len(edges) - 1, dtype=np.int64)
     with _styled_figure(WIDTH, 2.6) as figure:
         axes = figure.subplots()
-        axes.bar(edges[:-1], right, step * 0.9, align="edge", color=ACCENT, alpha=0.55, label="right")
-        axes.bar(edges[:-1], wrong, step * 0.9, align="edge", bottom=right, color=BAD, label="wrong")
+        for name, (values, colour) in parts.items():
+            rows = np.histogram(values, edges)[0]
+            alpha = 0.55 if colour == ACCENT else 1.0
+            axes.bar(edges[:-1], rows, step * 0.9, align="edge", bottom=below, color=colour, alpha=alpha, label=name)
+            below = below + rows
         axes.set(xlabel="tokens", ylabel="rows", xlim=(0, edges[-1]))
         axes.grid(visible=False, axis="x")
-        axes.legend(frameon=False)
-        return _svg(figure, "lengths", "Test rows by length, right and wrong")
+        if correct is not None:
+            axes.legend(frameon=False, loc="upper right")
+        title = "Test rows by length" + (", right and wrong" if correct is not None else "")
+        return _svg(figure, "lengths", title)
 
 
 @contextmanager

@@ -186,7 +186,7 @@ def _draw(
         "class_f1": plots.class_f1(document["per_class"]) if document["per_class"] else None,
         "confusion": plots.confusion_map(document["confusion"], names) if large else None,
         "reliability": plots.reliability_diagram(document["calibration"]) if "calibration" in document else None,
-        "lengths": plots.length_histogram(lengths, correct),
+        "lengths": plots.length_histogram(lengths, None if evidence.catalogue.graded else correct),
         "learning": plots.learning_curve(points, metric, best) if points else None,
     }
 

@@ -202,6 +202,7 @@ SIMILARITY = Catalogue(
     labels=("range of similarity", "ranges of similarity"),
     counted="pairs",
     unsaid="one score or one cosine",
+    graded=True,
     method=(
         "Spearman is the correlation of the ranks of cosines and scores, equal ones at their mean rank; Pearson that "
         "of the numbers. Both are 0 where all cosines are equal.",
