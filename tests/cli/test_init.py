@@ -294,3 +294,17 @@ def test_a_person_at_a_terminal_is_asked(tmp_path: Path) -> None:
     assert asked.returncode == 0, said
     assert "Columns 'category', 'sentiment' could each be the label." in said and "a number from 1 to 2" in said
     assert load_recipe(str(tmp_path / "recipe.yaml")).data.columns.label == "sentiment"
+
+
+@pytest.mark.parametrize(
+    ("label_of", "said"),
+    [
+        (lambda number: ("joy", "anger", "joy|anger")[number % 3], "task.problem=multi-label"),
+        (lambda number: f"{number / 7:.2f}", "task.problem=regression"),
+    ],
+)
+def test_labels_that_are_no_classes_are_said_to_be_another_problem(tmp_path: Path, label_of: Any, said: str) -> None:
+    file = table(tmp_path, {"text": text_of, "label": label_of})
+    done = CliRunner().invoke(app, ["init", str(file), "--output", str(tmp_path / "recipe.yaml")])
+    assert isinstance(done.exception, KubetuneError) and said in str(done.exception)
+    assert not (tmp_path / "recipe.yaml").exists()

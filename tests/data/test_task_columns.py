@@ -167,6 +167,7 @@ def test_recipes_from_before_there_were_problems_keep_the_fields_of_their_keys()
             ["task.problem=multi-label", "evaluation.thresholds=[{metric: accuracy, at_least: 1}]"],
             "'accuracy': allowed",
         ),
+        (["task.kind=question-answering", "serving.top_k=3"], "serving.top_k is not read for task question-answering"),
         (["task.problem=regression", "promotion.metric=accuracy"], "promotion.metric is 'accuracy': allowed are mse"),
         (["task.problem=regression", "training.best_metric=accuracy"], "training.best_metric is 'accuracy'"),
     ],

@@ -2,6 +2,7 @@
 of the data."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 
 import toys
 import trained_toys
+from kubetune.errors import ConfigError
 from kubetune.tasks import load_task
 from kubetune.tasks.base import Encoding, ModelSpec
 from kubetune.tasks.inference import feature_losses, predict_outputs
@@ -133,3 +135,48 @@ def test_a_label_without_a_validation_row_keeps_one_half() -> None:
     fitted, said = task.finished(spec, torch.nn.Identity(), Rows(rows), lambda features: outputs, tune=True)  # type: ignore[arg-type]
     assert fitted.fitted["thresholds"][1] == 0.5 > fitted.fitted["thresholds"][0]
     assert said[1] == "no validation row has b: kept at 0.5"
+
+
+class TrainRows(list[Any]):
+    """As many rows as the list has, whose targets are given."""
+
+    targets: np.ndarray
+
+    def column(self, name: str) -> np.ndarray:
+        assert name == "label"
+        return self.targets
+
+
+def rows_of(count: int, *targets: float) -> TrainRows:
+    rows = TrainRows([{}] * count)
+    rows.targets = np.array(targets)
+    return rows
+
+
+def test_a_new_head_of_labels_begins_at_their_shares() -> None:
+    task = load_task("text-classification-multi-label")
+    spec = ModelSpec(task.kind, ("a", "b"), "own")
+    module = torch.nn.Sequential(torch.nn.Linear(4, 2))
+    task.begun(spec, module, rows_of(8, 0, 0, 1, 0))
+    assert torch.sigmoid(module[0].bias).tolist() == pytest.approx([4 / 10, 2 / 10])
+    kept = torch.nn.Linear(4, 2)
+    before = kept.bias.detach().clone()
+    task.begun(replace(spec, architecture="stock"), kept, rows_of(8, 0, 0, 1, 0))
+    assert torch.equal(kept.bias, before), "a head that goes on has its own"
+
+
+def test_rare_labels_are_told_apart_before_any_reaches_one_half() -> None:
+    """Else all weights of the first epochs are equal, and those of the first evaluation are kept."""
+    task = load_task("text-classification-multi-label")
+    features = [{"label": [0]}, {"label": []}, {"label": [1]}, {"label": []}]
+    outputs = [np.array([-2.0, -4.0]), np.array([-3.0, -4.0]), np.array([-3.0, -3.5]), np.array([-3.1, -4.0])]
+    totals = task.validation(outputs, Encoding(features, [0, 1, 2, 3], []), np.zeros(4), ("a", "b"), {}).total()
+    assert task.statistics(("a", "b")).measure(totals)["micro_f1"] == 1.0
+    assert not task.collapsed(totals, ("a", "b"))
+
+
+def test_scores_that_32_bits_cannot_tell_apart_are_refused_before_training() -> None:
+    task = load_task("text-classification-regression")
+
+    with pytest.raises(ConfigError, match="subtract a constant"):
+        task.begun(ModelSpec(task.kind, (), "own"), torch.nn.Linear(4, 1), rows_of(2, 1_600_000_000.0, 1_600_010_000.0))

@@ -18,7 +18,6 @@ from kubetune.config.task_columns import (
     CLASS_ROLES,
     POOLING,
     READ_FOR,
-    SINGLE_LABEL,
     TASK_COLUMNS,
     with_task_columns,
     with_task_pooling,
@@ -163,7 +162,7 @@ class Recipe(Section):
 
     def _ranked(self) -> list[str]:
         """Return what is wrong with how many labels are answered."""
-        if self.task.problem == SINGLE_LABEL or self.serving.top_k == 1:
+        if TASK_COLUMNS[self.task.name].target_type == "label" or self.serving.top_k == 1:
             return []
         return [f"serving.top_k is not read for task {self.task.name}: leave it out; a request may say it"]
 

@@ -156,6 +156,7 @@ LABELS = Catalogue(
     labels=("label", "labels"),
     counted="rows",
     unsaid="no label",
+    graded=True,
     method=(
         "Precision, recall and micro F1 pool the decisions on all labels. Macro F1 is the mean over labels that occur "
         "or are chosen; a label that is never chosen counts 0. Hamming loss is the share of wrong decisions, of rows "

@@ -34,11 +34,13 @@ class MultiLabel(CommonTask):
     Attributes:
         kind: Name of the task.
         columns: Text columns of an item.
+        together: Thresholds are those of all validation rows.
         thresholds: From which probability each label is chosen; empty: 0.5.
     """
 
     kind: str
     columns: tuple[str, ...]
+    together: bool = True
     thresholds: tuple[float, ...] = ()
 
     @property
@@ -59,6 +61,25 @@ class MultiLabel(CommonTask):
     def of_model(self, spec: ModelSpec) -> "MultiLabel":
         """See `Task.of_model`: with its thresholds."""
         return replace(self, thresholds=tuple(spec.fitted.get("thresholds", ())))
+
+    def begun(self, spec: ModelSpec, module: "torch.nn.Module", rows: "EncodedRows") -> ModelSpec:
+        """See `Task.begun`: a new head begins at the share of train rows that each label has.
+
+        Else it begins at one half, which is far from that of a rare label: at a usual rate a bias gets there in
+        thousands of steps. A head that goes on has its own.
+        """
+        import torch
+
+        from kubetune.tasks.output_layer import output_layer
+
+        bias = output_layer(module, len(spec.labels)).bias
+        new = spec.architecture != "stock" or bias is None or not bool(bias.any())
+        if bias is not None and new and len(rows):
+            counts = np.bincount(rows.column("label"), minlength=len(spec.labels))
+            shares = (counts + 1) / (len(rows) + 2)
+            with torch.no_grad():
+                bias.copy_(torch.from_numpy(np.log(shares / (1 - shares)).astype(np.float32)))
+        return spec
 
     def encode(
         self,
@@ -143,11 +164,16 @@ class MultiLabel(CommonTask):
         labels: Sequence[str],
         texts: Mapping[str, Sequence[Any]],
     ) -> Outcomes:
-        """See `Task.validation`; during training a label is chosen from 0.5."""
+        """See `Task.validation`; labels are chosen by the thresholds that are best on these rows.
+
+        From 0.5 a rare label is chosen by no weights of the first epochs, and all of them would be equal.
+        """
         del texts
         true = label_marks([row["label"] for row in encoding.features], len(labels))
         scores = sigmoid(np.stack(outputs)) if len(outputs) else np.zeros((0, len(labels)), dtype=np.float32)
-        return self.statistics(labels).outcomes(true, chosen_labels(scores.astype(np.float64), ()), losses)
+        shares = scores.astype(np.float64)
+        chosen = chosen_labels(shares, tuned_thresholds(shares, true) if len(shares) else ())
+        return self.statistics(labels).outcomes(true, chosen, losses)
 
     def collapsed(self, totals: Totals, labels: Sequence[str]) -> bool:
         """See `Task.collapsed`."""

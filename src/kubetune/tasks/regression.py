@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from kubetune.errors import KubetuneError
+from kubetune.errors import ConfigError, KubetuneError
 from kubetune.metrics.base import Ints, Outcomes, Totals
 from kubetune.metrics.scores import ScoreStatistics, score_outcomes
 from kubetune.tasks.base import Encoding, Feature, ModelSpec, OutputHead, Schema
@@ -29,6 +29,8 @@ RANGES = 4
 """Ranges of scores, of as many rows each, that the slice `label` cuts."""
 CHANGED = 1e-3
 """Share of the scores' deviation by which an answer may move when the head's unit is changed."""
+ROUNDING = 2.0**-23
+"""Relative distance of neighbouring 32-bit floats."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,11 @@ class Regression(CommonTask):
         return replace(self, **found)
 
     def begun(self, spec: ModelSpec, module: "torch.nn.Module", rows: "EncodedRows") -> ModelSpec:
-        """See `Task.begun`: mean, deviation and range of the scores; no mean where the last layer has no bias."""
+        """See `Task.begun`: mean, deviation and range of the scores; no mean where the last layer has no bias.
+
+        Raises:
+            ConfigError: The scores differ by less than 32-bit floats of their size can tell.
+        """
         from kubetune.tasks.output_layer import output_layer
 
         scores = rows.column("label")
@@ -91,6 +97,11 @@ class Regression(CommonTask):
         biased = output_layer(module, 1).bias is not None
         center = float(scores.mean()) if biased else 0.0
         scale = float(np.sqrt(((scores - center) ** 2).mean())) or 1.0
+        if not abs(center) * ROUNDING <= CHANGED * scale / 2:
+            raise ConfigError(
+                f"The scores of train are {center:g} on average and {scale:g} apart from it, too little for 32-bit "
+                "floats to tell: subtract a constant from the column, or divide it."
+            )
         found = {"center": center, "scale": scale, "least": float(scores.min()), "most": float(scores.max())}
         return replace(spec, fitted={name: (value,) for name, value in found.items()})
 

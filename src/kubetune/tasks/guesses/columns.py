@@ -37,6 +37,8 @@ CLOSE = 0.5
 """A column whose texts have this share of the longest one's words could be the text as well."""
 PROSE = 0.2
 """Share of cells of more than one word from which on a column is one of texts and not of names."""
+SEPARATORS = ("|", ";", ",")
+"""Of labels in a cell."""
 
 
 def normal_name(name: str) -> str:
@@ -75,7 +77,10 @@ def _values_fault(column: SeenColumn) -> str | None:
         only = one_line(next(iter(column.values), "…"), 40)
         return f"holds one value only ({only!r}), and a classifier needs two classes"
     if column.holds is Holds.NUMBERS:
-        return f"holds {_count(column)} different numbers with fractions, which are no classes"
+        return (
+            f"holds {_count(column)} different numbers with fractions, which are no classes; numbers are learnt with "
+            "task.problem=regression in a recipe of your own"
+        )
     if column.distinct == column.filled and column.filled > 2:
         return "differs in every row, as an id or a text does"
     if column.distinct > min(MOST_CLASSES, column.filled / 2):
@@ -86,10 +91,8 @@ def _values_fault(column: SeenColumn) -> str | None:
 def class_doubt(column: SeenColumn) -> str | None:
     """Return why a column is hardly one of classes, or None; a person may say that it is."""
     named = normal_name(column.name) in LABELS
-    if column.distinct == 1:
-        return (
-            f"holds one value in the {column.filled:,} rows that were read, as files do that are sorted by their label"
-        )
+    if (why := _values_doubt(column)) is not None:
+        return why
     if column.holds is Holds.INTEGERS and column.distinct > MOST_NUMBERS and not (named and _counts(column)):
         return f"holds {_count(column)} different numbers, which are a measure rather than classes"
     if named:
@@ -98,6 +101,29 @@ def class_doubt(column: SeenColumn) -> str | None:
         return f"holds texts of up to {column.longest:,} characters"
     if column.distinct > min(MOST_UNNAMED, column.filled / ROWS_A_CLASS):
         return f"holds {_count(column)} different values in {column.filled:,} rows"
+    return None
+
+
+def _values_doubt(column: SeenColumn) -> str | None:
+    if (separator := _separator(column)) is not None:
+        return (
+            f"holds values such as {separator[1]!r}, which look like several labels parted by {separator[0]!r}: those "
+            "are learnt with task.problem=multi-label and data.label_separator in a recipe of your own"
+        )
+    if column.distinct == 1:
+        return (
+            f"holds one value in the {column.filled:,} rows that were read, as files do that are sorted by their label"
+        )
+    return None
+
+
+def _separator(column: SeenColumn) -> tuple[str, str] | None:
+    """Return what parts several labels in a cell, and such a cell, where their parts stand alone in other cells."""
+    for mark in SEPARATORS:
+        joined = [value for value in column.values if mark in value]
+        parts = {part.strip() for value in joined for part in value.split(mark)}
+        if joined and len(parts & set(column.values)) > len(parts) / 2:
+            return mark, one_line(joined[0], 40)
     return None
 
 
