@@ -308,3 +308,9 @@ def test_labels_that_are_no_classes_are_said_to_be_another_problem(tmp_path: Pat
     done = CliRunner().invoke(app, ["init", str(file), "--output", str(tmp_path / "recipe.yaml")])
     assert isinstance(done.exception, KubetuneError) and said in str(done.exception)
     assert not (tmp_path / "recipe.yaml").exists()
+
+
+def test_labels_that_are_whole_numbers_are_said_to_have_no_order(tmp_path: Path) -> None:
+    file = table(tmp_path, {"text": text_of, "label": lambda number: number % 5})
+    _, said = init(file)
+    assert "taken for 5 classes without an order" in said and "task.problem=regression" in said

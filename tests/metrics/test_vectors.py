@@ -10,6 +10,8 @@ from kubetune.comparison.resampling import ByText, resampled
 from kubetune.evaluation.intervals import Draws, estimates, row_weights
 from kubetune.metrics.ranks import positive_ranks, spearman
 from kubetune.metrics.vectors import (
+    COSINE,
+    SCORE,
     RetrievalStatistics,
     SimilarityStatistics,
     retrieval_outcomes,
@@ -76,8 +78,8 @@ def test_texts_are_exchanged_with_all_their_rows() -> None:
     pair = compared(8, 0.3, 1)
     cells = resampled(pair)
     assert isinstance(cells, ByText)
-    both = [each.sums[:, 0] for each in (pair.candidate, pair.champion)]
-    scores = pair.candidate.sums[:, 1]
+    both = [each.sums[:, COSINE] for each in (pair.candidate, pair.champion)]
+    scores = pair.candidate.sums[:, SCORE]
     every = []
     for marks in range(16):
         swap = np.array([marks >> text & 1 for text in np.arange(8) // 2], dtype=bool)

@@ -180,3 +180,11 @@ def test_scores_that_32_bits_cannot_tell_apart_are_refused_before_training() -> 
 
     with pytest.raises(ConfigError, match="subtract a constant"):
         task.begun(ModelSpec(task.kind, (), "own"), torch.nn.Linear(4, 1), rows_of(2, 1_600_000_000.0, 1_600_010_000.0))
+
+
+def test_labels_are_learnt_without_a_linear_layer_at_the_end_and_scores_are_not() -> None:
+    head = torch.nn.Sequential(torch.nn.Conv1d(4, 2, 1))
+    spec = ModelSpec(LABELS, ("a", "b"), "stock")
+    assert load_task(LABELS).begun(spec, head, rows_of(8, 0, 0, 1, 0)) == spec
+    with pytest.raises(ConfigError, match="no linear layer"):
+        load_task(SCORE).begun(ModelSpec(SCORE, (), "stock"), head, rows_of(2, 1.0, 2.0))

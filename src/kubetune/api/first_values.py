@@ -164,6 +164,11 @@ class FirstValues:
                 f"models are compared from {JUDGED} test rows on (promotion.minimum_rows)."
             )
         if self.truth is not None and self.guess.row.classes:
+            if self.truth.holds is Holds.INTEGERS and self.truth.distinct > 2:
+                yield (
+                    f"Labels are whole numbers, taken for {self.truth.distinct:,} classes without an order; where they "
+                    "measure something, task.problem=regression in a recipe of your own learns them as numbers."
+                )
             rare = [name for name, rows in self.truth.values.items() if rows < RARE]
             if rare:
                 shown = ", ".join(f"{one_line(name, 30)} ({self.truth.values[name]})" for name in rare[:5])

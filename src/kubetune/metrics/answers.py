@@ -51,11 +51,6 @@ class AnswerStatistics(CatalogueStatistics):
             return answerable > 0
         return metric != "no_answer_accuracy" or answerable < int(totals.rows)
 
-    def by_label(self, totals: Totals) -> dict[str, Floats]:
-        """See `Statistics.by_label`: there are no labels."""
-        del totals
-        return {name: np.zeros(0) for name in ("precision", "recall", "f1", "support", "predicted")}
-
     def flaws(self, totals: Totals, names: Sequence[str]) -> list[str]:
         """See `Statistics.flaws`: no answerable question has a word of its answer."""
         del names

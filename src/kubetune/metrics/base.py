@@ -259,6 +259,11 @@ class CatalogueStatistics:
         """See `Statistics.measure`."""
         return {name: self.measures[name](totals) for name in (self.metrics if only is None else only)}
 
+    def by_label(self, totals: Totals) -> dict[str, Floats]:
+        """See `Statistics.by_label`: there are no labels."""
+        del totals
+        return {name: np.zeros(0) for name in ("precision", "recall", "f1", "support", "predicted")}
+
     def coarse(self, metric: str, outcomes: Outcomes) -> Coarse | None:
         """See `Statistics.coarse`: each row for itself."""
         del metric, outcomes

@@ -6,13 +6,13 @@ met, which is 1.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import numpy as np
 
 from kubetune.metrics.base import CatalogueStatistics, Floats, Outcomes, Totals
 from kubetune.metrics.catalogue import SCORES, Catalogue
-from kubetune.metrics.labels import ratio
+from kubetune.metrics.moments import mean, pearson, variance
 from kubetune.metrics.ranks import drawn_spearman
 
 TRUE, TRUE_SQUARE, GIVEN, GIVEN_SQUARE, PRODUCT, ERROR, SQUARE = range(7)
@@ -45,17 +45,12 @@ class ScoreStatistics(CatalogueStatistics):
 
     def says(self, metric: str, totals: Totals) -> bool:
         """See `Statistics.says`: of equal scores there is no correlation."""
-        return metric in ("mse", "mae") or bool(_variance(totals, TRUE) > 0)
-
-    def by_label(self, totals: Totals) -> dict[str, Floats]:
-        """See `Statistics.by_label`: there are no labels."""
-        del totals
-        return {name: np.zeros(0) for name in ("precision", "recall", "f1", "support", "predicted")}
+        return metric in ("mse", "mae") or bool(variance(totals, TRUE) > 0)
 
     def flaws(self, totals: Totals, names: Sequence[str]) -> list[str]:
         """See `Statistics.flaws`: one answer to all rows, or answers that the scores do not follow."""
         del names
-        spread, varied = float(_variance(totals, TRUE)), float(_variance(totals, GIVEN))
+        spread, varied = float(variance(totals, TRUE)), float(variance(totals, GIVEN))
         if not spread > 0:
             return []
         if varied <= NOTHING * spread:
@@ -63,7 +58,7 @@ class ScoreStatistics(CatalogueStatistics):
                 f"collapsed to one answer for all {int(totals.rows):,} rows, so that its correlations are undefined "
                 "and read 0; try a higher learning rate, more epochs or another seed."
             ]
-        found = float(_pearson(totals))
+        found = float(MEASURES["pearson"](totals))
         if found <= CHANCE:
             return [
                 f"no better than chance: the correlation with the scores is {round(found, 4) + 0.0:.4f}, and more than "
@@ -89,35 +84,17 @@ def score_outcomes(true: Floats, given: Floats, bounds: tuple[float, float]) -> 
     return Outcomes(np.zeros(rows, dtype=np.int64), none, none, 0, sums.reshape(rows, SQUARE + 1), scores)
 
 
-def _mean(totals: Totals, column: int) -> Floats:
-    return ratio(totals.sums[..., column], totals.rows)
-
-
-def _variance(totals: Totals, column: int) -> Any:
-    """Return the variance of scores or answers, 0 where it is but the last digits of equal numbers."""
-    mean, square = _mean(totals, column), _mean(totals, column + 1)
-    found = square - mean**2
-    return np.where(found > 1e-12 * square, found, 0.0)
-
-
-def _pearson(totals: Totals) -> Floats:
-    spread = _variance(totals, TRUE) * _variance(totals, GIVEN)
-    shared = _mean(totals, PRODUCT) - _mean(totals, TRUE) * _mean(totals, GIVEN)
-    found: Floats = np.divide(shared, np.sqrt(spread), out=np.zeros_like(spread), where=spread > 0)
-    return np.clip(found, -1.0, 1.0)
-
-
 def _r2(totals: Totals) -> Floats:
-    spread, error = _variance(totals, TRUE), _mean(totals, SQUARE)
+    spread, error = variance(totals, TRUE), mean(totals, SQUARE)
     unexplained = np.asarray(np.where(error == 0, 0.0, 1.0))
     found: Floats = 1 - np.divide(error, spread, out=unexplained, where=spread > 0)
     return found
 
 
 MEASURES: Mapping[str, Callable[[Totals], Floats]] = {
-    "mse": lambda totals: _mean(totals, SQUARE),
-    "mae": lambda totals: _mean(totals, ERROR),
+    "mse": lambda totals: mean(totals, SQUARE),
+    "mae": lambda totals: mean(totals, ERROR),
     "r2": _r2,
-    "pearson": _pearson,
+    "pearson": partial(pearson, first=TRUE, second=GIVEN, product=PRODUCT),
     "spearman": drawn_spearman(TRUE, GIVEN),
 }

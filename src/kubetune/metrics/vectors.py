@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,29 +11,19 @@ from numpy.typing import NDArray
 from kubetune.metrics.base import CatalogueStatistics, Floats, Ints, Outcomes, Totals, outcomes_of
 from kubetune.metrics.catalogue import RETRIEVAL, SIMILARITY, Catalogue
 from kubetune.metrics.labels import ratio
+from kubetune.metrics.moments import pearson, variance
 from kubetune.metrics.ranks import drawn_spearman
 
-COSINE, SCORE, SQUARE, SCORE_SQUARE, PRODUCT, LOSS, TERMS = range(7)
+COSINE, SQUARE, SCORE, SCORE_SQUARE, PRODUCT, LOSS, TERMS = range(7)
 """Sums of a scored pair."""
 RECIPROCAL, GAIN, RANK_LOSS, RANK_TERMS = range(4)
 """Sums of a pair of a search."""
 CUT = 10
 """Places of a search that are looked at."""
-LEAST_SPREAD = 1e-12
-"""Variance below which numbers count as equal: that of cosines which differ in their last bits."""
-
-
-class _WithoutLabels(CatalogueStatistics):
-    """Implements what a task without classes says of them."""
-
-    def by_label(self, totals: Totals) -> dict[str, Floats]:
-        """See `Statistics.by_label`: there are no labels."""
-        del totals
-        return {name: np.zeros(0) for name in ("precision", "recall", "f1", "support", "predicted")}
 
 
 @dataclass(frozen=True)
-class SimilarityStatistics(_WithoutLabels):
+class SimilarityStatistics(CatalogueStatistics):
     """Implements `Statistics` for scored pairs; sums are `COSINE` and so on.
 
     Attributes:
@@ -53,13 +44,12 @@ class SimilarityStatistics(_WithoutLabels):
 
     def says(self, metric: str, totals: Totals) -> bool:
         """See `Statistics.says`: a correlation needs numbers that vary."""
-        return metric == "loss" or bool((np.array(_spreads(totals)) > LEAST_SPREAD).all())
+        return metric == "loss" or bool(variance(totals, COSINE) > 0 and variance(totals, SCORE) > 0)
 
     def flaws(self, totals: Totals, names: Sequence[str]) -> list[str]:
         """See `Statistics.flaws`: all pairs have one cosine."""
         del names
-        cosines, scores = _spreads(totals)
-        if cosines <= LEAST_SPREAD < scores:
+        if variance(totals, SCORE) > 0 and not variance(totals, COSINE) > 0:
             mean = totals.sums[COSINE] / totals.rows
             return [
                 f"collapsed: all {int(totals.rows):,} pairs have the cosine {mean:.4f}; try a lower learning rate or "
@@ -69,7 +59,7 @@ class SimilarityStatistics(_WithoutLabels):
 
 
 @dataclass(frozen=True)
-class RetrievalStatistics(_WithoutLabels):
+class RetrievalStatistics(CatalogueStatistics):
     """Implements `Statistics` for ranks of positives. Counts: rank 1, up to `CUT`; sums: `RECIPROCAL` and so on.
 
     Attributes:
@@ -105,26 +95,9 @@ class RetrievalStatistics(_WithoutLabels):
         return []
 
 
-def _spreads(totals: Totals) -> tuple[float, float]:
-    """Return the variances of cosines and scores of totals without leading axes."""
-    rows, sums = float(totals.rows), totals.sums
-    pairs = ((COSINE, SQUARE), (SCORE, SCORE_SQUARE))
-    return tuple(float(sums[square] / rows - (sums[of] / rows) ** 2) for of, square in pairs)  # type: ignore[return-value]
-
-
-def _pearson(totals: Totals) -> Floats:
-    sums, rows = totals.sums, np.asarray(totals.rows, dtype=np.float64)
-    mean, middle = sums[..., COSINE] / rows, sums[..., SCORE] / rows
-    one, other = sums[..., SQUARE] / rows - mean**2, sums[..., SCORE_SQUARE] / rows - middle**2
-    shared = sums[..., PRODUCT] / rows - mean * middle
-    varies = (one > LEAST_SPREAD) & (other > LEAST_SPREAD)
-    found: Floats = np.where(varies, shared / np.sqrt(np.where(varies, one * other, 1.0)), 0.0).clip(-1.0, 1.0)
-    return found
-
-
 SIMILARITIES: Mapping[str, Callable[[Totals], Floats]] = {
     "spearman": drawn_spearman(COSINE, SCORE, decimals=7),
-    "pearson": _pearson,
+    "pearson": partial(pearson, first=COSINE, second=SCORE, product=PRODUCT),
     "loss": lambda totals: ratio(totals.sums[..., LOSS], totals.sums[..., TERMS]),
 }
 SEARCHES: Mapping[str, Callable[[Totals], Floats]] = {

@@ -12,12 +12,10 @@ from kubetune.tasks import classes
 from kubetune.tasks.arrays import softmax
 from kubetune.tasks.base import Encoding, Feature, OutputHead, Schema
 from kubetune.tasks.common import CommonTask
-from kubetune.tasks.encoding import encode_items
 
 if TYPE_CHECKING:
     import pyarrow as pa
     import torch
-    from transformers import PreTrainedTokenizerBase
 
 
 NEARLY_ALL = 0.99
@@ -51,27 +49,12 @@ class Classification(CommonTask):
         """See `Task.class_columns`."""
         return ("label",)
 
-    def encode(
-        self,
-        tokenizer: "PreTrainedTokenizerBase",
-        items: Sequence[tuple[str, ...]],
-        max_length: int,
-        targets: Sequence[Any] | None = None,
-    ) -> Encoding:
-        """See `Task.encode`; pairs are cut from the longer text first, and each item is one feature."""
-        del targets  # a class belongs to the row, not to its tokens
-        return encode_items(tokenizer, items, max_length)
-
     def targets(self, rows: Sequence[Feature], length: int) -> "torch.Tensor":
         """See `Task.targets`: (rows,) class numbers."""
         import torch
 
         del length
         return torch.tensor([int(row["label"][0]) for row in rows], dtype=torch.int64)
-
-    def terms(self, rows: Sequence[Feature]) -> np.ndarray:
-        """See `Task.terms`: one a row."""
-        return np.ones(len(rows), dtype=np.int64)
 
     def head(self, labels: Sequence[str]) -> OutputHead:
         """See `Task.head`: a number a class."""

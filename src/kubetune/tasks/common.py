@@ -9,12 +9,14 @@ import numpy as np
 from kubetune.metrics.base import Baseline, Ints
 from kubetune.tasks import dataset_texts, load_baselines, load_form
 from kubetune.tasks.arrays import collate
-from kubetune.tasks.base import Feature, ModelSpec, OutputHead, Task
+from kubetune.tasks.base import Encoding, Feature, ModelSpec, OutputHead, Task
+from kubetune.tasks.encoding import encode_items
 from kubetune.tasks.named import ClassNames
 
 if TYPE_CHECKING:
     import pyarrow as pa
     import torch
+    from transformers import PreTrainedTokenizerBase
 
     from kubetune.tasks.answers import AnswerForm
     from kubetune.tasks.fitted import Outputs
@@ -85,6 +87,21 @@ class CommonTask:
     def head(self, labels: Sequence[str]) -> OutputHead:
         """See `Task.head`."""
         raise NotImplementedError
+
+    def encode(
+        self,
+        tokenizer: "PreTrainedTokenizerBase",
+        items: Sequence[tuple[str, ...]],
+        max_length: int,
+        targets: Sequence[Any] | None = None,
+    ) -> Encoding:
+        """See `Task.encode`; pairs are cut from the longer text first, and each item is one feature."""
+        del targets  # they belong to the row, not to its tokens
+        return encode_items(tokenizer, items, max_length)
+
+    def terms(self, rows: Sequence[Feature]) -> np.ndarray:
+        """See `Task.terms`: one a feature."""
+        return np.ones(len(rows), dtype=np.int64)
 
     def collate(
         self, rows: Sequence[Feature], pad_token_id: int, pad_to: int | None = None

@@ -54,10 +54,6 @@ class EmbeddingTask(CommonTask):
         """See `Task.collate`; shapes are (rows, texts, length)."""
         return collate_sides(rows, pad_token_id, pad_to)
 
-    def terms(self, rows: Sequence[Feature]) -> np.ndarray:
-        """See `Task.terms`: one a row."""
-        return np.ones(len(rows), dtype=np.int64)
-
     def head(self, labels: Sequence[str]) -> OutputHead:
         """See `Task.head`: none; the vectors are the encoder's own."""
         del labels

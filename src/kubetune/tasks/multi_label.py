@@ -11,13 +11,11 @@ from kubetune.metrics.multi_label import MultiLabelStatistics, label_marks
 from kubetune.tasks.arrays import sigmoid
 from kubetune.tasks.base import Encoding, Feature, ModelSpec, OutputHead, Schema
 from kubetune.tasks.common import CommonTask
-from kubetune.tasks.encoding import encode_items
 from kubetune.tasks.thresholds import HALF, chosen_labels, tuned_thresholds
 
 if TYPE_CHECKING:
     import pyarrow as pa
     import torch
-    from transformers import PreTrainedTokenizerBase
 
     from kubetune.tasks.fitted import Outputs
     from kubetune.tasks.rows import EncodedRows
@@ -66,13 +64,14 @@ class MultiLabel(CommonTask):
         """See `Task.begun`: a new head begins at the share of train rows that each label has.
 
         Else it begins at one half, which is far from that of a rare label: at a usual rate a bias gets there in
-        thousands of steps. A head that goes on has its own.
+        thousands of steps. A head that goes on has its own, and one without a linear layer is left as it is.
         """
         import torch
 
         from kubetune.tasks.output_layer import output_layer
 
-        bias = output_layer(module, len(spec.labels)).bias
+        layer = output_layer(module, len(spec.labels))
+        bias = None if layer is None else layer.bias
         new = spec.architecture != "stock" or bias is None or not bool(bias.any())
         if bias is not None and new and len(rows):
             counts = np.bincount(rows.column("label"), minlength=len(spec.labels))
@@ -80,17 +79,6 @@ class MultiLabel(CommonTask):
             with torch.no_grad():
                 bias.copy_(torch.from_numpy(np.log(shares / (1 - shares)).astype(np.float32)))
         return spec
-
-    def encode(
-        self,
-        tokenizer: "PreTrainedTokenizerBase",
-        items: Sequence[tuple[str, ...]],
-        max_length: int,
-        targets: Sequence[Any] | None = None,
-    ) -> Encoding:
-        """See `Task.encode`; pairs are cut from the longer text first, and each item is one feature."""
-        del targets
-        return encode_items(tokenizer, items, max_length)
 
     def targets(self, rows: Sequence[Feature], length: int) -> "torch.Tensor":
         """See `Task.targets`: numbers of each row's labels (rows, most labels of a row), int64, filled up with -1."""
@@ -101,10 +89,6 @@ class MultiLabel(CommonTask):
         for number, row in enumerate(rows):
             found[number, : len(row["label"])] = row["label"]
         return torch.from_numpy(found)
-
-    def terms(self, rows: Sequence[Feature]) -> np.ndarray:
-        """See `Task.terms`: one a row, since each has as many labels to decide on: see `losses`."""
-        return np.ones(len(rows), dtype=np.int64)
 
     def head(self, labels: Sequence[str]) -> OutputHead:
         """See `Task.head`: a number a label."""

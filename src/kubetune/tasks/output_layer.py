@@ -1,4 +1,4 @@
-"""The last layer of a model with one output a text, whose unit can be changed."""
+"""The layer that gives a model's outputs, whose bias and unit can be set."""
 
 import torch
 from torch import nn
@@ -6,19 +6,25 @@ from torch import nn
 from kubetune.errors import ConfigError
 
 
-def output_layer(module: nn.Module, outputs: int) -> nn.Linear:
-    """Return the linear layer that gives the outputs: the last one of that width.
+def output_layer(module: nn.Module, outputs: int) -> nn.Linear | None:
+    """Return the linear layer that gives the outputs, the last one of that width, or None: a head may have none."""
+    layers = [part for part in module.modules() if isinstance(part, nn.Linear) and part.out_features == outputs]
+    return layers[-1] if layers else None
+
+
+def score_layer(module: nn.Module) -> nn.Linear:
+    """Return the linear layer that gives one score.
 
     Raises:
         ConfigError: There is none.
     """
-    layers = [part for part in module.modules() if isinstance(part, nn.Linear) and part.out_features == outputs]
-    if not layers:
+    layer = output_layer(module, 1)
+    if layer is None:
         raise ConfigError(
             "The architecture's own head gives its output by no linear layer, whose unit could be that of the scores: "
             "use model.head.kind=own."
         )
-    return layers[-1]
+    return layer
 
 
 def change_unit(layer: nn.Linear, center: float, scale: float) -> None:

@@ -61,10 +61,6 @@ class QuestionAnswering(CommonTask):
         """See `Task.targets`: marks (rows, length) int64."""
         return padded(rows, "marks", IGNORED, length)
 
-    def terms(self, rows: Sequence[Feature]) -> np.ndarray:
-        """See `Task.terms`: one a window."""
-        return np.ones(len(rows), dtype=np.int64)
-
     def head(self, labels: Sequence[str]) -> OutputHead:
         """See `Task.head`: for each token how likely an answer starts and ends there."""
         del labels

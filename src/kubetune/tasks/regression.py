@@ -11,12 +11,10 @@ from kubetune.metrics.base import Ints, Outcomes, Totals
 from kubetune.metrics.scores import ScoreStatistics, score_outcomes
 from kubetune.tasks.base import Encoding, Feature, ModelSpec, OutputHead, Schema
 from kubetune.tasks.common import CommonTask
-from kubetune.tasks.encoding import encode_items
 
 if TYPE_CHECKING:
     import pyarrow as pa
     import torch
-    from transformers import PreTrainedTokenizerBase
 
     from kubetune.tasks.answers import AnswerForm
     from kubetune.tasks.fitted import Outputs
@@ -89,12 +87,12 @@ class Regression(CommonTask):
         Raises:
             ConfigError: The scores differ by less than 32-bit floats of their size can tell.
         """
-        from kubetune.tasks.output_layer import output_layer
+        from kubetune.tasks.output_layer import score_layer
 
         scores = rows.column("label")
         if not len(scores):
             return spec
-        biased = output_layer(module, 1).bias is not None
+        biased = score_layer(module).bias is not None
         center = float(scores.mean()) if biased else 0.0
         scale = float(np.sqrt(((scores - center) ** 2).mean())) or 1.0
         if not abs(center) * ROUNDING <= CHANGED * scale / 2:
@@ -113,12 +111,12 @@ class Regression(CommonTask):
         Raises:
             KubetuneError: It was not the last one.
         """
-        from kubetune.tasks.output_layer import change_unit, output_layer
+        from kubetune.tasks.output_layer import change_unit, score_layer
 
         del tune
         probe = rows.pick([0]) if len(rows) else [{"input_ids": [spec.pad_token_id or 0] * 4}]
         before = self.center + self.scale * float(predict(probe)[0][0])
-        change_unit(output_layer(module, 1), self.center, self.scale)
+        change_unit(score_layer(module), self.center, self.scale)
         after = float(predict(probe)[0][0])
         if not abs(after - before) <= CHANGED * self.scale:
             raise KubetuneError(
@@ -128,17 +126,6 @@ class Regression(CommonTask):
         kept = {name: values for name, values in spec.fitted.items() if name in ("least", "most")}
         return replace(spec, fitted=kept), []
 
-    def encode(
-        self,
-        tokenizer: "PreTrainedTokenizerBase",
-        items: Sequence[tuple[str, ...]],
-        max_length: int,
-        targets: Sequence[Any] | None = None,
-    ) -> Encoding:
-        """See `Task.encode`; pairs are cut from the longer text first, and each item is one feature."""
-        del targets
-        return encode_items(tokenizer, items, max_length)
-
     def targets(self, rows: Sequence[Feature], length: int) -> "torch.Tensor":
         """See `Task.targets`: (rows,) fp32, in the unit of the outputs."""
         import torch
@@ -146,10 +133,6 @@ class Regression(CommonTask):
         del length
         scores = np.array([float(row["label"][0]) for row in rows])
         return torch.from_numpy(((scores - self.center) / self.scale).astype(np.float32))
-
-    def terms(self, rows: Sequence[Feature]) -> np.ndarray:
-        """See `Task.terms`: one a row."""
-        return np.ones(len(rows), dtype=np.int64)
 
     def head(self, labels: Sequence[str]) -> OutputHead:
         """See `Task.head`: one number."""
