@@ -1,5 +1,6 @@
 """What networks and servers do to an S3 store, and what a stage makes of it."""
 
+import random
 import signal
 import ssl
 import subprocess
@@ -18,10 +19,12 @@ import storage_contract as contract
 from fault_proxy import Proxy
 from kubetune.errors import ConfigError, ConflictingCommitError, KubetuneError, StoreUnavailableError
 from kubetune.layout import PROBE, blob
-from kubetune.storage.base import Store
+from kubetune.storage.base import S3Settings, Store
 from kubetune.storage.blobs import describe, fetch_blob, fetch_tree, put_blob, put_tree
 from kubetune.storage.commits import create_commit, index, lookup, read_commit
 from kubetune.storage.open import open_store
+from kubetune.storage.records import pause
+from kubetune.storage.s3_http import Backoff
 from s3_server import S3Server, make_bucket, running_moto
 
 pytestmark = pytest.mark.slow
@@ -373,3 +376,15 @@ def test_a_versioned_bucket_never_loses_what_was_written_meanwhile(
     assert store.delete("key", unless_newer_than=time.time() + 2) is True
     found = store.get("key")
     assert found is not None and found.data == b"new"
+
+
+def test_a_pause_leaves_the_generator_of_others_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that waits for the store would change what a seeded training draws."""
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    random.seed(0)
+    before = random.getstate()
+    backoff = Backoff(S3Settings("http://127.0.0.1:1", "key", "secret"))
+    for _ in range(3):
+        backoff.wait("it is away")
+        pause(2)
+    assert random.getstate() == before

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import SystemRandom
 from typing import Protocol
 
 from kubetune.errors import KubetuneError
@@ -20,6 +21,8 @@ and so has the other half to commit."""
 MOST_SKEW_S = 900.0
 """Seconds by which this machine's clock and the store's may differ; S3 servers refuse signatures beyond the same."""
 LONGEST_KEY = 1024
+JITTER = SystemRandom()
+"""Of pauses. It has no state: Python's own generator belongs to whoever seeded it, and a pause draws in any thread."""
 
 
 class AbsentError(LookupError):

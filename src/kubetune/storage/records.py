@@ -6,14 +6,13 @@ nothing can make again (`required`: a run's recipe, an endpoint, a model, its co
 
 import hashlib
 import json
-import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from kubetune.errors import ConfigError, KubetuneError, StoreUnavailableError
-from kubetune.storage.base import Store
+from kubetune.storage.base import JITTER, Store
 
 T = TypeVar("T")
 Parse = Callable[[Mapping[str, Any]], T]
@@ -177,7 +176,7 @@ def update(
 
 def pause(round_number: int) -> None:
     """Let the others finish: up to 20 ms at first, up to 0.3 s later."""
-    time.sleep(random.uniform(0.0, min(0.02 * (round_number + 1), 0.3)))
+    time.sleep(JITTER.uniform(0.0, min(0.02 * (round_number + 1), 0.3)))
 
 
 def contended(key: str) -> StoreUnavailableError:

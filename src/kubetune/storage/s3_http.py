@@ -4,7 +4,6 @@ The `minio` package sends all it does through the pool it is given, so each part
 nothing retries twice.
 """
 
-import random
 import time
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +13,7 @@ from urllib3.exceptions import HTTPError, LocationParseError, MaxRetryError, SSL
 from urllib3.response import BaseHTTPResponse
 
 from kubetune.errors import ConfigError, StoreUnavailableError
-from kubetune.storage.base import S3Settings
+from kubetune.storage.base import JITTER, S3Settings
 
 TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 # Damage on the way that the server noticed by our digests, or a body that it did not get in time. All are status 400.
@@ -57,7 +56,7 @@ class Backoff:
                 f"Store {self.endpoint} did not answer inside {self.deadline:g} s (tried {self.failures} times, "
                 f"last: {cause}): nothing is lost, run the same command again when it does."
             )
-        pause = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** (self.failures - 1)) * random.uniform(0.5, 1.0)
+        pause = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** (self.failures - 1)) * JITTER.uniform(0.5, 1.0)
         time.sleep(min(pause, left))
 
 
