@@ -8,7 +8,7 @@ its task. Arms take turns (see `training.py`), and CPU seconds are of the optimi
 
 - script: `Trainer` as run_glue, run_ner and run_qa set it: batch 8, learning rate 5e-5 without warmup, fp32, random
   order, padded to the longest of a batch (run_qa: to `model.max_length`), the architecture's own loss.
-- equal: the script with the recipe's batch, learning rate and warmup.
+- equal: the script with the recipe's batch, learning rate and warmup; left out where the script has them itself.
 - grouped: the script with `Trainer`'s own length groups; its cost alone, of `--grouped-steps` steps.
 - kubetune: the recipe.
 """
@@ -221,8 +221,9 @@ def compare(recipe: Recipe, work: Path, found: Mapping[tuple[str, int], Any], me
     facts: dict[str, Any] = {"task": recipe.task.name, "metric": metric, "rows": len(texts), "seeds": len(seeds)}
     print(f"{recipe.task.name}: {len(texts)} test rows, {len(seeds)} seed(s)")
     print(f"{'':48} CPU-ms/feature  x cheaper  {metric:>10}  kubetune's gain")
-    costs = {arm: np.mean([_cost(found[arm, seed][0]) for seed in seeds if (arm, seed) in found]) for arm in ARMS}
-    for arm, title in ARMS.items():
+    run = {arm for arm, _ in found}
+    costs = {arm: np.mean([_cost(found[arm, seed][0]) for seed in seeds if (arm, seed) in found]) for arm in run}
+    for arm, title in ((arm, title) for arm, title in ARMS.items() if arm in run):
         facts[arm] = {"cpu_ms": float(costs[arm])}
         line = f"{title:48} {costs[arm]:14.2f}  {costs[arm] / costs['kubetune']:9.2f}"
         if arm != "grouped":
@@ -277,11 +278,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         work = fetched(folder, "compared", FILES, recipe)
+        section = recipe.training
+        same = (section.batch, section.learning_rate, section.warmup) == (BATCH, LEARNING_RATE, 0)
         results = {
             (arm, seed): folder / f"{arm}-{seed}"
             for seed in range(args.seeds)
             for arm in ARMS
-            if arm != "grouped" or not seed
+            if not (arm == "grouped" and seed) and not (arm == "equal" and same)
         }
         common = [args.recipe, *args.overrides, "--epochs", str(args.epochs), "--work", str(work)]
         common += ["--grouped-steps", str(args.grouped_steps)]
