@@ -115,7 +115,7 @@ FITTED = (
     "model.source.kind=path", "data.labels=null", "data.columns={text: text, label: label}", "behaviour={}",
     "task={kind: text-classification}", "data.group_by=auto", "data.score_range=null", "data.encoding=utf-8",
     "evaluation.slices=[length, label]", "data.limit=null", "data.weak_labels=null", "data.label_numbers=auto",
-    "promotion.slices=[{column: label}]", "evaluation.thresholds=[]",
+    "promotion.slices=[{column: label}]", "evaluation.thresholds=[]", "data.languages=null",
 )  # fmt: skip
 
 

@@ -144,3 +144,30 @@ def test_json_lines_say_what_reads_other_json(tmp_path: Path) -> None:
         read(files_of(made(tmp_path, '[{"a": 1}]', "a.jsonl")), tmp_path)
     path = made(tmp_path, '{\n"a": 1\n}\n{"a": 2}', "a.jsonl")
     assert read(files_of(path, format="json"), tmp_path)[0]["all"] == [{"a": 1}, {"a": 2}]
+
+
+STIX = '{"meta": {"rows": [{"a": 0}], "b": [1]}, "rows": [{"a": 1}, {"a": 2}], "rest": [[3]]}'
+
+
+def test_rows_lie_under_the_key_that_the_recipe_names(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text(STIX)
+    rows, facts = read(files_of(tmp_path / "x.json", records="rows"), tmp_path)
+    assert rows["all"] == [{"a": 1}, {"a": 2}]
+    assert facts.sentences() == ["x.json: read as the objects under 'rows'"]
+
+
+@pytest.mark.parametrize(
+    ("text", "records", "sentence"),
+    [
+        (STIX, "none", "has no list of objects under 'none', which data.source.records names"),
+        ('{"rows": {"a": 1}}', "rows", "has no list of objects under 'rows'"),
+        ('[{"a": 1}]', "rows", "does not begin with an object"),
+        ('{"rows": [1]}', "rows", "something else than an object where a row must be"),
+        ('{"rows": [{"a": 1}]', "rows", "is not JSON"),
+        ('{"rows": [{"a": 1}]} {"rows": []}', "rows", "something after the end of its rows"),
+    ],
+)
+def test_a_key_without_rows_is_named(text: str, records: str, sentence: str, tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(DataError, match=sentence):
+        read(files_of(tmp_path / "x.json", records=records), tmp_path)

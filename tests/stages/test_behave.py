@@ -57,6 +57,31 @@ def test_a_sound_model_passes_with_everything_written(tmp_path: Path, inputs: di
     assert counts == {"praise": 30, "blame": 30, "blame at the end": 15, "praise at the end": 15, "upper case": rows}
 
 
+def test_a_suite_takes_the_rows_of_its_language_and_says_which_it_leaves_out(
+    tmp_path: Path, inputs: dict[str, Path]
+) -> None:
+    def spoken(table: pa.Table) -> pa.Table:
+        return table.append_column(
+            "column_language", pa.array(["en-US", "de", None] * table.num_rows, pa.string())[: len(table)]
+        )
+
+    mixed = with_report(inputs, tmp_path / "mixed", spoken)
+    context = served_toys.Quiet(tmp_path)
+    behave(tmp_path / "a", mixed, context, suite=changed(language="en"))
+    document = document_of(tmp_path / "a")
+    rows = pq.read_metadata(inputs["report"] / "predictions.parquet").num_rows
+    own = len(range(0, rows, 3))
+    assert {outcome["test"]: outcome["inputs"] for outcome in document["outcomes"]}["upper case"] == own
+    assert document["left_out"][1:] == [
+        f"Suite toy is in en: its tests of rows take the {own} of {rows} rows whose column 'language' says so, and "
+        f"leave out de {len(range(1, rows, 3))}, (missing) {len(range(2, rows, 3))}."
+    ]
+    behave(tmp_path / "b", mixed)  # a suite that says no language takes all
+    outcomes = {outcome["test"]: outcome for outcome in document_of(tmp_path / "b")["outcomes"]}
+    assert outcomes["upper case"]["inputs"] == rows
+    assert document_of(tmp_path / "b")["suite_digest"] == document["suite_digest"]
+
+
 def test_single_cases_add_up_to_the_rates(tmp_path: Path, inputs: dict[str, Path]) -> None:
     """A model cut to five words fails somewhere, so that both values of `passed` are met."""
     result = behave(tmp_path, inputs, max_length=7)

@@ -100,3 +100,12 @@ def test_an_adopted_preparation_tells_it_again(capsys: pytest.CaptureFixture[str
     assert capsys.readouterr().out.splitlines()[1] == "  data: 2 rows read"
     tell(call, StageResult("ran", commit))
     assert "2 rows read" not in capsys.readouterr().out
+
+
+def test_rows_by_language_are_said_where_a_column_tells_it(prepare: Any) -> None:
+    rows = [{**row, "language": "de" if number % 3 else "en"} for number, row in enumerate(toys.toy_rows(90, 1))]
+    rows[0]["language"] = None  # type: ignore[assignment]
+    made = prepare({"all": rows}, "data.columns.keep=[language]")
+    said = "Rows by language: de 60, en 29, (missing) 1; each is a slice of the report unless evaluation.slices says"
+    assert any(note.startswith(said) for note in made.notes)
+    assert not any("by language" in note for note in prepare({"all": rows}).notes)

@@ -57,6 +57,19 @@ def answers(model: Path, dataset: Path) -> tuple[Any, Any, list[Any], list[Any]]
     return task, features, outputs, list(task.predictions(outputs, encoding, [], spec.labels))
 
 
+@pytest.mark.slow
+def test_scores_trained_in_bf16_are_brought_to_their_unit_in_fp32(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """accelerate leaves its precision in the module: near 400, bf16 knows every second number."""
+    monkeypatch.setattr("kubetune.training.determinism.native_bf16", lambda device: True)
+    model, _, dataset = trained(tmp_path, SCORE, precision="bf16", steps=4)
+    assert json.loads((model / "training.json").read_text())["precision"] == "bf16"
+    _, features, _, found = answers(model, dataset)
+    true = [row["label"][0] for row in features]
+    assert np.mean(found) == pytest.approx(np.mean(true), abs=20)
+
+
 def test_labels_are_learnt_and_thresholds_are_of_validation_rows(tmp_path: Path) -> None:
     model, context, dataset = trained(tmp_path, LABELS)
     task, features, outputs, found = answers(model, dataset)

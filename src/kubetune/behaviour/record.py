@@ -122,7 +122,8 @@ def capability_rates(suite: Suite, outcomes: Sequence[BehaviourOutcome]) -> dict
 
 def suite_digest(suite: Suite) -> str:
     """Return SHA-256 (hex) of what makes the cases: the suite without its bars, and the shipped lists."""
-    document = suite.model_dump(mode="json", exclude={"description"})
+    # Without its language, which chooses among the rows and makes no case: what they are, each case's own digest says.
+    document = suite.model_dump(mode="json", exclude={"description", "language"})
     document["capabilities"] = list(document["capabilities"])
     lists = {name: shipped_lexicon(name) for name in shipped_lexicons()}
     text = json.dumps({"suite": document, "lists": lists}, sort_keys=True, ensure_ascii=True)

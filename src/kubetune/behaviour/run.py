@@ -84,7 +84,7 @@ class SuiteResult:
         seed: Of the cases.
         scored: Distinct items that were scored.
         outcomes: One a test, in the suite's order.
-        left_out: One sentence a test that needs labels which the model lacks.
+        left_out: One sentence a test that needs labels which the model lacks, and one of rows in other languages.
         cases: Every case, test by test in the suite's order.
     """
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from kubetune.schema.section import Section
+from kubetune.text.languages import TAG
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9 ,'-]{0,79}$")]
 """Lower-case words: it stands in tables and sentences."""
@@ -132,6 +133,9 @@ class Suite(Section):
     """Lower-case letters, digits and hyphens."""
     description: Entry
     """One line."""
+    language: Annotated[str, Field(pattern=TAG)] | None = None
+    """Of its texts, lists and perturbations, as a BCP 47 tag: where rows have a column `language`, the suite takes
+    those of this one. None: of any."""
     labels: list[str] = Field(default_factory=list)
     """Labels that the tests speak of; a model must have them. None where the tests judge places."""
     optional_labels: list[str] = Field(default_factory=list)

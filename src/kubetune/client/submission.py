@@ -85,15 +85,13 @@ def recipe_for(name_or_path: str, overrides: Iterable[str], address: str | None,
     )
     found = mounted is not None and mounted.is_file()
     recipe = load_recipe(str(mounted) if found else name_or_path, changes)
-    source = recipe.data.source
-    if isinstance(source, FilesData):
-        groups = [paths if isinstance(paths, list) else [paths] for paths in source.paths.values()]
-        here = [path for group in groups for path in group if only_here(path)]
-        if here:
-            raise ConfigError(
-                f"The recipe reads {', '.join(here)[:200]}, which the cluster does not have: give the file with "
-                "--data, or use s3:// or https:// addresses."
-            )
+    here = [path for path in getattr(recipe.data.source, "addresses", ()) if only_here(path)]
+    if here:
+        instead = "give the file with --data, or use" if isinstance(recipe.data.source, FilesData) else "use"
+        raise ConfigError(
+            f"The recipe reads {', '.join(here)[:200]}, which the cluster does not have: {instead} s3:// or https:// "
+            "addresses."
+        )
     return recipe
 
 

@@ -74,6 +74,22 @@ class BehaviourSection(Section):
                 raise ValueError(str(error).rstrip(".")) from error
         return self
 
+    def language(self) -> str | None:
+        """Return the language that the suite is in; None: there is no suite, or it does not say."""
+        if self.suite is None:
+            return None
+        from kubetune.behaviour.chosen import chosen_suite
+
+        return chosen_suite(self.suite, {}).language
+
+    def takes_rows(self) -> bool:
+        """Whether a test of the suite takes rows of the test split."""
+        if self.suite is None:
+            return False
+        from kubetune.behaviour.chosen import chosen_suite
+
+        return any(getattr(test, "rows", None) is not None for test in chosen_suite(self.suite, {}).tests)
+
     def lacking(self, labels: Sequence[str] | None) -> list[str]:
         """Return the labels that the suite needs and that are not among these; None: they are not known yet."""
         if self.suite is None or labels is None:

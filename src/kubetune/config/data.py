@@ -8,6 +8,7 @@ from kubetune.config.data_sources import DataSource
 from kubetune.schema.numbers import as_written
 from kubetune.schema.section import Section
 from kubetune.text.label_names import label_name
+from kubetune.text.languages import TAG
 
 CleaningStep = Literal[
     "unicode-nfc", "html", "urls", "mentions", "hashtags", "whitespace", "lower-case", "emoji-keep", "emoji-spell"
@@ -112,6 +113,9 @@ class DataSection(Section):
     encoding: str = "utf-8"
     """Of text files; decoding is strict. Any Python codec name."""
     columns: Columns = Columns()
+    languages: list[Annotated[str, Field(pattern=TAG)]] | None = Field(default=None, min_length=1)
+    """Of the texts, as BCP 47 tags such as `[en, de]`: what is made for English alone (cleaning step `emoji-spell`,
+    `weak_labels`, the shipped suites) is then refused, or takes the English rows. None: not stated."""
     cleaning: list[CleaningStep] = Field(default=["unicode-nfc", "whitespace"])
     """Applied in this order, by `prepare` and by the server alike. None at all for tasks whose answers point at
     characters of the text."""

@@ -14,6 +14,16 @@ def _in_order(value: dict[Any, Any]) -> dict[Any, Any]:
     return {name: value[name] for name in (*get_args(Split), "all") if name in value}
 
 
+def _check_splits(value: dict[Any, Any], key: str) -> None:
+    """A pool is split by us; a given split is kept. Both at once would leak."""
+    if not value:
+        raise ValueError(f"{key} is empty: give `all`, or `train` with optional `validation` and `test`")
+    if "all" in value and len(value) > 1:
+        raise ValueError(f"{key} has `all` beside named splits: give one or the other")
+    if "all" not in value and "train" not in value:
+        raise ValueError(f"{key} has no `train`: add it, or give one pool as `all`")
+
+
 class Tables(Section):
     """How files of rows are read."""
 
@@ -28,6 +38,23 @@ class Tables(Section):
     quoted_lines: int | None = Field(default=None, ge=1, le=1_000_000)
     """Most lines of one quoted field; more is a quote that was not meant (65). None: 100, and fewer where each of the
     lines inside has the fields of a row."""
+    header: bool | list[str] = True
+    """CSV and TSV: whether the first line names the columns. False: columns are named by their number, from `1`. A
+    list: their names in order, where an empty one is a column that is not read."""
+    records: str | None = None
+    """JSON: key of the outermost object under which the rows lie; what stands under its other keys is not read. None:
+    rows lie outermost, or under `data`."""
+
+    @field_validator("header")
+    @classmethod
+    def names_once(cls, value: bool | list[str]) -> bool | list[str]:
+        """Names of columns: at least one, none twice."""
+        names = [name for name in value if name.strip()] if isinstance(value, list) else ["1"]
+        if not names:
+            raise ValueError("header names no column: list the names in order, or write true or false")
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"header has {twice[0]!r:.80} twice: name each column once")
+        return value
 
     @field_validator("delimiter")
     @classmethod
@@ -74,14 +101,19 @@ class FilesData(Tables):
 
     @model_validator(mode="after")
     def pool_or_splits(self) -> "FilesData":
-        """A pool is split by us; a given split is kept. Both at once would leak."""
-        if not self.paths:
-            raise ValueError("paths is empty: give `all`, or `train` with optional `validation` and `test`")
-        if "all" in self.paths and len(self.paths) > 1:
-            raise ValueError("paths has `all` beside named splits: give one or the other")
-        if "all" not in self.paths and "train" not in self.paths:
-            raise ValueError("paths has no `train`: add it, or give one pool as `all`")
+        """See `_check_splits`."""
+        _check_splits(self.paths, "paths")
         return self
+
+    @property
+    def addresses(self) -> list[str]:
+        """Everything that is read."""
+        return [path for paths in self.paths.values() for path in ([paths] if isinstance(paths, str) else paths)]
+
+    @property
+    def given_splits(self) -> list[str]:
+        """Splits of which there must be rows."""
+        return list(self.paths)
 
 
 class SqlData(Section):
@@ -101,15 +133,51 @@ class SqlData(Section):
 
 
 class PackageData(Tables):
-    """A file inside an installed Python distribution; the distribution is never imported."""
+    """A file of a Python distribution, which is never imported: installed, or packed as an sdist or a wheel."""
 
     kind: Literal["package"] = "package"
     distribution: str
-    """Name of the installed distribution."""
+    """Name of the distribution."""
     version: str | None = None
-    """Exact version that must be installed; None: any."""
-    path: str
-    """File below the distribution's root, as listed in its RECORD."""
+    """Exact version; None: any."""
+    path: str | dict[Split, str]
+    """File below the distribution's root: as its RECORD lists it, or below an sdist's own folder. A map: split → file;
+    else one pool."""
+    archive: str | None = None
+    """The distribution as one file, an sdist (`.tar.gz`, `.zip`) or a wheel, which is read and never installed: a local
+    path, `s3://bucket/key`, `https://…` or `upload:<digest>/<name>`. None: the distribution is installed."""
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    """Digest of `archive`, which no other file has; None: any file, whose digest is recorded."""
+
+    @field_validator("path")
+    @classmethod
+    def in_order(cls, value: str | dict[Any, Any]) -> str | dict[Any, Any]:
+        """Train comes first, whatever was written first."""
+        return value if isinstance(value, str) else _in_order(value)
+
+    @model_validator(mode="after")
+    def pool_or_splits(self) -> "PackageData":
+        """See `_check_splits`; a digest is one of a file."""
+        if not isinstance(self.path, str):
+            _check_splits(self.path, "path")
+        if self.sha256 is not None and self.archive is None:
+            raise ValueError("sha256 is of `archive`, which is not given: leave it out, or name the file")
+        return self
+
+    @property
+    def addresses(self) -> list[str]:
+        """The archive, if it is one."""
+        return [] if self.archive is None else [self.archive]
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Split → file."""
+        return {"all": self.path} if isinstance(self.path, str) else {str(name): at for name, at in self.path.items()}
+
+    @property
+    def given_splits(self) -> list[str]:
+        """Splits of which there must be rows."""
+        return list(self.files)
 
 
 DataSource = Annotated[HubData | FilesData | SqlData | PackageData, Field(discriminator="kind")]

@@ -9,6 +9,7 @@ from pydantic import Field, StringConstraints, model_validator
 from kubetune.config.behaviour import BehaviourSection
 from kubetune.config.data import DataSection
 from kubetune.config.evaluation import EvaluationSection
+from kubetune.config.languages import language_problems, with_language_slice
 from kubetune.config.metrics import unknown_metrics, with_main_metric
 from kubetune.config.model_sources import ModelSource
 from kubetune.config.promotion import PromotionSection
@@ -100,9 +101,10 @@ class Recipe(Section):
     @model_validator(mode="before")
     @classmethod
     def with_task_values(cls, document: Any) -> Any:
-        """What the recipe leaves open and its task decides, so that a stored recipe holds it: columns, best metric."""
+        """What a recipe leaves open and its task decides, so that a stored one holds it: columns, slices, metric."""
         default = str(TaskSection.model_fields["kind"].default)
-        return with_main_metric(with_task_pooling(with_task_columns(document, default), default), default)
+        document = with_language_slice(with_task_columns(document, default))
+        return with_main_metric(with_task_pooling(document, default), default)
 
     @model_validator(mode="after")
     def consistent(self) -> "Recipe":
@@ -126,6 +128,7 @@ class Recipe(Section):
                 f"{', '.join(self.data.labels or ())}: set behaviour={{}}, or name the labels alike"
             )
         problems += [*self._weights(), *self._ranked(), *self._vectors()]
+        problems += language_problems(self.data, self.behaviour)
         problems += [
             f"task.{role} is not read for task {self.task.name}: leave it out"
             for role in self.task.class_roles

@@ -6,7 +6,9 @@ makes one does not apply.
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -24,6 +26,8 @@ from kubetune.contract import Context, Result
 from kubetune.errors import ConfigError, InterruptedRunError, KubetuneError
 from kubetune.evaluation.predictions import TEXT_GROUP
 from kubetune.text.gate import TextGate
+from kubetune.text.languages import COLUMN, primary
+from kubetune.text.shown import one_line
 
 if TYPE_CHECKING:
     from kubetune.tasks.answers import PlaceForm
@@ -58,7 +62,10 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
     task = load_task(config.task.name).of_model(spec)
     _check_expectations(suite, task)
     _check_texts(suite, task)
-    rows = report_rows(inputs["report"] / "predictions.parquet", task, spec.labels)
+    predictions = inputs["report"] / "predictions.parquet"
+    rows, foreign = _spoken(report_rows(predictions, task, spec.labels), predictions, suite)
+    for sentence in foreign:
+        context.progress.note(sentence)
     model = _model(config, inputs, (task, spec), context)
 
     def usable(item: tuple[str, ...]) -> bool:
@@ -72,6 +79,7 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
         found = run_place_suite(suite, lambda items: list(map(form.marks, ask(items))), rows, section.seed, usable)
     else:
         found = run_suite(suite, lambda items: np.asarray(ask(items)), rows, section.seed, spec.labels, usable)
+    found = replace(found, left_out=(*found.left_out, *foreign))
     verdict = judge_behaviour(suite, found)
     document = behaviour_document(suite, found, verdict)
     write_behaviour(document, found.cases, outputs["behaviour"])
@@ -131,6 +139,23 @@ def report_rows(path: Path, task: "Task", labels: Sequence[str]) -> list[Row]:
         form = cast("PlaceForm", task.form)
         return [Row(item, None, group, form.true_marks(target, labels)) for item, target, group in told]
     return [Row(item, labels[number], group) for item, number, group in told]
+
+
+def _spoken(rows: list[Row], path: Path, suite: Suite) -> tuple[list[Row], list[str]]:
+    """Return the rows in the suite's language, where a column tells it, and a sentence if others are left out."""
+    column = f"column_{COLUMN}"
+    if suite.language is None or column not in pq.read_schema(path).names:
+        return rows, []
+    cells = [value or "" for value in pq.read_table(path, columns=[column])[column].to_pylist()]
+    spoken = [row for row, value in zip(rows, cells, strict=True) if primary(value) == primary(suite.language)]
+    others = Counter(one_line(value, 20) or "(missing)" for value in cells if primary(value) != primary(suite.language))
+    if not others:
+        return rows, []
+    listed = ", ".join(f"{name} {count:,}" for name, count in others.most_common(10))
+    return spoken, [
+        f"Suite {suite.name} is in {suite.language}: its tests of rows take the {len(spoken):,} of {len(rows):,} rows "
+        f"whose column {COLUMN!r} says so, and leave out {listed}{', …' if len(others) > 10 else ''}."
+    ]
 
 
 def _model(config: Any, inputs: Mapping[str, Path], chosen: "tuple[Task, ModelSpec]", context: Context) -> "TextModel":

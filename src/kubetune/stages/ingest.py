@@ -42,7 +42,7 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
     context.progress.start("reading rows")
     reading = load_source(source.kind).read(source, config.data.encoding, context.platform, context.scratch)
     rows, columns = _write(reading.batches, out, context)
-    empty = [split for split in getattr(source, "paths", {}) if split not in rows]
+    empty = [split for split in getattr(source, "given_splits", ()) if split not in rows]
     if empty or not rows:
         where = f", split {empty[0]} of it," if empty and rows else ""
         raise DataError("no-rows", f"The {source.kind} source{where} has no rows: at least one row is needed.")

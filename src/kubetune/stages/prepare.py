@@ -5,7 +5,8 @@ decisions fall on arrays, the second tokenises what was chosen.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,11 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kubetune.contract import Context, Result
+from kubetune.data.cells import cell_text
 from kubetune.data.column_names import bytes_sentence, check_split_columns
 from kubetune.data.lengths import Lengths, check_known
 from kubetune.data.rejects import check_given_splits, check_reject_share, write_rejects
 from kubetune.data.report import Gathered, data_report, render_data_report
-from kubetune.data.rows import BATCH, TRUTH, RawSplit, RowRules, Scan, accepted_schema, scan_split
+from kubetune.data.rows import BATCH, TRUTH, RawSplit, RowRules, Scan, accepted_schema, read_cells, scan_split
 from kubetune.data.selection import SelectionRules, select
 from kubetune.data.splits import SPLITS, TEST, VALIDATION
 from kubetune.data.targets import load_target_type
@@ -27,12 +29,15 @@ from kubetune.data.tokens import Chosen, Encoder, write_splits
 from kubetune.errors import ConfigError, DataError, InterruptedRunError
 from kubetune.tasks import load_task
 from kubetune.text.joining import joined_texts
+from kubetune.text.languages import COLUMN
+from kubetune.text.shown import one_line
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 SCANNED = (*SPLITS, "all")
 ACCEPTED = "accepted.parquet"
+LANGUAGES_SHOWN = 20
 DOCUMENTS: Mapping[str, tuple[int | str, ...]] = {
     "auto": (),
     "texts": (),
@@ -122,6 +127,7 @@ def examine(config: Any, raw: Path, context: Context) -> Examined:
     decisions += [bytes_sentence(name) for name in decoded]
     reader = target.open(_target_rules(data), files, source)
     decisions += reader.decisions
+    decisions += _languages(rules.keep, list(files.values()))
     unused = _unused_splits(raw)
     decisions += [
         f"Split {name} of the source is not used: {rows:,} rows without labels." for name, rows in unused.items()
@@ -140,6 +146,21 @@ def examine(config: Any, raw: Path, context: Context) -> Examined:
     decisions = [*source.get("decisions", ()), *decisions, *said]  # `ingest` has reported the first ones
     gathered = Gathered(scan, selection, splits, reader, unused, decisions, data.rare_class_rows)
     return Examined(rules, gathered, accepted, target)
+
+
+def _languages(keep: Sequence[str], files: Sequence[Path]) -> list[str]:
+    """Say how many rows each language has, where a kept column tells it."""
+    if COLUMN not in keep:
+        return []
+    found: Counter[str] = Counter()
+    for path in files:
+        for cells in read_cells(path, [COLUMN]):
+            found.update(
+                "(missing)" if cell is None else one_line(cell_text(cell, COLUMN), 20) for cell in cells[COLUMN]
+            )
+    listed = ", ".join(f"{name} {rows:,}" for name, rows in found.most_common(LANGUAGES_SHOWN))
+    more = f" and {len(found) - LANGUAGES_SHOWN} others" if len(found) > LANGUAGES_SHOWN else ""
+    return [f"Rows by language: {listed}{more}; each is a slice of the report unless evaluation.slices says otherwise."]
 
 
 def _truths(accepted: Path) -> Iterator[pa.Array]:

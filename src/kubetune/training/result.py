@@ -30,6 +30,8 @@ def write_result(run: TrainingRun) -> TrainingOutcome:
         run.module.load_state_dict(run.best, strict=True)
     if bad := not_finite(run.module):
         raise ConfigError(f"Weight {bad} of the result is not finite: lower training.learning_rate.")
+    # accelerate has put the precision into the module's own forward: without this, fp32 would be asked for in vain.
+    run.accelerator.unwrap_model(run.wrapped, keep_fp32_wrapper=False)
     moments = optimizer_tensors(run.optimizer, run.parameters)
     table = parameter_table(run.module, run.before, run.unused, moments)
     spec, said = run.task.finished(run.job.spec, run.module, run.validation, partial(_outputs, run), tune=run.job.tune)

@@ -2,7 +2,7 @@
 
 import csv
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,6 +13,7 @@ from kubetune.data.sources.batches import check_columns, in_batches
 from kubetune.data.sources.dialect import NAMES, SAMPLE_CHARACTERS, SAMPLE_LINES, Delimiter, Dialect, delimiter_of
 from kubetune.data.sources.text_lines import LONGEST_LINE, read_lines
 from kubetune.errors import DataError
+from kubetune.text.shown import one_line
 
 MARK = "\ufeff"
 MOST_QUOTED_LINES = 100
@@ -23,7 +24,7 @@ LIKE_ROWS = 5
 def read_delimited(
     path: Path, name: str, layout: str, dialect: Dialect, facts: Facts, bounds: SourceBounds = STANDARD
 ) -> Iterator[pa.RecordBatch]:
-    """Stream the rows of a file with a header; every value is a string, an empty field an empty string.
+    """Stream the rows of a file; every value is a string, an empty field an empty string.
 
     Columns without a name are not read. A field beyond the header's is, if it is empty, what a spreadsheet leaves.
 
@@ -46,14 +47,15 @@ def read_delimited(
     rows = _Rows(itertools.chain(sample, lines), name, chosen, dialect)
     if chosen.sep_line:
         rows.skip_line()
-    header = next(rows, None)
-    if header is None:
+    first = next(rows, None)
+    if first is None:
         raise DataError("empty-file", f"{name} has no header: the first line must name the columns.")
-    table = _Table(name, header)
+    table = _Table.of(name, first, dialect.header)
     check_columns(table.columns, name)
-    rows.delimiters = len(header) - 1
+    rows.delimiters = len(first) - 1
     schema = pa.schema([(column, pa.string()) for column in table.columns])
-    yield from in_batches((table.values(row, rows.begin) for row in rows), schema, as_strings=True)
+    body = rows if dialect.header is True else itertools.chain([first], rows)
+    yield from in_batches((table.values(row, rows.begin) for row in body), schema, as_strings=True)
     _say(facts, name, chosen, rows, table)
 
 
@@ -200,19 +202,38 @@ class _Table:
         beyond: Rows with empty fields beyond the header's.
     """
 
-    def __init__(self, name: str, header: list[str]) -> None:
-        self.name, self.header = name, header
+    def __init__(self, name: str, header: list[str], named_by: str, sentence: str = "") -> None:
+        self.name, self.header, self.named_by, self.sentence = name, header, named_by, sentence
         self.places = [place for place, column in enumerate(header) if column.strip()]
         self.columns = [header[place] for place in self.places]
         self.least = self.places[-1] + 1 if self.places else 0
         self.unnamed = len(header) - len(self.columns)
         self.unnamed_values = self.first_value = self.beyond = 0
 
+    @classmethod
+    def of(cls, name: str, first: list[str], header: bool | Sequence[str]) -> "_Table":
+        """Return the table of a file whose first row is given, see `Dialect.header`."""
+        if header is True:
+            return cls(name, first, "the header")
+        if header is False:
+            numbers = [str(number) for number in range(1, len(first) + 1)]
+            what = f"its first line is a row, as data.source.header says: columns are named 1 to {len(first)}"
+            return cls(name, numbers, "the first row", what)
+        shown = ", ".join(one_line(column, 40) or "(not read)" for column in header)
+        what = f"its first line is a row, and columns are named by data.source.header: {shown}"
+        return cls(name, list(header), "data.source.header", what)
+
     def values(self, row: list[str], line: int) -> list[str]:
         """Return the values of the named columns."""
         if len(row) != len(self.header):
             self.check_length(row, line)
-        if row == self.header and len(row) > 1:
+        if row == self.header and len(row) > 1 and self.named_by != "the first row":
+            if self.sentence:
+                raise DataError(
+                    "repeated-header",
+                    f"{self.name} line {line} has the very names of data.source.header: leave that out where the first "
+                    "line names the columns.",
+                )
             raise DataError(
                 "repeated-header",
                 f"{self.name} line {line} is the header again, as where files were joined one after another: remove "
@@ -235,9 +256,9 @@ class _Table:
             return  # what it lacks are columns without a name
         raise DataError(
             "ragged-row",
-            f"{self.name} line {line} has {len(row)} fields and the header has {len(self.header)}: give every row as "
-            "many fields as the header, quoted where they hold the delimiter, or set data.source.delimiter or "
-            f"data.source.quotes if it is written otherwise.",
+            f"{self.name} line {line} has {len(row)} fields and {self.named_by} has {len(self.header)}: give every row "
+            "as many fields, quoted where they hold the delimiter, or set data.source.delimiter or data.source.quotes "
+            "if it is written otherwise.",
         )
 
 
@@ -246,6 +267,8 @@ def _say(facts: Facts, name: str, chosen: Delimiter, rows: _Rows, table: _Table)
     separated = NAMES.get(chosen.character, repr(chosen.character))
     quotes = "quotes enclose fields" if rows.quotes else "quotes are characters"
     facts.decided(name, f"fields are separated by {separated}, {chosen.reason}; {quotes}")
+    if table.sentence:
+        facts.decided(name, table.sentence)
     if table.unnamed:
         held = f"{table.unnamed_values:,} rows hold something there, the first at line {table.first_value}"
         held = held if table.unnamed_values else "all of them empty"

@@ -26,6 +26,8 @@ class Dialect:
         delimiter: The character between fields; None: found for each file.
         quotes: Whether fields may be enclosed in quotes; None: unless tabs separate them.
         quoted_lines: Most lines of a quoted field; None: the usual bound.
+        header: Whether the first line names the columns; False: their numbers do; a list: these names do, in order.
+        records: Key of the outermost object under which the rows of JSON lie; None: outermost, or under `data`.
     """
 
     layout: str = "auto"
@@ -33,11 +35,14 @@ class Dialect:
     delimiter: str | None = None
     quotes: bool | None = None
     quoted_lines: int | None = None
+    header: bool | Sequence[str] = True
+    records: str | None = None
 
     @classmethod
     def of(cls, source: Any, encoding: str) -> "Dialect":
         """Return what a section `data.source` of files says."""
-        return cls(source.format, encoding, source.delimiter, source.quotes, source.quoted_lines)
+        quoting = source.delimiter, source.quotes, source.quoted_lines
+        return cls(source.format, encoding, *quoting, source.header, source.records)
 
     def quoted(self, delimiter: str) -> bool:
         """Whether fields may be enclosed in quotes where this delimiter separates them."""

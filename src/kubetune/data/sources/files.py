@@ -27,7 +27,7 @@ def identify(source: FilesData, platform: Mapping[str, Any]) -> str | None:
     """
     parts = []
     for split, address in _addresses(source, platform):
-        known = _identity(address, platform)
+        known = address_identity(address, platform)
         if known is None:
             return None
         parts.append([split, *known])
@@ -47,7 +47,7 @@ def read(source: FilesData, encoding: str, platform: Mapping[str, Any], scratch:
 
     facts = Facts(identity=identify(source, platform))
     files = [
-        _bring(split, address, platform, scratch / f"{number}")
+        bring(split, address, platform, scratch / f"{number}")
         for number, (split, address) in enumerate(_addresses(source, platform))
     ]
     reader = TableReader(Dialect.of(source, encoding), scratch, facts, bounds_of(platform))
@@ -62,15 +62,20 @@ def _addresses(source: FilesData, platform: Mapping[str, Any]) -> Iterator[tuple
         for address in ([found] if isinstance(found, str) else found)
     ]
     for _, address in given:  # all of them before any is looked at
-        check_allowed(_scheme(address) or "path", quoted(address, 120), platform)
+        check_allowed(scheme_of(address) or "path", quoted(address, 120), platform)
     for split, address in given:
-        if _scheme(address):
+        if scheme_of(address):
             yield split, address
         else:
             yield from ((split, path) for path in _local(address))
 
 
-def _scheme(address: str) -> str:
+def scheme_of(address: str) -> str:
+    """Return `s3`, `http`, `https`, `upload`, or nothing for a local path.
+
+    Raises:
+        ConfigError: It is another scheme.
+    """
     scheme, found, _ = address.partition("://")
     scheme = scheme.lower()
     if found and scheme not in {"s3", "http", "https"}:
@@ -98,8 +103,13 @@ def _local(address: str) -> list[str]:
     return found
 
 
-def _identity(address: str, platform: Mapping[str, Any]) -> list[str] | None:
-    match _scheme(address):
+def address_identity(address: str, platform: Mapping[str, Any]) -> list[str] | None:
+    """Return what a file is right now, as part of an identity; None: only reading it tells.
+
+    Raises:
+        DataError: It does not exist or cannot be read.
+    """
+    match scheme_of(address):
         case "upload":
             return [address]
         case "s3":
@@ -118,10 +128,17 @@ def _digest(path: Path) -> str:
         raise DataError("unreadable-file", f"{path.name} cannot be read: {error.strerror or error}.") from None
 
 
-def _bring(split: str, address: str, platform: Mapping[str, Any], folder: Path) -> "TableFile":
+def bring(split: str, address: str, platform: Mapping[str, Any], folder: Path) -> "TableFile":
+    """Return a file as one of this machine's disk; `folder` is made for what is downloaded.
+
+    Raises:
+        DataError: It does not exist.
+        ConfigError: The address cannot be used as configured.
+        TemporaryError: A server did not deliver.
+    """
     from kubetune.data.sources.tables import TableFile
 
-    scheme = _scheme(address)
+    scheme = scheme_of(address)
     if not scheme:
         return TableFile(split, Path(address).name, Path(address))
     folder.mkdir()

@@ -25,7 +25,12 @@ ALLOWED = 'allowed are an array of objects, objects one after another, or {"data
 
 
 def read_documents(
-    path: Path, name: str, encoding: str, facts: Facts | None = None, bounds: SourceBounds = STANDARD
+    path: Path,
+    name: str,
+    encoding: str,
+    facts: Facts | None = None,
+    bounds: SourceBounds = STANDARD,
+    records: str | None = None,
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Stream (line on which it begins, object).
 
@@ -35,13 +40,16 @@ def read_documents(
         encoding: Its encoding.
         facts: Where replaced surrogates and the layout are kept.
         bounds: How much it may become.
+        records: Key of the outermost object under which the rows lie, whatever else it holds; None: the known layouts.
 
     Raises:
         DataError: It is no JSON or in no layout that has rows; names the line.
     """
     text = _Text(decoded(path, name, encoding, bounds, facts), name)
     layout = "objects one after another"
-    if text.peek() == "[":
+    if records is not None:
+        layout, found = f"the objects under {records!r:.80}", _under(text, records)
+    elif text.peek() == "[":
         layout, found = "an array of objects", _array(text)
     elif text.peek() == "{":
         found = _objects(text)
@@ -58,7 +66,7 @@ def read_documents(
     if text.peek():
         raise text.error("malformed-json", f"has something after the end of its rows: {ALLOWED}")
     if facts is not None:
-        layout = '{"data": [objects]}' if text.wrapped else layout
+        layout = '{"data": [objects]}' if text.wrapped and records is None else layout
         facts.decided(name, "read as " + ("the articles of SQuAD, a row a question" if squad else layout))
 
 
@@ -74,6 +82,32 @@ def _array(text: "_Text") -> Found:
         yield text.row()
         if text.take(",]") == "]":
             return
+
+
+def _under(text: "_Text", records: str) -> Found:
+    """Yield the objects under one key of the outermost object; what stands under others is left out."""
+    if text.peek() != "{":
+        raise text.error("json-layout", "does not begin with an object, of which data.source.records names a key")
+    line, found = text.line(), False
+    text.take("{")
+    while text.peek() == '"':
+        key, _ = text.value()
+        text.take(":")
+        if key == records and not found and text.peek() == "[":
+            found = text.wrapped = True
+            yield from _array(text)
+        else:
+            text.value()
+        if text.take(",}") == "}":
+            break
+    else:
+        text.take("}")
+    if not found:
+        raise DataError(
+            "json-layout",
+            f"{text.name} line {line} has no list of objects under {records!r:.80}, which data.source.records names: "
+            "name the key under which the rows lie.",
+        )
 
 
 def _objects(text: "_Text") -> Found:

@@ -33,7 +33,8 @@ FORMATS = {
     ".iob2": "conll",
 }
 
-JSON = {"jsonl": read_objects, "json": read_documents}
+JSON = frozenset({"jsonl", "json"})
+DELIMITED = frozenset({"csv", "tsv"})
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ class TableReader:
             TemporaryError: A file was changed meanwhile.
         """
         layouts = [self.layout_of(file.name) for file in files]
+        self.check_read(files, layouts)
         marks = [_mark(file.path) for file in files]
         types = Types()
         for file, layout in zip(files, layouts, strict=True):
@@ -91,6 +93,20 @@ class TableReader:
             if _mark(file.path) != mark:
                 raise TemporaryError(f"{file.name} was changed while it was read: run the same command again.")
             self.facts.files.append(FileFact(file.name, digest, file.path.stat().st_size, rows))
+
+    def check_read(self, files: Sequence[TableFile], layouts: Sequence[str]) -> None:
+        """Refuse what the recipe says of a format that no file has.
+
+        Raises:
+            ConfigError: Names the setting.
+        """
+        said = {"header": (self.dialect.header is not True, DELIMITED), "records": (self.dialect.records, {"json"})}
+        for setting, (given, of) in said.items():
+            if given and not of & set(layouts):
+                raise ConfigError(
+                    f"data.source.{setting} is of {' and '.join(sorted(of))}, and {files[0].name} is read as "
+                    f"{layouts[0]}: leave it out, or set data.source.format."
+                )
 
     def layout_of(self, name: str) -> str:
         """Return the format of a file."""
@@ -119,7 +135,8 @@ class TableReader:
 
     def objects(self, file: TableFile, layout: str, facts: Facts | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
         """Stream the objects of a file of JSON."""
-        return JSON[layout](file.path, file.name, self.dialect.encoding, facts, self.bounds)
+        given = file.path, file.name, self.dialect.encoding, facts, self.bounds
+        return read_objects(*given) if layout == "jsonl" else read_documents(*given, self.dialect.records)
 
     def parquet(self, file: TableFile) -> Iterator[pa.RecordBatch]:
         """Stream a Parquet file; dictionaries are resolved, strings are checked to be UTF-8."""
