@@ -21,7 +21,11 @@ def scored(count: int) -> list[dict[str, Any]]:
     [
         ("data.score_range=[1, 5]", 0.0, "Scores from 1 to 5 are similarities from 0 to 1."),
         ("data.score_range=[0, 5]", 0.2, "Scores from 0 to 5 are similarities from 0 to 1."),
-        (None, 0.0, "the least and most that there are: data.score_range says it otherwise"),
+        (
+            None,
+            0.0,
+            "Scores from 1 to 5, the least and most of train, are similarities from 0 to 1: data.",
+        ),
     ],
 )
 def test_scores_become_similarities(
@@ -55,6 +59,18 @@ def test_a_score_that_is_none_is_named(prepare: Callable[..., Prepared], cell: s
 def test_one_score_is_no_range(prepare: Callable[..., Prepared]) -> None:
     with pytest.raises(DataError, match=r"Column 'score' is 3 in every row.* data\.score_range"):
         prepare({"all": [{**row, "score": "3"} for row in scored(20)]}, *SCORED)
+
+
+def test_the_scale_is_trains_and_scores_beyond_it_are_measured_as_they_are(prepare: Callable[..., Prepared]) -> None:
+    held_out = [{"sentence1": f"sun a{n}", "sentence2": f"sea b{n}", "score": str(n)} for n in range(9)]
+    made = prepare({"train": scored(30), "validation": held_out[:4], "test": held_out[4:]}, *SCORED)
+    labels = {split: sorted(row["label"] for row in made.rows[split]) for split in SPLITS}
+    assert (labels["train"][0], labels["train"][-1]) == (0.0, 1.0)
+    assert labels["validation"] == [-0.25, 0.0, 0.25, 0.5] and labels["test"] == [0.75, 1.0, 1.25, 1.5, 1.75]
+    assert any("train" in said and "4 of validation and test lie beyond" in said for said in made.report["said"])
+    other = [{**row, "score": "900"} for row in held_out[4:]]
+    again = prepare({"train": scored(30), "validation": held_out[:4], "test": other}, *SCORED)
+    assert sorted(row["label"] for row in again.rows["train"]) == labels["train"], "nothing of test is in train"
 
 
 def test_pairs_that_share_a_text_stay_in_one_split(prepare: Callable[..., Prepared]) -> None:

@@ -134,6 +134,7 @@ def examine(config: Any, raw: Path, context: Context) -> Examined:
     accepted = context.scratch / ACCEPTED
     selection = select(scan, splits, reader, lambda: _truths(accepted), _selection_rules(data))
     names, said = task.class_names(selection.settled.labels, config.task.class_roles)
+    said = [*(sentence for sentence in reader.decisions if sentence not in decisions), *said]
     for sentence in said:
         context.progress.note(sentence)
     selection = replace(selection, settled=selection.settled._replace(labels=names))
