@@ -258,6 +258,13 @@ def test_pairs_on_which_nobody_agreed_are_left_out_aloud(tmp_path: Path) -> None
     assert rows_of(recipe)["rejected"] == 15
 
 
+def test_hard_negatives_are_taken_by_their_name(tmp_path: Path) -> None:
+    columns: dict[str, Column] = {"anchor": text_of, "positive": other, "negative": lambda i: f"not {words_of(i)}"}
+    recipe, said = init(table(tmp_path, columns))
+    assert recipe.data.columns.negative == "negative" and "negative          column `negative`, by its name" in said
+    assert rows_of(recipe)["rejected"] == 0
+
+
 def test_a_scale_is_said_to_have_ends(tmp_path: Path) -> None:
     taken = TAKEN["sentences with a score"]
     _, said = init(taken.write(tmp_path, taken.columns))

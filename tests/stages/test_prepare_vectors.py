@@ -80,9 +80,63 @@ def test_pairs_that_share_a_text_stay_in_one_split(prepare: Callable[..., Prepar
     places: dict[str, set[str]] = {}
     for split in SPLITS:
         for row in made.rows[split]:
-            assert row["label"] is True
+            assert row["label"] is None, "there are no hard negatives"
             for text in (row["text"], row["text_pair"]):
                 places.setdefault(text, set()).add(split)
     assert all(len(found) == 1 for found in places.values())
     assert made.document["splits"]["train"] > made.document["splits"]["test"] > 0
     assert "pairs of train" in made.report["line"]
+
+
+def triplets(count: int) -> list[dict[str, Any]]:
+    return [
+        {"anchor": f"day a{n}", "positive": f"film a{n}", "negative": f"  nice\u00a0food a{n}"} for n in range(count)
+    ]
+
+
+def test_a_hard_negative_is_cleaned_and_stands_behind_the_texts_of_its_row(prepare: Callable[..., Prepared]) -> None:
+    made = prepare({"all": triplets(60)}, *PAIRS, "data.columns.negative=negative")
+    rows = [row for split in SPLITS for row in made.rows[split]]
+    for row in rows:
+        number = row["text"].rpartition(" ")[2]
+        assert row["label"] == f"nice food {number}" and set(row["sides"]) == {0, 1, 2}
+        first, last = row["sides"].index(2), len(row["sides"])
+        assert (row["input_ids"][first], row["input_ids"][-1], row["length"]) == (2, 3, last)
+    assert "each with a negative" in made.report["line"]
+    without = prepare({"all": triplets(60)}, *PAIRS)
+    assert all(set(row["sides"]) == {0, 1} for row in without.rows["train"])
+
+
+@pytest.mark.parametrize(
+    ("negative", "reason", "shown"),
+    [
+        ("Film  A3", "negative-is-own", "is the row's own anchor or positive"),
+        ("day a3", "negative-is-own", "is the row's own anchor or positive"),
+        ("\u200b ", "negative-missing", "none for 'day a3'"),
+        (None, "negative-missing", "none for 'day a3'"),
+    ],
+)
+def test_a_negative_that_is_none_is_rejected_counted_and_shown(
+    prepare: Callable[..., Prepared], negative: str | None, reason: str, shown: str
+) -> None:
+    rows = triplets(40)
+    rows[3]["negative"] = negative
+    made = prepare({"all": rows}, *PAIRS, "data.columns.negative=negative")
+    assert made.report["rejects"][reason]["rows"] == 1
+    assert shown in made.report["rejects"][reason]["examples"][0]
+    with pytest.raises(DataError, match=rf"{reason}: .*"):
+        prepare({"all": rows}, *PAIRS, "data.columns.negative=negative", "data.max_reject_share=0.0")
+
+
+def test_a_pair_with_another_negative_is_a_duplicate_and_no_conflict(prepare: Callable[..., Prepared]) -> None:
+    rows = triplets(40)
+    rows += [{**row, "negative": f"bad {row['negative']}"} for row in rows[:20]]
+    made = prepare({"all": rows}, *PAIRS, "data.columns.negative=negative")
+    assert sum(made.document["splits"].values()) < 60
+    kept = prepare({"all": rows}, *PAIRS, "data.columns.negative=negative", "data.duplicates=keep")
+    assert sum(kept.document["splits"].values()) == 60
+
+
+def test_a_column_of_negatives_that_is_not_there_is_named_by_its_key(prepare: Callable[..., Prepared]) -> None:
+    with pytest.raises(DataError, match=r"no column 'negativ', which data.columns.negative names: .*'negative'"):
+        prepare({"all": triplets(20)}, *PAIRS, "data.columns.negative=negativ")

@@ -88,6 +88,7 @@ class FirstValues:
         """Return values of section `data`, but for its source."""
         roles = dict(zip(("text", "text_pair"), self.guess.texts, strict=False))
         roles |= {} if self.guess.label is None else {"label": self.guess.label}
+        roles |= self.guess.further
         values: dict[str, Any] = {
             "columns": roles,
             "splits": {"validation": self.held_out, "test": self.held_out, "seed": 0},

@@ -30,6 +30,7 @@ KEYS = {
     "text": "data.columns",
     "text_pair": "data.columns",
     "label": "data.columns",
+    "negative": "data.columns",
     "splits": "data.splits",
     "max_reject_share": "data.max_reject_share",
     "label_separator": "data.label_separator",
@@ -177,6 +178,8 @@ def _said(guess: Guess) -> Iterator[tuple[str, str]]:
     for option, name in (*zip(("text", "text_pair"), guess.texts, strict=False), *truth):
         shown = one_line(name, 60)
         yield option, f"column `{shown}`, {guess.reasons[option]}; set with --{option.replace('_', '-')}"
+    for key, name in guess.further.items():
+        yield key, f"column `{one_line(name, 60)}`, by its name; set with data.columns.{key}"
 
 
 def _comments(said: Mapping[str, str], warnings: Sequence[str]) -> dict[str, list[str]]:

@@ -199,6 +199,8 @@ class Recipe(Section):
             problems.append("data: columns.label is null and weak_labels is absent: give one of them")
         if columns.label is not None and taken.target is None:
             problems.append(f"data.columns.label names a truth and task {kind} has none: leave it out")
+        if columns.negative is not None and taken.target_type != "pairs":
+            problems.append(f"data.columns.negative is not read for task {kind}: leave it out")
         if data.labels is not None and len(data.labels) < (2 if taken.target_type == "label" else 1):
             problems.append(
                 "`data.labels`: a classifier needs at least two classes: list them, or null to take those of train"

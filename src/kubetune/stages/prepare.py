@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kubetune.contract import Context, Result
-from kubetune.data.column_names import bytes_sentence, check_split_columns
+from kubetune.data.column_names import bytes_sentence, check_split_columns, truth_column
 from kubetune.data.lengths import Lengths, check_known
 from kubetune.data.rejects import check_given_splits, check_reject_share, write_rejects
 from kubetune.data.report import Gathered, data_report, render_data_report
@@ -154,14 +154,16 @@ def _row_rules(data: Any, target: TargetType) -> RowRules:
     columns = data.columns
     given = {"text": columns.text} | ({} if columns.text_pair is None else {"text_pair": columns.text_pair})
     joined = joined_texts(columns.text, columns.text_pair, columns.separator)
+    key, truth = truth_column(columns)
     return RowRules(
         texts=tuple(joined.get(name, column) for name, column in given.items()),
-        label=columns.label,
+        label=truth,
         keep=tuple(columns.keep),
         cleaning=tuple(data.cleaning),
         characters=(data.min_characters, data.max_characters),
         words=target.words,
         documents=_documents(data, target),
+        truth=key,
     )
 
 
@@ -176,7 +178,7 @@ def _documents(data: Any, target: TargetType) -> tuple[int | str, ...]:
 def _target_rules(data: Any) -> TargetRules:
     weak = data.weak_labels
     return TargetRules(
-        column=data.columns.label,
+        column=truth_column(data.columns)[1],
         classes=data.labels,
         numbers=data.label_numbers,
         missing=tuple(data.missing_labels),

@@ -1,7 +1,7 @@
 """What a guess is made of: what a person has said, a row of the table, and what was decided."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from kubetune.config.task_columns import task_name
@@ -124,6 +124,7 @@ class TaskGuess:
         truthless: Whether the texts say all, so that there is no column of the truth.
         sparse: Whether a row may lack the truth.
         apart: Whether each text has a vector of its own, and so a length.
+        further: Key of `data.columns` → names of a column that it is taken for.
     """
 
     kind: str
@@ -142,6 +143,7 @@ class TaskGuess:
     truthless: bool = False
     sparse: bool = False
     apart: bool = False
+    further: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -157,6 +159,7 @@ class Guess:
         row: Of the table.
         texts: Columns of the texts, in order.
         label: Column of the truth; None: there is none.
+        further: Key of `data.columns` → its column.
         settings: Of section `data`.
         reasons: `task`, `text`, `text_pair` and `label` → why, as a clause.
     """
@@ -164,5 +167,6 @@ class Guess:
     row: TaskGuess
     texts: tuple[str, ...]
     label: str | None
+    further: Mapping[str, str]
     settings: Sequence[Setting]
     reasons: Mapping[str, str]

@@ -47,7 +47,17 @@ def guess_task(seen: Seen, given: Given) -> Guess:
             raise ConfigError(f"Column {one_line(name, 60)!r} is empty: name another one with --text.")
     reasons = {"task": why} | dict(zip(("text", "text_pair"), (why for _, why in texts), strict=False))
     settings = [*row.start.settings, *(() if truth is None else row.settings(truth, given))]
-    return Guess(row, names, label, settings, reasons | {"label": why_label})
+    return Guess(row, names, label, _further(row, seen, names), settings, reasons | {"label": why_label})
+
+
+def _further(row: TaskGuess, seen: Seen, taken: Sequence[str]) -> dict[str, str]:
+    """Return further columns of text by their names, each where there is one alone."""
+    found = {}
+    for key, names in row.further.items():
+        named = [column.name for column in seen.holding(Holds.TEXT) if normal_name(column.name) in names]
+        if len(named) == 1 and named[0] not in taken:
+            found[key] = named[0]
+    return found
 
 
 def task_kinds() -> list[str]:

@@ -145,6 +145,7 @@ GUESSES: tuple[TaskGuess, ...] = (
             batch=64, settings=(TOGETHER,), multilingual=EMBEDDERS,
         ),
         truthless=True,
+        further={"negative": frozenset({"negative", "hardnegative"})},
         apart=True,
     ),
     replace(PAIR, kind="zero-shot-classification", speaks=inference_speaks, settings=inference_settings),
