@@ -53,7 +53,10 @@ def test_what_is_left_open_is_the_tasks() -> None:
         (["data.columns.label=score"], "data.columns.label names a truth and task feature-extraction has none"),
         ([SCORED, "training.label_smoothing=0.1"], "training.label_smoothing is of classes"),
         ([SCORED, "data.columns.label=null"], "columns.label is null and weak_labels is absent"),
-        ([SCORED, "data.columns.negative=other"], "data.columns.negative is not read for task feature-extraction-scored"),
+        (
+            [SCORED, "data.columns.negative=other"],
+            "data.columns.negative is not read for task feature-extraction-scored",
+        ),
         (["data.columns.negative=anchor"], "text and negative name the same column 'anchor'"),
         (["data.score_range=[0, 5]"], "data.score_range is not read for task feature-extraction"),
         (["model.head.kind=own"], "model.head has but `pooling` for task feature-extraction"),

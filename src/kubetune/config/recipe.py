@@ -16,6 +16,7 @@ from kubetune.config.resources import ResourcesSection
 from kubetune.config.task import TaskSection
 from kubetune.config.task_columns import (
     CLASS_ROLES,
+    NAMED_LABELS,
     POOLING,
     READ_FOR,
     TASK_COLUMNS,
@@ -118,6 +119,8 @@ class Recipe(Section):
         unknown = [guarded.column for guarded in self.promotion.slices if guarded.column not in known]
         if unknown:
             problems.append(f"promotion.slices names {unknown}: allowed are length, label and data.columns.keep")
+        if self.evaluation.unseen is not None and self.task.name not in NAMED_LABELS:
+            problems.append(f"evaluation.unseen asks with labels, which task {self.task.name} is not: leave it out")
         picks = str(self.training.best_metric)
         problems += unknown_metrics(self.task.name, self.evaluation, self.promotion.metric, picks)
         if lacking := self.behaviour.lacking(self.data.labels):

@@ -67,6 +67,8 @@ CLASS_ROLES: Mapping[str, frozenset[str]] = MappingProxyType(
     }
 )
 """Settings of section `task` that name a class for its part in the task, and the kinds that read them."""
+NAMED_LABELS = frozenset({"zero-shot-classification"})
+"""Tasks whose answers are labels that a request names."""
 
 
 READ_FOR: Mapping[str, frozenset[str]] = MappingProxyType(
