@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 import served_toys
 from answering import answering, ask
+from handler_requests import context_for, send
 from kubetune.api.predicting import TextPredictor
 from kubetune.cli.app import app
 from kubetune.errors import ConfigError
@@ -20,6 +21,7 @@ from kubetune.serving.archive.export import export_hf
 from kubetune.serving.golden.rescoring import golden_answers
 from kubetune.serving.golden.vectors import check_golden, read_golden
 from kubetune.serving.predictor import Predictor
+from kubetune.serving.torchserve.handler import TextHandler
 from kubetune.stages import package
 from kubetune.tasks.inference import predict_outputs
 from zero_shot_toys import LONG, NLI, TASK, TEMPLATE, pairs, write_model
@@ -100,6 +102,18 @@ def test_golden_vectors_are_pairs_with_their_classes(archive: Path, precision: A
     assert set(golden.vectors[0].expected["scores"]) == set(NLI)
     predictor = Predictor(archive, precision=precision, threads=1)
     assert check_golden(golden, golden_answers(predictor), TASK.form) == []
+
+
+def test_the_handler_of_torchserve_answers_with_the_labels_of_each_request(archive: Path, tmp_path: Path) -> None:
+    """Requests of one batch name labels of their own, and one of them is wrong."""
+    (tmp_path / "archive").symlink_to(archive)
+    handler = TextHandler()
+    handler.initialize(context_for(tmp_path, []))
+    asked = [{"candidate_labels": of, "hypothesis_template": TEMPLATE} for of in (CANDIDATES, [], ["sad", "nice"])]
+    bodies = [json.dumps({"inputs": "we saw the film", "parameters": parameters}).encode() for parameters in asked]
+    replies = send(handler, tmp_path, [(body, "application/json") for body in bodies])
+    assert [reply[0] for reply in replies] == [200, 400, 200]
+    assert [reply[3][0]["label"] for reply in (replies[0], replies[2])] == ["good", "nice"]
 
 
 def test_each_item_has_its_own_status(predictor: Predictor) -> None:
