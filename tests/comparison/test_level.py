@@ -108,6 +108,7 @@ def question_answers(draw: np.random.Generator, given: list[list[str]], chance: 
 
 
 @pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("times", ["once", "five times"])
 def test_f1_of_answers_keeps_the_level(worlds: ModuleType, times: str) -> None:
     """The real statistics of questions, a quarter of them without an answer, decided by their main metric."""

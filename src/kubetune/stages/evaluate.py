@@ -151,7 +151,7 @@ def _unseen(
     labels = list(unseen.texts)
     parameters = {"candidate_labels": labels, "hypothesis_template": unseen.template}
     asked = [task.asked((text,), parameters) for of in unseen.texts.values() for text in of]
-    items = [item for each in asked for item in each]
+    items = [tuple(map(str, item)) for each in asked for item in each]
     gate = TextGate(tuple(dataset["cleaning"]))
     loaded = AutoTokenizer.from_pretrained(inputs["tokenizer"], local_files_only=True)
     asks = TextModel(task, module, loaded, gate, dataset["max_length"], dataset["pad_token_id"])

@@ -134,11 +134,11 @@ def examine(config: Any, raw: Path, context: Context) -> Examined:
     accepted = context.scratch / ACCEPTED
     selection = select(scan, splits, reader, lambda: _truths(accepted), _selection_rules(data))
     names, said = task.class_names(selection.settled.labels, config.task.class_roles)
-    said = [*(sentence for sentence in reader.decisions if sentence not in decisions), *said]
-    for sentence in said:
+    late = [*(sentence for sentence in reader.decisions if sentence not in decisions), *said]
+    for sentence in late:
         context.progress.note(sentence)
     selection = replace(selection, settled=selection.settled._replace(labels=names))
-    decisions = [*source.get("decisions", ()), *decisions, *said]  # `ingest` has reported the first ones
+    decisions = [*source.get("decisions", ()), *decisions, *late]  # `ingest` has reported the first ones
     gathered = Gathered(scan, selection, splits, reader, unused, decisions, data.rare_class_rows)
     return Examined(rules, gathered, accepted, target)
 
