@@ -29,8 +29,8 @@ $(VENV)/.pipeline: requirements/pipeline.txt requirements/demo.txt pyproject.tom
 	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true  # some packages ship files for other Pythons
 	@touch $@
 
-$(VENV)/.dev: requirements/dev.txt requirements/chart.txt $(VENV)/.pipeline
-	$(INSTALL) --requirements requirements/dev.txt
+$(VENV)/.dev: requirements/dev.txt requirements/build.txt requirements/chart.txt $(VENV)/.pipeline
+	$(INSTALL) --build-constraints requirements/build.txt --requirements requirements/dev.txt
 	$(INSTALL) --no-deps --requirements requirements/chart.txt
 	@touch $@
 

@@ -8,6 +8,7 @@ compile() { uv pip compile --universal --python-version 3.11 --generate-hashes -
 compile pyproject.toml --extra ml --extra serve --extra deploy --extra notices --extra tracking --group dev --group build --output-file requirements/dev.txt
 compile pyproject.toml --extra ml --extra serve --extra deploy --extra notices --extra tracking --group build --constraints requirements/dev.txt \
     --override requirements/overrides.in --output-file requirements/pipeline.txt
+compile requirements/build.in --output-file requirements/build.txt
 compile requirements/demo.in --no-deps --output-file requirements/demo.txt
 compile requirements/chart.in --no-deps --output-file requirements/chart.txt
 # Airflow has an environment of its own; its tests run with the pins of its image, which a test compares.

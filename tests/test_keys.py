@@ -87,7 +87,7 @@ CODE = "\n\nANSWER = 42\n"
         ("training/loop.py", CODE, {"train"}),
         ("training/batches.py", CODE, {"train"}),
         ("training/rank.py", CODE, {"train"}),  # started as `python -m`, imported by nobody
-        ("text/cleaning.py", CODE, {"prepare", "behave", "compare", "package"}),
+        ("text/cleaning.py", CODE, {"prepare", "evaluate", "behave", "compare", "package"}),
         ("tasks/pair_classification.py", CODE, set()),  # another task than the recipe's
         ("tasks/multi_label.py", CODE, set()),
         ("metrics/scores.py", CODE, set()),
@@ -181,7 +181,7 @@ def test_an_upgraded_package_changes_the_stages_that_declare_it(monkeypatch: pyt
     before = keys(tree)
     real = kubetune.keys.installed_version  # type: ignore[attr-defined]
     monkeypatch.setattr("kubetune.keys.installed_version", lambda name: "99" if name == "tokenizers" else real(name))
-    assert changed(tree, before) == {"prepare", "behave", "compare", "package"}
+    assert changed(tree, before) == {"prepare", "evaluate", "behave", "compare", "package"}
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ ingest    -                                    -                                
 fetch     -                                    -                                          tokenizer weights  freezes the pretrained model and its tokenizer
 prepare   ingest fetch                         raw tokenizer                              dataset            cleans, checks, labels, splits and tokenises the rows; writes a data report
 train     prepare fetch                        dataset tokenizer weights                  model              fine-tunes on 0, 1 or N devices, resumes from verified checkpoints
-evaluate  prepare train                        dataset model                              report             measures on the test rows, writes the report and the verdict
+evaluate  prepare fetch train                  dataset tokenizer model                    report             measures on the test rows, writes the report and the verdict
 behave    prepare fetch train evaluate         dataset tokenizer model report             behaviour          runs the behavioural tests of a suite, writes what failed and the verdict
 compare   prepare train evaluate behave        dataset model report behaviour             decision           compares with the champion on the same test rows and decides who serves
 package   fetch train evaluate behave compare  tokenizer model report behaviour decision  archive            builds the served directory with golden vectors and a model card

@@ -13,6 +13,7 @@ import trained_toys
 
 SCORED = "feature-extraction-scored-pairs"
 PAIRS = "feature-extraction"
+LABEL = {SCORED: pa.float64(), PAIRS: pa.string()}
 HEAD = {"pooling": "mean", "hidden_size": None, "dropout": None}
 
 
@@ -34,17 +35,29 @@ def pair_rows(count: int, seed: int = 0) -> list[tuple[str, str]]:
     return [(text, " ".join(draw.sample(text.split(), len(text.split())))) for text in texts]
 
 
-def write_dataset(folder: Path, kind: str, rows: int = 120) -> Path:
+def triplet_rows(count: int, seed: int = 0) -> list[tuple[str, str, str]]:
+    """Return a pair, and the words of the text but for one: near, and of another text."""
+    draw, found = random.Random(seed), []
+    for text, positive in pair_rows(count, seed):
+        words = text.split()
+        words[draw.randrange(len(words))] = draw.choice(trained_toys.WORDS)
+        found.append((text, positive, " ".join(words)))
+    return found
+
+
+def write_dataset(folder: Path, kind: str, rows: int = 120, negatives: bool = False) -> Path:
     """Write artifact `dataset`; words are numbered by hand, see `trained_toys.write_dataset`."""
     folder.mkdir(parents=True, exist_ok=True)
     words, ends = trained_toys.WORDS, (trained_toys.CLS, trained_toys.SEP)
     splits = {"train": rows, "validation": 40, "test": 40}
     for number, (split, count) in enumerate(splits.items()):
-        found: list[Any] = scored_rows(count, number) if kind == SCORED else pair_rows(count, number)
+        made = scored_rows if kind == SCORED else triplet_rows if negatives else pair_rows
+        found: list[Any] = list(made(count, number))
         sides = [
             [
                 [ends[0], *(trained_toys.FIRST_WORD + words.index(word) for word in text.split()), ends[1]]
-                for text in row[:2]
+                for text in row
+                if isinstance(text, str)
             ]
             for row in found
         ]
@@ -52,11 +65,15 @@ def write_dataset(folder: Path, kind: str, rows: int = 120) -> Path:
             "row_id": pa.array([f"{split}-{n}" for n in range(count)]),
             "text": pa.array([row[0] for row in found]),
             "text_pair": pa.array([row[1] for row in found]),
-            "label": pa.array([row[2] for row in found], pa.float64()) if kind == SCORED else pa.array([True] * count),
-            "input_ids": pa.array([first + second for first, second in sides], pa.list_(pa.int32())),
-            "sides": pa.array([[0] * len(first) + [1] * len(second) for first, second in sides], pa.list_(pa.int32())),
+            "label": pa.array([row[2] if len(row) > 2 else None for row in found], LABEL[kind]),
+            "input_ids": pa.array(
+                [[number for text in texts for number in text] for texts in sides], pa.list_(pa.int32())
+            ),
+            "sides": pa.array(
+                [[side for side, text in enumerate(texts) for _ in text] for texts in sides], pa.list_(pa.int32())
+            ),
         }
-        columns["length"] = pa.array([len(first) + len(second) for first, second in sides], pa.int32())
+        columns["length"] = pa.array([sum(map(len, texts)) for texts in sides], pa.int32())
         pq.write_table(pa.table(columns), folder / f"{split}.parquet")
     facts = {"labels": [], "max_length": trained_toys.MAX_LENGTH, "pad_token_id": 0, "splits": splits}
     (folder / "dataset.json").write_text(json.dumps(facts | {"vocabulary": 5 + len(words)}), encoding="utf-8")

@@ -1,70 +1,19 @@
 """`kubetune init`: what is guessed of a file and said, refused with the option that decides, and written."""
 
-import csv
 import json
 import os
 import pty
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from kubetune.cli.app import app
+from first_recipes import ROWS, init, label, lines, refusal, table, text_of
 from kubetune.config.load import load_recipe
-from kubetune.config.recipe import Recipe
 from kubetune.config.task_columns import TASK_COLUMNS
-from kubetune.errors import KubetuneError
 from kubetune.tasks.guesses.deciding import task_kinds
-
-CLASSES = ("billing", "delivery", "other")
-ROWS = 60
-
-
-def text_of(number: int, words: int = 8) -> str:
-    return " ".join(f"word{(number * 7 + place * place) % 41}" for place in range(words))
-
-
-def table(
-    place: Path, columns: dict[str, Any], name: str = "rows.csv", delimiter: str = ",", coding: str = "utf-8"
-) -> Path:
-    """Write a table; a column is a function of the row's number."""
-    path = place / name
-    with path.open("w", newline="", encoding=coding) as file:
-        writer = csv.writer(file, delimiter=delimiter)
-        writer.writerow(columns)
-        writer.writerows([of(number) for of in columns.values()] for number in range(ROWS))
-    return path
-
-
-def lines(place: Path, rows: Sequence[dict[str, Any]], name: str = "rows.jsonl") -> Path:
-    path = place / name
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return path
-
-
-def label(number: int) -> str:
-    return CLASSES[number % 3]
-
-
-def init(file: Path, *words: str) -> tuple[Recipe, str]:
-    """Return the recipe that was written, as it is read again, and what was said."""
-    output = file.parent / "recipe.yaml"
-    done = CliRunner().invoke(app, ["init", str(file), "--output", str(output), *words])
-    assert done.exit_code == 0, (done.output, done.exception)
-    return load_recipe(str(output)), done.output
-
-
-def refusal(file: Path, *words: str) -> KubetuneError:
-    output = file.parent / "recipe.yaml"
-    before = output.read_bytes() if output.exists() else None
-    done = CliRunner().invoke(app, ["init", str(file), "--output", str(output), *words])
-    assert isinstance(done.exception, KubetuneError), (done.output, done.exception)
-    assert (output.read_bytes() if output.exists() else None) == before, "a refusal writes nothing"
-    return done.exception
 
 
 def test_a_table_gives_a_recipe_and_each_choice_is_said_and_stands_in_it(tmp_path: Path) -> None:
@@ -161,9 +110,6 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str], str]] = {
                        "Columns 'category', 'sentiment' could each be the label: name the label with --label."),
     "an id is no label": ({"id": str, "text": text_of}, [], "'id' differs in every row"),
     "an id, asked for": ({"id": str, "text": text_of, "label": label}, ["--label", "id"], "differs in every row"),
-    "a measure": ({"text": text_of, "price": lambda i: f"{i * 1.37:.2f}"}, [], "different numbers with fractions"),
-    "a measure called target": ({"text": text_of, "target": lambda i: (i // 2) * 17}, [],
-                                "30 different numbers, which are a measure rather than classes"),
     "one class": ({"text": text_of, "label": lambda i: "x"}, [], "holds one value only ('x')"),
     "one class beside another column": ({"text": text_of, "label": lambda i: "x", "source": label}, [],
                                         "'source' could be meant instead: name the label with --label"),
@@ -294,20 +240,6 @@ def test_a_person_at_a_terminal_is_asked(tmp_path: Path) -> None:
     assert asked.returncode == 0, said
     assert "Columns 'category', 'sentiment' could each be the label." in said and "a number from 1 to 2" in said
     assert load_recipe(str(tmp_path / "recipe.yaml")).data.columns.label == "sentiment"
-
-
-@pytest.mark.parametrize(
-    ("label_of", "said"),
-    [
-        (lambda number: ("joy", "anger", "joy|anger")[number % 3], "task.problem=multi-label"),
-        (lambda number: f"{number / 7:.2f}", "task.problem=regression"),
-    ],
-)
-def test_labels_that_are_no_classes_are_said_to_be_another_problem(tmp_path: Path, label_of: Any, said: str) -> None:
-    file = table(tmp_path, {"text": text_of, "label": label_of})
-    done = CliRunner().invoke(app, ["init", str(file), "--output", str(tmp_path / "recipe.yaml")])
-    assert isinstance(done.exception, KubetuneError) and said in str(done.exception)
-    assert not (tmp_path / "recipe.yaml").exists()
 
 
 def test_labels_that_are_whole_numbers_are_said_to_have_no_order(tmp_path: Path) -> None:

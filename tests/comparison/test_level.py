@@ -15,6 +15,7 @@ from benchmark_modules import benchmark_module
 from kubetune.comparison.decision import Comparison, decide
 from kubetune.config.promotion import PromotionSection
 from kubetune.contract import Verdict
+from kubetune.metrics.answers import AnswerStatistics, answer_outcomes
 from kubetune.metrics.base import Floats, Outcomes, Totals, outcomes_of
 from kubetune.metrics.catalogue import Metric
 from kubetune.metrics.entities import EntityStatistics
@@ -86,6 +87,42 @@ def test_micro_f1_of_several_labels_keeps_the_level(worlds: ModuleType, times: s
         true, chance = draw.random((TEXTS, 4)) < [0.5, 0.3, 0.1, 0.02], draw.choice([0.05, 0.4], size=(TEXTS, 1))
         both = [statistics.outcomes(true, true ^ (draw.random(true.shape) < chance)) for _ in range(2)]
         found = worlds.repeated(Comparison(*both, statistics), draw, worlds.REPEATS[times])
+        promoted += decide(Verdict(), found, rules).outcome == "promote"
+        by_row += decide(Verdict(), replace(found, texts=None), rules).outcome == "promote"
+    assert promoted <= rules.alpha * COMPARISONS
+    assert times == "once" or by_row > 2 * rules.alpha * COMPARISONS  # so the worlds can tell
+
+
+WORDS = ("one", "two", "three", "four", "five", "six")
+
+
+def question_answers(draw: np.random.Generator, given: list[list[str]], chance: np.ndarray) -> Outcomes:
+    """Return a fresh model's answers to some questions: right, with a word more or less, another one, or none."""
+    found = []
+    for right, share in zip(given, chance, strict=True):
+        words = right[0].split() if right else []
+        near = " ".join([*words[: max(1, len(words) - 1)], *draw.choice(WORDS, size=draw.integers(2))])
+        wrong = draw.choice(["", "something else", near])
+        found.append((right[0] if right else "") if draw.random() < share else str(wrong))
+    return answer_outcomes(given, found)
+
+
+@pytest.mark.slow
+@pytest.mark.full
+@pytest.mark.parametrize("times", ["once", "five times"])
+def test_f1_of_answers_keeps_the_level(worlds: ModuleType, times: str) -> None:
+    """The real statistics of questions, a quarter of them without an answer, decided by their main metric."""
+    rules = PromotionSection.model_validate({"metric": "f1", "resamples": 200, "slices": []})
+    promoted = by_row = 0
+    for seed in range(COMPARISONS):
+        draw = np.random.default_rng(seed)
+        chance = np.where(draw.random(TEXTS) < 0.7, 0.95, 0.4)
+        given = [
+            [] if draw.random() < 0.25 else [" ".join(draw.choice(WORDS, size=draw.integers(1, 6)))]
+            for _ in range(TEXTS)
+        ]
+        both = [question_answers(draw, given, chance) for _ in range(2)]
+        found = worlds.repeated(Comparison(*both, AnswerStatistics()), draw, worlds.REPEATS[times])
         promoted += decide(Verdict(), found, rules).outcome == "promote"
         by_row += decide(Verdict(), replace(found, texts=None), rules).outcome == "promote"
     assert promoted <= rules.alpha * COMPARISONS

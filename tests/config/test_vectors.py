@@ -39,6 +39,9 @@ def test_what_is_left_open_is_the_tasks() -> None:
     assert parse_recipe(RECIPE, ["task.kind=text-classification"]).model.head.pooling == "cls"
     assert parse_recipe(scored.model_dump_json()) == scored
     assert canonical(pairs)["task"] == {"kind": "feature-extraction"}
+    assert "negative" not in canonical(pairs)["data"]["columns"], "keys from before there were negatives"
+    negatives = parse_recipe(RECIPE, ["data.columns.negative=other"])
+    assert parse_recipe(negatives.model_dump_json()) == negatives and negatives.data.columns.negative == "other"
 
 
 @pytest.mark.parametrize(
@@ -50,6 +53,11 @@ def test_what_is_left_open_is_the_tasks() -> None:
         (["data.columns.label=score"], "data.columns.label names a truth and task feature-extraction has none"),
         ([SCORED, "training.label_smoothing=0.1"], "training.label_smoothing is of classes"),
         ([SCORED, "data.columns.label=null"], "columns.label is null and weak_labels is absent"),
+        (
+            [SCORED, "data.columns.negative=other"],
+            "data.columns.negative is not read for task feature-extraction-scored",
+        ),
+        (["data.columns.negative=anchor"], "text and negative name the same column 'anchor'"),
         (["data.score_range=[0, 5]"], "data.score_range is not read for task feature-extraction"),
         (["model.head.kind=own"], "model.head has but `pooling` for task feature-extraction"),
         (["training.freeze.encoder=true"], "training.freeze.encoder leaves nothing to train"),

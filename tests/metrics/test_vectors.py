@@ -34,6 +34,15 @@ def test_correlations_are_those_of_scipy(rows: int) -> None:
     assert found["pearson"] == pytest.approx(stats.pearsonr(cosines, scores).statistic, abs=1e-9)
 
 
+def test_scores_beyond_the_ends_of_the_scale_change_no_correlation() -> None:
+    cosines, scores = numbers(60, 3)
+    one, other = (similarity_outcomes(cosines, of) for of in (scores, 3 * scores - 1))
+    statistics = SimilarityStatistics()
+    for name in ("spearman", "pearson"):
+        assert statistics.measure(one.total())[name] == pytest.approx(statistics.measure(other.total())[name], abs=1e-9)
+    assert other.scores.min() >= 0 and other.scores.max() <= 1, "how right a pair is stays a share"
+
+
 def test_a_row_of_a_weight_is_there_as_often() -> None:
     cosines, scores = numbers(60, 1)
     weights = np.random.default_rng(2).integers(4, size=(3, 60)).astype(np.float64)

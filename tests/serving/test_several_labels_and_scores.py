@@ -168,6 +168,17 @@ def test_the_client_of_hugging_face_reads_both(predictors: Any, monkeypatch: pyt
         assert (status, body) == (200, [[{"label": "score", "score": item.prediction}]])
 
 
+@pytest.mark.slow
+def test_the_client_of_hugging_face_reads_the_score_of_a_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the unit of the data, and no probability: the client takes it as it is."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    predictor = Predictor(packaged(tmp_path, "text-classification-regression"), precision="fp32", threads=1)
+    with answering(predictor) as url:
+        (found,) = InferenceClient(model=url).text_classification("we saw a good film")
+    (item,) = predictor.predict([("we saw a good film",)])
+    assert (found.label, found.score) == ("score", pytest.approx(item.prediction))
+
+
 def test_predict_prints_the_chosen_labels_or_none(
     several: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,18 +7,13 @@ from pathlib import Path
 import pytest
 from ts.context import Context, RequestProcessor
 
+from handler_requests import context_for, send
 from kubetune.serving.archive.manifest import archive_digest
 from kubetune.serving.torchserve import handler as torchserve_handler
 from kubetune.serving.torchserve.config import manifest
 from kubetune.serving.torchserve.handler import TextHandler
 
 JSON = "application/json"
-
-
-def context_for(folder: Path, requests: list[tuple[bytes, str]]) -> Context:
-    context = Context("toy", str(folder), manifest("toy"), 32, None, "0.12.0")
-    context.request_processor = [RequestProcessor({"body": {"content-type": kind}}) for _, kind in requests]
-    return context
 
 
 @pytest.fixture(scope="module")
@@ -33,16 +28,6 @@ def handler(model_dir: Path) -> TextHandler:
     handler = TextHandler()
     handler.initialize(context_for(model_dir, []))
     return handler
-
-
-def send(handler: TextHandler, folder: Path, requests: list[tuple[bytes, str]]) -> list[tuple[int, str, dict, dict]]:
-    context = context_for(folder, requests)
-    replies = handler.handle([{"body": bytearray(body)} for body, _ in requests], context)
-    assert len(replies) == len(requests)
-    return [
-        (*context.get_response_status(index), context.get_response_headers(index), json.loads(reply))
-        for index, reply in enumerate(replies)
-    ]
 
 
 def test_each_request_of_a_batch_has_its_own_status(handler: TextHandler, model_dir: Path, archive: Path) -> None:

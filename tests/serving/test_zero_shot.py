@@ -1,21 +1,18 @@
 """Labels that a request names, from the archive to the client: equal to the pipeline's on the exported model."""
 
 import json
-import random
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import torch
 from huggingface_hub import InferenceClient
-from transformers import AutoTokenizer
 from typer.testing import CliRunner
 
 import served_toys
-import toys
 from answering import answering, ask
+from handler_requests import context_for, send
 from kubetune.api.predicting import TextPredictor
 from kubetune.cli.app import app
 from kubetune.errors import ConfigError
@@ -24,50 +21,19 @@ from kubetune.serving.archive.export import export_hf
 from kubetune.serving.golden.rescoring import golden_answers
 from kubetune.serving.golden.vectors import check_golden, read_golden
 from kubetune.serving.predictor import Predictor
+from kubetune.serving.torchserve.handler import TextHandler
 from kubetune.stages import package
-from kubetune.tasks import load_task
-from kubetune.tasks.base import ModelSpec
 from kubetune.tasks.inference import predict_outputs
-from kubetune.tasks.spec import save_model
+from zero_shot_toys import LONG, NLI, TASK, TEMPLATE, pairs, write_model
 
-TASK = load_task("zero-shot-classification")
-NLI = ("contradiction", "entailment", "neutral")
-TEMPLATE = "it was {}"
-LONG = " ".join(["we saw the film with you on monday"] * 9)
 CANDIDATES = ["bad", "film", "good"]
-
-
-def pairs() -> list[tuple[str, str, int]]:
-    """Premise, hypothesis and class number; a positive word follows from each text, a negative one never does."""
-    words = [(word, 1) for word in toys.POSITIVE] + [(word, 0) for word in toys.NEGATIVE]
-    words += [(word, 2) for word in toys.NEUTRAL[:6]]
-    draw = random.Random(0)
-    texts = [" ".join(draw.choices(toys.NEUTRAL, k=draw.randint(3, 12))) for _ in range(180)]
-    rows = [(text, TEMPLATE.format(word), number) for text, (word, number) in zip(texts, words * 10, strict=True)]
-    return [*rows, (LONG, "it was nice", 1)]
 
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("zero-shot")
-    torch.set_num_threads(1)
-    source = toys.write_toy_model(folder / "source")
-    tokenizer = folder / "tokenizer"
-    tokenizer.mkdir()
-    for name in served_toys.TOKENIZER:
-        if (source / name).exists():
-            (tokenizer / name).write_bytes((source / name).read_bytes())
-    head = {"pooling": "cls", "hidden_size": None, "dropout": 0.0}
-    spec = ModelSpec(TASK.kind, NLI, "stock", head, 0.0, served_toys.MAX_LENGTH)
+    module, encoding = write_model(folder)
     items = [(premise, hypothesis) for premise, hypothesis, _ in pairs()]
-    encoding = TASK.encode(AutoTokenizer.from_pretrained(tokenizer), items, served_toys.MAX_LENGTH)
-    rows = [{**row, "label": [number]} for row, (*_, number) in zip(encoding.features, pairs(), strict=True)]
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        module = TASK.build_model(spec, source, pretrained=True)
-        served_toys.learn(module, TASK.collate(rows, 0), TASK.targets(rows, 0))
-    (folder / "model").mkdir()
-    save_model(module, spec, folder / "model")
     outputs = predict_outputs(module, encoding.features, TASK, 0, 64)
     columns: dict[str, Any] = {"row_id": [f"{number:04}" for number in range(len(items))]}
     for place, name in enumerate(("text", "text_pair")):
@@ -136,6 +102,18 @@ def test_golden_vectors_are_pairs_with_their_classes(archive: Path, precision: A
     assert set(golden.vectors[0].expected["scores"]) == set(NLI)
     predictor = Predictor(archive, precision=precision, threads=1)
     assert check_golden(golden, golden_answers(predictor), TASK.form) == []
+
+
+def test_the_handler_of_torchserve_answers_with_the_labels_of_each_request(archive: Path, tmp_path: Path) -> None:
+    """Requests of one batch name labels of their own, and one of them is wrong."""
+    (tmp_path / "archive").symlink_to(archive)
+    handler = TextHandler()
+    handler.initialize(context_for(tmp_path, []))
+    asked = [{"candidate_labels": of, "hypothesis_template": TEMPLATE} for of in (CANDIDATES, [], ["sad", "nice"])]
+    bodies = [json.dumps({"inputs": "we saw the film", "parameters": parameters}).encode() for parameters in asked]
+    replies = send(handler, tmp_path, [(body, "application/json") for body in bodies])
+    assert [reply[0] for reply in replies] == [200, 400, 200]
+    assert [reply[3][0]["label"] for reply in (replies[0], replies[2])] == ["good", "nice"]
 
 
 def test_each_item_has_its_own_status(predictor: Predictor) -> None:

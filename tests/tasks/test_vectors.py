@@ -13,7 +13,7 @@ from transformers import AutoTokenizer
 
 import vector_toys
 from kubetune.tasks import load_baselines, load_task
-from kubetune.tasks.base import ModelSpec
+from kubetune.tasks.base import Encoding, ModelSpec
 from kubetune.tasks.inference import predict_outputs
 
 SCORED, PAIRS = load_task(vector_toys.SCORED), load_task(vector_toys.PAIRS)
@@ -99,6 +99,47 @@ def test_what_is_right_as_well_is_no_negative(twin: tuple[list[int], list[int]])
     found = PAIRS.losses(outputs, targets)
     without = PAIRS.losses(outputs[[0, 2]], targets[[0, 2]])
     torch.testing.assert_close(found[0], without[0])
+
+
+def triplets_of(texts: list[tuple[list[int], ...]]) -> list[dict[str, Any]]:
+    sides = [[side for side, text in enumerate(row) for _ in text] for row in texts]
+    return [
+        {"input_ids": [number for text in row for number in text], "sides": of}
+        for row, of in zip(texts, sides, strict=True)
+    ]
+
+
+def test_anchors_are_told_from_the_hard_negatives_of_all_rows() -> None:
+    outputs = torch.randn(3, 9)
+    targets = PAIRS.targets(triplets_of([([1], [2], [3]), ([4], [5], [6]), ([7], [8], [9])]), 1)
+    anchors, positives, negatives = outputs.reshape(3, 3, 3).unbind(dim=1)
+    candidates = torch.cat([positives, negatives])
+    near = 20 * torch.nn.functional.cosine_similarity(anchors[:, None], candidates[None], dim=2)
+    expected = torch.nn.functional.cross_entropy(near, torch.arange(3), reduction="none")
+    torch.testing.assert_close(PAIRS.losses(outputs, targets), expected)
+    smoothed = torch.nn.functional.cross_entropy(near, torch.arange(3), reduction="none", label_smoothing=0.1)
+    torch.testing.assert_close(PAIRS.losses(outputs, targets, 0.1), smoothed)
+
+
+@pytest.mark.parametrize(
+    "negative_of_another_row", [[2], [1], [8]], ids=["own-positive", "own-anchor", "positive-of-an-equal-anchor"]
+)
+def test_a_negative_of_another_row_that_belongs_to_an_anchor_is_no_negative_of_it(
+    negative_of_another_row: list[int],
+) -> None:
+    outputs = torch.randn(3, 9)
+    texts: list[tuple[list[int], ...]] = [([1], [2], [3]), ([4], [5], negative_of_another_row), ([1], [8], [9])]
+    found = PAIRS.losses(outputs, PAIRS.targets(triplets_of(texts), 1))
+    anchor, candidates = outputs[0, :3], outputs[[0, 1, 0, 2], :].reshape(4, 3, 3)[range(4), [1, 1, 2, 2]]
+    near = 20 * torch.nn.functional.cosine_similarity(anchor[None], candidates, dim=1)
+    torch.testing.assert_close(found[0], torch.nn.functional.cross_entropy(near, torch.tensor(0)))
+
+
+def test_vectors_of_an_item_are_those_of_its_own_texts() -> None:
+    (feature,) = triplets_of([([1], [2, 3], [4])])
+    encoding = Encoding([feature], [0], [False])
+    (found,) = PAIRS.predictions([np.arange(6, dtype=np.float32)], encoding, [("a", "b")], ())
+    assert found.texts == ("a", "b") and found.values.tolist() == [[0, 1], [2, 3]]
 
 
 def test_baselines_compare_words() -> None:

@@ -42,6 +42,11 @@ def answer_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def labels_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return toys.write_dataset(tmp_path_factory.mktemp("labels-dataset"), kind="text-classification-multi-label")
+
+
+@pytest.fixture(scope="session")
 def scratch_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return toys.write_scratch_weights(tmp_path_factory.mktemp("scratch"))
 

@@ -116,38 +116,42 @@ def test_ranks_are_hung_only_together(tmp_path: Path) -> None:
     check_alive(tmp_path, 2, time.time(), 300.0)  # the stage itself was busy until now
 
 
+CASES: dict[str, dict[str, Any]] = {
+    "text": {},
+    "pair": {"task": "pair-classification"},
+    "answer": {"task": "question-answering", "labels": ()},
+    "entity": {"task": "token-classification", "labels": toys.TYPES},
+    "labels": {"task": "text-classification-multi-label"},
+}
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
 def test_ranks_agree_with_one_process_on_the_first_gradient(
-    run_toy: Any, text_dataset: Path, pair_dataset: Path, entity_dataset: Path, answer_dataset: Path
+    run_toy: Any, name: str, request: pytest.FixtureRequest
 ) -> None:
     """(ranks, accumulation) (1,1) (1,4) (2,1) (2,2): ragged lengths, and a ragged tail as the only batch.
 
     Entities: each row has as many losses as words, so that a mean over rows, or of means, is another gradient. Answers:
-    a row has several windows.
+    a row has several windows. Several labels: a row has a loss for each label.
     """
-    cases = {
-        "text": {"dataset": text_dataset},
-        "pair": {"dataset": pair_dataset, "task": "pair-classification"},
-        "answers": {"dataset": answer_dataset, "task": "question-answering", "labels": ()},
-        "entities": {"dataset": entity_dataset, "task": "token-classification", "labels": toys.TYPES},
-    }
-    for name, case in cases.items():
-        for batch, whole in ((16, "batch"), (1024, "tail")):  # 120 rows: 1024 leaves one ragged batch of 120
-            if whole == "tail" and name in ("entities", "answers"):
-                continue  # a tail is cut as for the others
-            norms, losses = [], []
-            for ranks, accumulation in ((1, 1), (1, 4), (2, 1), (2, 2)):
-                micro = batch // ranks // accumulation
-                if whole == "tail":
-                    micro = {(1, 1): 1024, (1, 4): 32, (2, 1): 512, (2, 2): 32}[ranks, accumulation]
-                done = run_toy(
-                    f"{name}-{whole}-{ranks}-{accumulation}", ranks=ranks, batch=batch, micro_batch=micro, steps=1,
-                    **QUIET, **case,
-                )  # fmt: skip
-                norms.append(done.context.of("step")[0]["norm"])
-                losses.append(done.losses[0])
-            assert norms == pytest.approx([norms[0]] * len(norms), rel=1e-6)
-            assert losses == pytest.approx([losses[0]] * len(losses), rel=1e-6)
+    case = {"dataset": request.getfixturevalue(f"{name}_dataset"), **CASES[name]}
+    for batch, whole in ((16, "batch"), (1024, "tail")):  # 120 rows: 1024 leaves one ragged batch of 120
+        if whole == "tail" and name not in ("text", "pair"):
+            continue  # a tail is cut as for the others
+        norms, losses = [], []
+        for ranks, accumulation in ((1, 1), (1, 4), (2, 1), (2, 2)):
+            micro = batch // ranks // accumulation
+            if whole == "tail":
+                micro = {(1, 1): 1024, (1, 4): 32, (2, 1): 512, (2, 2): 32}[ranks, accumulation]
+            done = run_toy(
+                f"{name}-{whole}-{ranks}-{accumulation}", ranks=ranks, batch=batch, micro_batch=micro, steps=1,
+                **QUIET, **case,
+            )  # fmt: skip
+            norms.append(done.context.of("step")[0]["norm"])
+            losses.append(done.losses[0])
+        assert norms == pytest.approx([norms[0]] * len(norms), rel=1e-6)
+        assert losses == pytest.approx([losses[0]] * len(losses), rel=1e-6)
 
 
 @pytest.mark.slow

@@ -4,8 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+import trained_toys
 import vector_toys
+from kubetune.tasks import load_task
+from kubetune.tasks.base import ModelSpec
+from kubetune.tasks.rows import read_rows
+from kubetune.training.batches import epoch_batches, micro_batches
 
 QUIET: dict[str, Any] = {"encoder_dropout": 0.0, "head": vector_toys.HEAD, "labels": ()}
 SCORED: dict[str, Any] = {"task": vector_toys.SCORED, **QUIET}
@@ -57,6 +63,41 @@ def test_accumulation_is_another_step_of_pairs(run_toy: Any, pairs: Path) -> Non
     """
     whole, parted = steps(run_toy, pairs, PAIRS)
     assert parted[0] < 0.8 * whole[0]
+
+
+@pytest.fixture(scope="module")
+def triplets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return vector_toys.write_dataset(tmp_path_factory.mktemp("triplets"), vector_toys.PAIRS, negatives=True)
+
+
+@pytest.mark.slow
+def test_a_step_with_hard_negatives_is_that_of_its_micro_batches(run_toy: Any, triplets: Path, toy_model: Path) -> None:
+    """An anchor is told from the rows of its own micro-batch alone, so one rank and two differ as their cuts do."""
+    same = {"dataset": triplets, "steps": 1, "micro_batch": 8, "length_groups": False, **PAIRS}
+    done = {ranks: run_toy(f"ranks-{ranks}", ranks=ranks, **same) for ranks in (1, 2)}
+    task = load_task(vector_toys.PAIRS)
+    rows = read_rows(triplets, "train", task, ())
+    batch = epoch_batches(rows.lengths, 16, 0, 0, groups=False)[0]
+    spec = ModelSpec(task.kind, (), "stock", {"pooling": "mean"}, 0.0, trained_toys.MAX_LENGTH)
+    for ranks, run in done.items():
+        model = task.build_model(spec, toy_model, pretrained=True)
+        parts = [part.rows for rank in range(ranks) for part in micro_batches(batch, rank, ranks, 8)]
+        assert [len(part) for part in parts] == [8, 8]
+        chosen = [[rows[int(number)] for number in part] for part in parts]
+        outputs = [model(**task.collate(part, 0)) for part in chosen]
+        losses = [task.losses(of, task.targets(part, 0)) for of, part in zip(outputs, chosen, strict=True)]
+        loss = torch.cat(losses).mean()
+        loss.backward()
+        norm = torch.stack([each.grad.norm() for each in model.parameters() if each.grad is not None]).norm()
+        assert run.losses[0] == pytest.approx(loss.item(), rel=1e-5)
+        assert run.context.of("step")[0]["norm"] == pytest.approx(norm.item(), rel=1e-4)
+
+
+@pytest.mark.slow
+def test_hard_negatives_are_learnt(run_toy: Any, triplets: Path) -> None:
+    done = run_toy(dataset=triplets, epochs=2.0, **PAIRS)
+    assert done.losses[-1] < done.losses[0] / 2
+    assert done.outcome.metrics["validation_mrr"] > 0.9
 
 
 @pytest.mark.slow

@@ -11,7 +11,6 @@ from kubetune.tasks.guesses.base import Guess
 from kubetune.tasks.guesses.seen import Holds, Seen, SeenColumn
 from kubetune.text.shown import one_line
 
-MULTILINGUAL = "distilbert/distilbert-base-multilingual-cased"
 FOREIGN = 0.01
 """Share of other letters than English ones from which on texts are not English; names in English texts have fewer."""
 TOKENS_A_WORD, TOKENS_A_CHARACTER = 1.4, 0.8
@@ -46,17 +45,13 @@ class FirstValues:
     @cached_property
     def truth(self) -> SeenColumn | None:
         """Column of the truth."""
-        return self.seen.find(self.guess.label)
+        return None if self.guess.label is None else self.seen.find(self.guess.label)
 
     @cached_property
     def rows(self) -> int:
         """Rows that have a text and a truth, as far as is known."""
         least = [column.filled for column in (*self.texts, *filter(None, [self.truth]))]
-        return min(least, default=self.seen.rows) if self._needs_label else self.seen.rows
-
-    @property
-    def _needs_label(self) -> bool:
-        return self.guess.row.classes
+        return self.seen.rows if self.guess.row.sparse else min(least, default=self.seen.rows)
 
     @property
     def held_out(self) -> float:
@@ -86,25 +81,27 @@ class FirstValues:
         most = self.guess.row.start.max_length
         if self.guess.row.windows:
             return most
-        tokens = SPECIAL_TOKENS + sum(map(_typical_tokens, self.texts))
+        tokens = SPECIAL_TOKENS + (max if self.guess.row.apart else sum)(list(map(_typical_tokens, self.texts)))
         return min(next((length for length in LENGTHS if length >= tokens), most), most)
 
     def data(self) -> dict[str, Any]:
         """Return values of section `data`, but for its source."""
-        roles = dict(zip(("text", "text_pair"), self.guess.texts, strict=False)) | {"label": self.guess.label}
+        roles = dict(zip(("text", "text_pair"), self.guess.texts, strict=False))
+        roles |= {} if self.guess.label is None else {"label": self.guess.label}
+        roles |= self.guess.further
         values: dict[str, Any] = {
             "columns": roles,
             "splits": {"validation": self.held_out, "test": self.held_out, "seed": 0},
         }
         if self.rejected > REJECTED:
             values["max_reject_share"] = min(1.0, math.ceil(100 * (self.rejected + REJECTED)) / 100)
-        return values
+        return values | {setting.key: setting.value for setting in self.guess.settings}
 
     def training(self) -> dict[str, Any]:
         """Return values of section `training`."""
         values: dict[str, Any] = {
             "epochs": self.epochs,
-            "batch": 16 if self.rows < SOME_ROWS or not self.guess.row.classes else 32,
+            "batch": self.guess.row.start.batch or (16 if self.rows < SOME_ROWS or self.guess.row.sparse else 32),
             "learning_rate": self.guess.row.start.learning_rate,
         }
         return values | ({"class_weights": "balanced"} if self.unbalanced else {})
@@ -122,7 +119,8 @@ class FirstValues:
         foreign = max((column.foreign for column in self.texts), default=0.0)
         if foreign > FOREIGN:
             why = f"{100 * foreign:.0f} % of the letters are no English ones, so one for many languages"
-            return {"kind": "hub", "name": MULTILINGUAL}, f"{MULTILINGUAL} of the Hub: {why}; set with --model"
+            name = self.guess.row.start.multilingual
+            return {"kind": "hub", "name": name}, f"{name} of the Hub: {why}; set with --model"
         name = self.guess.row.start.model
         return {"kind": "hub", "name": name}, f"{name} of the Hub, a small one for English; set with --model"
 
@@ -147,6 +145,8 @@ class FirstValues:
             yield "class_weights", f"balanced, as {first} and {last}"
         if self.rejected > REJECTED:
             yield "max_reject_share", f"raised, as {100 * self.rejected:.0f} % of the rows lack a text or a label"
+        for setting in self.guess.settings:
+            yield setting.key, f"{_shown(setting.value)}, {setting.why}; set with data.{setting.key}=…"
 
     def warnings(self) -> Sequence[str]:
         """Return what a person should know of these rows."""
@@ -163,18 +163,19 @@ class FirstValues:
                 f"{self.rows:,} rows are few: about {test:,} of them are for test, so figures are rough, and "
                 f"models are compared from {JUDGED} test rows on (promotion.minimum_rows)."
             )
+        if self.truth is not None:
+            yield from self.guess.row.notes(self.truth)
         if self.truth is not None and self.guess.row.classes:
-            if self.truth.holds is Holds.INTEGERS and self.truth.distinct > 2:
-                yield (
-                    f"Labels are whole numbers, taken for {self.truth.distinct:,} classes without an order; where they "
-                    "measure something, task.problem=regression in a recipe of your own learns them as numbers."
-                )
             rare = [name for name, rows in self.truth.values.items() if rows < RARE]
             if rare:
                 shown = ", ".join(f"{one_line(name, 30)} ({self.truth.values[name]})" for name in rare[:5])
                 yield f"Classes with fewer than {RARE} rows are hardly learnt: {shown}{', …' if len(rare) > 5 else ''}."
         if self.rows > LARGE_ROWS:
             yield f"For a first try on so many rows add data.limit={FIRST_TRY} to the command."
+
+
+def _shown(value: Any) -> str:
+    return one_line(", ".join(map(str, value)) if isinstance(value, list) else str(value), 80)
 
 
 def _spaced(column: SeenColumn) -> bool:

@@ -12,6 +12,7 @@ from kubetune.config.commented import recipe_text
 from kubetune.config.data import DataSection
 from kubetune.config.load import parse_recipe, with_overrides
 from kubetune.config.recipe import NAME_PATTERN
+from kubetune.config.task_columns import SINGLE_LABEL
 from kubetune.errors import ConfigError
 from kubetune.tasks.guesses.base import Given, Guess
 from kubetune.tasks.guesses.seen import Seen
@@ -29,8 +30,13 @@ KEYS = {
     "text": "data.columns",
     "text_pair": "data.columns",
     "label": "data.columns",
+    "negative": "data.columns",
     "splits": "data.splits",
     "max_reject_share": "data.max_reject_share",
+    "label_separator": "data.label_separator",
+    "empty_labels": "data.empty_labels",
+    "missing_labels": "data.missing_labels",
+    "group_by": "data.group_by",
     "model": "model.source",
     "max_length": "model.max_length",
     "epochs": "training.epochs",
@@ -56,30 +62,44 @@ class FirstRecipe:
     warnings: Sequence[str]
 
 
-def data_of(address: str, overrides: Iterable[str]) -> dict[str, Any]:
-    """Return section `data` for a file, with what overrides say of its format and encoding.
+def asked_for(address: str, overrides: Iterable[str]) -> dict[str, Any]:
+    """Return what is known of a recipe for a file before it is looked at: its address, and what overrides say.
 
     Raises:
         ConfigError: An override is not understood.
     """
-    document = {"data": {"source": {"kind": "files", "paths": {"all": address}}}}
-    found: dict[str, Any] = with_overrides(document, overrides)["data"]
-    return found
+    return with_overrides({"data": {"source": {"kind": "files", "paths": {"all": address}}}}, overrides)
 
 
-def with_columns(given: Given, data: Mapping[str, Any]) -> Given:
-    """Return what a person has said by options, and by overrides of `data.columns`."""
-    columns = data.get("columns")
-    named = {role: columns.get(role) for role in ("text", "text_pair", "label")} if isinstance(columns, dict) else {}
-    open_ones = {role: name for role, name in named.items() if isinstance(name, str) and getattr(given, role) is None}
-    return replace(given, **open_ones)
+def with_asked(given: Given, document: Mapping[str, Any]) -> Given:
+    """Return what a person has said by options, and by overrides of the task, its columns and labels.
+
+    Args:
+        given: By options.
+        document: Of `asked_for`.
+
+    Raises:
+        ConfigError: An option and an override name different tasks.
+    """
+    data, task = document["data"], document.get("task")
+    columns, task = data.get("columns"), task if isinstance(task, dict) else {}
+    said = {role: columns.get(role) for role in ("text", "text_pair", "label")} if isinstance(columns, dict) else {}
+    said |= {"task": task.get("kind"), "problem": task.get("problem"), "separator": data.get("label_separator")}
+    if given.task is not None and said["task"] not in (None, given.task):
+        raise ConfigError(
+            f"--task is {one_line(given.task, 40)} and task.kind {one_line(str(said['task']), 40)}: give one of them."
+        )
+    labels = data.get("labels") if isinstance(data.get("labels"), list) else []
+    entails = bool(task.get("entailment")) or any(str(name).casefold().startswith("entail") for name in labels)
+    open_ones = {role: name for role, name in said.items() if isinstance(name, str) and getattr(given, role) is None}
+    return replace(given, **open_ones, entails=entails)
 
 
 def look_into(data: Mapping[str, Any], settings: "Settings") -> Seen:
     """Read the first rows of a file by the readers of `ingest`.
 
     Args:
-        data: Of `data_of`.
+        data: Section `data` of `asked_for`.
         settings: Deployment settings.
 
     Raises:
@@ -123,7 +143,7 @@ def first_recipe(
         guess: What it is for.
         given: What a person has said; its model is taken.
         name: The recipe's name; None: after the file.
-        data: Of `data_of`.
+        data: Section `data` of `asked_for`.
         overrides: Changes that a person asked for.
 
     Raises:
@@ -135,7 +155,8 @@ def first_recipe(
     chosen = values.data()
     document: dict[str, Any] = {
         "name": called,
-        "task": {"kind": guess.row.kind},
+        "task": {"kind": guess.row.kind}
+        | ({} if guess.row.problem == SINGLE_LABEL else {"problem": guess.row.problem}),
         "data": {**data, **chosen},
         "model": {"source": model, "max_length": values.max_length},
         "training": values.training(),
@@ -152,10 +173,13 @@ def first_recipe(
 
 
 def _said(guess: Guess) -> Iterator[tuple[str, str]]:
-    yield "task", f"{guess.row.kind}, {guess.reasons['task']}; set with --task"
-    for option, name in (*zip(("text", "text_pair"), guess.texts, strict=False), ("label", guess.label)):
+    yield "task", f"{guess.row.name}, {guess.reasons['task']}; set with --task"
+    truth = () if guess.label is None else (("label", guess.label),)
+    for option, name in (*zip(("text", "text_pair"), guess.texts, strict=False), *truth):
         shown = one_line(name, 60)
         yield option, f"column `{shown}`, {guess.reasons[option]}; set with --{option.replace('_', '-')}"
+    for key, name in guess.further.items():
+        yield key, f"column `{one_line(name, 60)}`, by its name; set with data.columns.{key}"
 
 
 def _comments(said: Mapping[str, str], warnings: Sequence[str]) -> dict[str, list[str]]:

@@ -41,17 +41,17 @@ def init(
     data.encoding=cp1252`.
     """
     from kubetune.api.opening import settings_for
-    from kubetune.api.starting import data_of, first_recipe, with_columns
+    from kubetune.api.starting import asked_for, first_recipe, with_asked
     from kubetune.tasks.guesses.base import Given
 
     check_output(output, force)
     settings = settings_for(None)
     seen, changes = _look(file, list(overrides or ()), settings)
     show_seen(file, seen)
-    data = data_of(file, changes)
-    given = with_columns(Given(task, text, text_pair, label, model), data)
+    asked = asked_for(file, changes)
+    given = with_asked(Given(task, text, text_pair, label, model), asked)
     guess, given = _decide(seen, given)
-    written = first_recipe(seen, guess, given, name, data, changes)
+    written = first_recipe(seen, guess, given, name, asked["data"], changes)
     output.write_text(written.text, encoding="utf-8")
     for what, why in written.said.items():
         say_folded(what.replace("_", " "), why)
@@ -84,12 +84,12 @@ def check_output(output: Path, force: bool) -> None:
 
 def _look(file: str, changes: list[str], settings: "Settings") -> "tuple[Seen, list[str]]":
     """Read the file; at a terminal its encoding is asked for where it is not the one assumed."""
-    from kubetune.api.starting import data_of, look_into
+    from kubetune.api.starting import asked_for, look_into
     from kubetune.errors import DataError
 
     while True:
         try:
-            return look_into(data_of(file, changes), settings), changes
+            return look_into(asked_for(file, changes)["data"], settings), changes
         except DataError as error:
             if error.rule != "encoding" or not sys.stdin.isatty():
                 raise
@@ -110,7 +110,8 @@ def _decide(seen: "Seen", given: "Given") -> "tuple[Guess, Given]":
         except UndecidedError as undecided:
             if not sys.stdin.isatty() or not undecided.choices:
                 raise
-            given = replace(given, **{undecided.option: _ask(undecided)})
+            answered: dict[str, Any] = {undecided.option: _ask(undecided)}
+            given = replace(given, **answered)
 
 
 def _ask(undecided: "UndecidedError") -> str:

@@ -1,8 +1,8 @@
 """Section `data`: the rows, how they are read, cleaned, labelled and split."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from kubetune.config.data_sources import DataSource
 from kubetune.schema.numbers import as_written
@@ -31,6 +31,9 @@ class Columns(Section):
     label: str | None = "label"
     """The truth. Left out: the column that the task's data usually have; null only with `weak_labels`, and for tasks
     without one."""
+    negative: str | None = None
+    """Embeddings of pairs that belong together: a text that does not belong to the row's anchor, though it seems to (a
+    hard negative). Other rows' anchors of a micro-batch are told from it too."""
     keep: list[str] = Field(default_factory=list)
     """Further columns carried along, for slices."""
     group: str | None = None
@@ -61,13 +64,19 @@ class Columns(Section):
     @model_validator(mode="after")
     def distinct(self) -> "Columns":
         """A model that reads its own label learns nothing else, and what groups rows is not what they say."""
-        roles = {"text": self.text, "text_pair": self.text_pair, "label": self.label}
+        roles = {"text": self.text, "text_pair": self.text_pair, "label": self.label, "negative": self.negative}
         given = [(role, name) for role, of in roles.items() for name in ([of] if isinstance(of, str) else of or [])]
         for place, (role, name) in enumerate(given):
             for earlier, other in given[:place]:
                 if name == other:
                     raise ValueError(f"{earlier} and {role} name the same column {name!r:.80}: name two")
         return self
+
+    @model_serializer(mode="wrap")
+    def as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without a negative that is not set, so that recipes from before there were some keep their stages' keys."""
+        found: dict[str, Any] = dump(self)
+        return {name: value for name, value in found.items() if name != "negative" or value is not None}
 
 
 class WeakLabels(Section):

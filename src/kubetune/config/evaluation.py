@@ -1,8 +1,8 @@
 """Section `evaluation`: what is measured on the test rows and how good it must be."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from kubetune.schema.section import Section
 
@@ -34,6 +34,38 @@ class Threshold(Section):
         return self
 
 
+UNSEEN = "unseen_"
+"""Begins the names of figures on unseen labels."""
+UNSEEN_METRICS = ("accuracy", "macro_f1")
+MOST_UNSEEN = 2_000
+
+
+class UnseenSection(Section):
+    """Texts with labels that no training row has, for a task that answers with labels that a request names."""
+
+    texts: dict[str, list[str]]
+    """Label → texts that have it, at most 2,000 in all, none twice: what users will ask."""
+    template: str = Field(default="This example is {}.", pattern=r"^[^{}]*\{\}[^{}]*$")
+    """The sentence with the label in it, see `hypothesis_template` of a request."""
+
+    @field_validator("texts")
+    @classmethod
+    def labelled_once(cls, value: dict[str, list[str]]) -> dict[str, list[str]]:
+        """Two labels, each with texts, and each text with one label."""
+        texts = [text for of in value.values() for text in of]
+        blank = [name for name, of in value.items() if not name.strip() or not of or not all(map(str.strip, of))]
+        if len(value) < 2:
+            raise ValueError("a choice needs at least two labels: list the texts of each")
+        if blank:
+            raise ValueError(f"label {blank[0]!r:.60} is blank, has no text or a blank one: give each label its texts")
+        if len(texts) > MOST_UNSEEN:
+            raise ValueError(f"there are {len(texts):,} texts: allowed are {MOST_UNSEEN:,}")
+        if len(set(texts)) < len(texts):
+            twice = next(text for text in texts if texts.count(text) > 1)
+            raise ValueError(f"{twice!r:.60} is there twice: give each text once, with one label")
+        return value
+
+
 class EvaluationSection(Section):
     """How the model is judged. The test rows are opened by `evaluate` alone."""
 
@@ -52,3 +84,12 @@ class EvaluationSection(Section):
     """Confident mistakes shown in the report."""
     batch: int = Field(default=64, ge=1, le=65_536)
     """Rows predicted at once."""
+    unseen: UnseenSection | None = None
+    """Zero-shot classification: accuracy and macro F1 on labels of your own, as `unseen_accuracy` and
+    `unseen_macro_f1` for thresholds; `majority` is the baseline that they have."""
+
+    @model_serializer(mode="wrap")
+    def as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without unseen labels that are not set, so that a stored recipe from before there were some is the same."""
+        found: dict[str, Any] = dump(self)
+        return {name: value for name, value in found.items() if name != "unseen" or value is not None}

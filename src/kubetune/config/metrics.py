@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from kubetune.config.evaluation import EvaluationSection
+from kubetune.config.evaluation import UNSEEN, UNSEEN_METRICS, EvaluationSection
 from kubetune.config.task_columns import task_name
 from kubetune.metrics.catalogue import (
     ANSWERS,
@@ -51,10 +51,13 @@ def unknown_metrics(kind: str, evaluation: EvaluationSection, decides: str | Non
     if catalogue is None:
         return
     metrics = catalogue.metrics
+    unseen = [f"{UNSEEN}{name}" for name in UNSEEN_METRICS] if evaluation.unseen is not None else []
     named = [threshold.metric for threshold in evaluation.thresholds]
-    yield from _outside("evaluation.thresholds names the metric", named, list(metrics))
-    named = [threshold.above_baseline for threshold in evaluation.thresholds if threshold.above_baseline is not None]
-    yield from _outside("evaluation.thresholds names the baseline", named, list(catalogue.baselines))
+    yield from _outside("evaluation.thresholds names the metric", named, [*metrics, *unseen])
+    for known, of_unseen in ((list(catalogue.baselines), False), (["majority"], True)):
+        bars = [bar for bar in evaluation.thresholds if (bar.metric in unseen) is of_unseen]
+        named = [bar.above_baseline for bar in bars if bar.above_baseline is not None]
+        yield from _outside("evaluation.thresholds names the baseline", named, known)
     beside = [
         f"{threshold.metric} above {threshold.above_baseline}"
         for threshold in evaluation.thresholds

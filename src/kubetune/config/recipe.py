@@ -17,6 +17,7 @@ from kubetune.config.resources import ResourcesSection
 from kubetune.config.task import TaskSection
 from kubetune.config.task_columns import (
     CLASS_ROLES,
+    NAMED_LABELS,
     POOLING,
     READ_FOR,
     TASK_COLUMNS,
@@ -120,6 +121,8 @@ class Recipe(Section):
         unknown = [guarded.column for guarded in self.promotion.slices if guarded.column not in known]
         if unknown:
             problems.append(f"promotion.slices names {unknown}: allowed are length, label and data.columns.keep")
+        if self.evaluation.unseen is not None and self.task.name not in NAMED_LABELS:
+            problems.append(f"evaluation.unseen asks with labels, which task {self.task.name} is not: leave it out")
         picks = str(self.training.best_metric)
         problems += unknown_metrics(self.task.name, self.evaluation, self.promotion.metric, picks)
         if lacking := self.behaviour.lacking(self.data.labels):
@@ -202,6 +205,8 @@ class Recipe(Section):
             problems.append("data: columns.label is null and weak_labels is absent: give one of them")
         if columns.label is not None and taken.target is None:
             problems.append(f"data.columns.label names a truth and task {kind} has none: leave it out")
+        if columns.negative is not None and taken.target_type != "pairs":
+            problems.append(f"data.columns.negative is not read for task {kind}: leave it out")
         if data.labels is not None and len(data.labels) < (2 if taken.target_type == "label" else 1):
             problems.append(
                 "`data.labels`: a classifier needs at least two classes: list them, or null to take those of train"

@@ -35,7 +35,7 @@ TASK_COLUMNS: Mapping[str, TaskColumns] = MappingProxyType(
         "pair-classification-multi-label": TaskColumns(("text", "text_pair"), "labels", "labels"),
         "text-classification-regression": TaskColumns(("text",), "score", "score"),
         "pair-classification-regression": TaskColumns(("text", "text_pair"), "score", "score"),
-        "feature-extraction": TaskColumns(("anchor", "positive"), None, "nothing"),
+        "feature-extraction": TaskColumns(("anchor", "positive"), None, "pairs"),
         "feature-extraction-scored-pairs": TaskColumns(("sentence1", "sentence2"), "score", "similarity"),
         "zero-shot-classification": TaskColumns(("premise", "hypothesis"), "label", "label"),
     }
@@ -67,6 +67,8 @@ CLASS_ROLES: Mapping[str, frozenset[str]] = MappingProxyType(
     }
 )
 """Settings of section `task` that name a class for its part in the task, and the kinds that read them."""
+NAMED_LABELS = frozenset({"zero-shot-classification"})
+"""Tasks whose answers are labels that a request names."""
 
 
 READ_FOR: Mapping[str, frozenset[str]] = MappingProxyType(

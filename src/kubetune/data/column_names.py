@@ -30,7 +30,7 @@ def check_split_columns(path: Path, rules: RowRules, target: TargetType) -> list
         schema = pq.read_schema(path)
     except pa.ArrowInvalid as error:
         raise DataError("malformed-parquet", f"{path.name} is not a complete Parquet file; ingest it again.") from error
-    wanted = named_columns(rules.text_columns, rules.label, rules.keep, rules.group_columns)
+    wanted = named_columns(rules.text_columns, rules.label, rules.keep, rules.group_columns, rules.truth)
     check_names(path.stem, schema.names, wanted)
     for name in rules.columns:
         kind = schema.field(name).type
@@ -61,17 +61,23 @@ def wanted_columns(columns: Columns) -> dict[str, str]:
     """Return column → the recipe's key that names it."""
     given = (columns.text, columns.text_pair)
     texts = [name for text in given for name in ([text] if isinstance(text, str) else text or [])]
-    return named_columns(texts, columns.label, columns.keep, [] if columns.group is None else [columns.group])
+    groups, (truth, label) = [] if columns.group is None else [columns.group], truth_column(columns)
+    return named_columns(texts, label, columns.keep, groups, truth)
+
+
+def truth_column(columns: Columns) -> tuple[str, str | None]:
+    """Return the recipe's key that names the column of the truth, and the column; None: there is none."""
+    return ("label", columns.label) if columns.negative is None else ("negative", columns.negative)
 
 
 def named_columns(
-    texts: Sequence[str], label: str | None, keep: Sequence[str], groups: Sequence[str] = ()
+    texts: Sequence[str], label: str | None, keep: Sequence[str], groups: Sequence[str] = (), truth: str = "label"
 ) -> dict[str, str]:
-    """Return column → the recipe's key that names it."""
+    """Return column → the recipe's key that names it; `truth` is that of the label."""
     where = dict.fromkeys(texts, "data.columns.text")
     where |= {name: "data.columns.keep" for name in keep if name not in where}
     where |= {name: "data.columns.group" for name in groups if name not in where}
-    return where | ({label: "data.columns.label"} if label is not None else {})
+    return where | ({label: f"data.columns.{truth}"} if label is not None else {})
 
 
 def check_names(split: str, found: Sequence[str], wanted: Mapping[str, str]) -> None:

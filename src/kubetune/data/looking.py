@@ -31,7 +31,8 @@ LONGEST_VALUE = 200
 SAMPLED = 1_000
 """Cells of a column that are looked at for what they hold, where that takes parsing them."""
 NESTED = "[{"
-INTEGER, NUMBER = re.compile(r"[+-]?\d{1,18}(\.0+)?"), re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+INTEGER = re.compile(r"[+-]?\d{1,18}(\.0+)?")
+NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|inf(inity)?)", re.IGNORECASE)
 TRUTHS = frozenset({"true", "false"})
 LETTERS = 200_000
 """Letters of a column that are looked at for their script."""
@@ -104,6 +105,8 @@ class _Column:
     others: set[int] = field(default_factory=set)
     """Hashes of further values."""
     nested: list[Any] = field(default_factory=list)
+    items: Counter[str] = field(default_factory=Counter)
+    empty: int = 0
     longest: int = 0
     characters: int = 0
     words: int = 0
@@ -119,6 +122,8 @@ class _Column:
                 self.missing += 1
             elif isinstance(value, list | dict):
                 self.filled += 1
+                if isinstance(value, list):
+                    self.listed(value)
                 if len(value) and isinstance(value, list) and isinstance(value[0], str):
                     self.words += len(value)
                     self.characters += sum(map(len, filter(None, value)))
@@ -140,6 +145,8 @@ class _Column:
             self.others.add(hash(bare))
         if bare[0] in NESTED and len(self.nested) < SAMPLED:
             self.nested.append(bare)
+        if bare[0] == "[" and isinstance(found := next(_parsed([bare])), list):
+            self.listed(found)
         words = len(bare.split())
         self.longest, self.characters = max(self.longest, len(bare)), self.characters + len(bare)
         self.words += words
@@ -148,6 +155,13 @@ class _Column:
             letters = [character for character in bare if character.isalpha()]
             self.letters += len(letters)
             self.foreign += sum(not character.isascii() for character in letters)
+
+    def listed(self, items: Sequence[Any]) -> None:
+        """Take in the single values of a list, each once."""
+        self.empty += not items
+        for item in {str(item).strip() for item in items if isinstance(item, str | int)}:
+            if item in self.items or len(self.items) < MOST_VALUES:
+                self.items[item] += 1
 
     def seen(self, whole: bool) -> SeenColumn:
         """Return what was seen."""
@@ -165,6 +179,8 @@ class _Column:
             self.prose / filled,
             self.foreign / max(self.letters, 1),
             whole,
+            dict(self.items.most_common()),
+            self.empty,
         )
 
     def holds(self) -> Holds:

@@ -44,6 +44,7 @@ class RowRules:
         characters: Fewest and most characters of a cleaned text.
         words: Whether a text may be a list of words, which blanks part.
         documents: What keeps rows in one split beside equal texts: numbers of texts, or a column.
+        truth: The recipe's key that names the label, below `data.columns`.
     """
 
     texts: tuple[str | Joined, ...]
@@ -53,6 +54,7 @@ class RowRules:
     characters: tuple[int, int]
     words: bool = False
     documents: tuple[int | str, ...] = ()
+    truth: str = "label"
 
     @cached_property
     def gate(self) -> TextGate:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kubetune.config.evaluation import EvaluationSection
+from kubetune.config.evaluation import UNSEEN, EvaluationSection
 from kubetune.contract import Verdict
 from kubetune.evaluation.intervals import Bootstrap, Draws, Estimate, bootstrap, estimate
 from kubetune.evaluation.same_texts import texts_of
@@ -86,32 +86,34 @@ def assess(
         ConfigError: A threshold names a metric or a baseline that was not measured.
     """
     draws = Draws(section.bootstrap_samples, section.seed, rows.texts)
-    sampled, estimated, measured = _measure(outcomes, baselines, statistics, draws)
+    sampled, estimated, measured = measure(outcomes, baselines, statistics, draws)
     total = outcomes.total()
     guard = statistics.flaws(total, shown(statistics.labels))
-    verdict = judge_thresholds(section.thresholds, measured, guard if section.refuse_collapsed else ())
+    bars = [bar for bar in section.thresholds if not bar.metric.startswith(UNSEEN)]
+    verdict = judge_thresholds(bars, measured, guard if section.refuse_collapsed else ())
     document = {
         "format": FORMAT,
         "rows": len(outcomes),
         "texts": texts_of(rows.texts, len(outcomes)),
         "labels": list(statistics.labels),
-        "metrics": _as_dicts(measured.model),
+        "metrics": as_dicts(measured.model),
         "baselines": {each.name: _baseline(each, estimated, measured) for each in baselines},
         "per_class": _per_label(statistics, total, sampled),
         **statistics.blocks(outcomes, rows.texts),
         "slices": _slices(rows, outcomes, statistics, section.slices, draws),
         "truncated": int(rows.truncated.sum()),
         "collapse": guard,
-        "warnings": warn(section.thresholds, measured),
+        "warnings": warn(bars, measured),
         "verdict": {"code": verdict.code, "reasons": list(verdict.reasons)},
         "bootstrap": {"samples": section.bootstrap_samples, "seed": section.seed, "level": 0.95},
     }
     return Assessment(document, _flat(document), verdict)
 
 
-def _measure(
+def measure(
     outcomes: Outcomes, baselines: Sequence[Baseline], statistics: Statistics, draws: Draws
 ) -> tuple[Bootstrap, dict[str, dict[str, Estimate]], Measured]:
+    """Return the samples of model and baselines, their estimates by system and metric, the model's first, and both."""
     systems = {MODEL: outcomes} | {baseline.name: baseline.outcomes for baseline in baselines}
     points = {name: _points(statistics, each.total()) for name, each in systems.items()}
     sampled = bootstrap(systems, statistics, draws)
@@ -135,8 +137,8 @@ def _baseline(
         "title": baseline.title,
         "heading": baseline.heading,
         "description": baseline.description,
-        "metrics": _as_dicts(estimated[baseline.name]),
-        "difference": _as_dicts(measured.differences[baseline.name]),
+        "metrics": as_dicts(estimated[baseline.name]),
+        "difference": as_dicts(measured.differences[baseline.name]),
     }
 
 
@@ -181,7 +183,8 @@ def _slices(
     return measure_slices(groups, outcomes, statistics, draws)
 
 
-def _as_dicts(estimates: Mapping[str, Estimate]) -> dict[str, dict[str, float]]:
+def as_dicts(estimates: Mapping[str, Estimate]) -> dict[str, dict[str, float]]:
+    """Return plain JSON values."""
     return {metric: found.as_dict() for metric, found in estimates.items()}
 
 

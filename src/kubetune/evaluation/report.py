@@ -194,9 +194,14 @@ def _draw(
 def _contents(document: Mapping[str, Any], **present: bool) -> list[tuple[str, str]]:
     """Anchors and names of the sections, without those that there is nothing for."""
     present |= {"classes": bool(document["per_class"])}
-    present |= {"confusion": "confusion" in document, "calibration": "calibration" in document}
+    present |= {
+        "unseen": "unseen" in document,
+        "confusion": "confusion" in document,
+        "calibration": "calibration" in document,
+    }
     entries = [
         ("headline", "Headline"),
+        ("unseen", "Unseen labels"),
         ("classes", "Classes"),
         ("confusion", "Confusions"),
         ("calibration", "Calibration"),

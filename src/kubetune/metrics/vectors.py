@@ -116,7 +116,7 @@ def similarity_outcomes(
 
     Args:
         cosines: Of a system, shape (pairs,).
-        scores: Similarities from 0 to 1, shape (pairs,).
+        scores: Similarities, from 0 to 1 as far as train's scores go, shape (pairs,).
         losses: Of each pair, shape (pairs,); None: not known.
         terms: Losses in it, shape (pairs,).
     """
@@ -124,7 +124,7 @@ def similarity_outcomes(
     sums[:, COSINE], sums[:, SCORE] = cosines, scores
     sums[:, SQUARE], sums[:, SCORE_SQUARE], sums[:, PRODUCT] = cosines**2, scores**2, cosines * scores
     _add_losses(sums, LOSS, losses, terms)
-    near = 1 - np.abs(np.clip(cosines, 0, 1) - scores)
+    near = 1 - np.abs(np.clip(cosines, 0, 1) - np.clip(scores, 0, 1))
     nothing = np.zeros((1, 0), dtype=np.int64)
     return Outcomes(np.zeros(len(cosines), dtype=np.int64), nothing, nothing, 0, sums, near)
 

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from transformers import AutoTokenizer
 
 from kubetune.config.cpus import cpu_quota_threads
 from kubetune.contract import Context, Result
@@ -22,12 +23,15 @@ from kubetune.evaluation.assessment import EvaluatedRows, assess
 from kubetune.evaluation.overlap import split_sketch
 from kubetune.evaluation.predictions import predictions_table, text_groups, write_predictions
 from kubetune.evaluation.report import Evidence, render_report
+from kubetune.evaluation.unseen import UnseenFigures, unseen_figures, with_unseen
 from kubetune.tasks import dataset_texts, load_task
 from kubetune.tasks.base import Encoding, Task
 from kubetune.tasks.hardware import evaluation_device
 from kubetune.tasks.inference import feature_losses, predict_outputs
 from kubetune.tasks.rows import EncodedRows, read_rows, windows_of
 from kubetune.tasks.spec import SPEC_FILE, load_spec
+from kubetune.tasks.texts import TextModel
+from kubetune.text.gate import TextGate
 
 CHUNK_BATCHES = 32
 """Batches between two looks at the stop flag; rows are sorted by length inside such a chunk."""
@@ -46,7 +50,8 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
     task = load_task(config.task.name).of_model(load_spec(inputs["model"]))
     names = tuple(dataset["labels"])
     rows = read_rows(inputs["dataset"], "test", task, names, places=True)
-    given = _outputs(config, task, inputs["model"], (rows, dataset["pad_token_id"]), context)
+    module = _module(config, task, inputs["model"], context)
+    given = _outputs(config, task, module, (rows, dataset["pad_token_id"]), context)
     answers, judged = _answers(task, (rows, given), test, names)
     losses = judged["loss"]
     outcomes = task.outcomes(test["label"], pa.table({**answers, **judged}), names)
@@ -59,6 +64,7 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
     evaluated = _rows(test, task.parts(test["label"], names), texts)
     statistics = task.statistics(names)
     assessment = assess(evaluated, outcomes, statistics, baselines, config.evaluation)
+    assessment = with_unseen(assessment, _unseen(config, (task, module, names), inputs, dataset, context))
     document = {**assessment.document, "task": config.task.name, "precision": "fp32"}
     table = predictions_table(test, answers, outcomes.right, losses, texts)
     evidence = Evidence(
@@ -100,17 +106,21 @@ def _write(folder: Path, document: Mapping[str, Any], evidence: Evidence) -> Non
     (folder / "report.html").write_text(render_report(document, evidence), encoding="utf-8")
 
 
-def _outputs(
-    config: Any, task: Task, folder: Path, rows: tuple[EncodedRows, int], context: Context
-) -> list[np.ndarray]:
-    """Return the output of each feature of the test rows, float32; `rows` are those and the pad token."""
-    test, pad_token_id = rows
+def _module(config: Any, task: Task, folder: Path, context: Context) -> torch.nn.Module:
+    """Return the model on its device."""
     device = evaluation_device(config.resources.evaluate.hardware)
     if device.type == "cpu":
         torch.set_num_threads(min(cpu_quota_threads(), torch.get_num_threads()))
     torch.backends.cudnn.allow_tf32 = False  # else a recurrent layer on a GPU is not fp32
     context.telemetry.record("device", type=device.type, threads=torch.get_num_threads(), precision="fp32")
-    module = task.build_model(load_spec(folder), folder, pretrained=False).to(device)
+    return task.build_model(load_spec(folder), folder, pretrained=False).to(device)
+
+
+def _outputs(
+    config: Any, task: Task, module: torch.nn.Module, rows: tuple[EncodedRows, int], context: Context
+) -> list[np.ndarray]:
+    """Return the output of each feature of the test rows, float32; `rows` are those and the pad token."""
+    test, pad_token_id = rows
     size = config.evaluation.batch * CHUNK_BATCHES
     context.progress.start("evaluate", test.examples)
     found: list[np.ndarray] = []
@@ -121,6 +131,46 @@ def _outputs(
         found += predict_outputs(module, features, task, pad_token_id, config.evaluation.batch, "fp32")
         context.progress.advance(len(chunk))
     return found
+
+
+def _unseen(
+    config: Any,
+    model: tuple[Task, torch.nn.Module, tuple[str, ...]],
+    inputs: Mapping[str, Path],
+    dataset: Mapping[str, Any],
+    context: Context,
+) -> UnseenFigures | None:
+    """Ask with the labels that the recipe names for its own texts, as a request does; nothing where there are none.
+
+    Raises:
+        DataError: A text says nothing once it is cleaned.
+    """
+    (task, module, names), unseen = model, config.evaluation.unseen
+    if unseen is None:
+        return None
+    labels = list(unseen.texts)
+    parameters = {"candidate_labels": labels, "hypothesis_template": unseen.template}
+    asked = [task.asked((text,), parameters) for of in unseen.texts.values() for text in of]
+    items = [tuple(map(str, item)) for each in asked for item in each]
+    gate = TextGate(tuple(dataset["cleaning"]))
+    loaded = AutoTokenizer.from_pretrained(inputs["tokenizer"], local_files_only=True)
+    asks = TextModel(task, module, loaded, gate, dataset["max_length"], dataset["pad_token_id"])
+    if mute := [item[0] for item in items if not asks.answers(item)]:
+        raise DataError(
+            "unseen-text",
+            f"evaluation.unseen has {mute[0]!r:.60}, which says nothing once it is cleaned: leave it out.",
+        )
+    context.progress.start("asking with unseen labels", len(items))
+
+    def advance(count: int) -> None:
+        context.progress.advance(count)
+        _stop_if_asked(context)
+
+    found = np.stack(asks.predictions(items, names, advance)).reshape(len(asked), len(labels), -1)
+    scores = [{each["label"]: each["score"] for each in task.form.decode(of, names, parameters)} for of in found]
+    probabilities = np.array([[of[label] for label in labels] for of in scores])
+    truth = np.repeat(np.arange(len(labels)), [len(of) for of in unseen.texts.values()])
+    return unseen_figures(probabilities, truth, labels, config.evaluation, unseen.template)
 
 
 def _answers(

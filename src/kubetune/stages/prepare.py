@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from kubetune.contract import Context, Result
 from kubetune.data.cells import cell_text
-from kubetune.data.column_names import bytes_sentence, check_split_columns
+from kubetune.data.column_names import bytes_sentence, check_split_columns, truth_column
 from kubetune.data.lengths import Lengths, check_known
 from kubetune.data.rejects import check_given_splits, check_reject_share, write_rejects
 from kubetune.data.report import Gathered, data_report, render_data_report
@@ -140,10 +140,11 @@ def examine(config: Any, raw: Path, context: Context) -> Examined:
     accepted = context.scratch / ACCEPTED
     selection = select(scan, splits, reader, lambda: _truths(accepted), _selection_rules(data))
     names, said = task.class_names(selection.settled.labels, config.task.class_roles)
-    for sentence in said:
+    late = [*(sentence for sentence in reader.decisions if sentence not in decisions), *said]
+    for sentence in late:
         context.progress.note(sentence)
     selection = replace(selection, settled=selection.settled._replace(labels=names))
-    decisions = [*source.get("decisions", ()), *decisions, *said]  # `ingest` has reported the first ones
+    decisions = [*source.get("decisions", ()), *decisions, *late]  # `ingest` has reported the first ones
     gathered = Gathered(scan, selection, splits, reader, unused, decisions, data.rare_class_rows)
     return Examined(rules, gathered, accepted, target)
 
@@ -174,14 +175,16 @@ def _row_rules(data: Any, target: TargetType) -> RowRules:
     columns = data.columns
     given = {"text": columns.text} | ({} if columns.text_pair is None else {"text_pair": columns.text_pair})
     joined = joined_texts(columns.text, columns.text_pair, columns.separator)
+    key, truth = truth_column(columns)
     return RowRules(
         texts=tuple(joined.get(name, column) for name, column in given.items()),
-        label=columns.label,
+        label=truth,
         keep=tuple(columns.keep),
         cleaning=tuple(data.cleaning),
         characters=(data.min_characters, data.max_characters),
         words=target.words,
         documents=_documents(data, target),
+        truth=key,
     )
 
 
@@ -196,7 +199,7 @@ def _documents(data: Any, target: TargetType) -> tuple[int | str, ...]:
 def _target_rules(data: Any) -> TargetRules:
     weak = data.weak_labels
     return TargetRules(
-        column=data.columns.label,
+        column=truth_column(data.columns)[1],
         classes=data.labels,
         numbers=data.label_numbers,
         missing=tuple(data.missing_labels),

@@ -71,8 +71,8 @@ class EmbeddingTask(CommonTask):
         labels: Sequence[str],
     ) -> list[Vectors]:
         """See `Task.predictions`."""
-        del encoding, labels
-        return vectors_of(outputs, items)
+        del labels
+        return vectors_of(outputs, encoding.features, items)
 
     def outcome_losses(self, answers: "pa.Table") -> list[np.ndarray | None]:
         """Return the losses of rows and how many they are, where answers tell."""

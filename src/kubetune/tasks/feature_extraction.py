@@ -16,6 +16,7 @@ from kubetune.tasks.sides import Vectors, parted, unit, vectors_of
 if TYPE_CHECKING:
     import pyarrow as pa
     import torch
+    from transformers import PreTrainedTokenizerBase
 
 SCALE = 20.0
 """What cosines are multiplied by before the softmax, as sentence-transformers does; its inverse is a temperature."""
@@ -30,7 +31,7 @@ class Pairs(EmbeddingTask):
     @property
     def schema(self) -> Schema:
         """See `Task.schema`."""
-        return Schema(("anchor", "positive"), None, "nothing")
+        return Schema(("anchor", "positive"), None, "pairs")
 
     def notes(self, micro_batch: int) -> tuple[str, ...]:
         """See `Task.notes`."""
@@ -39,8 +40,20 @@ class Pairs(EmbeddingTask):
             "micro-batch; accumulation enlarges no such pool: raise training.micro_batch for more",
         )
 
+    def encode(
+        self,
+        tokenizer: "PreTrainedTokenizerBase",
+        items: Sequence[tuple[str, ...]],
+        max_length: int,
+        targets: Sequence[Any] | None = None,
+    ) -> Encoding:
+        """See `Task.encode`; a hard negative is a third text of its row's feature, which no item that is served has."""
+        negatives = targets or [None] * len(items)
+        rows = [item if of is None else (*item, of) for item, of in zip(items, negatives, strict=True)]
+        return super().encode(tokenizer, rows, max_length)
+
     def targets(self, rows: Sequence[Feature], length: int) -> "torch.Tensor":
-        """See `Task.targets`: a number for each text, equal for equal tokens, (rows, 2) int64."""
+        """See `Task.targets`: a number for each text, equal for equal tokens, (rows, texts) int64."""
         import torch
 
         del length
@@ -57,21 +70,19 @@ class Pairs(EmbeddingTask):
     ) -> "torch.Tensor":
         """See `Task.losses`: cross-entropy of each anchor's own positive among those of all rows, in nats.
 
-        Multiple negatives ranking (Henderson et al., 2017), one way. A positive that is a row's own text, anchor or
-        positive, or belongs to an equal anchor, is no negative of it.
+        Multiple negatives ranking (Henderson et al., 2017), one way, as `MultipleNegativesRankingLoss` of
+        sentence-transformers: where rows have a third text, those of all rows are candidates too. A text that is a
+        row's own, anchor or positive, or a positive of an equal anchor, is no negative of it.
         """
         import torch
 
         del class_weights
-        anchors, positives = torch.nn.functional.normalize(outputs.float().reshape(len(outputs), 2, -1), dim=2).unbind(
-            dim=1
-        )
-        near = SCALE * anchors @ positives.T
-        first, second = targets.unbind(dim=1)
-        right = (second[:, None] == second) | (first[:, None] == second) | (first[:, None] == first)
-        right.fill_diagonal_(False)
+        rows, texts = targets.shape
+        vectors = torch.nn.functional.normalize(outputs.float().reshape(rows, texts, -1), dim=2)
+        near = SCALE * vectors[:, 0] @ vectors[:, 1:].transpose(0, 1).flatten(0, 1).T
+        right = _right(targets)
         shares = torch.log_softmax(near.masked_fill(right, -torch.inf), dim=1)
-        wanted = -shares.diagonal()
+        wanted = -shares.diagonal()  # of the first `rows` candidates, which are the positives
         if label_smoothing:
             mean = -shares.masked_fill(right, 0.0).sum(dim=1) / (~right).sum(dim=1)
             wanted = (1 - label_smoothing) * wanted + label_smoothing * mean
@@ -91,9 +102,10 @@ class Pairs(EmbeddingTask):
         texts: Mapping[str, Sequence[Any]],
     ) -> Outcomes:
         """See `Task.validation`."""
-        del encoding, labels
+        del labels
         items = list(zip(texts["text"], texts["text_pair"], strict=True))
-        return retrieval_outcomes(ranks_of(vectors_of(outputs, items)), losses, np.ones(len(items), dtype=np.int64))
+        vectors = vectors_of(outputs, encoding.features, items)
+        return retrieval_outcomes(ranks_of(vectors), losses, np.ones(len(items), dtype=np.int64))
 
     def collapsed(self, totals: Totals, labels: Sequence[str]) -> bool:
         """See `Task.collapsed`: no positive is among the nearest."""
@@ -126,6 +138,29 @@ class Pairs(EmbeddingTask):
         del labels
         found = f"rank {row['rank']:,}, cosine {row['cosine']:.3f}"
         return {"label": "rank 1", "prediction": found, "confidence": None, "given": None}
+
+
+def _right(targets: "torch.Tensor") -> "torch.Tensor":
+    """Return which candidates are no negatives of a row beside its own positive.
+
+    Args:
+        targets: Of `Pairs.targets`, (rows, texts).
+
+    Returns:
+        (rows, candidates), bool: the positives of all rows, then their hard negatives.
+    """
+    import torch
+
+    rows = len(targets)
+    anchors, positives = targets[:, 0], targets[:, 1]
+    candidates = targets[:, 1:].T.flatten()
+    alike = anchors[:, None] == anchors
+    # Texts that stand as a positive of an equal anchor, the row's own among them: (rows, positives) × (…, candidates).
+    same = (positives[:, None] == candidates).float()
+    right: torch.Tensor = (alike.float() @ same > 0) | (anchors[:, None] == candidates)
+    right[:, :rows] |= alike
+    right.diagonal()[:] = False
+    return right
 
 
 def ranks_of(predictions: Sequence[Vectors] | np.ndarray) -> Ints:

@@ -78,7 +78,7 @@ class ScoredPairs(EmbeddingTask):
         """See `Task.validation`."""
         del labels
         items = list(zip(texts["text"], texts["text_pair"], strict=True))
-        cosines = np.array([found.cosine for found in vectors_of(outputs, items)])
+        cosines = np.array([found.cosine for found in vectors_of(outputs, encoding.features, items)])
         scores = np.array([float(row["label"][0]) for row in encoding.features])
         return similarity_outcomes(cosines, scores, losses, np.ones(len(items), dtype=np.int64))
 

@@ -86,9 +86,20 @@ def collate_sides(rows: Sequence[Feature], pad_token_id: int, pad_to: int | None
     return {name: tensor.reshape(len(rows), len(parts[0]), -1) for name, tensor in flat.items()}
 
 
-def vectors_of(outputs: Sequence[np.ndarray], items: Sequence[tuple[str, ...]]) -> list[Vectors]:
-    """Return the vectors of each item of what the model gave for it, one text after the other."""
-    return [Vectors(item, output.reshape(len(item), -1)) for output, item in zip(outputs, items, strict=True)]
+def vectors_of(
+    outputs: Sequence[np.ndarray], features: Sequence[Feature], items: Sequence[tuple[str, ...]]
+) -> list[Vectors]:
+    """Return the vectors of each item of what the model gave for it, one text after the other.
+
+    Args:
+        outputs: Of each feature, shape (texts * width,).
+        features: One an item; it may have further texts behind the item's own, as hard negatives are.
+        items: Their texts.
+    """
+    return [
+        Vectors(item, output.reshape(1 + max(feature.get(SIDES, (0,))), -1)[: len(item)])
+        for output, feature, item in zip(outputs, features, items, strict=True)
+    ]
 
 
 def unit(values: Any) -> Any:

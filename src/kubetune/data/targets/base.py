@@ -94,7 +94,7 @@ class TargetReader(Protocol):
 
     @property
     def decisions(self) -> list[str]:
-        """What was decided about the column, a sentence each."""
+        """What was decided about the column, a sentence each; `settle` may add some."""
 
     @property
     def stored(self) -> pa.DataType | None:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -75,10 +76,13 @@ class ScoreReader(StructuredReader):
 
     def groups(self, labels: Sequence[str]) -> list[str]:
         """See `TargetReader.groups`: ranges of scores."""
-        if not len(self.edges):
+        return self._ranges(self.edges)
+
+    def _ranges(self, edges: np.ndarray) -> list[str]:
+        if not len(edges):
             return ["all"]
-        between = [f"{low:g} to below {high:g}" for low, high in zip(self.edges[:-1], self.edges[1:], strict=True)]
-        return [f"below {self.edges[0]:g}", *between, f"{self.edges[-1]:g} and above"]
+        between = [f"{low:g} to below {high:g}" for low, high in pairwise(edges)]
+        return [f"below {edges[0]:g}", *between, f"{edges[-1]:g} and above"]
 
     def groups_of(self, value: Any) -> Sequence[int]:
         """See `TargetReader.groups_of`."""
@@ -129,6 +133,10 @@ class ScoreType:
 
     def open(self, rules: TargetRules, files: Mapping[str, Path], source: Mapping[str, Any]) -> TargetReader:
         """See `TargetType.open`: finds ranges of as many rows each."""
+        return ScoreReader(rules, *self.surveyed(rules, files))
+
+    def surveyed(self, rules: TargetRules, files: Mapping[str, Path]) -> tuple[frozenset[str], np.ndarray]:
+        """Return marks of missing scores, and what lies between ranges of as many rows each, ascending."""
         marks, column = marks_of(rules.missing, ()), rules.column or ""
         found: list[np.ndarray] = []
         for path in files.values():
@@ -139,7 +147,7 @@ class ScoreType:
         values = np.concatenate(found) if found else np.zeros(0)
         values = values[np.isfinite(values)]
         edges = np.unique(np.quantile(values, np.arange(1, BINS) / BINS)) if len(values) else np.zeros(0)
-        return ScoreReader(rules, marks, edges)
+        return marks, edges
 
 
 TARGET_TYPE = ScoreType()

@@ -1,91 +1,90 @@
-"""Target type `similarity`: one score a pair, stored as a number from 0 to 1."""
+"""Target type `similarity`: one score a pair, stored as a number from 0 to 1 as far as train's scores go."""
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from kubetune.data.label_column import marks_of
-from kubetune.data.targets.base import TargetCell, TargetReader, TargetRules, Truth
-from kubetune.data.targets.score import BINS, ScoreReader, number_of
-from kubetune.data.targets.structured import truth_identity
+from kubetune.data.splits import TEST, TRAIN, VALIDATION
+from kubetune.data.targets.base import Settled, StoredTruths, TargetReader, TargetRules
+from kubetune.data.targets.score import ScoreReader, ScoreType
 from kubetune.errors import DataError
 
 
 class SimilarityReader(ScoreReader):
     """Implements `TargetReader` for scores of pairs.
 
-    Args:
-        rules: What the recipe says, with a range.
-        marks: Cells, case-folded, that mean that a row has no score.
-        edges: Between ranges of similarities, ascending.
+    Scores are stored as they are until it is known which rows are train's: their least and most score are the ends of
+    the scale unless the recipe gives them, so that nothing of validation and test rows is in what is learnt. A score
+    of these beyond an end is a similarity beyond 0 or 1: rank and linear correlations are those of the scores
+    themselves, whatever the ends are, and clipping it would change them.
     """
 
-    def read(self, cell: TargetCell) -> Truth | str:
-        """See `TargetReader.read`."""
-        found = super().read(cell)
-        if isinstance(found, str) or self.rules.score_range is None:
-            return found
-        least, most = self.rules.score_range
-        value = (found.value - least) / (most - least)
-        return Truth(int(np.searchsorted(self.edges, value, side="right")), truth_identity(value), value)
+    _ends: tuple[float, float] = (0.0, 1.0)
 
-
-class SimilarityType:
-    """Implements `TargetType`."""
-
-    type = pa.float64()
-    words = False
-    document = None
-
-    def accepts(self, kind: pa.DataType) -> bool:
-        """See `TargetType.accepts`: a score is no list."""
-        return False
-
-    def open(self, rules: TargetRules, files: Mapping[str, Path], source: Mapping[str, Any]) -> TargetReader:
-        """See `TargetType.open`: finds the range, and parts of it with as many rows each.
+    def settle(self, split: np.ndarray, strata: np.ndarray, stored: StoredTruths) -> Settled:
+        """See `TargetReader.settle`: finds the ends of the scale.
 
         Raises:
-            DataError: All scores are one, so that no range can be found.
+            DataError: All scores of train are one, so that no ends can be found.
         """
-        values = _numbers(rules, files)
-        least, most = rules.score_range or _ends(values, rules.column or "")
-        edges = np.unique(np.quantile(values, np.arange(1, BINS) / BINS)) if len(values) else np.zeros(0)
-        reader = SimilarityReader(
-            replace(rules, score_range=(least, most)),
-            marks_of(rules.missing, ()),
-            (edges - least) / (most - least),
-        )
-        whence = "" if rules.score_range else ", the least and most that there are: data.score_range says it otherwise"
-        reader.decisions.append(f"Scores from {least:g} to {most:g} are similarities from 0 to 1{whence}.")
+        parts = [column.to_numpy(zero_copy_only=False) for column in stored()]
+        values = np.concatenate(parts) if parts else np.zeros(0)
+        given = self.rules.score_range
+        self._ends = given or self._ends_of(values[split == TRAIN])
+        if given is None:
+            least, most = self._ends
+            held_out = values[(split == VALIDATION) | (split == TEST)]
+            beyond = int(np.count_nonzero((held_out < least) | (held_out > most)))
+            also = f"; {beyond:,} of validation and test lie beyond and are measured as they are" if beyond else ""
+            self.decisions.append(
+                f"Scores from {least:g} to {most:g}, the least and most of train, are similarities from 0 to 1{also}: "
+                "data.score_range says it otherwise."
+            )
+        return super().settle(split, strata, lambda: iter([pa.array(self._scaled(values))]))
+
+    def column(self, strata: np.ndarray, stored: pa.Array) -> pa.Array:
+        """See `TargetReader.column`: similarities."""
+        return pa.array(self._scaled(stored.to_numpy(zero_copy_only=False)))
+
+    def groups(self, labels: Sequence[str]) -> list[str]:
+        """See `TargetReader.groups`: ranges of similarities."""
+        return self._ranges(self._scaled(self.edges))
+
+    def groups_of(self, value: Any) -> Sequence[int]:
+        """See `TargetReader.groups_of`."""
+        return (int(np.searchsorted(self._scaled(self.edges), value, side="right")),)
+
+    def _scaled(self, scores: np.ndarray) -> np.ndarray:
+        """Return similarities of scores, of the same shape."""
+        least, most = self._ends
+        found: np.ndarray = (scores - least) / (most - least)
+        return found
+
+    def _ends_of(self, values: np.ndarray) -> tuple[float, float]:
+        if not len(values):
+            return self._ends  # train without rows is refused with why it is empty
+        if values.min() == values.max():
+            raise DataError(
+                "score-range",
+                f"Column {self.rules.column or ''!r:.80} is {values[0]:g} in every row of train, so that similarities "
+                "cannot be made of it: name the column of scores, or set data.score_range=[LEAST, MOST].",
+            )
+        return float(values.min()), float(values.max())
+
+
+class SimilarityType(ScoreType):
+    """Implements `TargetType`."""
+
+    def open(self, rules: TargetRules, files: Mapping[str, Path], source: Mapping[str, Any]) -> TargetReader:
+        """See `TargetType.open`: finds parts of the scores with as many rows each, by which splits are drawn."""
+        reader = SimilarityReader(rules, *self.surveyed(rules, files))
+        if rules.score_range is not None:
+            least, most = rules.score_range
+            reader.decisions.append(f"Scores from {least:g} to {most:g} are similarities from 0 to 1.")
         return reader
-
-
-def _numbers(rules: TargetRules, files: Mapping[str, Path]) -> np.ndarray:
-    marks, column = marks_of(rules.missing, ()), rules.column or ""
-    found: list[np.ndarray] = []
-    for path in files.values():
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=1 << 16, columns=[column]):
-                numbers = (number_of(value, marks) for value in batch.column(0).to_pylist())
-                found.append(np.array([number for number in numbers if isinstance(number, float)]))
-    values = np.concatenate(found) if found else np.zeros(0)
-    return values[np.isfinite(values)]
-
-
-def _ends(values: np.ndarray, column: str) -> tuple[float, float]:
-    if not len(values) or values.min() == values.max():
-        what = f"is {values[0]:g} in every row" if len(values) else "holds no number"
-        raise DataError(
-            "score-range",
-            f"Column {column!r:.80} {what}, so that similarities cannot be made of it: name the column of scores, or "
-            "set data.score_range=[LEAST, MOST].",
-        )
-    return float(values.min()), float(values.max())
 
 
 TARGET_TYPE = SimilarityType()

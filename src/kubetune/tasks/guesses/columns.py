@@ -18,6 +18,8 @@ PAIRS = (
     ("text1", "text2"), ("sentencea", "sentenceb"), ("texta", "textb"),
 )  # fmt: skip
 """Names of two texts that are one item, in order."""
+BELONGING = (("anchor", "positive"), ("query", "positive"))
+"""Names of two texts that belong together, in order."""
 TAGS = frozenset({"nertags", "tags", "spans", "entities", "labels"})
 TOKENS = frozenset({"tokens", "words"})
 QUESTIONS, CONTEXTS = frozenset({"question", "query"}), frozenset({"context", "passage", "paragraph"})
@@ -39,6 +41,7 @@ PROSE = 0.2
 """Share of cells of more than one word from which on a column is one of texts and not of names."""
 SEPARATORS = ("|", ";", ",")
 """Of labels in a cell."""
+RARE_MARKS = frozenset("|;")
 
 
 def normal_name(name: str) -> str:
@@ -78,8 +81,8 @@ def _values_fault(column: SeenColumn) -> str | None:
         return f"holds one value only ({only!r}), and a classifier needs two classes"
     if column.holds is Holds.NUMBERS:
         return (
-            f"holds {_count(column)} different numbers with fractions, which are no classes; numbers are learnt with "
-            "task.problem=regression in a recipe of your own"
+            f"holds {_count(column)} different numbers with fractions, which are no classes; task.problem=regression "
+            "learns them as numbers"
         )
     if column.distinct == column.filled and column.filled > 2:
         return "differs in every row, as an id or a text does"
@@ -93,7 +96,7 @@ def class_doubt(column: SeenColumn) -> str | None:
     named = normal_name(column.name) in LABELS
     if (why := _values_doubt(column)) is not None:
         return why
-    if column.holds is Holds.INTEGERS and column.distinct > MOST_NUMBERS and not (named and _counts(column)):
+    if column.holds is Holds.INTEGERS and column.distinct > MOST_NUMBERS and not (named and counts_classes(column)):
         return f"holds {_count(column)} different numbers, which are a measure rather than classes"
     if named:
         return None
@@ -105,10 +108,10 @@ def class_doubt(column: SeenColumn) -> str | None:
 
 
 def _values_doubt(column: SeenColumn) -> str | None:
-    if (separator := _separator(column)) is not None:
+    if (separator := label_separator(column)) is not None:
         return (
-            f"holds values such as {separator[1]!r}, which look like several labels parted by {separator[0]!r}: those "
-            "are learnt with task.problem=multi-label and data.label_separator in a recipe of your own"
+            f"holds values such as {separator[1]!r}, which look like several labels parted by {separator[0]!r}: "
+            "task.problem=multi-label learns them"
         )
     if column.distinct == 1:
         return (
@@ -117,12 +120,18 @@ def _values_doubt(column: SeenColumn) -> str | None:
     return None
 
 
-def _separator(column: SeenColumn) -> tuple[str, str] | None:
-    """Return what parts several labels in a cell, and such a cell, where their parts stand alone in other cells."""
+def label_separator(column: SeenColumn) -> tuple[str, str] | None:
+    """Return what parts several labels in a cell, and such a cell.
+
+    Their parts stand alone in other cells, or, parted by what no sentence has, come back in other sets of labels.
+    """
+    if column.holds is not Holds.TEXT:
+        return None
     for mark in SEPARATORS:
         joined = [value for value in column.values if mark in value]
-        parts = {part.strip() for value in joined for part in value.split(mark)}
-        if joined and len(parts & set(column.values)) > len(parts) / 2:
+        parts = {part.strip() for value in joined for part in value.split(mark)} - {""}
+        again = mark in RARE_MARKS and len(parts) <= len(joined) and not any(" " in part for part in parts)
+        if joined and (again or len(parts & set(column.values)) > len(parts) / 2):
             return mark, one_line(joined[0], 40)
     return None
 
@@ -133,7 +142,7 @@ def classes_of(column: SeenColumn) -> str:
     return f"{column.distinct:,} classes: {', '.join(shown)}" + (", …" if column.distinct > 4 else "")
 
 
-def close_to_longest(seen: Seen, label: str) -> tuple[list[SeenColumn], str]:
+def close_to_longest(seen: Seen, label: str | None) -> tuple[list[SeenColumn], str]:
     """Return the columns that could be the text, which are the longest and those about as long, and why it is one."""
     found = [column for column in seen.holding(Holds.TEXT) if column.name != label]
     texts = [column for column in found if column.prose >= PROSE] or found
@@ -150,7 +159,7 @@ def _count(column: SeenColumn) -> str:
     return f"{column.distinct:,}"
 
 
-def _counts(column: SeenColumn) -> bool:
+def counts_classes(column: SeenColumn) -> bool:
     """Whether whole numbers count without a gap from 0 or 1, as numbers of classes do."""
     numbers = sorted(int(float(value)) for value in column.values)
     return numbers[0] in (0, 1) and numbers == list(range(numbers[0], numbers[0] + column.distinct))

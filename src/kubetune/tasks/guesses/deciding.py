@@ -6,6 +6,7 @@ What two columns could be is decided by nobody here: `UndecidedError` says which
 from collections.abc import Sequence
 from difflib import get_close_matches
 
+from kubetune.config.task_columns import SINGLE_LABEL, task_name
 from kubetune.errors import ConfigError
 from kubetune.tasks.guesses.base import Given, Guess, TaskGuess, UndecidedError
 from kubetune.tasks.guesses.columns import classes_of, names_of_columns, normal_name, quoted_names, subject_of
@@ -24,9 +25,13 @@ def guess_task(seen: Seen, given: Given) -> Guess:
     for option in ("text", "text_pair", "label"):
         _named(seen, option, getattr(given, option))
     row, why = _row(seen, given)
-    label, why_label = _label(row, seen, given)
-    truth = seen.find(label)
-    if truth is not None and truth.holds is Holds.TAG_NUMBERS and label not in seen.named_numbers:
+    label, why_label = (None, "") if row.truthless else _label(row, seen, given)
+    truth = None if label is None else seen.find(label)
+    if row.truthless and given.label is not None:
+        raise ConfigError(
+            f"--label names a truth and {row.name} learns from the texts alone: leave it out, or name another --task."
+        )
+    if row.sparse and truth is not None and truth.holds is Holds.TAG_NUMBERS and label not in seen.named_numbers:
         raise ConfigError(
             f"{subject_of(truth)} holds tags as numbers, and the file does not say what they mean: write the tags (O, "
             "B-person, I-person, …) into the column, or name another one with --label."
@@ -41,12 +46,23 @@ def guess_task(seen: Seen, given: Given) -> Guess:
         if (column := seen.find(name)) is not None and column.holds is Holds.NOTHING:
             raise ConfigError(f"Column {one_line(name, 60)!r} is empty: name another one with --text.")
     reasons = {"task": why} | dict(zip(("text", "text_pair"), (why for _, why in texts), strict=False))
-    return Guess(row, names, label, reasons | {"label": why_label})
+    settings = [*row.start.settings, *(() if truth is None else row.settings(truth, given))]
+    return Guess(row, names, label, _further(row, seen, names), settings, reasons | {"label": why_label})
+
+
+def _further(row: TaskGuess, seen: Seen, taken: Sequence[str]) -> dict[str, str]:
+    """Return further columns of text by their names, each where there is one alone."""
+    found = {}
+    for key, names in row.further.items():
+        named = [column.name for column in seen.holding(Holds.TEXT) if normal_name(column.name) in names]
+        if len(named) == 1 and named[0] not in taken:
+            found[key] = named[0]
+    return found
 
 
 def task_kinds() -> list[str]:
     """Return the tasks that can be guessed or named, the plainest first."""
-    return [row.kind for row in reversed(GUESSES)]
+    return [row.name for row in reversed(GUESSES)]
 
 
 def _named(seen: Seen, option: str, name: str | None) -> None:
@@ -63,11 +79,17 @@ def _named(seen: Seen, option: str, name: str | None) -> None:
 
 def _row(seen: Seen, given: Given) -> tuple[TaskGuess, str]:
     if given.task is not None:
-        found = next((row for row in GUESSES if row.kind == given.task), None)
+        name = task_name({"kind": given.task, "problem": given.problem or SINGLE_LABEL})
+        found = next((row for row in GUESSES if row.name == name), None)
         if found is None:
-            raise ConfigError(f"--task {one_line(given.task, 40)} is no task: allowed are {', '.join(task_kinds())}.")
+            shown = one_line(str(name), 60)
+            raise ConfigError(f"--task {shown} is no task: allowed are {', '.join(task_kinds())}.")
         return found, "as --task says"
-    for row in GUESSES:
+    rows = [row for row in GUESSES if given.problem in (None, row.problem)]
+    if not rows:
+        problems = ", ".join(dict.fromkeys(row.problem for row in GUESSES))
+        raise ConfigError(f"task.problem={one_line(str(given.problem), 40)} is none: allowed are {problems}.")
+    for row in rows:
         if (why := row.speaks(seen, given)) is not None:
             return row, why
     raise UndecidedError("task", "Nothing in the columns says which task they are for", task_kinds())

@@ -1,7 +1,7 @@
 """What the columns of a file hold, as far as it was read: what a guess of its task rests on."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -40,6 +40,9 @@ class SeenColumn:
         prose: Share of the cells that are more than one word, or of a script that puts no blanks between words.
         foreign: Share of the letters that are not English ones.
         whole: Whether all rows were read.
+        items: Of lists of single values: value → lists that have it, the most frequent first; at most as many as of
+            `values`.
+        empty: Lists that hold nothing.
     """
 
     name: str
@@ -54,6 +57,8 @@ class SeenColumn:
     prose: float = 0.0
     foreign: float = 0.0
     whole: bool = True
+    items: Mapping[str, int] = field(default_factory=dict)
+    empty: int = 0
 
 
 @dataclass(frozen=True)

@@ -1,121 +1,159 @@
 """The table: a row a task, the first that its columns speak for is taken. A new task is a row."""
 
-from collections.abc import Callable
+from dataclasses import replace
 
-from kubetune.tasks.guesses.base import Given, Start, TaskGuess
-from kubetune.tasks.guesses.columns import (
-    LABELS,
-    TAGS,
-    class_doubt,
-    class_fault,
-    classes_of,
-    names_of_columns,
-    normal_name,
-    quoted_names,
+from kubetune.tasks.guesses.base import Setting, Start, TaskGuess
+from kubetune.tasks.guesses.columns import LABELS, TAGS, class_doubt, class_fault, classes_of
+from kubetune.tasks.guesses.problems import (
+    NUMBER,
+    SCORE_NAMES,
+    SEVERAL,
+    SEVERAL_NAMES,
+    SINGLE,
+    number_doubt,
+    number_fault,
+    numbers_in,
+    score_notes,
+    several_doubt,
+    several_fault,
+    several_notes,
+    several_of,
+    several_settings,
+    similarity_notes,
 )
-from kubetune.tasks.guesses.seen import Holds, Seen, SeenColumn
-from kubetune.tasks.guesses.texts import one_text, pair_by_name, question_and_context, text_of_spans, two_texts
-from kubetune.text.shown import one_line
+from kubetune.tasks.guesses.seen import Holds
+from kubetune.tasks.guesses.speaking import (
+    agreed_settings,
+    belonging_speak,
+    cells_of,
+    class_number_notes,
+    entities_speak,
+    holding_speaks,
+    holds_one_of,
+    inference_settings,
+    inference_speaks,
+    no_objection,
+    problem_speaks,
+    scored_pairs_speak,
+)
+from kubetune.tasks.guesses.texts import one_text, question_and_context, text_of_spans, two_texts
 
+UNCASED, CASED = "distilbert/distilbert-base-uncased", "distilbert/distilbert-base-cased"
+EMBEDDER = "sentence-transformers/all-MiniLM-L6-v2"
+EMBEDDERS = "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2"
 
-def _holds(*kinds: Holds) -> Callable[[SeenColumn], str | None]:
-    wanted = " or ".join(kinds[:2])
+TOGETHER = Setting("group_by", "either", "so that pairs that share a text stay in one split")
 
-    def fault(column: SeenColumn) -> str | None:
-        what = f"holds {column.holds}" if column.holds is not Holds.NOTHING else "is empty"
-        return None if column.holds in kinds else f"{what} and no {wanted}"
-
-    return fault
-
-
-def _speaks(*kinds: Holds) -> Callable[[Seen, Given], str | None]:
-    def speaks(seen: Seen, given: Given) -> str | None:
-        found = [column for column in seen.holding(*kinds) if given.label in (None, column.name)]
-        return f"column {one_line(found[0].name, 60)!r} holds {found[0].holds}" if found else None
-
-    return speaks
-
-
-def _entities_speak(seen: Seen, given: Given) -> str | None:
-    if (why := _speaks(Holds.TAGS, Holds.SPANS)(seen, given)) is not None:
-        return why
-    words, numbers = seen.holding(Holds.WORDS), seen.holding(Holds.TAG_NUMBERS)
-    named = [column for column in numbers if normal_name(column.name) in TAGS]
-    return (
-        f"columns {quoted_names(names_of_columns([*words[:1], *named[:1]]))} are words and their tags"
-        if words and named
-        else None
-    )
-
-
-def _pair_speaks(seen: Seen, given: Given) -> str | None:
-    if given.text_pair is not None:
-        return "as there is a second text"
-    pair = pair_by_name(seen, given)
-    return None if pair is None else f"columns {quoted_names(pair)} are two texts by their names"
-
-
-def _no_doubt(column: SeenColumn) -> str | None:
-    del column
-    return None
-
-
-def _of(column: SeenColumn) -> str:
-    return f"{column.holds} in {column.filled:,} rows"
-
+ONE_CLASS = TaskGuess(
+    kind="text-classification",
+    speaks=lambda seen, given: "as neither spans, answers nor a pair of texts are there",
+    texts=one_text,
+    fault=class_fault,
+    doubt=class_doubt,
+    names=LABELS,
+    truth=classes_of,
+    start=Start(UNCASED, 3, 5e-5, 256, ({"metric": "macro_f1", "above_baseline": "tfidf"},)),
+    notes=class_number_notes,
+    classes=True,
+)
+SEVERAL_LABELS = replace(
+    ONE_CLASS,
+    problem=SEVERAL,
+    speaks=problem_speaks(SEVERAL, pair=False),
+    fault=several_fault,
+    doubt=several_doubt,
+    names=SEVERAL_NAMES,
+    truth=several_of,
+    start=Start(UNCASED, 3, 5e-5, 256, ({"metric": "micro_f1", "above_baseline": "tfidf"},)),
+    settings=several_settings,
+    notes=several_notes,
+    classes=False,
+)
+A_NUMBER = replace(
+    ONE_CLASS,
+    problem=NUMBER,
+    speaks=problem_speaks(NUMBER, pair=False),
+    fault=number_fault,
+    doubt=number_doubt,
+    names=SCORE_NAMES,
+    truth=numbers_in,
+    start=Start(UNCASED, 3, 5e-5, 256, ({"metric": "r2", "above_baseline": "ridge"},)),
+    notes=score_notes,
+    classes=False,
+)
+PAIR = replace(
+    ONE_CLASS,
+    kind="pair-classification",
+    speaks=problem_speaks(SINGLE, pair=True),
+    texts=two_texts,
+    settings=agreed_settings,
+)
 
 GUESSES: tuple[TaskGuess, ...] = (
     TaskGuess(
         kind="question-answering",
-        speaks=_speaks(Holds.ANSWERS),
+        speaks=holding_speaks(Holds.ANSWERS),
         texts=question_and_context,
-        fault=_holds(Holds.ANSWERS),
-        doubt=_no_doubt,
+        fault=holds_one_of(Holds.ANSWERS),
+        doubt=no_objection,
         names=frozenset({"answers"}),
-        truth=_of,
+        truth=cells_of,
         start=Start(
-            "distilbert/distilbert-base-uncased", 2, 3e-5, 384, ({"metric": "f1", "above_baseline": "overlap"},),
+            UNCASED, 2, 3e-5, 384, ({"metric": "f1", "above_baseline": "overlap"},),
             {"serving": {"max_characters": 20_000}},
         ),
         windows=True,
+        sparse=True,
     ),
     TaskGuess(
         kind="token-classification",
-        speaks=_entities_speak,
+        speaks=entities_speak,
         texts=text_of_spans,
-        fault=_holds(Holds.TAGS, Holds.SPANS, Holds.TAG_NUMBERS),
-        doubt=_no_doubt,
+        fault=holds_one_of(Holds.TAGS, Holds.SPANS, Holds.TAG_NUMBERS),
+        doubt=no_objection,
         names=TAGS,
-        truth=_of,
-        start=Start(
-            "distilbert/distilbert-base-cased", 4, 5e-5, 256, ({"metric": "f1", "above_baseline": "gazetteer"},)
-        ),
+        truth=cells_of,
+        start=Start(CASED, 4, 5e-5, 256, ({"metric": "f1", "above_baseline": "gazetteer"},)),
+        sparse=True,
     ),
     TaskGuess(
-        kind="pair-classification",
-        speaks=_pair_speaks,
+        kind="feature-extraction",
+        problem="scored-pairs",
+        speaks=scored_pairs_speak,
         texts=two_texts,
-        fault=class_fault,
-        doubt=class_doubt,
-        names=LABELS,
-        truth=classes_of,
+        fault=number_fault,
+        doubt=number_doubt,
+        names=SCORE_NAMES,
+        truth=numbers_in,
         start=Start(
-            "distilbert/distilbert-base-uncased", 3, 5e-5, 256, ({"metric": "macro_f1", "above_baseline": "tfidf"},)
+            EMBEDDER, 4, 2e-5, 256, ({"metric": "spearman", "above_baseline": "tfidfcosine"},),
+            batch=16, multilingual=EMBEDDERS,
         ),
-        classes=True,
+        notes=similarity_notes,
+        apart=True,
     ),
     TaskGuess(
-        kind="text-classification",
-        speaks=lambda seen, given: "as neither spans, answers nor a pair of texts are there",
-        texts=one_text,
-        fault=class_fault,
-        doubt=class_doubt,
-        names=LABELS,
-        truth=classes_of,
+        kind="feature-extraction",
+        speaks=belonging_speak,
+        texts=two_texts,
+        fault=no_objection,
+        doubt=no_objection,
+        names=frozenset(),
+        truth=cells_of,
         start=Start(
-            "distilbert/distilbert-base-uncased", 3, 5e-5, 256, ({"metric": "macro_f1", "above_baseline": "tfidf"},)
+            EMBEDDER, 1, 2e-5, 256, ({"metric": "mrr", "above_baseline": "tfidfcosine"},),
+            batch=64, settings=(TOGETHER,), multilingual=EMBEDDERS,
         ),
-        classes=True,
+        truthless=True,
+        further={"negative": frozenset({"negative", "hardnegative"})},
+        apart=True,
     ),
+    replace(PAIR, kind="zero-shot-classification", speaks=inference_speaks, settings=inference_settings),
+    replace(SEVERAL_LABELS, kind=PAIR.kind, speaks=problem_speaks(SEVERAL, pair=True), texts=two_texts),
+    replace(A_NUMBER, kind=PAIR.kind, speaks=problem_speaks(NUMBER, pair=True), texts=two_texts),
+    PAIR,
+    SEVERAL_LABELS,
+    A_NUMBER,
+    ONE_CLASS,
 )  # fmt: skip
 """What is looked for first stands first; a new task is a row."""

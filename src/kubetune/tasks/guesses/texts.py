@@ -1,8 +1,11 @@
 """Finds the texts of an item, each with why: by what a person has said, by their names, or as the longest."""
 
+from collections.abc import Sequence
+
 from kubetune.errors import ConfigError
 from kubetune.tasks.guesses.base import Given, UndecidedError
 from kubetune.tasks.guesses.columns import (
+    BELONGING,
     CONTEXTS,
     PAIRS,
     QUESTIONS,
@@ -15,7 +18,7 @@ from kubetune.tasks.guesses.columns import (
 from kubetune.tasks.guesses.seen import Holds, Seen
 
 
-def one_text(seen: Seen, given: Given, label: str) -> list[tuple[str, str]]:
+def one_text(seen: Seen, given: Given, label: str | None) -> list[tuple[str, str]]:
     """Find the text of a task with one: the longest column of text."""
     if given.text_pair is not None:
         raise ConfigError("--text-pair names a second text and the task has one: leave it out, or name another --task.")
@@ -33,7 +36,7 @@ def one_text(seen: Seen, given: Given, label: str) -> list[tuple[str, str]]:
     return [(close[0].name, why)]
 
 
-def two_texts(seen: Seen, given: Given, label: str) -> list[tuple[str, str]]:
+def two_texts(seen: Seen, given: Given, label: str | None) -> list[tuple[str, str]]:
     """Find the texts of a task with two: a pair by their names, or as a person says."""
     pair = pair_by_name(seen, given)
     found = []
@@ -47,10 +50,12 @@ def two_texts(seen: Seen, given: Given, label: str) -> list[tuple[str, str]]:
     return found
 
 
-def pair_by_name(seen: Seen, given: Given) -> tuple[str, str] | None:
+def pair_by_name(
+    seen: Seen, given: Given, pairs: Sequence[tuple[str, str]] = (*PAIRS, *BELONGING)
+) -> tuple[str, str] | None:
     """Return the two columns whose names say that they are a pair; None: there is none, or a person names others."""
     names = {normal_name(column.name): column.name for column in seen.holding(Holds.TEXT)}
-    for first, second in PAIRS:
+    for first, second in pairs:
         if first in names and second in names:
             found = names[first], names[second]
             if given.text in (None, found[0]) and given.text_pair in (None, found[1]) and given.label not in found:
@@ -58,9 +63,9 @@ def pair_by_name(seen: Seen, given: Given) -> tuple[str, str] | None:
     return None
 
 
-def text_of_spans(seen: Seen, given: Given, label: str) -> list[tuple[str, str]]:
+def text_of_spans(seen: Seen, given: Given, label: str | None) -> list[tuple[str, str]]:
     """Find the text of entities: the words that tags are of, else the longest text."""
-    truth = seen.find(label)
+    truth = None if label is None else seen.find(label)
     words = seen.holding(Holds.WORDS)
     if (
         given.text is not None
@@ -79,7 +84,7 @@ def text_of_spans(seen: Seen, given: Given, label: str) -> list[tuple[str, str]]
     return [(found[0].name, "lists of words, as many as there are tags")]
 
 
-def question_and_context(seen: Seen, given: Given, label: str) -> list[tuple[str, str]]:
+def question_and_context(seen: Seen, given: Given, label: str | None) -> list[tuple[str, str]]:
     """Find the question and the context by their names."""
     del label
     found = []
