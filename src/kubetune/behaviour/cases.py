@@ -8,7 +8,7 @@ from random import Random
 
 from kubetune.behaviour.edits import AnswerPlace
 from kubetune.behaviour.lexicons import shipped_lexicon, shipped_lexicons
-from kubetune.behaviour.perturbations import PAIR_ORDER, perturb
+from kubetune.behaviour.perturbations import PAIR_ORDER, PAIR_SAME, perturb
 from kubetune.behaviour.suite import AnyTest, Perturbed, RowInputs, Suite
 from kubetune.behaviour.templates import Item, fill
 from kubetune.errors import ConfigError
@@ -19,7 +19,7 @@ Usable = Callable[[Item], bool]
 Vary = Callable[[Item, str], Sequence[Item]]
 """An item and what to seed by → what perturbation makes of it, distinct."""
 ID_DIGITS = 16
-PASSES = ("expect", "label", "moves", "by")
+PASSES = ("expect", "label", "moves", "by", "may_gain", "ignore")
 """Fields of a test that say which answers pass."""
 
 
@@ -106,6 +106,9 @@ def cases_of(
     inputs = list(sources)
     if not isinstance(test, Perturbed):
         return Cases(len(inputs), tuple(Case(item, sources[item]) for item in inputs if usable(item)))
+    if test.perturb is None:
+        compared = [(Case(item[:2], sources[item], ((item[0], item[2]),))) for item in inputs]
+        return Cases(len(inputs), tuple(case for case in compared if all(map(usable, (case.item, *case.variants)))))
     most = test.rows.most if test.rows is not None else None
     order = list(range(len(inputs)))
     if most is not None:
@@ -176,6 +179,8 @@ def _wanted(row: Row, wanted: RowInputs) -> bool:
 def _variants(test: Perturbed, item: Item, stem: str, groups: list[list[str]] | None) -> tuple[Item, ...]:
     if test.perturb == PAIR_ORDER:
         return (item[::-1],) if len(item) == 2 and item[0] != item[1] else ()
+    if test.perturb == PAIR_SAME:
+        return ((item[0], item[0]),) if len(item) == 2 and item[0] != item[1] else ()
     if test.column >= len(item):
         raise ConfigError(
             f"Test {test.name!r} perturbs column {test.column}, but its items have {len(item)} text: set column to 0."
