@@ -9,7 +9,7 @@ from random import Random
 from kubetune.behaviour.edits import AnswerPlace
 from kubetune.behaviour.lexicons import shipped_lexicon, shipped_lexicons
 from kubetune.behaviour.perturbations import PAIR_ORDER, PAIR_SAME, perturb
-from kubetune.behaviour.suite import AnyTest, Perturbed, RowInputs, Suite
+from kubetune.behaviour.suite import AnyTest, Perturbed, RowInputs, Similar, Suite
 from kubetune.behaviour.templates import Item, fill
 from kubetune.errors import ConfigError
 from kubetune.text.unicode_forms import normal_form
@@ -106,8 +106,8 @@ def cases_of(
     inputs = list(sources)
     if not isinstance(test, Perturbed):
         return Cases(len(inputs), tuple(Case(item, sources[item]) for item in inputs if usable(item)))
-    if test.perturb is None:
-        compared = [(Case(item[:2], sources[item], ((item[0], item[2]),))) for item in inputs]
+    if isinstance(test, Similar) and test.perturb is None:
+        compared = [Case(item[:2], sources[item], ((item[0], item[2]),)) for item in inputs]
         return Cases(len(inputs), tuple(case for case in compared if all(map(usable, (case.item, *case.variants)))))
     most = test.rows.most if test.rows is not None else None
     order = list(range(len(inputs)))

@@ -197,7 +197,7 @@ def _texts(template: Template) -> int:
 
 def _perturb_problems(where: str, test: Perturbed, lexicons: set[str]) -> Iterator[str]:
     known = (*PERTURBATIONS, *OF_ITEMS.get(type(test), PAIR_PERTURBATIONS))
-    if test.perturb is None:
+    if isinstance(test, Similar) and test.perturb is None:
         if test.using is not None:
             yield f"`{where}.using`: there is no perturbation to draw for: leave `using` out"
         return

@@ -10,8 +10,8 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9 ,'-]{0,79}$")]
 """Lower-case words: it stands in tables and sentences."""
 Entry = Annotated[str, Field(min_length=1, max_length=300)]
 Template = Entry | tuple[Entry, Entry] | tuple[Entry, Entry, Entry]
-"""A text, a pair, or a pair and what its second text is compared with. Placeholders are such as `{food}`; `{food}` twice
-is the same entry, `{food#2}` another one of the list."""
+"""A text, a pair, or a pair and what its second text is compared with. Placeholders are such as `{food}`; `{food}`
+twice is the same entry, `{food#2}` another one of the list."""
 
 
 def _listed(value: Any) -> Any:
