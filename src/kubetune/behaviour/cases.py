@@ -98,17 +98,12 @@ def cases_of(
         ConfigError: The perturbed column is one that the items lack.
     """
     stem = f"{seed}|{suite.name}|{test.name}"
-    if test.templates:
-        filled = fill(test.templates, _lexicons(suite), test.most, Random(stem))
-        sources = {item: _source("template", template) for item, template in filled.items()}
-    else:
-        sources = _from_rows(test, rows)
+    sources = _from_templates(test, suite, stem) if test.templates else _from_rows(test, rows)
     inputs = list(sources)
     if not isinstance(test, Perturbed):
         return Cases(len(inputs), tuple(Case(item, sources[item]) for item in inputs if usable(item)))
     if isinstance(test, Similar) and test.perturb is None:
-        compared = [Case(item[:2], sources[item], ((item[0], item[2]),)) for item in inputs]
-        return Cases(len(inputs), tuple(case for case in compared if all(map(usable, (case.item, *case.variants)))))
+        return _compared(sources, usable)
     most = test.rows.most if test.rows is not None else None
     order = list(range(len(inputs)))
     if most is not None:
@@ -125,6 +120,12 @@ def cases_of(
         if variants:
             found[place] = Case(inputs[place], sources[inputs[place]], variants)
     return Cases(len(inputs), tuple(found[place] for place in sorted(found)))
+
+
+def _compared(sources: Mapping[Item, str], usable: Usable) -> Cases:
+    """Return the cases of items of three texts: the first with the second, against the first with the third."""
+    found = [Case(item[:2], source, ((item[0], item[2]),)) for item, source in sources.items()]
+    return Cases(len(found), tuple(case for case in found if all(map(usable, (case.item, *case.variants)))))
 
 
 def _groups(using: str | None, suite: Suite) -> list[list[str]] | None:
@@ -154,6 +155,12 @@ def _digest(*texts: str) -> str:
 def _lexicons(suite: Suite) -> Mapping[str, Sequence[str]]:
     shipped = {name: [entry for group in shipped_lexicon(name) for entry in group] for name in shipped_lexicons()}
     return shipped | suite.lexicons
+
+
+def _from_templates(test: AnyTest, suite: Suite, stem: str) -> dict[Item, str]:
+    """Return the filled templates, with the source of each."""
+    filled = fill(test.templates, _lexicons(suite), test.most, Random(stem))
+    return {item: _source("template", template) for item, template in filled.items()}
 
 
 def _from_rows(test: AnyTest, rows: Sequence[Row]) -> dict[Item, str]:

@@ -7,7 +7,7 @@ from kubetune.behaviour.cases import Case, Row, Usable, Vary, always, cases_of
 from kubetune.behaviour.checks import FailedCase, shown_item
 from kubetune.behaviour.joining import ROW_PERTURBATIONS, join
 from kubetune.behaviour.run import SuiteResult, distinct_items, suite_result
-from kubetune.behaviour.suite import Chosen, Suite
+from kubetune.behaviour.suite import ChosenLabels, Suite
 from kubetune.behaviour.templates import Item
 from kubetune.errors import ConfigError, KubetuneError
 from kubetune.text.shown import number, one_line
@@ -33,7 +33,7 @@ def run_label_set_suite(
         ConfigError: A test perturbs a column that items lack.
         KubetuneError: The suite has tests of another kind, or answers are missing.
     """
-    tests = [test for test in suite.tests if isinstance(test, Chosen)]
+    tests = [test for test in suite.tests if isinstance(test, ChosenLabels)]
     if len(tests) < len(suite.tests):
         raise KubetuneError(f"Suite {suite.name!r} has tests of another kind: it cannot be run on sets of labels.")
     cases = [cases_of(test, suite, rows, seed, usable, _joiner(test, rows)) for test in tests]
@@ -48,7 +48,7 @@ def run_label_set_suite(
     ])  # fmt: skip
 
 
-def _joiner(test: Chosen, rows: Sequence[Row]) -> Vary | None:
+def _joiner(test: ChosenLabels, rows: Sequence[Row]) -> Vary | None:
     """Return what sets other rows beside an item; None: the test does something else."""
     if test.perturb not in ROW_PERTURBATIONS:
         return None
@@ -69,7 +69,7 @@ def _joiner(test: Chosen, rows: Sequence[Row]) -> Vary | None:
     return vary
 
 
-def _failure(test: Chosen, case: Case, chosen: Mapping[Item, Mapping[str, float]]) -> FailedCase | None:
+def _failure(test: ChosenLabels, case: Case, chosen: Mapping[Item, Mapping[str, float]]) -> FailedCase | None:
     """Return what is wrong with a case: its clearest variant, or None where all of them passed."""
     before, worst = _counted(test, chosen[case.item]), None
     for variant in case.variants:
@@ -91,7 +91,7 @@ def _failure(test: Chosen, case: Case, chosen: Mapping[Item, Mapping[str, float]
     )
 
 
-def _counted(test: Chosen, labels: Mapping[str, float]) -> dict[str, float]:
+def _counted(test: ChosenLabels, labels: Mapping[str, float]) -> dict[str, float]:
     return {name: share for name, share in labels.items() if name not in test.ignore}
 
 

@@ -15,7 +15,7 @@ from kubetune.behaviour.suite import (
     TRIPLE,
     AnyTest,
     Capability,
-    Chosen,
+    ChosenLabels,
     Direction,
     Invariance,
     Kept,
@@ -39,9 +39,9 @@ KINDS: Mapping[str, type[BaseModel]] = {
     "dir": Direction,
     "kept": Kept,
     "similar": Similar,
-    "chosen": Chosen,
+    "chosen": ChosenLabels,
 }
-OF_ITEMS: Mapping[type[BaseModel], tuple[str, ...]] = {Kept: ITEM_PERTURBATIONS, Chosen: ROW_PERTURBATIONS}
+OF_ITEMS: Mapping[type[BaseModel], tuple[str, ...]] = {Kept: ITEM_PERTURBATIONS, ChosenLabels: ROW_PERTURBATIONS}
 """Perturbations of whole items that a kind of test takes beside those of a text; other kinds take those of a pair."""
 TEST: TypeAdapter[AnyTest] = TypeAdapter(AnyTest)
 

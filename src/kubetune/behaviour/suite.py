@@ -144,7 +144,7 @@ class Similar(Perturbed):
         return self
 
 
-class Chosen(Perturbed):
+class ChosenLabels(Perturbed):
     """The labels that the model chooses must stay, however many they are."""
 
     expects: ClassVar[str] = "label-sets"
@@ -160,7 +160,7 @@ class Chosen(Perturbed):
 TRIPLE = 3
 """Texts of a template that compares two pairs."""
 AnyTest = Annotated[
-    MinimumFunctionality | Invariance | Direction | Kept | Similar | Chosen, Field(discriminator="kind")
+    MinimumFunctionality | Invariance | Direction | Kept | Similar | ChosenLabels, Field(discriminator="kind")
 ]
 
 
