@@ -213,8 +213,8 @@ def test_shipped_suites() -> None:
                 assert not found.cases
                 continue
             assert len(found.cases) >= 30, test.name
-            items = [item for case in found.cases for item in (case.item, *case.variants)]
-            assert all(RAW.read(text) == text and "{" not in text for item in items for text in item)
+            texts = {text for case in found.cases for item in (case.item, *case.variants) for text in item}
+            assert all(RAW.read(text) == text and "{" not in text for text in texts)
 
 
 def test_a_changed_suite_or_list_changes_the_key_of_a_stage_that_loads_suites() -> None:
