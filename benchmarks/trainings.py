@@ -171,7 +171,8 @@ def compared(recipe: Recipe, candidate: Path, champion: Path) -> dict[str, Any]:
             (folder / "champion" / part).symlink_to((champion / part).resolve())
         (folder / "champion" / "champion.json").write_text(json.dumps(CHAMPION), encoding="utf-8")
         (folder / "decision").mkdir()
-        inputs = {"report": candidate / "report", "behaviour": candidate / "behaviour", "champion": folder / "champion"}
+        inputs = {name: candidate / name for name in ("report", "behaviour")}
+        inputs |= {"model": candidate / "archive", "champion": folder / "champion"}
         context = SimpleNamespace(should_stop=lambda: False, progress=Silent())
         compare.run(recipe, inputs, {"decision": folder / "decision"}, context)
         return read(folder / "decision" / "decision.json")
