@@ -4,6 +4,7 @@ Real stages, a real store in a folder, real signals. An attempt is a fork of a p
 that hundreds fit into minutes. Prints one line a claim; exits 1 if one does not hold.
 
     python benchmarks/resume.py --kills 200 --terms 20 | --smoke
+    python benchmarks/resume.py --task token-classification question-answering --kills 20 --terms 5 --rank-kills 0
 """
 
 import argparse
@@ -16,11 +17,12 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from resume_tasks import ROWS, TASKS, task_overrides
 from smoke import complete
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -37,6 +39,7 @@ from kubetune.storage.commits import read_commit
 from kubetune.storage.records import find
 from pipelines import settings_of
 
+DEFAULT = ("text-classification",)
 INTERVAL = 4
 RANK_EPOCHS = 12
 """So many that the toy has learnt its rows: before, the spread of the seeds says little."""
@@ -97,12 +100,27 @@ class Trial:
     problems: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Materials:
+    """What is trained.
+
+    Attributes:
+        task: Name of the task.
+        data: Its rows.
+        model: A tiny encoder.
+    """
+
+    task: str
+    data: Path
+    model: Path
+
+
 class World:
     """A prepared dataset in a store, copied for each trial."""
 
-    def __init__(self, folder: Path, materials: tuple[Path, Path], *overrides: str) -> None:
-        data, model = materials
-        self.folder, self.recipe = folder, parse_recipe(RECIPE.format(data=data, model=model), overrides)
+    def __init__(self, folder: Path, materials: "Materials", *overrides: str) -> None:
+        text = RECIPE.format(data=materials.data, model=materials.model)
+        self.folder, self.recipe = folder, parse_recipe(text, [*task_overrides(materials.task), *overrides])
         self.copies = 0
         self.base = folder / "base"
         store = open_configured_store(settings_of(self.base))
@@ -305,7 +323,7 @@ def campaign(world: World, draw: random.Random, harm: Harm, wanted: int, referen
 
 def ranks(
     folder: Path,
-    materials: tuple[Path, Path],
+    materials: Materials,
     draw: random.Random,
     kills: int,
     epochs: int = RANK_EPOCHS,
@@ -362,54 +380,76 @@ def made(folder: Path) -> Path:
     return folder
 
 
-def warm() -> None:
+def warm(tasks: Sequence[str]) -> None:
     """Import what an attempt needs, so that a fork starts at once."""
     import torch
 
     import kubetune.stages.train
     import kubetune.training.loop  # noqa: F401
+    from kubetune.tasks import load_task
 
+    for task in tasks:
+        load_task(task)
     torch.set_num_threads(1)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the campaigns; 0 if every claim held."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--task", choices=TASKS, nargs="+", default=DEFAULT)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--terms", type=int, default=20)
-    parser.add_argument("--rank-kills", type=int, default=5)
+    parser.add_argument("--rank-kills", type=int, default=5, help="0: ranks are left out")
     parser.add_argument("--flips", type=float, default=0.25, help="probability of a bit flip after a kill")
     parser.add_argument("--seed", type=int, default=20261122)
     parser.add_argument("--rank-epochs", type=int, default=RANK_EPOCHS, help="with fewer, the metric is not judged")
     parser.add_argument("--smoke", action="store_true", help="a kill of each kind: shows that it runs")
     options = parser.parse_args(arguments)
     if options.smoke:
-        few = ["--kills", "2", "--terms", "1", "--rank-kills", "1", "--rank-epochs", "2"]
-        lines = [r"^undisturbed: \d+ steps", r"^SIGTERM: \d+ signals", r"exit codes of the interrupted: ", "^4 passed"]
-        return complete(lambda: main(few), [*lines, r"^SIGKILL: .* [1-9]\d* attempts began above step 0", "^two ranks"])
-    draw = random.Random(options.seed)
+        return smoke(options.task)
     print(f"seed {options.seed}")
-    warm()
-    checks: list[Callable[[], bool]] = []
-    with tempfile.TemporaryDirectory(prefix="kubetune-resume-", ignore_cleanup_errors=True) as name:
-        # Made once: training a tokenizer anew may number its words in another order.
-        rows = toys.write_jsonl(Path(name) / "rows.jsonl", toys.toy_rows(240))
-        materials = (rows, toys.write_toy_model(Path(name) / "model"))
-        world = World(made(Path(name) / "single"), materials)
-        (place, attempt, seconds), (other, _, _) = undisturbed(world), undisturbed(world)
-        print(f"undisturbed: {attempt.steps} steps in {seconds:.1f} s, a checkpoint every {INTERVAL} steps")
-        same = weights(place) == weights(other)
-        print(f"two undisturbed runs: weights {'equal' if same else 'DIFFER'}")
-        reference = (weights(place), attempt.steps)
-        checks = [
-            lambda: same,
-            lambda: campaign(world, draw, Harm(signal.SIGKILL, seconds, options.flips), options.kills, reference),
-            lambda: campaign(world, draw, Harm(signal.SIGTERM, seconds), options.terms, reference),
-            lambda: ranks(Path(name) / "ranks", materials, draw, options.rank_kills, options.rank_epochs),
-        ]
-        held = [check() for check in checks]
+    warm(options.task)
+    held: list[bool] = []
+    for task in options.task:
+        with tempfile.TemporaryDirectory(prefix="kubetune-resume-", ignore_cleanup_errors=True) as name:
+            held += claims(Path(name), task, options)
     print(f"{sum(held)} passed, {len(held) - sum(held)} failed")
     return 0 if all(held) else 1
+
+
+def claims(folder: Path, task: str, options: argparse.Namespace) -> list[bool]:
+    """Run the campaigns of one task; return which claims held."""
+    draw = random.Random(options.seed)
+    # Made once: training a tokenizer anew may number its words in another order.
+    rows = toys.write_jsonl(folder / "rows.jsonl", TASKS[task].rows(ROWS))
+    materials = Materials(task, rows, toys.write_toy_model(folder / "model"))
+    world = World(made(folder / "single"), materials)
+    (place, attempt, seconds), (other, _, _) = undisturbed(world), undisturbed(world)
+    print(f"{task}\nundisturbed: {attempt.steps} steps in {seconds:.1f} s, a checkpoint every {INTERVAL} steps")
+    same = weights(place) == weights(other)
+    print(f"two undisturbed runs: weights {'equal' if same else 'DIFFER'}")
+    reference = (weights(place), attempt.steps)
+    held = [
+        same,
+        campaign(world, draw, Harm(signal.SIGKILL, seconds, options.flips), options.kills, reference),
+        campaign(world, draw, Harm(signal.SIGTERM, seconds), options.terms, reference),
+    ]
+    if options.rank_kills:
+        held.append(ranks(folder / "ranks", materials, draw, options.rank_kills, options.rank_epochs))
+    return held
+
+
+def smoke(tasks: Sequence[str]) -> int:
+    """Kill a training of each task once or twice; ranks, which take longest, of the task that is the default alone."""
+    few = ["--terms", "1", "--rank-epochs", "2"]
+    if tuple(tasks) == DEFAULT:
+        few += ["--kills", "2", "--rank-kills", "1"]
+        lines = ["^4 passed", "^two ranks", r"^SIGKILL: .* [1-9]\d* attempts began above step 0"]
+    else:
+        few += ["--kills", "1", "--rank-kills", "0"]
+        lines = [f"^{3 * len(tasks)} passed", *(f"^{task}$" for task in tasks), r"^SIGKILL: "]
+    lines += [r"^undisturbed: \d+ steps", r"^SIGTERM: \d+ signals", r"exit codes of the interrupted: "]
+    return complete(lambda: main(["--task", *tasks, *few]), lines)
 
 
 if __name__ == "__main__":

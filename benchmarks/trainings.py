@@ -7,7 +7,12 @@
     done
     python benchmarks/trainings.py tweets RUNS/seed-*
 
-Alone: which trainings the recipe's bars refuse, and which the suite's own bars would refuse. Paired: each training as
+or, in one process, which trains what is missing (the seed is the number at the end of a folder's name):
+
+    python benchmarks/trainings.py ner-wnut RUNS/seed-{1,2,3,4,5} --train --set data.limit=1500 --set training.epochs=2
+
+Alone: which trainings the recipe's bars refuse, which the suite's own bars would refuse, and which one bar for all of
+its capabilities would. Paired: each training as
 the candidate against each other one as the champion, through the body of stage `compare`, on the rows and the cases
 that both met. Here every promotion and every lost capability is a false alarm in the sense that no one changed
 anything; two trainings still are two models, whose true failure rates differ a little.
@@ -18,6 +23,7 @@ import json
 import re
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import permutations
@@ -25,7 +31,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from smoke import complete, pulled, recipe_text
+from smoke import complete, fetched, pulled, recipe_text
 
 from kubetune.behaviour.chosen import chosen_suite
 from kubetune.behaviour.record import judge_behaviour
@@ -38,6 +44,8 @@ from pipelines import Silent
 
 LEARNT = ("training.epochs=6", "training.learning_rate=1e-2")
 """Of the toy's: trainings that have not learnt give equal answers."""
+BARS = (0.05, 0.1, 0.2, 0.3, 0.5)
+"""Failure rates that are tried as the bar of every capability."""
 CHAMPION = {"format": 1, "name": "benchmark", "version": 1, "run": "champion", "archive": "0" * 64, "earlier": 0}
 
 
@@ -55,10 +63,12 @@ def smoke() -> int:
             + f"behaviour: {{suite: sentiment, most: 10, bars: {json.dumps(bars)}}}\n"
             + "promotion: {minimum_rows: 10, minimum_slice_rows: 5}\n"
         )
-        lines = [rf"^{re.escape(name)} \| \d+ \| \d\.\d{{3}} to \d\.\d{{3}} \| \d of 2$" for name in bars]
+        tried = r" \| \d" * len(BARS)
+        lines = [rf"^{re.escape(name)} \| \d+ \| \d\.\d{{3}} to \d\.\d{{3}} \| \d of 2{tried}$" for name in bars]
         lines += [rf"^{score} of 2 trainings: \d\.\d{{3}}, \d\.\d{{3}}$" for score in ("accuracy", "macro_f1")]
         lines += [r"^2 pairs, each as a first comparison: \{'\w+': [12]", r"^[\w ]+ \| \d \| \d \| \d \| \d$"]
-        return complete(lambda: main([str(recipe), *(str(folder / f"seed-{seed}") for seed in (1, 2))]), lines)
+        runs = [str(folder / f"seed-{seed}") for seed in (1, 2)]
+        return complete(lambda: main([str(recipe), *runs, "--train"]), lines)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,21 +82,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
         nargs="*",
         help="folders with report and behaviour of a run each, and its archive if it has one",
     )
+    parser.add_argument("--train", action="store_true", help="train those that are missing, without their archives")
+    parser.add_argument("--set", action="append", default=[], help="a change of the recipe; give it again for more")
     given = parser.parse_args(arguments)
     if given.smoke:
         return smoke()
     if len(given.runs) < 2:
         parser.error("RECIPE and at least two runs are needed, which are compared.")
-    recipe = load_recipe(given.recipe)
+    recipe = load_recipe(given.recipe, given.set)
+    for run in given.runs if given.train else ():
+        if not run.is_dir():
+            train(given.recipe, given.set, run)
     alone(recipe, given.runs)
     paired(recipe, [run for run in given.runs if (run / "archive").is_dir()])
     return 0
 
 
+def train(recipe: str, overrides: Sequence[str], run: Path) -> None:
+    """Run the stages up to `behave` with the seed that a folder's name ends with."""
+    seed = re.search(r"\d+$", run.name)
+    if seed is None:
+        raise SystemExit(f"{run.name} ends with no number, which would be the seed: call it seed-1.")
+    began = time.process_time()
+    run.parent.mkdir(parents=True, exist_ok=True)
+    chosen = load_recipe(recipe, [*overrides, f"training.seed={seed.group()}"])
+    fetched(run.parent, run.name, ("report", "behaviour"), chosen)
+    print(f"{run.name}: {time.process_time() - began:.0f} CPU-seconds", flush=True)
+
+
 def alone(recipe: Recipe, runs: Sequence[Path]) -> None:
     """Each training by itself."""
     reports = [read(run / "report" / "metrics.json")["metrics"] for run in runs]
-    for name in ("accuracy", "macro_f1"):
+    for name in dict.fromkeys(("accuracy", "macro_f1", recipe.training.best_metric)):
+        if name not in reports[0]:
+            continue
         values = [float(found[name]["value"]) for found in reports]
         print(f"{name} of {len(runs)} trainings: {', '.join(f'{value:.3f}' for value in values)}")
     found = [read(run / "behaviour" / "behaviour.json") for run in runs]
@@ -95,11 +124,21 @@ def alone(recipe: Recipe, runs: Sequence[Path]) -> None:
     print(f"{found[0]['scored']:,} texts each; refused by the recipe's bars: {len(refused)} {refused or ''}")
     suite = chosen_suite(recipe.behaviour.suite, {}, recipe.behaviour.most)
     own = [missed(suite, document) for document in found]
-    print("\ncapability | cases | failure rate, least to most | refused by the suite's own bar")
+    tried = [
+        [missed(chosen_suite(recipe.behaviour.suite, dict.fromkeys(suite.capabilities, bar)), one) for one in found]
+        for bar in BARS
+    ]
+    print("\ncapability | cases | failure rate, least to most | refused by the suite's own bar | with a bar of", *BARS)
     for name in suite.capabilities:
         rates = sorted(document["capabilities"][name]["rate"] for document in found)
         cases = found[0]["capabilities"][name]["count"]
-        print(f"{name} | {cases} | {rates[0]:.3f} to {rates[-1]:.3f} | {sum(name in one for one in own)} of {len(own)}")
+        at = " | ".join(str(sum(name in one for one in refusals)) for refusals in tried)
+        told = f"{sum(name in one for one in own)} of {len(own)} | {at}"
+        print(f"{name} | {cases} | {rates[0]:.3f} to {rates[-1]:.3f} | {told}")
+    print("\ntest | cases | failure rate, least to most")
+    for number, outcome in enumerate(found[0]["outcomes"]):
+        rates = sorted(document["outcomes"][number]["rate"] for document in found)
+        print(f"{outcome['test']} | {outcome['count']} | {rates[0]:.3f} to {rates[-1]:.3f}")
 
 
 def missed(suite: Any, document: Mapping[str, Any]) -> set[str]:
@@ -132,7 +171,8 @@ def compared(recipe: Recipe, candidate: Path, champion: Path) -> dict[str, Any]:
             (folder / "champion" / part).symlink_to((champion / part).resolve())
         (folder / "champion" / "champion.json").write_text(json.dumps(CHAMPION), encoding="utf-8")
         (folder / "decision").mkdir()
-        inputs = {"report": candidate / "report", "behaviour": candidate / "behaviour", "champion": folder / "champion"}
+        inputs = {name: candidate / name for name in ("report", "behaviour")}
+        inputs |= {"model": candidate / "archive", "champion": folder / "champion"}
         context = SimpleNamespace(should_stop=lambda: False, progress=Silent())
         compare.run(recipe, inputs, {"decision": folder / "decision"}, context)
         return read(folder / "decision" / "decision.json")

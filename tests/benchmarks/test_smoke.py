@@ -27,6 +27,17 @@ MINUTES = {"resume", "serving", "training", "trainings", "waiting"}
 """Whose smoke form takes minutes of two cores: run by `pytest -m "slow and full"`."""
 
 
+def run_smoke(program: str, folder: Path, *arguments: str) -> str:
+    """Run the `--smoke` form of a benchmark; return what it printed."""
+    done = subprocess.run(
+        [sys.executable, str(BENCHMARKS / f"{program}.py"), *arguments, "--smoke"],
+        cwd=folder, capture_output=True, text=True, timeout=1200, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, (done.stdout[-3000:], done.stderr[-3000:])
+    assert done.stdout.splitlines()[-1] == "smoke: complete"
+    return done.stdout
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
@@ -37,12 +48,14 @@ MINUTES = {"resume", "serving", "training", "trainings", "waiting"}
     ],
 )
 def test_a_benchmark_runs(name: str, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, str(BENCHMARKS / f"{name}.py"), "--smoke"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=1200, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, (done.stdout[-3000:], done.stderr[-3000:])
-    assert done.stdout.splitlines()[-1] == "smoke: complete"
+    run_smoke(name, tmp_path)
+
+
+@pytest.mark.slow
+def test_trainings_of_entities_and_of_answers_are_killed_and_end_with_the_same_bits(tmp_path: Path) -> None:
+    tasks = ("token-classification", "question-answering")
+    printed = run_smoke("resume", tmp_path, "--task", *tasks)
+    assert printed.count("1/1 final weights equal the undisturbed SHA-256") == 2 * len(tasks)
 
 
 def test_every_file_is_a_benchmark_or_a_part_of_one() -> None:

@@ -34,7 +34,17 @@ def test_every_shipped_suite_is_taken_by_name() -> None:
     assert (
         suite_names()
         == tuple(shipped_suites())
-        == ("acceptability", "answers", "emotion", "entities", "sentiment", "topic")
+        == (
+            "acceptability",
+            "answers",
+            "emotion",
+            "entailment",
+            "entities",
+            "sentiment",
+            "several-labels",
+            "similarity",
+            "topic",
+        )
     )
     for name in suite_names():
         assert BehaviourSection(suite=name).suite == name
@@ -73,7 +83,7 @@ def test_a_suite_of_ones_own_stands_in_the_recipe() -> None:
 @pytest.mark.parametrize(
     ("values", "why"),
     [
-        ({"suite": "sentment"}, "shipped are acceptability, answers, emotion, entities, sentiment, topic"),
+        ({"suite": "sentment"}, "shipped are acceptability, answers, emotion, entailment, entities, sentiment, sev"),
         ({"suite": "own.yaml"}, "write a suite of your own here as a mapping"),
         ({"suite": ""}, "does not exist"),
         ({"suite": OWN | {"labels": ["no"]}}, "`labels`"),
@@ -108,18 +118,47 @@ FITS = {
     "acceptability": ("cola",),
     "topic": ("ag-news",),
 }
-OF_PLACES = {"entities": ("ner-wnut",), "answers": ("qa-squad",)}
-"""Suites that speak of no labels, and the recipes of their task."""
+OTHERS = {
+    "entities": ("places", ("ner-wnut",)),
+    "answers": ("places", ("qa-squad",)),
+    "similarity": ("similarity", ("sts", "similar-questions")),
+    "several-labels": ("label-sets", ("topics-multilabel",)),
+}
+"""Suites that speak of no labels: what they judge, and the recipes of their task."""
+OF_TASK = {suite: recipes for suite, (_, recipes) in OTHERS.items()} | {"entailment": ("nli-zero-shot", "snli")}
 
 
-@pytest.mark.parametrize("suite", OF_PLACES)
-def test_a_suite_that_judges_places_is_for_tasks_whose_answers_point_at_them(suite: str) -> None:
-    for recipe in OF_PLACES[suite]:
+@pytest.mark.parametrize("suite", OTHERS)
+def test_a_suite_is_for_tasks_whose_answers_have_what_it_judges(suite: str) -> None:
+    judged, recipes = OTHERS[suite]
+    for recipe in recipes:
         assert load_recipe(recipe, [f"behaviour.suite={suite}"]).behaviour.suite == suite
-        with pytest.raises(ConfigError, match=r"behaviour\.suite judges labels, and answers of task .* have places"):
+        with pytest.raises(ConfigError, match=rf"behaviour\.suite judges labels, and answers of task .* have {judged}"):
             load_recipe(recipe, ["behaviour.suite=sentiment"])
-    with pytest.raises(ConfigError, match=r"judges places, and answers of task text-classification have labels"):
+    with pytest.raises(ConfigError, match=rf"judges {judged}, and answers of task text-classification have labels"):
         load_recipe("tweets", [f"behaviour.suite={suite}", "behaviour.bars={}"])
+
+
+def test_the_suite_of_entailment_is_for_both_tasks_with_these_classes() -> None:
+    for kind in ("pair-classification", "zero-shot-classification"):
+        recipe = load_recipe("snli", [f"task.kind={kind}", "data.labels=[entailment, neutral, contradiction]"])
+        assert recipe.behaviour.suite == "entailment"
+    assert load_recipe("snli", ["data.labels=[contradiction, entailment]"]).behaviour.suite == "entailment"
+    with pytest.raises(
+        ConfigError, match=r"needs labels contradiction and data\.labels has entailment, not_entailment"
+    ):
+        load_recipe("snli", ["data.labels=[entailment, not_entailment]"])
+
+
+SHOWN = ("ner-wnut", "sts", "similar-questions", "topics-multilabel", "nli-zero-shot", "snli")
+
+
+@pytest.mark.parametrize("recipe", SHOWN)
+def test_a_recipe_names_the_suite_of_its_task_which_judges_nothing(recipe: str) -> None:
+    (wanted,) = [suite for suite, names in OF_TASK.items() if recipe in names]
+    section = load_recipe(recipe).behaviour
+    assert section.suite == wanted and not section.bars
+    assert {capability.at_most for capability in chosen_suite(wanted, {}).capabilities.values()} == {None}
 
 
 @pytest.mark.parametrize(("suite", "recipe"), [(suite, name) for suite, names in FITS.items() for name in names])
@@ -161,4 +200,4 @@ def test_the_page_names_every_suite_with_its_capabilities() -> None:
         suite = chosen_suite(name, {})
         (line,) = [line for line in text.splitlines() if line.startswith(f"| `{name}` |")]
         assert line.endswith(f"| {', '.join(suite.capabilities)} |")
-        assert f"| {', '.join((FITS | OF_PLACES)[name])} |" in line
+        assert f"| {', '.join((FITS | OF_TASK)[name])} |" in line

@@ -194,7 +194,7 @@ def test_pairs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("section", "why"),
     [
-        ({"suite": "sentment"}, "'sentment' does not exist: shipped are acceptability, answers, emotion, entities"),
+        ({"suite": "sentment"}, "'sentment' does not exist: shipped are acceptability, answers, emotion, entail"),
         (
             {"suite": "emotion"},
             "needs labels that the model lacks: sadness, joy, anger, fear; it has negative, positive",

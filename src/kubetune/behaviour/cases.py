@@ -8,8 +8,8 @@ from random import Random
 
 from kubetune.behaviour.edits import AnswerPlace
 from kubetune.behaviour.lexicons import shipped_lexicon, shipped_lexicons
-from kubetune.behaviour.perturbations import PAIR_ORDER, perturb
-from kubetune.behaviour.suite import AnyTest, Perturbed, RowInputs, Suite
+from kubetune.behaviour.perturbations import PAIR_ORDER, PAIR_SAME, perturb
+from kubetune.behaviour.suite import AnyTest, Perturbed, RowInputs, Similar, Suite
 from kubetune.behaviour.templates import Item, fill
 from kubetune.errors import ConfigError
 from kubetune.text.unicode_forms import normal_form
@@ -19,7 +19,7 @@ Usable = Callable[[Item], bool]
 Vary = Callable[[Item, str], Sequence[Item]]
 """An item and what to seed by → what perturbation makes of it, distinct."""
 ID_DIGITS = 16
-PASSES = ("expect", "label", "moves", "by")
+PASSES = ("expect", "label", "moves", "by", "may_gain", "ignore")
 """Fields of a test that say which answers pass."""
 
 
@@ -98,14 +98,12 @@ def cases_of(
         ConfigError: The perturbed column is one that the items lack.
     """
     stem = f"{seed}|{suite.name}|{test.name}"
-    if test.templates:
-        filled = fill(test.templates, _lexicons(suite), test.most, Random(stem))
-        sources = {item: _source("template", template) for item, template in filled.items()}
-    else:
-        sources = _from_rows(test, rows)
+    sources = _from_templates(test, suite, stem) if test.templates else _from_rows(test, rows)
     inputs = list(sources)
     if not isinstance(test, Perturbed):
         return Cases(len(inputs), tuple(Case(item, sources[item]) for item in inputs if usable(item)))
+    if isinstance(test, Similar) and test.perturb is None:
+        return _compared(sources, usable)
     most = test.rows.most if test.rows is not None else None
     order = list(range(len(inputs)))
     if most is not None:
@@ -122,6 +120,12 @@ def cases_of(
         if variants:
             found[place] = Case(inputs[place], sources[inputs[place]], variants)
     return Cases(len(inputs), tuple(found[place] for place in sorted(found)))
+
+
+def _compared(sources: Mapping[Item, str], usable: Usable) -> Cases:
+    """Return the cases of items of three texts: the first with the second, against the first with the third."""
+    found = [Case(item[:2], source, ((item[0], item[2]),)) for item, source in sources.items()]
+    return Cases(len(found), tuple(case for case in found if all(map(usable, (case.item, *case.variants)))))
 
 
 def _groups(using: str | None, suite: Suite) -> list[list[str]] | None:
@@ -153,6 +157,12 @@ def _lexicons(suite: Suite) -> Mapping[str, Sequence[str]]:
     return shipped | suite.lexicons
 
 
+def _from_templates(test: AnyTest, suite: Suite, stem: str) -> dict[Item, str]:
+    """Return the filled templates, with the source of each."""
+    filled = fill(test.templates, _lexicons(suite), test.most, Random(stem))
+    return {item: _source("template", template) for item, template in filled.items()}
+
+
 def _from_rows(test: AnyTest, rows: Sequence[Row]) -> dict[Item, str]:
     """Return the distinct texts of the rows that are wanted, with the source of each."""
     wanted = test.rows if isinstance(test, Perturbed) and test.rows is not None else RowInputs()
@@ -176,6 +186,8 @@ def _wanted(row: Row, wanted: RowInputs) -> bool:
 def _variants(test: Perturbed, item: Item, stem: str, groups: list[list[str]] | None) -> tuple[Item, ...]:
     if test.perturb == PAIR_ORDER:
         return (item[::-1],) if len(item) == 2 and item[0] != item[1] else ()
+    if test.perturb == PAIR_SAME:
+        return ((item[0], item[0]),) if len(item) == 2 and item[0] != item[1] else ()
     if test.column >= len(item):
         raise ConfigError(
             f"Test {test.name!r} perturbs column {test.column}, but its items have {len(item)} text: set column to 0."

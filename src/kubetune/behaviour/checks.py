@@ -38,8 +38,8 @@ class FailedCase:
 
 
 @dataclass(frozen=True)
-class _Miss:
-    """A failed item: by how much, and one sentence."""
+class Miss:
+    """A failed item: by how much probability, 0 … 1, and one sentence."""
 
     clearness: float
     why: str
@@ -64,7 +64,7 @@ def failures_of(
             miss = _wrong(test, before, names)
             failures.append(None if miss is None else _shown(case, None, before, miss, names))
             continue
-        worst: tuple[_Miss, Item] | None = None
+        worst: tuple[Miss, Item] | None = None
         for variant in case.variants:
             after = scores[numbers[variant]]
             miss = _unmoved(test, before, after, names) if isinstance(test, Direction) else _moved(before, after, names)
@@ -74,7 +74,7 @@ def failures_of(
     return failures
 
 
-def _wrong(test: MinimumFunctionality, found: Probabilities, names: Sequence[str]) -> _Miss | None:
+def _wrong(test: MinimumFunctionality, found: Probabilities, names: Sequence[str]) -> Miss | None:
     right = [place for place, name in enumerate(names) if name in test.expect]
     answer = int(found.argmax())
     if answer in right:
@@ -82,10 +82,10 @@ def _wrong(test: MinimumFunctionality, found: Probabilities, names: Sequence[str
     best = max(float(found[place]) for place in right)
     wanted = " or ".join(names[place] for place in right)
     why = f"{wanted} is right, but {names[answer]} has {number(found[answer], 2)} against {number(best, 2)}"
-    return _Miss(float(found[answer]) - best, why)
+    return Miss(float(found[answer]) - best, why)
 
 
-def _moved(before: Probabilities, after: Probabilities, names: Sequence[str]) -> _Miss | None:
+def _moved(before: Probabilities, after: Probabilities, names: Sequence[str]) -> Miss | None:
     former, answer = int(before.argmax()), int(after.argmax())
     if former == answer:
         return None
@@ -94,30 +94,45 @@ def _moved(before: Probabilities, after: Probabilities, names: Sequence[str]) ->
         f"({number(after[answer], 2)})"
     )
     # Two lukewarm answers are less clear than two sure ones, whichever side is the surer.
-    return _Miss(min(float(before[former] - before[answer]), float(after[answer] - after[former])), why)
+    return Miss(min(float(before[former] - before[answer]), float(after[answer] - after[former])), why)
 
 
-def _unmoved(test: Direction, before: Probabilities, after: Probabilities, names: Sequence[str]) -> _Miss | None:
+def _unmoved(test: Direction, before: Probabilities, after: Probabilities, names: Sequence[str]) -> Miss | None:
     place = names.index(test.label)
-    start, end = float(before[place]), float(after[place])
-    up = test.moves.endswith("up")
+    return unmoved(test.label, test.moves, test.by, float(before[place]), float(after[place]))
+
+
+def unmoved(what: str, moves: str, by: float, start: float, end: float) -> Miss | None:
+    """Return how a number did not move as stated, or None.
+
+    Args:
+        what: Its name, which begins a sentence.
+        moves: Of `Direction` or `Similar`.
+        by: The same.
+        start: Before.
+        end: After.
+    """
+    up = moves.endswith("up")
     gain = end - start if up else start - end
-    if test.moves.startswith("not-"):
-        short, ok, rule = gain - test.by, gain <= test.by, f"may move {'up' if up else 'down'} by {test.by:g} at most"
+    if moves == "stays":
+        short, ok, rule = abs(gain) - by, abs(gain) <= by, f"may move by {by:g} at most"
+    elif moves.startswith("not-"):
+        short, ok, rule = gain - by, gain <= by, f"may move {'up' if up else 'down'} by {by:g} at most"
     else:
         no_room = end >= CEILING if up else end <= 1 - CEILING
-        short, ok = test.by - gain, no_room or gain > test.by
-        rule = f"must move {'up' if up else 'down'} by more than {test.by:g}"
+        short, ok = by - gain, no_room or gain > by
+        rule = f"must move {'up' if up else 'down'} by more than {by:g}"
     if ok:
         return None
-    why = f"{test.label} {rule}, but went from {number(start, 2)} to {number(end, 2)} ({signed(end - start, 2)})"
-    return _Miss(min(1.0, max(0.0, short)), why)
+    why = f"{what} {rule}, but went from {number(start, 2)} to {number(end, 2)} ({signed(end - start, 2)})"
+    return Miss(min(1.0, max(0.0, short)), why)
 
 
-def _shown(case: Case, variant: Item | None, found: Probabilities, miss: _Miss, names: Sequence[str]) -> FailedCase:
-    changed = None if variant is None else _line(variant)
-    return FailedCase(_line(case.item), changed, names[int(found.argmax())], miss.why, round(miss.clearness, 6))
+def _shown(case: Case, variant: Item | None, found: Probabilities, miss: Miss, names: Sequence[str]) -> FailedCase:
+    changed = None if variant is None else shown_item(variant)
+    return FailedCase(shown_item(case.item), changed, names[int(found.argmax())], miss.why, round(miss.clearness, 6))
 
 
-def _line(item: Item) -> str:
+def shown_item(item: Item) -> str:
+    """Return the texts of an item on one line, parted by ` ¶ `."""
     return " ¶ ".join(map(one_line, item))

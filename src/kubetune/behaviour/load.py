@@ -7,18 +7,22 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from kubetune.behaviour.joining import ROW_PERTURBATIONS
 from kubetune.behaviour.lexicons import shipped_lexicons
-from kubetune.behaviour.perturbations import PAIR_ORDER, PERTURBATIONS, ListPerturbation
+from kubetune.behaviour.perturbations import PAIR_PERTURBATIONS, PERTURBATIONS, ListPerturbation
 from kubetune.behaviour.renaming import ITEM_PERTURBATIONS, RENAME
 from kubetune.behaviour.suite import (
+    TRIPLE,
     AnyTest,
     Capability,
+    ChosenLabels,
     Direction,
     Invariance,
     Kept,
     MinimumFunctionality,
     Perturbed,
     RowInputs,
+    Similar,
     Suite,
     Template,
 )
@@ -29,7 +33,16 @@ from kubetune.redaction import listed, quoted
 from kubetune.schema.section import is_secret
 from kubetune.schema.yaml_text import YamlTextError, read_yaml
 
-KINDS: Mapping[str, type[BaseModel]] = {"mft": MinimumFunctionality, "inv": Invariance, "dir": Direction, "kept": Kept}
+KINDS: Mapping[str, type[BaseModel]] = {
+    "mft": MinimumFunctionality,
+    "inv": Invariance,
+    "dir": Direction,
+    "kept": Kept,
+    "similar": Similar,
+    "chosen": ChosenLabels,
+}
+OF_ITEMS: Mapping[type[BaseModel], tuple[str, ...]] = {Kept: ITEM_PERTURBATIONS, ChosenLabels: ROW_PERTURBATIONS}
+"""Perturbations of whole items that a kind of test takes beside those of a text; other kinds take those of a pair."""
 TEST: TypeAdapter[AnyTest] = TypeAdapter(AnyTest)
 
 
@@ -136,6 +149,8 @@ def _unknown_names(document: Mapping[str, Any]) -> list[str]:
         lines += _unknown(f"{where}.capability", [test.capability], capabilities)
         lines += _unknown(f"{where}.{_label_field(test)}", _labels_of(test), labels)
         lines += list(_template_problems(where, test.templates, lexicons))
+        if getattr(test, "perturb", "") is not None and any(_texts(each) == TRIPLE for each in test.templates):
+            lines.append(f"`{where}.templates` of three texts are for kind similar without `perturb`: give one or two")
         if isinstance(test, Perturbed):
             lines += list(_perturb_problems(where, test, lexicons))
     used = {test.capability for _, test in valid}
@@ -176,8 +191,16 @@ def _template_problems(where: str, templates: Iterable[Template], lexicons: set[
             yield from _unknown(f"{where}.templates.{number}", [name for name, _ in placeholders(text)], lexicons)
 
 
+def _texts(template: Template) -> int:
+    return 1 if isinstance(template, str) else len(template)
+
+
 def _perturb_problems(where: str, test: Perturbed, lexicons: set[str]) -> Iterator[str]:
-    known = (*PERTURBATIONS, *(ITEM_PERTURBATIONS if isinstance(test, Kept) else [PAIR_ORDER]))
+    known = (*PERTURBATIONS, *OF_ITEMS.get(type(test), PAIR_PERTURBATIONS))
+    if isinstance(test, Similar) and test.perturb is None:
+        if test.using is not None:
+            yield f"`{where}.using`: there is no perturbation to draw for: leave `using` out"
+        return
     if test.perturb not in known:
         yield from _unknown(f"{where}.perturb", [test.perturb], known)
         return

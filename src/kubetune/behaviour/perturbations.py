@@ -106,7 +106,10 @@ PERTURBATIONS: Mapping[str, Perturbation | ListPerturbation] = MappingProxyType(
         "repeat-word": Perturbation(typos.repeat_word, keeps_meaning=False),
     }
 )
-"""The perturbations of one text. `PAIR_ORDER` changes an item of two texts."""
+"""The perturbations of one text. `PAIR_PERTURBATIONS` change an item of two texts."""
 
 PAIR_ORDER = "pair-order"
 """The two texts of an item change places."""
+PAIR_SAME = "pair-same"
+"""The first text of an item stands in the place of the second one, too."""
+PAIR_PERTURBATIONS = (PAIR_ORDER, PAIR_SAME)

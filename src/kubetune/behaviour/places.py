@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import Random
 
 from kubetune.behaviour.cases import Case, Cases, Row, Usable, always, cases_of
-from kubetune.behaviour.checks import FailedCase
+from kubetune.behaviour.checks import FailedCase, shown_item
 from kubetune.behaviour.edits import AnswerPlace, Edits, edited, edits_between, moved_place
 from kubetune.behaviour.lexicons import shipped_lexicon
 from kubetune.behaviour.renaming import ITEM_PERTURBATIONS, RENAME, Entities, entities_of, rename, swap_entity
@@ -124,7 +124,9 @@ def _failure(
     if worst is None:
         return None
     clearness, variant, why = worst
-    return FailedCase(_line(case.item), _line(variant), _said(variant, answers[variant]), why, round(clearness, 6))
+    return FailedCase(
+        shown_item(case.item), shown_item(variant), _said(variant, answers[variant]), why, round(clearness, 6)
+    )
 
 
 def _miss(
@@ -171,7 +173,3 @@ def _said(item: Item, marks: Sequence[AnswerPlace]) -> str:
         for mark in marks[:3]
     ]
     return (", ".join(shown) + (", …" if len(marks) > 3 else "")) or "nothing"
-
-
-def _line(item: Item) -> str:
-    return " ¶ ".join(map(one_line, item))

@@ -10,8 +10,9 @@ from kubetune.text.languages import TAG
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9 ,'-]{0,79}$")]
 """Lower-case words: it stands in tables and sentences."""
 Entry = Annotated[str, Field(min_length=1, max_length=300)]
-Template = Entry | tuple[Entry, Entry]
-"""Text with placeholders such as `{food}`; `{food}` twice is the same entry, `{food#2}` another one of the list."""
+Template = Entry | tuple[Entry, Entry] | tuple[Entry, Entry, Entry]
+"""A text, a pair, or a pair and what its second text is compared with. Placeholders are such as `{food}`; `{food}`
+twice is the same entry, `{food#2}` another one of the list."""
 
 
 def _listed(value: Any) -> Any:
@@ -44,7 +45,8 @@ class Common(Section):
 
     expects: ClassVar[str] = "labels"
     """What of an answer the test judges: `labels` are class probabilities, `places` characters of the texts that it
-    points at. A task without them refuses the suite."""
+    points at, `similarity` is a number of two texts, `label-sets` are any number of labels. A task without them refuses
+    the suite."""
 
     name: Name
     """Unique in the suite."""
@@ -121,7 +123,46 @@ class Kept(Perturbed):
     """Invariance test of answers that point at characters: entities, or the answer to a question."""
 
 
-AnyTest = Annotated[MinimumFunctionality | Invariance | Direction | Kept, Field(discriminator="kind")]
+class Similar(Perturbed):
+    """The similarity of two texts must move as stated, or stay."""
+
+    expects: ClassVar[str] = "similarity"
+
+    kind: Literal["similar"]
+    """Directional expectation test of a similarity."""
+    perturb: str | None = None  # type: ignore[assignment]
+    """Name of a perturbation; null: each template has three texts, and the third one takes the place of the second."""
+    moves: Literal["up", "down", "not-up", "not-down", "stays"]
+    """As of kind `dir`; `stays`: it may move by `by` either way."""
+    by: float = Field(default=0.0, ge=0, lt=2)
+    """A difference of similarities."""
+
+    @model_validator(mode="after")
+    def has_another_text(self) -> "Similar":
+        """A pair alone has nothing to be compared with."""
+        if self.perturb is None and (self.rows is not None or any(len(each) != TRIPLE for each in self.templates)):
+            raise ValueError("name a perturbation in `perturb`, or give templates of three texts")
+        return self
+
+
+class ChosenLabels(Perturbed):
+    """The labels that the model chooses must stay, however many they are."""
+
+    expects: ClassVar[str] = "label-sets"
+
+    kind: Literal["chosen"]
+    """Invariance test of any number of labels."""
+    may_gain: bool = False
+    """Whether others may be chosen as well, as where a second text was set beside."""
+    ignore: list[str] = Field(default_factory=list)
+    """Labels that may come and go, as one that says that there is no other; the model need not have them."""
+
+
+TRIPLE = 3
+"""Texts of a template that compares two pairs."""
+AnyTest = Annotated[
+    MinimumFunctionality | Invariance | Direction | Kept | Similar | ChosenLabels, Field(discriminator="kind")
+]
 
 
 class Suite(Section):
@@ -137,7 +178,7 @@ class Suite(Section):
     """Of its texts, lists and perturbations, as a BCP 47 tag: where rows have a column `language`, the suite takes
     those of this one. None: of any."""
     labels: list[str] = Field(default_factory=list)
-    """Labels that the tests speak of; a model must have them. None where the tests judge places."""
+    """Labels that the tests speak of; a model must have them. None where the tests judge no classes."""
     optional_labels: list[str] = Field(default_factory=list)
     """Labels a model may lack: a test that needs one is then left out, and the result says so."""
     lexicons: dict[Annotated[str, Field(pattern=r"^[a-z][a-z_]*$")], Annotated[list[Entry], Field(min_length=1)]] = (
@@ -151,9 +192,11 @@ class Suite(Section):
 
     @model_validator(mode="after")
     def judges_one_thing(self) -> "Suite":
-        """Labels are those of classes, and answers are probabilities of classes or places."""
+        """Labels are those of classes, and no model answers in two ways."""
         if len(self.expects) > 1:
-            raise ValueError("tests of kind kept judge places and the others labels: write a suite of each")
+            judged = {test.expects: test.kind for test in self.tests}
+            said = " and ".join(f"kind {kind} judge {what}" for what, kind in sorted(judged.items()))
+            raise ValueError(f"tests of {said}: write a suite of each")
         if self.expects == {"labels"} and len(self.labels) < 2:
             raise ValueError("`labels` must name at least two classes")
         return self

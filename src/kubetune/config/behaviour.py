@@ -17,13 +17,13 @@ JUDGED_BY: Mapping[str, frozenset[str]] = MappingProxyType(
         "pair-classification": frozenset({"labels"}),
         "token-classification": frozenset({"places"}),
         "question-answering": frozenset({"places"}),
-        "text-classification-multi-label": frozenset(),
-        "pair-classification-multi-label": frozenset(),
+        "text-classification-multi-label": frozenset({"label-sets"}),
+        "pair-classification-multi-label": frozenset({"label-sets"}),
         "text-classification-regression": frozenset(),
         "pair-classification-regression": frozenset(),
-        "feature-extraction": frozenset(),
-        "feature-extraction-scored-pairs": frozenset(),
-        "zero-shot-classification": frozenset(),
+        "feature-extraction": frozenset({"similarity"}),
+        "feature-extraction-scored-pairs": frozenset({"similarity"}),
+        "zero-shot-classification": frozenset({"labels"}),
     }
 )
 """What a suite of behavioural tests may judge of a task's answers, as its form says. Of a task without a line it is
@@ -36,8 +36,9 @@ class BehaviourSection(Section):
     """Behavioural tests: what must be answered, what must not change the answer, what must move it."""
 
     suite: str | dict[str, JsonValue] | None = None
-    """Name of a shipped suite (`acceptability`, `answers`, `emotion`, `entities`, `sentiment`, `topic`), or a suite of
-    your own written out here as a mapping (see `docs/behaviour.md`); null: nothing is tested."""
+    """Name of a shipped suite (`acceptability`, `answers`, `emotion`, `entailment`, `entities`, `sentiment`,
+    `several-labels`, `similarity`, `topic`), or a suite of your own written out here as a mapping (see
+    `docs/behaviour.md`); null: nothing is tested."""
     bars: dict[str, Bar | None] = Field(default_factory=dict)
     """Capability → highest failure rate of any of its tests, in the place of the suite's own bar; null: shown, not
     judged."""

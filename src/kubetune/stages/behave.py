@@ -7,20 +7,21 @@ makes one does not apply.
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kubetune.behaviour.cases import Row
+from kubetune.behaviour.cases import Row, Usable
 from kubetune.behaviour.chosen import chosen_suite
+from kubetune.behaviour.label_sets import run_label_set_suite
 from kubetune.behaviour.places import run_place_suite
 from kubetune.behaviour.record import behaviour_document, empty_document, judge_behaviour, write_behaviour
-from kubetune.behaviour.run import run_suite
+from kubetune.behaviour.run import SuiteResult, run_suite
+from kubetune.behaviour.similarity import run_similarity_suite
 from kubetune.behaviour.suite import Suite
 from kubetune.contract import Context, Result
 from kubetune.errors import ConfigError, InterruptedRunError, KubetuneError
@@ -30,12 +31,11 @@ from kubetune.text.languages import COLUMN, primary
 from kubetune.text.shown import one_line
 
 if TYPE_CHECKING:
-    from kubetune.tasks.answers import PlaceForm
     from kubetune.tasks.base import ModelSpec, Task
     from kubetune.tasks.texts import TextModel
 
 TEXTS = ("raw_text", "raw_text_pair")
-PLACES = frozenset({"places"})
+Item = tuple[str, ...]
 
 
 def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], context: Context) -> Result:
@@ -74,11 +74,7 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
 
     context.progress.note(f"building the cases of suite {suite.name}")
     ask = _Ask(model, spec.labels, context)
-    if suite.expects == PLACES:
-        form = cast("PlaceForm", task.form)
-        found = run_place_suite(suite, lambda items: list(map(form.marks, ask(items))), rows, section.seed, usable)
-    else:
-        found = run_suite(suite, lambda items: np.asarray(ask(items)), rows, section.seed, spec.labels, usable)
+    found = run_on(suite, task, ask, rows, (section.seed, spec.labels, usable))
     found = replace(found, left_out=(*found.left_out, *foreign))
     verdict = judge_behaviour(suite, found)
     document = behaviour_document(suite, found, verdict)
@@ -101,6 +97,37 @@ class _Ask:
         _stop_if_asked(self.context)
 
 
+def run_on(
+    suite: Suite,
+    task: "Task",
+    ask: Callable[[Sequence[Item]], Sequence[Any]],
+    rows: Sequence[Row],
+    how: tuple[int, Sequence[str], Usable],
+) -> SuiteResult:
+    """Run a suite on predictions, in the way that its tests judge them.
+
+    Args:
+        suite: One that judges what answers of the task are.
+        task: With the form of its answers.
+        ask: Items → predictions.
+        rows: Of `report_rows`.
+        how: Seed, class names by class number, and whether an item can be answered.
+    """
+    seed, labels, usable = how
+    form: Any = task.form  # one that is the protocol of what it is judged by, see `AnswerForm.judged_by`
+    if suite.expects == {"places"}:
+        return run_place_suite(suite, lambda items: [form.marks(found) for found in ask(items)], rows, seed, usable)
+    if suite.expects == {"similarity"}:
+        return run_similarity_suite(
+            suite, lambda items: [form.similarity(found) for found in ask(items)], rows, seed, usable
+        )
+    if suite.expects == {"label-sets"}:
+        return run_label_set_suite(
+            suite, lambda items: [form.chosen_labels(found, labels) for found in ask(items)], rows, seed, usable
+        )
+    return run_suite(suite, lambda items: form.shares(ask(items)), rows, seed, labels, usable)
+
+
 def _check_expectations(suite: Suite, task: "Task") -> None:
     """A test can judge only what the task answers."""
     if lacking := sorted(suite.expects - task.form.judged_by):
@@ -116,7 +143,7 @@ def _check_texts(suite: Suite, task: "Task") -> None:
     wanted = len(task.columns)
     for test in suite.tests:
         for template in test.templates:
-            found = 1 if isinstance(template, str) else 2
+            found = 1 if isinstance(template, str) else min(len(template), 2)  # of three, two are asked at a time
             if found != wanted:
                 raise ConfigError(
                     f"Test {test.name!r} of suite {suite.name!r} has templates of {found} text(s), task {task.kind} "
@@ -125,7 +152,11 @@ def _check_texts(suite: Suite, task: "Task") -> None:
 
 
 def report_rows(path: Path, task: "Task", labels: Sequence[str]) -> list[Row]:
-    """Return every row of the report's predictions: raw texts, and the name of the true label or marked entities."""
+    """Return every row of the report's predictions: raw texts, and the name of the true label or marked entities.
+
+    Rows of two texts that are scored have a label that says whether they are alike; those with any number of labels
+    have none.
+    """
     names = TEXTS[: len(task.columns)]
     try:
         table = pq.read_table(path, columns=[*names, "label", TEXT_GROUP])
@@ -135,9 +166,13 @@ def report_rows(path: Path, task: "Task", labels: Sequence[str]) -> list[Row]:
         ) from error
     texts = zip(*(table[name].to_pylist() for name in names), strict=True)
     told = zip(texts, table["label"].to_pylist(), map(str, table[TEXT_GROUP].to_pylist()), strict=True)
-    if task.form.judged_by >= PLACES:
-        form = cast("PlaceForm", task.form)
+    form: Any = task.form
+    if form.judged_by == {"places"}:
         return [Row(item, None, group, form.true_marks(target, labels)) for item, target, group in told]
+    if form.judged_by == {"similarity"}:
+        return [Row(item, form.likeness(target), group) for item, target, group in told]
+    if form.judged_by == {"label-sets"}:
+        return [Row(item, None, group) for item, _, group in told]
     return [Row(item, labels[number], group) for item, number, group in told]
 
 

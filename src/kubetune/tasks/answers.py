@@ -24,6 +24,8 @@ TYPES: Mapping[str, type | tuple[type, ...]] = {
     "boolean": bool,
     "array": list,
 }
+ALIKE, UNLIKE = "alike", "unlike"
+"""Labels of rows of two texts, by which a suite draws them: those that belong together, and those that do not."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +108,9 @@ class AnswerForm(Protocol):
     def judged_by(self) -> frozenset[str]:
         """What suites of behavioural tests may expect of predictions.
 
-        `labels`, where they are class probabilities; `places`, where they point at characters and the form is a
-        `PlaceForm` as well.
+        `labels`, where they are class probabilities and the form is a `ClassForm` as well; `places`, where they point
+        at characters (`PlaceForm`); `similarity`, where two texts have a number (`SimilarityForm`); `label-sets`, where
+        labels are chosen, however many (`LabelSetForm`).
         """
 
     @property
@@ -170,6 +173,39 @@ class AnswerForm(Protocol):
         Args:
             outputs: As of `Task.predictions`.
             encoding: Of the examples.
+        """
+
+
+class ClassForm(Protocol):
+    """What a form has as well whose answers are probabilities of classes."""
+
+    def shares(self, predictions: "Sequence[Any] | np.ndarray") -> "np.ndarray":
+        """Return the probabilities of predictions, shape (items, classes)."""
+
+
+class SimilarityForm(Protocol):
+    """What a form has as well whose predictions on two texts say how alike they are."""
+
+    def similarity(self, prediction: Any) -> float:
+        """Return how alike the two texts of an item are."""
+
+    def likeness(self, target: Any) -> str | None:
+        """Return `ALIKE` or `UNLIKE`, or None where a row's texts are neither.
+
+        Args:
+            target: As column `label` of artifact `report` has it.
+        """
+
+
+class LabelSetForm(Protocol):
+    """What a form has as well whose predictions choose any number of labels."""
+
+    def chosen_labels(self, prediction: Any, labels: Sequence[str]) -> dict[str, float]:
+        """Return the chosen labels with their probabilities.
+
+        Args:
+            prediction: One.
+            labels: Class names by class number.
         """
 
 

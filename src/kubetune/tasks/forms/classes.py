@@ -84,6 +84,10 @@ class ClassAnswers:
         """See `AnswerForm.stored`."""
         return list(table["probabilities"].to_pylist())
 
+    def shares(self, predictions: Sequence[Any] | np.ndarray) -> np.ndarray:
+        """See `ClassForm.shares`."""
+        return np.asarray(predictions)
+
     def groups(self, table: "pa.Table", labels: Sequence[str]) -> "dict[str, pa.Array]":
         """See `AnswerForm.groups`: by predicted class."""
         import pyarrow.compute as pc

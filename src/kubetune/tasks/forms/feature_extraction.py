@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kubetune.tasks.answers import AnswerForm, HubForm, Parameter
+from kubetune.tasks.answers import ALIKE, UNLIKE, AnswerForm, HubForm, Parameter
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,6 +41,8 @@ PARAMETERS: Mapping[str, Parameter] = MappingProxyType(
 FARTHEST = 100
 """Cosine distance that is allowed, in squares of the difference allowed to a probability: 1e-4 of 1e-3 at fp32, 1e-2 at
 bf16. A vector that is off by d of its length has a cosine of 1 - d² / 2."""
+NEAR, FAR = 0.8, 0.4
+"""Scores from which two texts are alike, and up to which they are not."""
 LONGER = 10
 """Share by which a length may differ, in the difference allowed to a probability."""
 
@@ -52,7 +54,7 @@ class VectorAnswers:
     hub = HUB
     request_texts: tuple[str, ...] = ()
     parameters = PARAMETERS
-    judged_by: frozenset[str] = frozenset()
+    judged_by: frozenset[str] = frozenset({"similarity"})
     flips = False
     grouped_by: tuple[str, ...] = ("cosine",)
     stored_in: tuple[str, ...] = ()
@@ -75,6 +77,14 @@ class VectorAnswers:
         vector = prediction.values[0]
         found: list[float] = (unit(vector) if parameters.get("normalize") else vector).tolist()
         return found
+
+    def similarity(self, prediction: "Vectors") -> float:
+        """See `SimilarityForm.similarity`: the cosine."""
+        return prediction.cosine
+
+    def likeness(self, target: Any) -> str | None:
+        """See `SimilarityForm.likeness`: by the score from 0 to 1; pairs without one belong together."""
+        return ALIKE if float(target) >= NEAR else UNLIKE if float(target) <= FAR else None
 
     def columns(self, predictions: Sequence[Any] | np.ndarray) -> "dict[str, pa.Array]":
         """See `AnswerForm.columns`: the cosine of a row's two texts, and the same from 0 to 1."""

@@ -46,7 +46,7 @@ class LabelAnswers(ClassAnswers):
     )
     hub = HUB
     parameters = PARAMETERS
-    judged_by: frozenset[str] = frozenset()
+    judged_by: frozenset[str] = frozenset({"label-sets"})
     stored_in: tuple[str, ...] = ("probabilities", "prediction")
 
     @property
@@ -74,6 +74,10 @@ class LabelAnswers(ClassAnswers):
             {"label": labels[number], "score": float(scores[number])} | ({"chosen": number in chosen} if marked else {})
             for number in order[: parameters.get("top_k")]
         ]
+
+    def chosen_labels(self, prediction: Any, labels: Sequence[str]) -> dict[str, float]:
+        """See `LabelSetForm.chosen_labels`."""
+        return {labels[number]: float(prediction["probabilities"][number]) for number in prediction["chosen"]}
 
     def columns(self, predictions: Sequence[Any] | np.ndarray) -> "dict[str, pa.Array]":
         """See `AnswerForm.columns`; the confidence is that of the least certain label, in the decision on it."""

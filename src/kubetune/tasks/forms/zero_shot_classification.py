@@ -61,7 +61,7 @@ class ZeroShotAnswers(ClassAnswers):
     hub = HUB
     request_texts: tuple[str, ...] = ()
     parameters = PARAMETERS
-    judged_by: frozenset[str] = frozenset()
+    judged_by: frozenset[str] = frozenset({"labels"})
     stored_in: tuple[str, ...] = ("logits",)
 
     def caveat(self, labels: Sequence[str]) -> str:
@@ -90,7 +90,11 @@ class ZeroShotAnswers(ClassAnswers):
 
     def columns(self, predictions: Sequence[Any] | np.ndarray) -> "dict[str, pa.Array]":
         """See `AnswerForm.columns`."""
-        return super().columns(_shares(np.asarray(predictions)).astype(np.float32) if len(predictions) else [])
+        return super().columns(self.shares(predictions).astype(np.float32) if len(predictions) else [])
+
+    def shares(self, predictions: Sequence[Any] | np.ndarray) -> np.ndarray:
+        """See `ClassForm.shares`: of the classes of pairs."""
+        return _shares(np.asarray(predictions)) if len(predictions) else np.asarray(predictions)
 
     def stored(self, table: "pa.Table") -> list[Any]:
         """See `AnswerForm.stored`."""
