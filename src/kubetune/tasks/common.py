@@ -117,9 +117,9 @@ class CommonTask:
 
     def feature_losses(self, outputs: Sequence[np.ndarray], features: Sequence[Feature]) -> np.ndarray:
         """See `Reading.feature_losses`."""
-        from kubetune.tasks.inference import losses_of_outputs
+        from kubetune.tasks import inference
 
-        return losses_of_outputs(cast("Task", self), outputs, features)
+        return inference.feature_losses(cast("Task", self), outputs, features)
 
     def golden(self, item: tuple[str, ...]) -> tuple[str, ...]:
         """See `Reading.golden`: the texts themselves."""

@@ -73,7 +73,7 @@ LOSS_BATCH = 256
 """Features whose losses are worked out at once."""
 
 
-def losses_of_outputs(task: Task, outputs: Sequence[np.ndarray], features: Sequence[Feature]) -> np.ndarray:
+def feature_losses(task: Task, outputs: Sequence[np.ndarray], features: Sequence[Feature]) -> np.ndarray:
     """Implement `Task.feature_losses` for a task that keeps all outputs.
 
     Args:
