@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from kubetune.tasks.base import ModelSpec
 
 
+MANY, STEP = 128, 32
+"""Masks of a batch from which on their number is a multiple."""
+
+
 @dataclass(frozen=True)
 class FillMask(CommonTask):
     """Implements `Task` for masked language modelling.
@@ -105,15 +109,20 @@ class FillMask(CommonTask):
     def collate(
         self, rows: Sequence[Feature], pad_token_id: int, pad_to: int | None = None
     ) -> "dict[str, torch.Tensor]":
-        """See `Task.collate`; further `places`, (masks,) int64: where the masks of all rows are, row by row."""
+        """See `Task.collate`; further `places`, (masks,) int64: where the masks of all rows are, row by row.
+
+        Of many there are a few more, so that their number is one of few: memory for a vocabulary of numbers each, of
+        ever other sizes, is never given back to the system.
+        """
         import torch
 
         from kubetune.tasks.masked_words import PLACES
 
         inputs = collate([as_read(row) for row in rows], pad_token_id, pad_to)
         length = inputs["input_ids"].shape[1]
-        places = [number * length + places_of(row) for number, row in enumerate(rows)]
-        return {**inputs, PLACES: torch.from_numpy(np.concatenate(places).astype(np.int64))}
+        places = np.concatenate([number * length + places_of(row) for number, row in enumerate(rows)])
+        more = 0 if len(places) < MANY else -len(places) % STEP
+        return {**inputs, PLACES: torch.from_numpy(np.pad(places, (0, more)).astype(np.int64))}
 
     def targets(self, rows: Sequence[Feature], length: int) -> "torch.Tensor":
         """See `Task.targets`: ids of the masked tokens of each row, (rows, most masks of a row) int64."""
@@ -140,7 +149,7 @@ class FillMask(CommonTask):
         return OutputHead((), per_token=True, stock="fill-mask", vocabulary=True)
 
     def build_model(self, spec: "ModelSpec", folder: Any, *, pretrained: bool) -> "torch.nn.Module":
-        """See `Task.build_model`; outputs are logits (masks of all rows, vocabulary)."""
+        """See `Task.build_model`; outputs are logits (places, vocabulary)."""
         return super().build_model(spec, folder, pretrained=pretrained)
 
     def losses(
@@ -156,13 +165,14 @@ class FillMask(CommonTask):
         del class_weights
         masked = targets != IGNORED
         each = torch.nn.functional.cross_entropy(
-            outputs.float(), targets[masked], label_smoothing=label_smoothing, reduction="none"
+            outputs[: int(masked.sum())].float(), targets[masked], label_smoothing=label_smoothing, reduction="none"
         )
         return torch.zeros(targets.shape, device=each.device).masked_scatter(masked, each).sum(dim=1)
 
     def kept(self, outputs: "torch.Tensor", rows: Sequence[Feature]) -> list[np.ndarray]:
         """See `Reading.kept`: of rows of data `NLL` and so on, (masks, 4); of requests probabilities of all tokens."""
-        parts = outputs.float().split(self.terms(rows).tolist())  # type: ignore[no-untyped-call]
+        counts = self.terms(rows).tolist()
+        parts = outputs[: sum(counts)].float().split(counts)  # type: ignore[no-untyped-call]
         return [shares_of(part) if ASKED in row else measured(part, row) for part, row in zip(parts, rows, strict=True)]
 
     def feature_losses(self, outputs: Sequence[np.ndarray], features: Sequence[Feature]) -> np.ndarray:
