@@ -49,8 +49,8 @@ def asked_notes(alike: NDArray[np.bool_], champion: str) -> list[str]:
         raise DataError(
             "champion-tokens",
             f"{champion} reads {others:,} of {len(alike):,} test rows as other tokens than the candidate, so that "
-            "their answers do not compare: use the same tokenizer, cleaning and model.max_length, or give the candidate "
-            "a name of its own.",
+            "their answers do not compare: use the same tokenizer, cleaning and model.max_length, or give the "
+            "candidate a name of its own.",
         )
     return [
         f"The champion reads {others:,} of {len(alike):,} rows as other tokens than the candidate; they are left out "
