@@ -16,7 +16,7 @@ from kubetune.tasks import load_baselines
 from kubetune.tasks.asked_masks import MARK, first_word_masked
 from kubetune.tasks.base import IGNORED, ModelSpec
 from kubetune.tasks.inference import predict_outputs
-from kubetune.tasks.masking import NEVER, SHOWN, as_read, drawn_masks, fixed_masks, places_of, truths_of
+from kubetune.tasks.masking import NEVER, SHOWN, as_read, drawn_masks, fixed_masks, masked_ids, places_of
 from kubetune.tasks.reading import Turn, Unanswered
 from kubetune.tasks.spec import save_model
 from kubetune.text.cleaning import STEPS, clean
@@ -127,7 +127,7 @@ def test_losses_are_cross_entropies_summed_over_a_row(tokenizer: Any, module: An
     for smoothing in (0.0, 0.1):
         found = TASK.losses(logits, targets, smoothing)
         each = torch.nn.functional.cross_entropy(
-            logits, torch.tensor(np.concatenate([truths_of(row) for row in rows])), reduction="none",
+            logits, torch.tensor(np.concatenate([masked_ids(row) for row in rows])), reduction="none",
             label_smoothing=smoothing,
         )  # fmt: skip
         expected = [part.sum() for part in each.split(TASK.terms(rows).tolist())]
@@ -157,7 +157,7 @@ def test_what_is_kept_is_what_the_logits_say(tokenizer: Any, module: Any) -> Non
     outputs = predict_outputs(module, rows, TASK, 0, 4)
     for row, output in zip(rows, outputs, strict=True):
         logits = module(**TASK.collate([row], 0)).detach().double()
-        for numbers, scores, truth in zip(output, logits, truths_of(row), strict=True):
+        for numbers, scores, truth in zip(output, logits, masked_ids(row), strict=True):
             shares = scores.softmax(0)
             assert numbers[0] == pytest.approx(-float(shares[truth].log()), abs=1e-4)
             assert numbers[1] == int((scores >= scores[truth]).sum())
@@ -285,7 +285,7 @@ def test_the_baseline_is_how_often_tokens_are_in_train(tokenizer: Any) -> None:
         for token, shown in zip(row["input_ids"], row[SHOWN], strict=True):
             counts[token] += shown != NEVER
     total = sum(counts.values())
-    asked = [int(token) for row in test for token in truths_of(row)]
+    asked = [int(token) for row in test for token in masked_ids(row)]
     likely = [sum(other >= counts[token] for other in counts.values()) for token in asked]
     expected = {
         "cross_entropy": -np.mean([np.log(counts[token] / total) for token in asked]),

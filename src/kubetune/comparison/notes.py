@@ -64,13 +64,13 @@ def label_notes(candidate: Sequence[str], champion: Sequence[str]) -> list[str]:
     former = [name for name in champion if name not in candidate]
     found = []
     if unknown:
-        found.append(f"The champion does not know {listed(unknown)}, so it is wrong on every row labelled so.")
+        found.append(f"The champion does not know {listed_labels(unknown)}, so it is wrong on every row labelled so.")
     if former:
-        found.append(f"The champion also answers {listed(former)}, which is wrong on every one of these rows.")
+        found.append(f"The champion also answers {listed_labels(former)}, which is wrong on every one of these rows.")
     return found
 
 
-def listed(names: Sequence[str], most: int = 5) -> str:
+def listed_labels(names: Sequence[str], most: int = 5) -> str:
     """Return names for a sentence."""
     shown = ", ".join(f"“{one_line(name, 60)}”" for name in names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most:,} more"

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from kubetune.comparison.decision import FORMAT, Comparison, Decision, decide
 from kubetune.comparison.guards import paired_capabilities
-from kubetune.comparison.notes import answer_notes, asked_notes, label_notes, listed
+from kubetune.comparison.notes import answer_notes, asked_notes, label_notes, listed_labels
 from kubetune.comparison.report_parts import with_parts
 from kubetune.comparison.rows import (
     Champion,
@@ -202,8 +202,8 @@ def _champions_answers(
     if names and not set(names) & set(archive.labels):
         raise DataError(
             "champion-labels",
-            f"Version {champion.version} of {champion.name} answers {listed(archive.labels)} and the test rows are "
-            f"labelled {listed(names)}: name the labels alike, or give the candidate a name of its own.",
+            f"Version {champion.version} of {champion.name} answers {listed_labels(archive.labels)} and the test rows "
+            f"are labelled {listed_labels(names)}: name the labels alike, or give the candidate a name of its own.",
         )
     if stored := _stored(task, rows, names, champion.folder / "report"):
         return stored

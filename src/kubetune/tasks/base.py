@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from kubetune.tasks.fitted import Fitted
 from kubetune.tasks.named import Named
-from kubetune.tasks.reading import Reading
+from kubetune.tasks.reading import TokenReading
 
 if TYPE_CHECKING:
     import numpy as np
@@ -105,7 +105,7 @@ class ModelSpec:
     fitted: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
-class Task(Named, Fitted, Reading, Protocol):
+class Task(Named, Fitted, TokenReading, Protocol):
     """One kind of problem. Implementations are stateless.
 
     Rows below are features with the columns `target_columns` of artifact `dataset`, as `tasks.rows` gives them.

@@ -34,7 +34,7 @@ class CommonTask:
         together: See `Task.together`.
         place_columns: See `Task.place_columns`.
         text_columns: See `Task.text_columns`.
-        baseline_columns: See `Reading.baseline_columns`.
+        baseline_columns: See `TokenReading.baseline_columns`.
     """
 
     kind: str
@@ -88,27 +88,27 @@ class CommonTask:
         return (item,)
 
     def of_tokenizer(self, tokenizer: "PreTrainedTokenizerBase") -> Task:
-        """See `Reading.of_tokenizer`: the task itself."""
+        """See `TokenReading.of_tokenizer`: the task itself."""
         del tokenizer
         return cast("Task", self)
 
     def token_names(self, tokenizer: "PreTrainedTokenizerBase") -> list[str]:
-        """See `Reading.token_names`: none."""
+        """See `TokenReading.token_names`: none."""
         del tokenizer
         return []
 
     def of_tokens(self, names: Sequence[str]) -> Task:
-        """See `Reading.of_tokens`: the task itself."""
+        """See `TokenReading.of_tokens`: the task itself."""
         del names
         return cast("Task", self)
 
     def taught(self, rows: Sequence[Feature], numbers: np.ndarray, turn: "Turn") -> Sequence[Feature]:
-        """See `Reading.taught`: themselves."""
+        """See `TokenReading.taught`: themselves."""
         del numbers, turn
         return rows
 
     def kept(self, outputs: "torch.Tensor", rows: Sequence[Feature]) -> list[np.ndarray]:
-        """See `Reading.kept`: all of them."""
+        """See `TokenReading.kept`: all of them."""
         found = outputs.float().cpu().numpy()
         return [
             output[: len(row["input_ids"])] if output.ndim > 1 else output
@@ -116,17 +116,17 @@ class CommonTask:
         ]
 
     def feature_losses(self, outputs: Sequence[np.ndarray], features: Sequence[Feature]) -> np.ndarray:
-        """See `Reading.feature_losses`."""
+        """See `TokenReading.feature_losses`."""
         from kubetune.tasks import inference
 
         return inference.feature_losses(cast("Task", self), outputs, features)
 
     def golden(self, item: tuple[str, ...]) -> tuple[str, ...]:
-        """See `Reading.golden`: the texts themselves."""
+        """See `TokenReading.golden`: the texts themselves."""
         return item
 
     def comparable(self, ours: "pa.Table", theirs: "pa.Table") -> np.ndarray:
-        """See `Reading.comparable`: all rows."""
+        """See `TokenReading.comparable`: all rows."""
         del theirs
         return np.ones(ours.num_rows, dtype=bool)
 

@@ -11,7 +11,7 @@ from transformers import AutoModel, AutoModelForSequenceClassification, AutoMode
 from kubetune.errors import ConfigError
 from kubetune.tasks.base import ModelSpec, OutputHead
 from kubetune.tasks.dropout import keep_head_dropout, set_head_dropout
-from kubetune.tasks.pretrained import encoder_part, load_network, portable, quiet, read_configuration, stock_class
+from kubetune.tasks.pretrained import encoder_part, load_network, muted, portable, read_configuration, stock_class
 from kubetune.tasks.trained_heads import keeps_head, trained_head
 from kubetune.tasks.trial import check_positions
 from kubetune.tasks.weights import check_finite, load_weights
@@ -117,7 +117,7 @@ def build_stock(spec: ModelSpec, folder: Path, head: OutputHead, *, pretrained: 
         _draw_head(network, auto)
     if pretrained and spec.encoder_dropout is not None and spec.head.get("dropout") is None:
         untouched = read_configuration(replace(spec, encoder_dropout=None), folder, pretrained)
-        with quiet():
+        with muted():
             keep_head_dropout(network, auto, encoder_part(network), untouched)
     check_positions(network, spec.max_length)
     network.config.architectures = [type(network).__name__]
@@ -176,7 +176,7 @@ def with_weights(module: Classifier, folder: Path, pretrained: bool) -> Classifi
 
 def _draw_head(network: PreTrainedModel, auto: Any) -> None:
     """Put a new head in the place of one that was trained for other labels, drawn from torch's generator."""
-    with quiet():
+    with muted():
         fresh = auto.from_config(network.config)
     for name, part in fresh.named_children():
         if name != network.base_model_prefix:

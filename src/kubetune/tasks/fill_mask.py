@@ -13,8 +13,8 @@ from kubetune.tasks.arrays import collate
 from kubetune.tasks.asked_masks import ASKED, MOST, Filled, encode_texts, first_word_masked, marked, unknown_target
 from kubetune.tasks.base import IGNORED, Encoding, Feature, OutputHead, Schema, Task
 from kubetune.tasks.common import CommonTask
-from kubetune.tasks.guessed_tokens import NLL, RANK, among, guesses_of, measured, shares_of
-from kubetune.tasks.masking import SHOWN, as_read, drawn_masks, places_of, truths_of
+from kubetune.tasks.guessed_tokens import NLL, RANK, among, guess_numbers, guesses_of, shares_of
+from kubetune.tasks.masking import SHOWN, as_read, drawn_masks, masked_ids, places_of
 from kubetune.tasks.reading import Turn, Unanswered
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class FillMask(CommonTask):
     """Implements `Task` for masked language modelling.
 
     Features have the column `SHOWN`, see `masking`; outputs are numbers of the masked tokens alone. A prediction is a
-    list of `Guess` of a row of data, and `Filled` of a request.
+    list of `TokenGuess` of a row of data, and `Filled` of a request.
 
     Attributes:
         tokenizer: Of the model, where requests are read; None elsewhere.
@@ -63,16 +63,16 @@ class FillMask(CommonTask):
         return MaskAnswers(self.tokenizer)
 
     def of_tokenizer(self, tokenizer: "PreTrainedTokenizerBase") -> Task:
-        """See `Reading.of_tokenizer`."""
+        """See `TokenReading.of_tokenizer`."""
         return cast("Task", replace(self, tokenizer=tokenizer))
 
     def token_names(self, tokenizer: "PreTrainedTokenizerBase") -> list[str]:
-        """See `Reading.token_names`."""
+        """See `TokenReading.token_names`."""
         count = 1 + max(tokenizer.get_vocab().values())
         return [str(name) for name in tokenizer.batch_decode([[number] for number in range(count)])]
 
     def of_tokens(self, names: Sequence[str]) -> Task:
-        """See `Reading.of_tokens`."""
+        """See `TokenReading.of_tokens`."""
         return cast("Task", replace(self, tokens=tuple(names)))
 
     def encode(
@@ -103,7 +103,7 @@ class FillMask(CommonTask):
         return unknown or ((found, *item[1:]),)
 
     def golden(self, item: tuple[str, ...]) -> tuple[str, ...]:
-        """See `Reading.golden`: the text with a mask in the place of its first word."""
+        """See `TokenReading.golden`: the text with a mask in the place of its first word."""
         return (first_word_masked(item[0], str(self.tokenizer.mask_token)),)
 
     def collate(
@@ -129,7 +129,7 @@ class FillMask(CommonTask):
         import torch
 
         del length
-        truths = [truths_of(row) for row in rows]
+        truths = [masked_ids(row) for row in rows]
         found = np.full((len(rows), max(map(len, truths))), IGNORED, dtype=np.int64)
         for row, truth in zip(found, truths, strict=True):
             row[: len(truth)] = truth
@@ -140,7 +140,7 @@ class FillMask(CommonTask):
         return np.array([len(places_of(row)) for row in rows], dtype=np.int64)
 
     def taught(self, rows: Sequence[Feature], numbers: np.ndarray, turn: Turn) -> list[Feature]:
-        """See `Reading.taught`: with the masks of that pass."""
+        """See `TokenReading.taught`: with the masks of that pass."""
         return [drawn_masks(row, int(number), turn) for row, number in zip(rows, numbers, strict=True)]
 
     def head(self, labels: Sequence[str]) -> OutputHead:
@@ -170,13 +170,15 @@ class FillMask(CommonTask):
         return torch.zeros(targets.shape, device=each.device).masked_scatter(masked, each).sum(dim=1)
 
     def kept(self, outputs: "torch.Tensor", rows: Sequence[Feature]) -> list[np.ndarray]:
-        """See `Reading.kept`: of rows of data `NLL` and so on, (masks, 4); of requests probabilities of all tokens."""
+        """See `TokenReading.kept`: of rows of data `NLL` and so on, (masks, 4); of requests probabilities of all tokens."""
         counts = self.terms(rows).tolist()
         parts = outputs[: sum(counts)].float().split(counts)  # type: ignore[no-untyped-call]
-        return [shares_of(part) if ASKED in row else measured(part, row) for part, row in zip(parts, rows, strict=True)]
+        return [
+            shares_of(part) if ASKED in row else guess_numbers(part, row) for part, row in zip(parts, rows, strict=True)
+        ]
 
     def feature_losses(self, outputs: Sequence[np.ndarray], features: Sequence[Feature]) -> np.ndarray:
-        """See `Reading.feature_losses`."""
+        """See `TokenReading.feature_losses`."""
         del features
         return np.array([output[:, NLL].sum(dtype=np.float64) for output in outputs], dtype=np.float64)
 
@@ -239,7 +241,7 @@ class FillMask(CommonTask):
         return mask_outcomes(masks, first, five, answers["nll"].to_numpy().astype(np.float64))
 
     def comparable(self, ours: "pa.Table", theirs: "pa.Table") -> np.ndarray:
-        """See `Reading.comparable`: rows of which the same tokens are masked, as of one tokenizer and one cut."""
+        """See `TokenReading.comparable`: rows of which the same tokens are masked, as of one tokenizer and one cut."""
         asked = [[[each["truth"] for each in row] for row in table["guesses"].to_pylist()] for table in (ours, theirs)]
         return np.array([one == other for one, other in zip(*asked, strict=True)], dtype=bool)
 

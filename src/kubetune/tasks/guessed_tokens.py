@@ -7,7 +7,7 @@ import numpy as np
 
 from kubetune.metrics.base import Ints
 from kubetune.tasks.base import Feature
-from kubetune.tasks.masking import truths_of
+from kubetune.tasks.masking import masked_ids
 
 if TYPE_CHECKING:
     import torch
@@ -16,7 +16,7 @@ NLL, RANK, BEST, SHARE = range(4)
 """Numbers of a masked token: negative log-likelihood in nats, rank, the likeliest token, its probability."""
 
 
-class Guess(NamedTuple):
+class TokenGuess(NamedTuple):
     """What a model makes of one masked token.
 
     Attributes:
@@ -34,11 +34,11 @@ class Guess(NamedTuple):
     share: float
 
 
-def measured(logits: "torch.Tensor", row: Feature) -> np.ndarray:
+def guess_numbers(logits: "torch.Tensor", row: Feature) -> np.ndarray:
     """Return `NLL` and so on of the masked tokens of a row, (masks, 4) float32, of logits (masks, vocabulary)."""
     import torch
 
-    truth = torch.from_numpy(truths_of(row)).to(logits.device).unsqueeze(1)
+    truth = torch.from_numpy(masked_ids(row)).to(logits.device).unsqueeze(1)
     right = logits.gather(1, truth)
     whole = torch.logsumexp(logits, dim=1, keepdim=True)
     rank = (logits >= right).sum(dim=1, keepdim=True)
@@ -55,17 +55,17 @@ def shares_of(logits: "torch.Tensor") -> np.ndarray:
     return shares
 
 
-def guesses_of(output: np.ndarray, row: Feature, name: Callable[[int], str]) -> list[Guess]:
+def guesses_of(output: np.ndarray, row: Feature, name: Callable[[int], str]) -> list[TokenGuess]:
     """Return the guesses at the masked tokens of a row.
 
     Args:
-        output: Of `measured`.
+        output: Of `guess_numbers`.
         row: The row.
         name: Id of a token → its name.
     """
     return [
-        Guess(name(int(truth)), name(int(each[BEST])), float(each[NLL]), int(each[RANK]), float(each[SHARE]))
-        for truth, each in zip(truths_of(row), output, strict=True)
+        TokenGuess(name(int(truth)), name(int(each[BEST])), float(each[NLL]), int(each[RANK]), float(each[SHARE]))
+        for truth, each in zip(masked_ids(row), output, strict=True)
     ]
 
 

@@ -75,7 +75,7 @@ def places_of(row: Feature) -> Ints:
     return np.flatnonzero(np.asarray(row[SHOWN]) >= 0) if SHOWN in row else np.zeros(0, dtype=np.int64)
 
 
-def truths_of(row: Feature) -> Ints:
+def masked_ids(row: Feature) -> Ints:
     """Return the ids of its masked tokens."""
     return np.asarray(row["input_ids"], dtype=np.int64)[places_of(row)]
 

@@ -36,7 +36,7 @@ def read_configuration(spec: ModelSpec, folder: Path, pretrained: bool) -> Any:
         values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         if "auto_map" in values:
             raise ConfigError("config.json has auto_map, which runs code of the checkpoint: use another checkpoint.")
-        with quiet():
+        with muted():
             config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, TypeError) as error:
         raise DataError("model-config", f"config.json is not a known architecture's: {str(error)[:200]}") from error
@@ -67,7 +67,7 @@ def load_with_report(
 ) -> tuple[PreTrainedModel, frozenset[str]]:
     """Return what `load_network` does, and the names of tensors of the head that the checkpoint has not."""
     options = {} if (headed := auto in STOCK.values()) else _without_pooler(config)
-    with quiet():
+    with muted():
         if folder is None:
             return auto.from_config(config, **options), frozenset()
         try:
@@ -126,7 +126,7 @@ def _without_pooler(config: PreTrainedConfig) -> dict[str, bool]:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def muted() -> Iterator[None]:
     """Mute the load report: a new head is what was asked for, and `load_with_report` checks the rest itself."""
     verbosity, bar = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity(logging.ERROR)

@@ -38,7 +38,7 @@ class Unanswered(NamedTuple):
     reason: str
 
 
-class Reading(Protocol):
+class TokenReading(Protocol):
     """A part of `tasks.base.Task`."""
 
     @property
