@@ -170,7 +170,7 @@ class FillMask(CommonTask):
         return torch.zeros(targets.shape, device=each.device).masked_scatter(masked, each).sum(dim=1)
 
     def kept(self, outputs: "torch.Tensor", rows: Sequence[Feature]) -> list[np.ndarray]:
-        """See `TokenReading.kept`: of rows of data `NLL` and so on, (masks, 4); of requests probabilities of all tokens."""
+        """See `TokenReading.kept`: of rows of data `NLL` and so on, (masks, 4); of requests all probabilities."""
         counts = self.terms(rows).tolist()
         parts = outputs[: sum(counts)].float().split(counts)  # type: ignore[no-untyped-call]
         return [
