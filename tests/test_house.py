@@ -136,7 +136,7 @@ def test_names_are_the_fields() -> None:
 def test_nothing_outside_of_tasks_asks_which_kind_it_has() -> None:
     """The names of the kinds stand with the tasks, and in the recipe's tables; stages ask the task itself."""
     kinds = {"text-classification", "pair-classification", "token-classification", "question-answering"}
-    kinds |= {"feature-extraction", "feature-extraction-scored-pairs", "zero-shot-classification"}
+    kinds |= {"fill-mask", "feature-extraction", "feature-extraction-scored-pairs", "zero-shot-classification"}
     asked = {
         f"{name_of(path)}:{node.lineno}"
         for path, tree in TREES.items()

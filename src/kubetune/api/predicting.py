@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from kubetune.api.opening import opened, require_store, settings_for
 from kubetune.api.runs import Run
 from kubetune.errors import ConfigError, KubetuneError
-from kubetune.text.marking import bracketed, is_marked, is_ranked, pieces
+from kubetune.text.marking import bracketed, filled_lines, is_filled, is_marked, is_ranked, pieces
 
 if TYPE_CHECKING:
     from kubetune.config.settings import Settings
@@ -42,6 +42,8 @@ class TextPrediction:
 
     def __str__(self) -> str:
         texts = (self.item,) if isinstance(self.item, str) else tuple(map(str, self.item.values()))
+        if is_filled(self.answer):
+            return "\n".join(f"{score}  {line}" for score, line in filled_lines(self.answer))
         return bracketed(pieces(texts, self.answer)) if is_marked(self.answer) else repr(self)
 
     @property

@@ -10,7 +10,8 @@ from kubetune.cli.common import print_table, say
 from kubetune.errors import ConfigError
 from kubetune.redaction import quoted
 from kubetune.schema.yaml_text import YamlTextError, read_yaml
-from kubetune.text.marking import bracketed, is_decided, is_marked, is_ranked, pieces
+from kubetune.text.marking import bracketed, filled_lines, is_decided, is_filled, is_marked, is_ranked, pieces
+from kubetune.text.shown import one_line
 
 COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red")
 WIDTH = 60
@@ -70,6 +71,10 @@ def print_answers(items: Sequence[Mapping[str, str]], answers: Sequence[Mapping[
     for texts, answer in pairs:
         if "error" in answer:
             say("  ".join(_rows(texts[0], answer)[0]))
+        elif is_filled(answer["predictions"]):
+            say(_cut(texts[0]))
+            for score, line in filled_lines(answer["predictions"]):
+                say(f"  {score}  {one_line(line)}")
         elif is_marked(answer["predictions"]):
             _print_marked(pieces(texts, answer["predictions"]), colours)
         elif _is_vector(answer["predictions"]):

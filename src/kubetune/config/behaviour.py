@@ -24,6 +24,7 @@ JUDGED_BY: Mapping[str, frozenset[str]] = MappingProxyType(
         "feature-extraction": frozenset({"similarity"}),
         "feature-extraction-scored-pairs": frozenset({"similarity"}),
         "zero-shot-classification": frozenset({"labels"}),
+        "fill-mask": frozenset(),
     }
 )
 """What a suite of behavioural tests may judge of a task's answers, as its form says. Of a task without a line it is

@@ -14,6 +14,7 @@ from kubetune.metrics.catalogue import (
     CLASSES,
     ENTITIES,
     LABELS,
+    MASKS,
     RETRIEVAL,
     SCORES,
     SIMILARITY,
@@ -33,6 +34,7 @@ CATALOGUES: Mapping[str, Catalogue] = MappingProxyType(
         "feature-extraction": RETRIEVAL,
         "feature-extraction-scored-pairs": SIMILARITY,
         "zero-shot-classification": CLASSES,
+        "fill-mask": MASKS,
     }
 )
 """Of each task; a test compares it with the tasks. What a kind without a line names is checked when it is read."""
@@ -98,6 +100,7 @@ BASELINES: Mapping[str, str] = MappingProxyType(
         "frequent": "most frequent label set",
         "gazetteer": "gazetteer",
         "overlap": "words near the question's",
+        "unigram": "token frequencies",
     }
 )
 """Name → heading, in the order in which a person reads them."""

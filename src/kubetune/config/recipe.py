@@ -19,6 +19,7 @@ from kubetune.config.task_columns import (
     CLASS_ROLES,
     NAMED_LABELS,
     POOLING,
+    PRETRAINED_HEAD,
     READ_FOR,
     TASK_COLUMNS,
     with_task_columns,
@@ -130,7 +131,7 @@ class Recipe(Section):
                 f"behaviour.suite needs labels {', '.join(lacking)} and data.labels has "
                 f"{', '.join(self.data.labels or ())}: set behaviour={{}}, or name the labels alike"
             )
-        problems += [*self._weights(), *self._ranked(), *self._vectors()]
+        problems += [*self._weights(), *self._ranked(), *self._vectors(), *self._masks()]
         problems += language_problems(self.data, self.behaviour)
         problems += [
             f"task.{role} is not read for task {self.task.name}: leave it out"
@@ -190,6 +191,20 @@ class Recipe(Section):
             problems.append(
                 f"training.batch and training.micro_batch of 1 leave an anchor of task {kind} nothing to be told from: "
                 "raise them"
+            )
+        return problems
+
+    def _masks(self) -> list[str]:
+        """Return what is wrong where the task answers with the head that the encoder was pretrained with."""
+        kind, head = self.task.name, self.model.head
+        if kind not in PRETRAINED_HEAD:
+            return []
+        problems = []
+        if self.model.source.kind == "scratch":
+            problems.append(f"model.source.kind=scratch is no encoder for task {kind}: use a pretrained one")
+        if head != Head():
+            problems.append(
+                f"model.head is not read for task {kind}, whose head is the architecture's own: leave it out"
             )
         return problems
 

@@ -18,9 +18,11 @@ class TaskSection(Section):
         "question-answering",
         "feature-extraction",
         "zero-shot-classification",
+        "fill-mask",
     ] = "text-classification"
     """Labels or a score a text or a pair of texts, entities in a text, the part of a context that answers a question, a
-    vector a text, learnt from pairs that belong together or that have a score, or labels that a request names."""
+    vector a text, learnt from pairs that belong together or that have a score, labels that a request names, or tokens
+    that are hidden in a text."""
     problem: Literal["single-label", "multi-label", "regression", "scored-pairs"] = "single-label"
     """Classifications: one label a row, any number of labels, or a number. Embeddings: `scored-pairs` learns from pairs
     with a score; left out, from pairs that belong together."""
@@ -33,6 +35,9 @@ class TaskSection(Section):
     contradiction: str | None = Field(default=None, min_length=1)
     """Zero-shot classification: the class of pairs whose hypothesis is excluded. None: the one named `contradict…`, or
     of two classes the other one."""
+
+    mask_probability: float = Field(default=0.15, gt=0, lt=1)
+    """Fill-mask: share of the tokens that a pass of the training masks. Measurements always mask 15 of 100."""
 
     @property
     def name(self) -> str:
@@ -54,6 +59,8 @@ class TaskSection(Section):
             )
         if self.thresholds != "tuned" and self.problem != "multi-label":
             raise ValueError(f"thresholds are for problem=multi-label, and problem is {self.problem}: leave them out")
+        if self.mask_probability != type(self).model_fields["mask_probability"].default and self.kind != "fill-mask":
+            raise ValueError(f"mask_probability is for kind=fill-mask, and kind is {self.kind}: leave it out")
         return self
 
     @model_serializer(mode="wrap")

@@ -38,6 +38,7 @@ TASK_COLUMNS: Mapping[str, TaskColumns] = MappingProxyType(
         "feature-extraction": TaskColumns(("anchor", "positive"), None, "pairs"),
         "feature-extraction-scored-pairs": TaskColumns(("sentence1", "sentence2"), "score", "similarity"),
         "zero-shot-classification": TaskColumns(("premise", "hypothesis"), "label", "label"),
+        "fill-mask": TaskColumns(("text",), None, "nothing"),
     }
 )
 """By task name, see `task_name`."""
@@ -87,6 +88,10 @@ READ_FOR: Mapping[str, frozenset[str]] = MappingProxyType(
 
 POOLING: Mapping[str, str] = MappingProxyType({"feature-extraction": "mean", "feature-extraction-scored-pairs": "mean"})
 """Tasks that have no head but pool, and `model.head.pooling` of a recipe that does not say it."""
+
+
+PRETRAINED_HEAD = frozenset({"fill-mask"})
+"""Tasks whose head is the one that the encoder was pretrained with."""
 
 
 def with_task_pooling(document: Any, default_kind: str) -> Any:

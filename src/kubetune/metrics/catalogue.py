@@ -211,6 +211,33 @@ SIMILARITY = Catalogue(
     ),
 )
 
+MASKS = Catalogue(
+    metrics=MappingProxyType(
+        {
+            "cross_entropy": Metric(
+                "Cross-entropy", "nats a masked token; less is better", lower_is_better=True, reads="sums"
+            ),
+            "perplexity": Metric(
+                "Perplexity", "e to the cross-entropy", lower_is_better=True, reads="sums", decides=False
+            ),
+            "top_1": Metric("Top 1", "share of masked tokens that are the likeliest one", track=True),
+            "top_5": Metric("Top 5", "share among the five likeliest", track=True),
+        }
+    ),
+    main="cross_entropy",
+    sliced=("cross_entropy", "top_1"),
+    baselines=("unigram",),
+    labels=("kind of text", "kinds of text"),
+    counted="texts",
+    unsaid="no masked token",
+    graded=True,
+    method=(
+        "About 15 of 100 tokens of a text are masked, one at least and no special or unknown one. Which ones follows "
+        "from the text, so that each model is asked for the same. All are read as the mask token.",
+        "A rank counts the tokens that are at least as likely. Cross-entropies of two vocabularies do not compare.",
+    ),
+)
+
 RETRIEVAL = Catalogue(
     metrics=MappingProxyType(
         {

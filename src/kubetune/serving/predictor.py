@@ -17,6 +17,7 @@ from kubetune.tasks import load_task
 from kubetune.tasks.arrays import READ
 from kubetune.tasks.hardware import native_bf16
 from kubetune.tasks.inference import Precision, predict_outputs
+from kubetune.tasks.reading import Unanswered
 from kubetune.tasks.spec import load_spec
 from kubetune.text.gate import TextGate, Unreadable
 
@@ -93,6 +94,7 @@ class Predictor:
         # What it was trained with: a tokenizer without a padding token says nothing, and decoders look for this one.
         pad = self._tokenizer.pad_token_id if spec.pad_token_id is None else spec.pad_token_id
         self._pad = pad or 0
+        self.task = self.task.of_tokenizer(self._tokenizer)
         self._module = self.task.build_model(spec, folder, pretrained=False).to(device).eval()
         if self.precision == "bf16":
             _cast_linears(self._module)
@@ -174,7 +176,12 @@ class Predictor:
         if not all(np.isfinite(output).all() for output in outputs):
             raise ArithmeticError("outputs are not finite")
         found = self.task.predictions(outputs, encoding, items, self.archive.labels)
-        return [Answer(tuple(each.tolist()) if isinstance(each, np.ndarray) else each) for each in found]
+        return [
+            Refusal(422, each.reason)
+            if isinstance(each, Unanswered)
+            else Answer(tuple(each.tolist()) if isinstance(each, np.ndarray) else each)
+            for each in found
+        ]
 
 
 def threads_per_worker(cpus: int, workers: int) -> int:
@@ -191,7 +198,11 @@ def _hashable(row: Mapping[str, Sequence[int]]) -> Hashable:
 
 
 def _cast_linears(module: torch.nn.Module) -> None:
-    """Cast the weights of linear layers to bf16 once; autocast would do the same at every forward, bit for bit."""
+    """Cast the weights of linear layers to bf16 once; autocast would do the same at every forward, bit for bit.
+
+    An output layer that shares its weights with the embeddings is left to autocast, which rounds for that layer alone.
+    """
+    tables = {id(part.weight) for part in module.modules() if isinstance(part, torch.nn.Embedding)}
     for part in module.modules():
-        if isinstance(part, torch.nn.Linear):
+        if isinstance(part, torch.nn.Linear) and id(part.weight) not in tables:
             part.to(torch.bfloat16)

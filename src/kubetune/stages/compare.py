@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from kubetune.comparison.decision import FORMAT, Comparison, Decision, decide
 from kubetune.comparison.guards import paired_capabilities
+from kubetune.comparison.notes import answer_notes, asked_notes, label_notes, listed_labels
 from kubetune.comparison.report_parts import with_parts
 from kubetune.comparison.rows import (
     Champion,
@@ -38,7 +39,6 @@ from kubetune.serving.archive.manifest import read_archive
 from kubetune.tasks import dataset_texts, load_task
 from kubetune.tasks.base import Task
 from kubetune.tasks.spec import load_spec
-from kubetune.text.shown import one_line
 
 ROW = ("row_id", "label")
 KEPT = "column_"
@@ -76,7 +76,8 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
     """Write artifact `decision`; see `StageBody`. `keep` and `undecided` are committed with verdict 99.
 
     Raises:
-        DataError: The two models have no label in common, read other columns, or a row cannot be paired.
+        DataError: The two models have no label in common, read other columns or are asked for other things, or a row
+            cannot be paired.
         ConfigError: A guarded column is not among the kept ones.
         KubetuneError: An input cannot be read.
         InterruptedRunError: The stage was asked to stop; nothing is kept, since it is short.
@@ -154,7 +155,7 @@ def _pair(task: Task, inputs: Mapping[str, Path], champion: Champion, context: C
     names = label_names(report)
     rows = read_predictions(report, (*ROW, *task.outcome_columns, TEXT_GROUP, "length", *kept_columns(report)))
     answers = _champions_answers(task, (report, rows, names), champion, context)
-    notes = [*_answer_notes(rows.num_rows, answers), *_label_notes(names, answers.labels)]
+    notes = [*answer_notes(answers.how, answers.answered), *label_notes(names, answers.labels)]
     behaviours = (inputs["behaviour"], champion.folder / "behaviour")
     cases = [read_cases(folder) for folder in behaviours]
     capabilities = paired_capabilities(cases[0], cases[1], read_sources(behaviours[0]))
@@ -165,17 +166,19 @@ def _pair(task: Task, inputs: Mapping[str, Path], champion: Champion, context: C
     elif len(suites) > 1:
         notes.append(f"The champion was tested with another suite; the {met:,} cases that both met are compared.")
     texts = joined_groups(rows[TEXT_GROUP].to_numpy().astype(np.int64), answers.texts)
-    answered = pa.array(answers.answered)
-    rows = rows.filter(answered)
+    rows = rows.filter(pa.array(answers.answered))
+    alike = task.comparable(rows, answers.columns)
+    notes += asked_notes(alike, f"Version {champion.version} of {champion.name}")
+    rows, theirs = (table.filter(pa.array(alike)) for table in (rows, answers.columns))
     known = (*names, *(name for name in answers.labels if name not in names))
     numbers = np.array([known.index(name) for name in answers.labels], dtype=np.int64)
     comparison = Comparison(
         candidate=task.outcomes(rows["label"], rows, known),
-        champion=task.outcomes(rows["label"], task.renumbered(answers.columns, numbers), known),
+        champion=task.outcomes(rows["label"], task.renumbered(theirs, numbers), known),
         statistics=task.statistics(known),
         groups=_groups(rows, task.parts(rows["label"], names)),
         capabilities=capabilities,
-        texts=np.unique(texts[answers.answered], return_inverse=True)[1],
+        texts=np.unique(texts[answers.answered][alike], return_inverse=True)[1],
     )
     return _Paired(comparison, answers.how, tuple(notes))
 
@@ -199,8 +202,8 @@ def _champions_answers(
     if names and not set(names) & set(archive.labels):
         raise DataError(
             "champion-labels",
-            f"Version {champion.version} of {champion.name} answers {_listed(archive.labels)} and the test rows are "
-            f"labelled {_listed(names)}: name the labels alike, or give the candidate a name of its own.",
+            f"Version {champion.version} of {champion.name} answers {listed_labels(archive.labels)} and the test rows "
+            f"are labelled {listed_labels(names)}: name the labels alike, or give the candidate a name of its own.",
         )
     if stored := _stored(task, rows, names, champion.folder / "report"):
         return stored
@@ -261,34 +264,6 @@ def _groups(rows: pa.Table, parts: tuple[Ints, tuple[str, ...]]) -> dict[str, Gr
         column: group(column, lengths, parts[0], shown(parts[1]), values)
         for column, values in ({"length": None, "label": None} | kept).items()
     }
-
-
-def _answer_notes(rows: int, answers: _Answers) -> list[str]:
-    if answers.how == "stored":
-        return []
-    found = [f"The champion was evaluated on other test rows or labels, so it was scored again on these {rows:,} rows."]
-    if unread := int((~answers.answered).sum()):
-        found.append(
-            f"The champion finds nothing to read in {unread:,} of them after its own cleaning; they are left out of "
-            "the comparison for both models."
-        )
-    return found
-
-
-def _label_notes(candidate: Sequence[str], champion: Sequence[str]) -> list[str]:
-    unknown = [name for name in candidate if name not in champion]
-    former = [name for name in champion if name not in candidate]
-    found = []
-    if unknown:
-        found.append(f"The champion does not know {_listed(unknown)}, so it is wrong on every row labelled so.")
-    if former:
-        found.append(f"The champion also answers {_listed(former)}, which is wrong on every one of these rows.")
-    return found
-
-
-def _listed(names: Sequence[str], most: int = 5) -> str:
-    shown = ", ".join(f"“{one_line(name, 60)}”" for name in names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most:,} more"
 
 
 def _stop_if_asked(context: Context) -> None:

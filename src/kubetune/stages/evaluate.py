@@ -27,7 +27,7 @@ from kubetune.evaluation.unseen import UnseenFigures, unseen_figures, with_unsee
 from kubetune.tasks import dataset_texts, load_task
 from kubetune.tasks.base import Encoding, Task
 from kubetune.tasks.hardware import evaluation_device
-from kubetune.tasks.inference import feature_losses, predict_outputs
+from kubetune.tasks.inference import predict_outputs
 from kubetune.tasks.rows import EncodedRows, read_rows, windows_of
 from kubetune.tasks.spec import SPEC_FILE, load_spec
 from kubetune.tasks.texts import TextModel
@@ -47,7 +47,7 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
         InterruptedRunError: The stage was asked to stop; nothing is kept, since it is short.
     """
     dataset, test = _read_json(inputs["dataset"] / "dataset.json"), _test_rows(inputs["dataset"])
-    task = load_task(config.task.name).of_model(load_spec(inputs["model"]))
+    task = load_task(config.task.name).of_model(load_spec(inputs["model"])).of_tokens(dataset.get("tokens", ()))
     names = tuple(dataset["labels"])
     rows = read_rows(inputs["dataset"], "test", task, names, places=True)
     module = _module(config, task, inputs["model"], context)
@@ -57,7 +57,7 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
     outcomes = task.outcomes(test["label"], pa.table({**answers, **judged}), names)
     context.progress.note("fitting the baselines and drawing the intervals")
     columns = dataset_texts(task.columns)
-    train = pq.read_table(inputs["dataset"] / "train.parquet", columns=[*columns, "label"])
+    train = pq.read_table(inputs["dataset"] / "train.parquet", columns=[*columns, "label", *task.baseline_columns])
     baselines = task.baselines(train, test, names)
     _stop_if_asked(context)
     texts = text_groups(test, columns)
@@ -183,7 +183,7 @@ def _answers(
             "finite-logits", f"The model gives numbers that are not finite for {broken:,} test rows: train it again."
         )
     features = rows.pick(np.arange(len(rows)))
-    losses = feature_losses(task, outputs, features)
+    losses = task.feature_losses(outputs, features)
     count = test.num_rows
     judged = {
         "loss": np.bincount(rows.example, weights=losses, minlength=count).astype(np.float64),

@@ -59,6 +59,7 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
     task = load_task(config.task.name).of_model(spec)
     gate = TextGate(tuple(config.data.cleaning), serving.max_characters)
     model = _model(task, spec, inputs, gate) if task.form.flips or not task.form.stored_in else None
+    task = task if model is None else model.task
     predictions = inputs["report"] / "predictions.parquet"
     vectors = pick(predictions, task, spec.labels, gate, model, serving.golden_tolerance)
     golden = Golden(vectors, serving.golden_tolerance)
@@ -124,7 +125,7 @@ def _model(task: Task, spec: ModelSpec, inputs: Mapping[str, Path], gate: TextGa
     tokenizer = AutoTokenizer.from_pretrained(inputs["tokenizer"], local_files_only=True)
     pad = tokenizer.pad_token_id if spec.pad_token_id is None else spec.pad_token_id
     module = task.build_model(spec, inputs["model"], pretrained=False)
-    return TextModel(task, module, tokenizer, gate, spec.max_length, pad or 0)
+    return TextModel(task.of_tokenizer(tokenizer), module, tokenizer, gate, spec.max_length, pad or 0)
 
 
 def _prove(out: Path, golden: Golden, context: Context) -> None:

@@ -82,6 +82,8 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
         "line": report["line"],
         "said": report["said"],
     }
+    if names := task.token_names(encoder.tokenizer):
+        document["tokens"] = names
     _write_json(outputs["dataset"] / "dataset.json", document)
     return Result(metrics=_metrics(report), facts={"data": report["line"]})
 

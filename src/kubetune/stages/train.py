@@ -51,6 +51,7 @@ def run(config: Any, inputs: Mapping[str, Path], outputs: Mapping[str, Path], co
         device=device,
         threads=max(1, threads_allowed() // ranks),
         tune=config.task.thresholds == "tuned",
+        mask_probability=config.task.mask_probability,
         restore=tuple(context.checkpoints.restore()),
     )
     outcome = launch(job, context)

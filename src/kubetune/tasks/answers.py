@@ -69,6 +69,8 @@ class HubForm:
         in_list: Whether that client expects the answer to one text inside of a list.
         at_root: Whether that client puts parameters beside `inputs`, which may be a list of texts.
         example: Parameters without which a lone text is no request, with values to show; else empty.
+        text: A text to show.
+        writes_token: Whether a request writes a special token, as the mask.
     """
 
     pipeline: str
@@ -79,6 +81,8 @@ class HubForm:
     in_list: bool
     at_root: bool = False
     example: Mapping[str, Any] = field(default_factory=dict)
+    text: str = "The text that you want an answer for"
+    writes_token: bool = False
 
 
 class AnswerForm(Protocol):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from kubetune.tasks.fitted import Fitted
 from kubetune.tasks.named import Named
+from kubetune.tasks.reading import TokenReading
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,12 +35,14 @@ class OutputHead(NamedTuple):
         per_token: Whether it gives them for each token, or for the text.
         stock: Which of an architecture's own heads gives them.
         problem: What `transformers` calls the problem, of heads that have one.
+        vocabulary: Whether it gives a number for each token of the vocabulary, which `names` leaves out.
     """
 
     names: tuple[str, ...]
     per_token: bool
     stock: str
     problem: str = "single_label_classification"
+    vocabulary: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ class ModelSpec:
     fitted: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
-class Task(Named, Fitted, Protocol):
+class Task(Named, Fitted, TokenReading, Protocol):
     """One kind of problem. Implementations are stateless.
 
     Rows below are features with the columns `target_columns` of artifact `dataset`, as `tasks.rows` gives them.

@@ -66,6 +66,10 @@ def _built(spec: ModelSpec, folder: Path, head: OutputHead, pretrained: bool) ->
         from kubetune.tasks.embedder import build_embedder
 
         return build_embedder(spec, folder, pretrained=pretrained)
+    if head.stock == "fill-mask":
+        from kubetune.tasks.masked_words import build_masked_words
+
+        return build_masked_words(spec, folder, pretrained=pretrained)
     if spec.architecture == "bilstm":
         from kubetune.tasks.bilstm import build_bilstm
 

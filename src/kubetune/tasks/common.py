@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from kubetune.tasks.answers import AnswerForm
     from kubetune.tasks.fitted import Outputs
+    from kubetune.tasks.reading import Turn
     from kubetune.tasks.rows import EncodedRows
 
 
@@ -33,6 +34,7 @@ class CommonTask:
         together: See `Task.together`.
         place_columns: See `Task.place_columns`.
         text_columns: See `Task.text_columns`.
+        baseline_columns: See `TokenReading.baseline_columns`.
     """
 
     kind: str
@@ -41,6 +43,7 @@ class CommonTask:
     together: bool = False
     place_columns: tuple[str, ...] = ()
     text_columns: tuple[str, ...] = ()
+    baseline_columns: tuple[str, ...] = ()
 
     @property
     def form(self) -> "AnswerForm":
@@ -83,6 +86,49 @@ class CommonTask:
         """See `Task.asked`: the item itself."""
         del parameters
         return (item,)
+
+    def of_tokenizer(self, tokenizer: "PreTrainedTokenizerBase") -> Task:
+        """See `TokenReading.of_tokenizer`: the task itself."""
+        del tokenizer
+        return cast("Task", self)
+
+    def token_names(self, tokenizer: "PreTrainedTokenizerBase") -> list[str]:
+        """See `TokenReading.token_names`: none."""
+        del tokenizer
+        return []
+
+    def of_tokens(self, names: Sequence[str]) -> Task:
+        """See `TokenReading.of_tokens`: the task itself."""
+        del names
+        return cast("Task", self)
+
+    def taught(self, rows: Sequence[Feature], numbers: np.ndarray, turn: "Turn") -> Sequence[Feature]:
+        """See `TokenReading.taught`: themselves."""
+        del numbers, turn
+        return rows
+
+    def kept(self, outputs: "torch.Tensor", rows: Sequence[Feature]) -> list[np.ndarray]:
+        """See `TokenReading.kept`: all of them."""
+        found = outputs.float().cpu().numpy()
+        return [
+            output[: len(row["input_ids"])] if output.ndim > 1 else output
+            for output, row in zip(found, rows, strict=True)
+        ]
+
+    def feature_losses(self, outputs: Sequence[np.ndarray], features: Sequence[Feature]) -> np.ndarray:
+        """See `TokenReading.feature_losses`."""
+        from kubetune.tasks import inference
+
+        return inference.feature_losses(cast("Task", self), outputs, features)
+
+    def golden(self, item: tuple[str, ...]) -> tuple[str, ...]:
+        """See `TokenReading.golden`: the texts themselves."""
+        return item
+
+    def comparable(self, ours: "pa.Table", theirs: "pa.Table") -> np.ndarray:
+        """See `TokenReading.comparable`: all rows."""
+        del theirs
+        return np.ones(ours.num_rows, dtype=bool)
 
     def head(self, labels: Sequence[str]) -> OutputHead:
         """See `Task.head`."""

@@ -1,39 +1,22 @@
 """Pretrained encoders: with their architecture's own classification head, or with ours."""
 
-import inspect
-import json
-import logging
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
-from transformers import (
-    AutoConfig,
-    AutoModel,
-    AutoModelForQuestionAnswering,
-    AutoModelForSequenceClassification,
-    AutoModelForTextEncoding,
-    AutoModelForTokenClassification,
-    PreTrainedConfig,
-    PreTrainedModel,
-)
-from transformers.utils import logging as transformers_logging
+from transformers import AutoModel, AutoModelForSequenceClassification, AutoModelForTextEncoding, PreTrainedModel
 
-from kubetune.errors import ConfigError, DataError
+from kubetune.errors import ConfigError
 from kubetune.tasks.base import ModelSpec, OutputHead
-from kubetune.tasks.dropout import keep_head_dropout, set_encoder_dropout, set_head_dropout
+from kubetune.tasks.dropout import keep_head_dropout, set_head_dropout
+from kubetune.tasks.pretrained import encoder_part, load_network, muted, portable, read_configuration, stock_class
 from kubetune.tasks.trained_heads import keeps_head, trained_head
 from kubetune.tasks.trial import check_positions
 from kubetune.tasks.weights import check_finite, load_weights
 
 Classifier = TypeVar("Classifier", bound=nn.Module)
-POOLER = re.compile(r"(^|\.)pooler\.")
 OWN_HEAD_DROPOUT = 0.1
 ENCODERS_OF_TWO = ("t5", "mt5", "umt5")
 """Published with and without their decoder, under one name."""
@@ -45,11 +28,11 @@ class StockClassifier(nn.Module):
     def __init__(self, network: PreTrainedModel) -> None:
         super().__init__()
         self.network = network
-        self.encoder_parts = (_encoder_part(network),)
+        self.encoder_parts = (encoder_part(network),)
 
     def configuration(self) -> dict[str, Any]:
         """What `config.json` of the model says."""
-        return _portable(self.network.config)
+        return portable(self.network.config)
 
     def forward(self, **inputs: torch.Tensor) -> torch.Tensor:
         """Return logits (rows, classes), or (rows, length, classes) of a head that reads each token."""
@@ -91,7 +74,7 @@ class OwnHeadClassifier(nn.Module):
 
     def configuration(self) -> dict[str, Any]:
         """What `config.json` of the model says; it names no class, since none of transformers has this head."""
-        values = _portable(self.encoder.config)
+        values = portable(self.encoder.config)
         values.pop("architectures", None)
         return values
 
@@ -113,7 +96,7 @@ class OwnHeadClassifier(nn.Module):
 
 def build_stock(spec: ModelSpec, folder: Path, head: OutputHead, *, pretrained: bool) -> StockClassifier:
     """Build the architecture's own classifier. See `Task.build_model`."""
-    config, auto = _configuration(spec, folder, pretrained), _auto(head)
+    config, auto = read_configuration(spec, folder, pretrained), stock_class(head)
     if type(config) not in auto._model_mapping:
         raise ConfigError(
             f"Architecture {config.model_type} has no head of its own for {head.stock} in transformers: use "
@@ -129,13 +112,13 @@ def build_stock(spec: ModelSpec, folder: Path, head: OutputHead, *, pretrained: 
         config.pad_token_id = spec.pad_token_id
     if pretrained and spec.head.get("dropout") is not None:
         set_head_dropout(config, float(spec.head["dropout"]))
-    network = _network(auto, config, folder if pretrained else None)
+    network = load_network(auto, config, folder if pretrained else None)
     if replaced:
         _draw_head(network, auto)
     if pretrained and spec.encoder_dropout is not None and spec.head.get("dropout") is None:
-        untouched = _configuration(replace(spec, encoder_dropout=None), folder, pretrained)
-        with _quiet():
-            keep_head_dropout(network, auto, _encoder_part(network), untouched)
+        untouched = read_configuration(replace(spec, encoder_dropout=None), folder, pretrained)
+        with muted():
+            keep_head_dropout(network, auto, encoder_part(network), untouched)
     check_positions(network, spec.max_length)
     network.config.architectures = [type(network).__name__]
     return with_weights(StockClassifier(network), folder, pretrained)
@@ -153,7 +136,7 @@ def bare_encoder(spec: ModelSpec, folder: Path, *, pretrained: bool) -> PreTrain
     Raises:
         ConfigError: The architecture is an encoder with a decoder, and cannot be had without the decoder.
     """
-    config = _configuration(spec, folder, pretrained)
+    config = read_configuration(spec, folder, pretrained)
     auto: Any = AutoModel
     if type(config) not in auto._model_mapping:
         raise ConfigError(f"Architecture {config.model_type} cannot be built alone: use another model.")
@@ -165,7 +148,7 @@ def bare_encoder(spec: ModelSpec, folder: Path, *, pretrained: bool) -> PreTrain
                 f"Architecture {config.model_type} is an encoder with a decoder, whose states model.head.kind=own "
                 f"cannot pool: use {'model.head.kind=stock, or ' if stock else ''}an encoder."
             )
-    encoder = _network(auto, config, folder if pretrained else None)
+    encoder = load_network(auto, config, folder if pretrained else None)
     check_positions(encoder, spec.max_length)
     return encoder
 
@@ -191,110 +174,10 @@ def with_weights(module: Classifier, folder: Path, pretrained: bool) -> Classifi
     return module
 
 
-def _configuration(spec: ModelSpec, folder: Path, pretrained: bool) -> Any:
-    """Read `config.json` without running any code of the checkpoint, and put the recipe's dropout into it."""
-    try:
-        values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        if "auto_map" in values:
-            raise ConfigError("config.json has auto_map, which runs code of the checkpoint: use another checkpoint.")
-        with _quiet():
-            config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, TypeError) as error:
-        raise DataError("model-config", f"config.json is not a known architecture's: {str(error)[:200]}") from error
-    if config.model_type == "xlnet":
-        raise ConfigError("Architecture xlnet pads on the left and puts its class token last: use another encoder.")
-    if getattr(config, "attention_type", None) == "block_sparse":
-        # BigBird falls back to this for good at the first short text: answers would depend on what came before.
-        config.attention_type = "original_full"
-    if pretrained and spec.encoder_dropout is not None:
-        set_encoder_dropout(config, spec.encoder_dropout)
-    return config
-
-
-def _portable(config: PreTrainedConfig) -> dict[str, Any]:
-    """Configuration as JSON-able values without the folder that it was read from."""
-    values: dict[str, Any] = json.loads(config.to_json_string(use_diff=True))
-    values.pop("_name_or_path", None)
-    return values
-
-
-def _network(auto: Any, config: PreTrainedConfig, folder: Path | None) -> PreTrainedModel:
-    """Build `auto`'s class for `config`; with a folder, load its encoder and accept a new head only."""
-    options = {} if (headed := auto in STOCK.values()) else _without_pooler(config)
-    with _quiet():
-        if folder is None:
-            return auto.from_config(config, **options)  # type: ignore[no-any-return]
-        try:
-            network, report = auto.from_pretrained(
-                folder,
-                config=config,
-                local_files_only=True,
-                use_safetensors=True,
-                dtype=torch.float32,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,  # reported, and allowed for a head only
-                **options,
-            )
-        except (SafetensorError, OSError, RuntimeError, ValueError) as error:
-            sentence = " ".join(str(error).split())[:200]
-            raise DataError("weights", f"The pretrained weights cannot be loaded ({sentence}); fetch again") from error
-    misfits = [str(key if isinstance(key, str) else key[0]) for key in report["mismatched_keys"]]
-    encoder = _encoder_part(network) if headed else ""
-    lacking = {*report["missing_keys"], *misfits}
-    faults = sorted(name for name in lacking if name.startswith(encoder) and not POOLER.search(name))
-    if faults and not misfits and all("decoder." in name for name in faults):
-        raise ConfigError(
-            f"This {config.model_type} checkpoint is an encoder without its decoder, which the architecture's own "
-            "classifier reads: use model.head.kind=own with model.head.pooling=mean."
-        )
-    if faults:
-        raise DataError("weights", f"The weights do not fit {config.model_type}: {', '.join(faults)[:300]}")
-    return network  # type: ignore[no-any-return]
-
-
-def _encoder_part(network: PreTrainedModel) -> str:
-    """Return what names of the encoder begin with inside of a classifier; what is beside it is the head."""
-    prefix = network.base_model_prefix
-    return f"{prefix}." if prefix and hasattr(network, prefix) else ""
-
-
-STOCK = {
-    "text-classification": AutoModelForSequenceClassification,
-    "token-classification": AutoModelForTokenClassification,
-    "question-answering": AutoModelForQuestionAnswering,
-}
-
-
-def _auto(head: OutputHead) -> Any:
-    return STOCK[head.stock]
-
-
 def _draw_head(network: PreTrainedModel, auto: Any) -> None:
     """Put a new head in the place of one that was trained for other labels, drawn from torch's generator."""
-    with _quiet():
+    with muted():
         fresh = auto.from_config(network.config)
     for name, part in fresh.named_children():
         if name != network.base_model_prefix:
             setattr(network, name, part)
-
-
-def _without_pooler(config: PreTrainedConfig) -> dict[str, bool]:
-    """Arguments that leave the pooler out: our head pools itself, and unused tensors would be dead weight."""
-    kind: Any = AutoModel._model_mapping[type(config)]
-    kinds = kind if isinstance(kind, tuple) else (kind,)
-    optional = all("add_pooling_layer" in inspect.signature(kind).parameters for kind in kinds)
-    return {"add_pooling_layer": False} if optional else {}
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Mute the load report: a new head is what was asked for, and `_network` checks the rest itself."""
-    verbosity, bar = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity(logging.ERROR)
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-        if bar:
-            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -31,7 +31,7 @@ def tokenize(tokenizer: "PreTrainedTokenizerBase", items: Sequence[Item], max_le
 
 
 def tokenize_parted(
-    tokenizer: "PreTrainedTokenizerBase", items: Sequence[Item], max_length: int | None
+    tokenizer: "PreTrainedTokenizerBase", items: Sequence[Item], max_length: int | None, meant: int | None = None
 ) -> tuple[Any, list[Item]]:
     """Tokenise items of one or two texts, cut from the longer one first.
 
@@ -43,6 +43,7 @@ def tokenize_parted(
         tokenizer: A fast one.
         items: At least one.
         max_length: Tokens an item, special tokens included; None: all of it.
+        meant: Id of the one special token that is meant where it is written, as the mask in a request.
 
     Returns:
         `BatchEncoding` of all items; of special tokens it has those alone that the tokenizer's template puts in. And
@@ -53,15 +54,15 @@ def tokenize_parted(
     """
     if not tokenizer.is_fast:
         raise ConfigError("The tokenizer has no tokenizer.json: use a checkpoint with a fast tokenizer.")
-    special = special_ids(tokenizer)
+    special = special_ids(tokenizer) - {meant}
     texts = [list(item) for item in items]
     for _ in range(ROUNDS):
-        batch = _encode(tokenizer, texts, max_length)
+        batch = _encode(tokenizer, texts, max_length, split=meant is None)
         written = [_written(encoding, texts[row], special, tokenizer) for row, encoding in enumerate(batch.encodings)]
         if not any(written):
             return batch, [tuple(text) for text in texts]
         texts = [_parted(text, spans) for text, spans in zip(texts, written, strict=True)]
-    return _encode(tokenizer, texts, max_length), [tuple(text) for text in texts]
+    return _encode(tokenizer, texts, max_length, split=meant is None), [tuple(text) for text in texts]
 
 
 def raw_offsets(raw: str, read: str) -> list[int]:
@@ -81,11 +82,13 @@ def special_ids(tokenizer: "PreTrainedTokenizerBase") -> frozenset[int]:
     return frozenset((*tokenizer.all_special_ids, *added))
 
 
-def _encode(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[Sequence[str]], max_length: int | None) -> Any:
+def _encode(
+    tokenizer: "PreTrainedTokenizerBase", texts: Sequence[Sequence[str]], max_length: int | None, *, split: bool
+) -> Any:
     columns = [list(column) for column in zip(*texts, strict=True)]
     if max_length is None:
-        return tokenizer(*columns, truncation=False, split_special_tokens=True, verbose=False)
-    return tokenizer(*columns, truncation="longest_first", max_length=max_length, split_special_tokens=True)
+        return tokenizer(*columns, truncation=False, split_special_tokens=split, verbose=False)
+    return tokenizer(*columns, truncation="longest_first", max_length=max_length, split_special_tokens=split)
 
 
 def _written(

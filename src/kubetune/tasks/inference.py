@@ -50,7 +50,7 @@ def predict_outputs(
 
     Returns:
         Output of each feature, in the order of `rows`, float32: (outputs,), or (tokens, outputs) without padding where
-        the head reads each token.
+        the head reads each token; see `Task.kept`.
     """
     device = next(module.parameters()).device
     training = module.training
@@ -61,9 +61,8 @@ def predict_outputs(
         with torch.inference_mode(), autocast(device, precision):
             for part in _by_length(rows, batch):
                 inputs = task.collate([rows[index] for index in part], pad_token_id)
-                outputs = module(**{name: tensor.to(device) for name, tensor in inputs.items()}).float().cpu().numpy()
-                for index, output in zip(part, outputs, strict=True):
-                    found[index] = output[: len(rows[index]["input_ids"])] if output.ndim > 1 else output
+                outputs = module(**{name: tensor.to(device) for name, tensor in inputs.items()})
+                found |= zip(part, task.kept(outputs, [rows[index] for index in part]), strict=True)
     finally:
         if training:
             module.train()
@@ -75,7 +74,7 @@ LOSS_BATCH = 256
 
 
 def feature_losses(task: Task, outputs: Sequence[np.ndarray], features: Sequence[Feature]) -> np.ndarray:
-    """Return the sum of the losses of each feature, shape (features,), float64, without smoothing or weights.
+    """Implement `Task.feature_losses` for a task that keeps all outputs.
 
     Args:
         task: The task.

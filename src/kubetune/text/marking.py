@@ -29,6 +29,26 @@ def is_marked(answer: Any) -> bool:
     return all(_has(span, "start", "end") for span in spans)
 
 
+def is_filled(answer: Any) -> bool:
+    """Whether an answer is the tokens in the place of a mask, or a list of those of each of several."""
+    masks = answer if isinstance(answer, list) and answer and isinstance(answer[0], list) else [answer]
+    return all(
+        isinstance(mask, list) and bool(mask) and all(_has(one, "token_str", "sequence", "score") for one in mask)
+        for mask in masks
+    )
+
+
+def filled_lines(answer: Any) -> list[tuple[str, str]]:
+    """Return what stands in the place of each mask: its probability, and the token with, of a lone mask, the text."""
+    if not isinstance(answer[0], list):
+        return [(f"{one['score']:.3f}", f"{str(one['token_str']).strip()}: {one['sequence']}") for one in answer]
+    return [
+        (f"{one['score']:.3f}", f"mask {number}: {str(one['token_str']).strip()}")
+        for number, mask in enumerate(answer, 1)
+        for one in mask
+    ]
+
+
 def pieces(texts: Sequence[str], answer: Any) -> Pieces:
     """Return a text, fit for a terminal, in pieces with what each is; None: nothing.
 

@@ -30,6 +30,7 @@ class Job:
         threads: CPU threads of a rank.
         restore: Checkpoint folders to resume from, newest first.
         tune: Whether thresholds are tuned on validation rows; see `Task.finished`.
+        mask_probability: Share of tokens that a task which masks them masks in training.
     """
 
     spec: ModelSpec
@@ -45,6 +46,7 @@ class Job:
     threads: int = 1
     restore: tuple[Path, ...] = ()
     tune: bool = True
+    mask_probability: float = 0.15
 
     def to_json(self) -> str:
         """Write all of it as JSON."""

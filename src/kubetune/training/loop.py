@@ -118,7 +118,7 @@ def prepare(job: Job, host: Host) -> TrainingRun:
         micro=micro_batch_size(settings.batch, settings.micro_batch, job.ranks),
         meter=Meter(timeline.steps),
     )
-    for line in task.notes(run.micro):
+    for line in (*task.notes(run.micro), *getattr(module, "said", ())):
         host.note(line)
     run.state.fingerprints = [fingerprint(job, precision)]
     with phase(host, "first-batch"):
@@ -187,7 +187,7 @@ def backward(run: TrainingRun, parts: list[MicroBatch], terms: int) -> torch.Ten
     for number, part in enumerate(parts):
         last = number == len(parts) - 1
         with nullcontext() if last else run.accelerator.no_sync(run.wrapped):
-            rows = run.train.pick(part.rows)
+            rows = run.taught(part.rows)
             inputs = run.task.collate(rows, run.job.pad_token_id, pad_to)
             targets = run.task.targets(rows, inputs["input_ids"].shape[1]).to(run.accelerator.device)
             outputs = run.wrapped(**{name: tensor.to(run.accelerator.device) for name, tensor in inputs.items()})
@@ -227,14 +227,15 @@ def train_step(run: TrainingRun) -> bool:
         run.host.advance(1, **run.meter.step(state.step, loss, rate, len(batch), real))
         facts = {"loss": loss, "rate": rate, "norm": norm, "rows": len(batch), "tokens": real}
         run.host.record("step", step=state.step, batch=crc32(batch.tobytes()), **facts)
-    width = len(run.task.head(run.job.spec.labels).names)
+    head = run.task.head(run.job.spec.labels)
+    width = run.job.vocabulary if head.vocabulary else len(head.names)
     check_divergence(state, loss, settings.divergence_loss or 10 * log(max(2, width)))
     return stop > 0
 
 
 def terms_of(run: TrainingRun, batch: np.ndarray) -> int:
     """Return the losses of a global batch; 1 where it has none, so that nothing is divided by 0."""
-    return max(1, int(run.task.terms(run.train.pick(batch)).sum()))
+    return max(1, int(run.task.terms(run.taught(batch)).sum()))
 
 
 def _try_longest_batch(run: TrainingRun, groups: dict[str, list[str]]) -> None:

@@ -1,14 +1,16 @@
 """A run in progress: what the steps of the loop share."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 
-from kubetune.tasks.base import Task
+from kubetune.tasks.base import Feature, Task
+from kubetune.tasks.reading import Turn
 from kubetune.tasks.rows import EncodedRows
 from kubetune.training.batches import Timeline
 from kubetune.training.job import Host, Job
@@ -49,6 +51,16 @@ class TrainingRun:
     unused: list[str] = field(default_factory=list)
     state: State = field(default_factory=State)
     best: dict[str, torch.Tensor] | None = None
+
+    def taught(self, numbers: np.ndarray) -> Sequence[Feature]:
+        """Return the train rows of these numbers as the current pass over them shows them."""
+        turn = Turn(
+            seed=self.job.settings.seed,
+            turn=self.state.step // self.timeline.steps_an_epoch,
+            share=self.job.mask_probability,
+            vocabulary=self.job.vocabulary,
+        )
+        return self.task.taught(self.train.pick(numbers), numbers, turn)
 
     @property
     def is_main(self) -> bool:

@@ -7,7 +7,7 @@ import numpy as np
 from kubetune.errors import ConfigError
 from kubetune.metrics.base import Totals
 from kubetune.tasks.base import Encoding
-from kubetune.tasks.inference import Precision, feature_losses, predict_outputs
+from kubetune.tasks.inference import Precision, predict_outputs
 from kubetune.tasks.rows import windows_of
 from kubetune.training.guards import judge_evaluation
 from kubetune.training.ranks import gather_vectors, sum_outcomes
@@ -59,7 +59,7 @@ def validate(run: TrainingRun, precision: Precision) -> Totals:
         outputs = gather_vectors(run.accelerator, outputs, len(rows), run.job.ranks)
         features = rows.pick(index)
     encoding = Encoding(features, np.searchsorted(mine, rows.example[index]).tolist(), [])
-    losses, labels = feature_losses(task, outputs, features), run.job.spec.labels
+    losses, labels = task.feature_losses(outputs, features), run.job.spec.labels
     part = task.validation(outputs, encoding, losses, labels, rows.texts_of(mine))
     return part.total() if task.together else sum_outcomes(run.accelerator, part, rows.examples)
 

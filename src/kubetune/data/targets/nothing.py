@@ -1,4 +1,4 @@
-"""Target type `nothing`: rows without a truth of their own, as pairs that belong together."""
+"""Target type `nothing`: rows without a truth of their own, as pairs that belong together and texts that are masked."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,10 +17,11 @@ class NothingReader:
     reasons: tuple[str, ...] = ()
     decisions: list[str] = []  # noqa: RUF012
     stored: pa.DataType | None = None
+    _texts = 2
 
     def read(self, cell: TargetCell) -> Truth | str:
         """See `TargetReader.read`."""
-        del cell
+        self._texts = len(cell.texts)
         return Truth(0, 0)
 
     def content(self, value: Any) -> str:
@@ -53,13 +54,14 @@ class NothingReader:
 
     def findings(self, settled: Settled, rare: int) -> dict[str, Any]:
         """See `TargetReader.findings`."""
+        heading = "Texts" if self._texts == 1 else "Pairs"
         return {
             "targets": {
                 "type": "nothing",
-                "heading": "Pairs",
-                "columns": ["Pairs"],
+                "heading": heading,
+                "columns": [heading],
                 "splits": {name: [f"{rows:,}"] for name, rows in self._rows.items()},
-                "line": [f"{self._rows['train']:,} pairs of train"],
+                "line": [f"{self._rows['train']:,} {heading.lower()} of train"],
             }
         }
 

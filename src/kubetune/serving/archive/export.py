@@ -73,8 +73,8 @@ def export_hf(archive_dir: Path, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for source in (archive_dir / "model.safetensors", *(archive_dir / "tokenizer").iterdir()):
         shutil.copyfile(source, out / source.name)
-    # Special tokens in a text are text, as in training and in serving.
-    changes = {"model_max_length": archive.max_length, "split_special_tokens": True}
+    # Special tokens in a text are text, as in training and in serving; but for a request that has to write one.
+    changes = {"model_max_length": archive.max_length, "split_special_tokens": not hub.writes_token}
     values = _read_object(out / "tokenizer_config.json") | changes
     if values.get("pad_token") is None and values.get("eos_token") is not None:
         values["pad_token"] = values["eos_token"]  # as in training, where the end token pads for want of another

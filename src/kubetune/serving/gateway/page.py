@@ -21,7 +21,6 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
 }
 """The page has no script and loads nothing, so that nothing in it can do harm under the endpoint's name."""
-EXAMPLE = "The text that you want an answer for"
 MOST_LABELS = 200
 
 
@@ -111,7 +110,8 @@ def _all_parts(accepted: RequestForm) -> bool:
 
 def _item(task: Task) -> str | dict[str, str]:
     """Return an item that the task takes, for an example."""
-    return EXAMPLE if len(task.served) == 1 or task.form.hub.example else {name: f"A {name}" for name in task.served}
+    hub = task.form.hub
+    return hub.text if len(task.served) == 1 or hub.example else {name: f"A {name}" for name in task.served}
 
 
 def _arguments(task: Task) -> str:

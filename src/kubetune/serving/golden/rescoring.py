@@ -23,7 +23,9 @@ def golden_answers(predictor: Predictor) -> Predict:
     columns, labels, form = predictor.task.served, predictor.archive.labels, predictor.task.form
 
     def ask(items: Sequence[Mapping[str, str]]) -> Answers:
-        outcomes = predictor.predict([[item[name] for name in columns] for item in items])
+        asked = [predictor.task.asked(tuple(item[name] for name in columns), {}) for item in items]
+        read = iter(predictor.predict([found[0] for found in asked if not isinstance(found, str)]))
+        outcomes = [None if isinstance(found, str) else next(read) for found in asked]
         found = [
             form.expectation(form.decode(outcome.prediction, labels, {})) if isinstance(outcome, Answer) else None
             for outcome in outcomes

@@ -167,30 +167,43 @@ def _as_stored(ask: Callable[[Items], Sequence[Any]], task: Task, tolerance: flo
 
     def answers(table: pa.Table) -> Sequence[Any]:
         raw = [table[f"raw_{name}"].to_pylist() for name in dataset_texts(task.columns)]
-        found = ask(list(zip(*raw, strict=True)))
+        items = list(zip(*raw, strict=True))
+        found = ask(items)
         before, now = (each["confidence"].to_numpy() for each in (table, pa.table(task.form.columns(found))))
         if float(abs(before - now).max(initial=0)) > tolerance:
             raise KubetuneError("The model does not give what the report holds of its rows: evaluate the run again.")
-        return found
+        requests = [task.golden(item) for item in items]
+        return found if requests == items else ask([_one(task, request) for request in requests])
 
     return answers
+
+
+def _one(task: Task, request: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the item that the model is asked for a golden request."""
+    found = task.asked(request, {})
+    if isinstance(found, str):
+        raise KubetuneError(f"A golden row is no request ({found}): this is a bug of kubetune.")
+    return tuple(map(str, found[0]))
 
 
 def _vectors(
     predictions: Path, chosen: Mapping[int, str], task: Task, labels: Sequence[str], asked: Answers | None
 ) -> tuple[Vector, ...]:
     names = dataset_texts(task.columns)
-    raw = {name: f"raw_{column}" for name, column in zip(task.columns, names, strict=True) if name in task.served}
     columns = ["row_id", "confidence", *task.form.stored_in, *(f"raw_{name}" for name in names)]
     rows = _read(predictions, sorted(chosen), list(dict.fromkeys(columns)))
     table = pa.Table.from_pylist(list(rows.values()))
     answers = asked(table) if asked is not None else task.form.stored(table)
+
+    def asked_as(row: Mapping[str, Any]) -> tuple[str, ...]:
+        return task.golden(tuple(row[f"raw_{name}"] for name in names))
+
     decoded = (task.form.decode(found, labels, {}) for found in answers)
     found = {
         number: Vector(
             chosen[number],
             row["row_id"],
-            {name: row[column] for name, column in raw.items()},
+            {name: text for name, text in zip(task.columns, asked_as(row), strict=True) if name in task.served},
             task.form.expectation(answer),
         )
         for (number, row), answer in zip(rows.items(), decoded, strict=True)
