@@ -18,6 +18,7 @@ from kubetune.serving.gateway.connections import ConnectionBounds
 from kubetune.serving.gateway.http import Listener, listen_on
 from kubetune.serving.gateway.keys import KeyRing, new_key
 from kubetune.serving.gateway.limits import InFlight, KeyShares, RateLimit
+from manifests_toys import manifest
 
 METHODS = b"POST POST POST GET HEAD OPTIONS PUT DELETE TRACE CONNECT PATCH post P\xffST".split()
 PATHS = [
@@ -151,7 +152,7 @@ async def fuzz(folder: Path, count: int, seed: int) -> tuple[Counter[bytes], lis
     at = f"http://127.0.0.1:{behind.address[1]}"
     backend = Backend(at, at, f"{at}/metrics", "toy", 5.0, 10, Health(workers=1))
     bounds = InFlight(50), RateLimit(0), KeyShares(50, 0.5)
-    gateway = Gateway("toy", "d" * 64, KeyRing(folder / "keys"), *bounds, backend)
+    gateway = Gateway("toy", "d" * 64, KeyRing(folder / "keys"), *bounds, backend, archive=manifest())
     front = await listen_on(gateway.handle, "127.0.0.1", 0, ConnectionBounds(headers_s=2, write_s=2))
     found: Counter[bytes] = Counter()
     memory: list[int] = []

@@ -29,9 +29,11 @@ class Answer:
 
     Attributes:
         prediction: As the task made it, see `Task.predictions`; an array is a tuple here, so that answers compare.
+        tokens: That the model read for it, special ones included and what was cut left out.
     """
 
     prediction: Any
+    tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -174,7 +176,11 @@ class Predictor:
         if not all(np.isfinite(output).all() for output in outputs):
             raise ArithmeticError("outputs are not finite")
         found = self.task.predictions(outputs, encoding, items, self.archive.labels)
-        return [Answer(tuple(each.tolist()) if isinstance(each, np.ndarray) else each) for each in found]
+        tokens = [0] * len(items)
+        for feature, example in zip(encoding.features, encoding.example, strict=True):
+            tokens[example] += len(feature["input_ids"])
+        values = [tuple(each.tolist()) if isinstance(each, np.ndarray) else each for each in found]
+        return [Answer(value, count) for value, count in zip(values, tokens, strict=True)]
 
 
 def threads_per_worker(cpus: int, workers: int) -> int:
