@@ -24,9 +24,9 @@ from kubetune.serving.gateway.metrics import Metrics
 from kubetune.serving.gateway.probes import PROBES, STATES
 from kubetune.serving.gateway.quarantine import Bulkhead, PoisonRequests
 from kubetune.serving.gateway.refusal import HttpRefusal
-from kubetune.serving.gateway.routes import READS, Route, dialect_of, is_page, not_served, predictions_path, routes_of
+from kubetune.serving.gateway.routes import READS, Route, is_page, not_served, predictions_path, routes_of, wire_of
 from kubetune.serving.protocols import web_form
-from kubetune.serving.protocols.base import Answered, Dialect, Question, Received, Served, Written
+from kubetune.serving.protocols.base import Answered, EndpointModel, Question, Received, WireProtocol, Written
 from kubetune.serving.torchserve.config import MODEL_VERSION
 
 log = logging.getLogger(__name__)
@@ -76,7 +76,8 @@ class Gateway:
     archive: Archive | None = None
     form_open: bool = True
     metrics: Metrics = field(init=False)
-    _served: Served | None = field(init=False, default=None)
+    _served: EndpointModel | None = field(init=False, default=None)
+    _routes: dict[str, Route] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         """Give every line of the metrics its labels."""
@@ -119,8 +120,8 @@ class Gateway:
     def refused(self, request: web.BaseRequest, refusal: HttpRefusal, request_id: str) -> web.Response:
         """Return a refusal in the request's protocol; a form's is a page, unless the browser has to ask for a key."""
         form = request.method == "POST" and is_page(request, self.endpoint) and self.form_open
-        dialect: Dialect = web_form if form and refusal.status != 401 else dialect_of(request.path)
-        return rendered(dialect.refused(refusal, request_id))
+        wire: WireProtocol = web_form if form and refusal.status != 401 else wire_of(request.path)
+        return rendered(wire.write_refusal(refusal, request_id))
 
     async def route(self, request: web.BaseRequest, request_id: str) -> web.Response:
         """Find what answers a path of the clients' port.
@@ -135,7 +136,7 @@ class Gateway:
         browser = self.form_open and is_page(request, self.endpoint)
         name = admit(self.ring, request.headers, self.endpoint, basic=browser)
         served = self.served()
-        route = routes_of(served).get(request.path)
+        route = self._routes.get(request.path)
         if route is None:
             raise HttpRefusal(404, not_served(request.path, served))
         allow(request, route.methods)
@@ -156,7 +157,7 @@ class Gateway:
         allow(request, READS)
         return await probe(self)
 
-    def served(self) -> Served:
+    def served(self) -> EndpointModel:
         """Return what is served.
 
         Raises:
@@ -166,7 +167,8 @@ class Gateway:
             raise HttpRefusal(503, self.nothing_yet() if not self.digest else "the model is loading", RETRY_AFTER)
         if self._served is None or self._served.archive is not self.archive:
             keyed = self.ring is not None
-            self._served = Served(self.endpoint, self.digest, self.archive, keyed, self.form_open)
+            self._served = EndpointModel(self.endpoint, self.digest, self.archive, keyed, self.form_open)
+            self._routes = routes_of(self._served)
         return self._served
 
     async def admitted(self, request: web.BaseRequest, request_id: str, name: str, route: Route) -> web.Response:
@@ -174,17 +176,17 @@ class Gateway:
 
         A body may take its time; a place is held no longer than the model needs.
         """
-        dialect, kind = check_head(request, route.dialects)
+        wire, kind = check_head(request, route.wires)
         backend, served = self.running(), self.served()
         self.rate.take(name)
         self.in_flight.check()
         with self.shares.entered(name, self.ring.openers(self.endpoint)) if self.ring else nullcontext():
             body = await self.incoming.read(request)
             with self.in_flight.entered():
-                question = dialect.read(Received(body, kind, request.headers, request_id), served)
+                question = wire.read_request(Received(body, kind, request.headers, request_id), served)
                 answer = await self.predict(backend, question, request_id)
                 response = rendered(
-                    dialect.write(Answered(answer.status, answer.body, answer.tokens), question, served)
+                    wire.write_answer(Answered(answer.status, answer.body, answer.tokens), question, served)
                 )
         if answer.precision:
             response.headers["x-precision"] = answer.precision

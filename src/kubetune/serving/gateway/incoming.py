@@ -8,7 +8,7 @@ from aiohttp import web
 
 from kubetune.serving.gateway.http import clients_turn
 from kubetune.serving.gateway.refusal import HttpRefusal
-from kubetune.serving.protocols.base import Dialect
+from kubetune.serving.protocols.base import WireProtocol
 
 MAX_BODY = 1 << 20
 BODY_TIMEOUT_S = 15.0
@@ -22,7 +22,7 @@ def allow(request: web.BaseRequest, methods: tuple[str, ...]) -> None:
         raise HttpRefusal(405, f"use {methods[0]}", {"Allow": ", ".join(methods)})
 
 
-def check_head(request: web.BaseRequest, dialects: Sequence[Dialect]) -> tuple[Dialect, str]:
+def check_head(request: web.BaseRequest, wires: Sequence[WireProtocol]) -> tuple[WireProtocol, str]:
     """Return the protocol and the media type of a prediction; refuse what its headers and address show already.
 
     Only the name of the type goes on to the model server: parameters may hold any byte, and it needs none.
@@ -31,10 +31,10 @@ def check_head(request: web.BaseRequest, dialects: Sequence[Dialect]) -> tuple[D
         raise HttpRefusal(400, "a prediction takes no query: put everything into the body")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise HttpRefusal(415, "send the body without compression")
-    kind = request.headers.get("Content-Type", dialects[0].KINDS[0]).partition(";")[0].strip().lower()
-    found = next((dialect for dialect in dialects if kind in dialect.KINDS), None)
+    kind = request.headers.get("Content-Type", wires[0].KINDS[0]).partition(";")[0].strip().lower()
+    found = next((wire for wire in wires if kind in wire.KINDS), None)
     if found is None:
-        raise HttpRefusal(415, f"send {' or '.join(dialects[0].KINDS)}")
+        raise HttpRefusal(415, f"send {' or '.join(wires[0].KINDS)}")
     if (request.content_length or 0) > MAX_BODY:
         raise HttpRefusal(413, f"the body has {request.content_length} bytes: at most {MAX_BODY} are allowed")
     return found, kind

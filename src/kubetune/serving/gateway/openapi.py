@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kubetune.serving.protocols import open_inference, openai_embeddings, tensors, web_form
-from kubetune.serving.protocols.base import Served
+from kubetune.serving.protocols.base import EndpointModel
 from kubetune.serving.schemas import (
     TEXT,
     answer_schema,
@@ -24,7 +24,7 @@ INTEGER: Mapping[str, Any] = {"type": "integer"}
 NO_KEY: Sequence[Any] = ()
 
 
-def document(served: Served) -> dict[str, Any]:
+def document(served: EndpointModel) -> dict[str, Any]:
     """Return the document."""
     digest = served.digest[:12]
     found: dict[str, Any] = {
@@ -78,7 +78,7 @@ def closed(needed: Sequence[str], **parts: Any) -> dict[str, Any]:
     return {"type": "object", "properties": parts, "required": list(needed), "additionalProperties": False}
 
 
-def listed(items: Mapping[str, Any], **bounds: int) -> dict[str, Any]:
+def array_of(items: Mapping[str, Any], **bounds: int) -> dict[str, Any]:
     """Return the schema of a list."""
     return {"type": "array", "items": items, **bounds}
 
@@ -88,7 +88,7 @@ def body(schemas: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return {"required": True, "content": {kind: {"schema": schema} for kind, schema in schemas.items()}}
 
 
-def _schemas(served: Served) -> dict[str, Any]:
+def _schemas(served: EndpointModel) -> dict[str, Any]:
     """Return the schemas that have names."""
     error = {"status": {"type": "integer"}, "reason": STRING, "request_id": STRING}
     one = {**dict.fromkeys(served.accepted.text_keys, STRING), **parameter_schemas(served.archive)}
@@ -126,7 +126,7 @@ def _probes() -> dict[str, Any]:
     return {path: {"get": {**operation(says), "security": [*NO_KEY]}} for path, says in said.items()}
 
 
-def _ours(served: Served) -> dict[str, Any]:
+def _ours(served: EndpointModel) -> dict[str, Any]:
     """Return our own protocol, the page and this document."""
     asked = {"anyOf": [STRING, ref("OneItem"), ref("Request"), ref("HubRequest")]}
     kinds: dict[str, Mapping[str, Any]] = {"application/json": asked, "text/plain": TEXT}
@@ -146,7 +146,7 @@ def _ours(served: Served) -> dict[str, Any]:
     }
 
 
-def _open_inference(served: Served) -> dict[str, Any]:
+def _open_inference(served: EndpointModel) -> dict[str, Any]:
     """Return the Open Inference Protocol."""
     errors = "OpenInferenceError"
     binary = {
@@ -171,11 +171,11 @@ def _open_inference(served: Served) -> dict[str, Any]:
     return found
 
 
-def _infer_request(served: Served) -> dict[str, Any]:
+def _infer_request(served: EndpointModel) -> dict[str, Any]:
     """Return the schema of an inference request as JSON."""
     most = served.archive.serving.max_items
-    shape = listed({"type": "integer", "minimum": 0}, minItems=1, maxItems=2)
-    data = listed({"anyOf": [STRING, listed(STRING)]}, maxItems=most)
+    shape = array_of({"type": "integer", "minimum": 0}, minItems=1, maxItems=2)
+    data = array_of({"anyOf": [STRING, array_of(STRING)]}, maxItems=most)
     size = closed([], binary_data_size={"type": "integer", "minimum": 0})
     names = {"enum": [*dict.fromkeys([*wanted_texts(served.task), *served.accepted.text_keys])]}
     tensor = closed(
@@ -184,32 +184,32 @@ def _infer_request(served: Served) -> dict[str, Any]:
     known = {"enum": [output.name for output in tensors.outputs_of(served.task.form)]}
     output = closed(["name"], name=known, parameters=closed([], binary_data=BOOLEAN))
     settings = {**parameter_schemas(served.archive), open_inference.ALL_BINARY: BOOLEAN}
-    inputs = listed(tensor, minItems=1)
-    return closed(["inputs"], id=STRING, parameters=closed([], **settings), inputs=inputs, outputs=listed(output))
+    inputs = array_of(tensor, minItems=1)
+    return closed(["inputs"], id=STRING, parameters=closed([], **settings), inputs=inputs, outputs=array_of(output))
 
 
-def _infer_answer(served: Served) -> dict[str, Any]:
+def _infer_answer(served: EndpointModel) -> dict[str, Any]:
     """Return the schema of an inference answer as JSON."""
     outputs = tensors.outputs_of(served.task.form)
     parts = {
         "name": {"enum": [each.name for each in outputs]},
         "datatype": {"enum": sorted({each.datatype for each in outputs})},
     }
-    tensor = {"type": "object", "properties": {**parts, "shape": listed({"type": "integer"}), "data": listed({})}}
+    tensor = {"type": "object", "properties": {**parts, "shape": array_of({"type": "integer"}), "data": array_of({})}}
     named = {"model_name": STRING, "model_version": STRING, "id": STRING}
-    return {"type": "object", "properties": {**named, "outputs": listed(tensor)}}
+    return {"type": "object", "properties": {**named, "outputs": array_of(tensor)}}
 
 
-def _openai(served: Served) -> dict[str, Any]:
+def _openai(served: EndpointModel) -> dict[str, Any]:
     """Return OpenAI's API."""
-    texts = {"anyOf": [TEXT, listed(TEXT, minItems=1, maxItems=served.archive.serving.max_items)]}
+    texts = {"anyOf": [TEXT, array_of(TEXT, minItems=1, maxItems=served.archive.serving.max_items)]}
     formats = {"enum": [*openai_embeddings.FORMATS], "default": openai_embeddings.FORMATS[0]}
     model = {"const": served.endpoint}
     asked = closed(["input", "model"], input=texts, model=model, encoding_format=formats, user=STRING)
-    vector = {"anyOf": [listed({"type": "number"}), STRING]}
+    vector = {"anyOf": [array_of({"type": "number"}), STRING]}
     one = {"type": "object", "properties": {"object": STRING, "index": {"type": "integer"}, "embedding": vector}}
     usage = {"type": "object", "properties": {"prompt_tokens": INTEGER, "total_tokens": INTEGER}}
-    said = {"type": "object", "properties": {"object": STRING, "data": listed(one), "model": STRING, "usage": usage}}
+    said = {"type": "object", "properties": {"object": STRING, "data": array_of(one), "model": STRING, "usage": usage}}
     errors = "OpenAIError"
     embed = {**operation("Vectors of length 1.", said, errors), "requestBody": body({"application/json": asked})}
     return {

@@ -16,7 +16,7 @@ from jinja2 import Environment, StrictUndefined, Template
 from kubetune.serving.gateway.answer_view import view_of
 from kubetune.serving.gateway.refusal import HttpRefusal
 from kubetune.serving.protocols import openai_embeddings
-from kubetune.serving.protocols.base import Served, Written
+from kubetune.serving.protocols.base import EndpointModel, Written
 from kubetune.serving.request import RANKED
 from kubetune.serving.schemas import (
     answer_schema,
@@ -62,7 +62,7 @@ class Tried:
     reason: str = ""
 
 
-def written_page(served: Served, host: str, tried: Tried | None = None, status: int = 200) -> Written:
+def written_page(served: EndpointModel, host: str, tried: Tried | None = None, status: int = 200) -> Written:
     """Return the page as an answer; see `render_page`."""
     return Written(render_page(served, host, tried).encode(), HTML, status, HEADERS)
 
@@ -73,7 +73,7 @@ def written_refusal(refusal: HttpRefusal, request_id: str) -> Written:
     return Written(text.encode(), HTML, refusal.status, {**refusal.headers, **HEADERS})
 
 
-def render_page(served: Served, host: str, tried: Tried | None = None) -> str:
+def render_page(served: EndpointModel, host: str, tried: Tried | None = None) -> str:
     """Return the page as HTML.
 
     Args:
@@ -119,7 +119,7 @@ def render_page(served: Served, host: str, tried: Tried | None = None) -> str:
     )
 
 
-def fields_of(served: Served) -> tuple[str, ...]:
+def fields_of(served: EndpointModel) -> tuple[str, ...]:
     """Return the names of the texts that the form has."""
     return wanted_texts(served.task)
 

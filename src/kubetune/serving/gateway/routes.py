@@ -14,14 +14,14 @@ from aiohttp import web
 from kubetune.serving.gateway import openapi, page
 from kubetune.serving.gateway.probes import readyz
 from kubetune.serving.protocols import open_inference, openai_embeddings, own, web_form
-from kubetune.serving.protocols.base import Dialect, Served, Written
+from kubetune.serving.protocols.base import EndpointModel, WireProtocol, Written
 from kubetune.serving.torchserve.config import MODEL_VERSION
 
 if TYPE_CHECKING:
     from kubetune.serving.gateway.app import Gateway
 
-Show = Callable[["Gateway", web.BaseRequest, Served], Awaitable[Written]]
-OPEN_INFERENCE, OPENAI = "/v2", "/v1"
+Show = Callable[["Gateway", web.BaseRequest, EndpointModel], Awaitable[Written]]
+OPEN_INFERENCE, OPENAI, DOCUMENT = "/v2", "/v1", "/openapi.json"
 READS = ("GET", "HEAD")
 
 
@@ -31,16 +31,16 @@ class Route:
 
     Attributes:
         show: Makes the answer to a GET; None: there is none.
-        dialects: Protocols in which a POST asks the model, by its media type; none: it does not.
+        wires: Protocols in which a POST asks the model, by its media type; none: it does not.
     """
 
     show: Show | None = None
-    dialects: tuple[Dialect, ...] = ()
+    wires: tuple[WireProtocol, ...] = ()
 
     @property
     def methods(self) -> tuple[str, ...]:
         """Methods that are answered, the first one that is meant."""
-        return (*(("POST",) if self.dialects else ()), *(READS if self.show else ()))
+        return (*(("POST",) if self.wires else ()), *(READS if self.show else ()))
 
 
 def predictions_path(endpoint: str) -> str:
@@ -48,15 +48,15 @@ def predictions_path(endpoint: str) -> str:
     return f"/predictions/{endpoint}"
 
 
-def routes_of(served: Served) -> dict[str, Route]:
+def routes_of(served: EndpointModel) -> dict[str, Route]:
     """Return every path of an endpoint that asks for a key where keys are asked for."""
     ours, model = predictions_path(served.endpoint), f"{OPEN_INFERENCE}/models/{served.endpoint}"
-    forms: tuple[Dialect, ...] = (web_form,) if served.form_open else ()
+    forms: tuple[WireProtocol, ...] = (web_form,) if served.form_open else ()
     found = {
         "/": Route(show_page, forms),
         ours: Route(show_page, (own, *forms)),
         f"{ours}/{MODEL_VERSION}": Route(None, (own,)),
-        "/openapi.json": Route(show_document),
+        DOCUMENT: Route(show_document),
         OPEN_INFERENCE: Route(show_server),
     }
     for path in (model, f"{model}/versions/{MODEL_VERSION}"):
@@ -70,7 +70,7 @@ def routes_of(served: Served) -> dict[str, Route]:
     return found
 
 
-def dialect_of(path: str) -> Dialect:
+def wire_of(path: str) -> WireProtocol:
     """Return the protocol whose errors a path has, whether it is served or not."""
     if path == OPEN_INFERENCE or path.startswith(f"{OPEN_INFERENCE}/"):
         return open_inference
@@ -78,12 +78,11 @@ def dialect_of(path: str) -> Dialect:
 
 
 def is_page(request: web.BaseRequest, endpoint: str) -> bool:
-    """Whether a person's browser asks for the page, or sends its form."""
-    if request.path not in ("/", predictions_path(endpoint)):
-        return False
+    """Whether a person's browser asks for the page or the document that it links to, or sends the form."""
+    pages = ("/", predictions_path(endpoint))
     if request.method in READS:
-        return "text/html" in request.headers.get("Accept", "")
-    return request.method == "POST" and media_type(request) in web_form.KINDS
+        return request.path in (*pages, DOCUMENT) and "text/html" in request.headers.get("Accept", "")
+    return request.method == "POST" and request.path in pages and media_type(request) in web_form.KINDS
 
 
 def media_type(request: web.BaseRequest, default: str = "") -> str:
@@ -91,15 +90,16 @@ def media_type(request: web.BaseRequest, default: str = "") -> str:
     return request.headers.get("Content-Type", default).partition(";")[0].strip().lower()
 
 
-def not_served(path: str, served: Served) -> str:
+def not_served(path: str, served: EndpointModel) -> str:
     """Return what is said of a path that is none of the endpoint's."""
     asked = f"predictions are asked for by POST {predictions_path(served.endpoint)}"
     if path.startswith("/explanations"):
         return "explanations are not served: TorchServe would answer them with a prediction"
-    if dialect_of(path) is openai_embeddings and not openai_embeddings.answers_vectors(served):
+    if wire_of(path) is openai_embeddings and not openai_embeddings.answers_vectors(served):
         return f"OpenAI's API is served for models whose answers are vectors, which this one's are not: {asked}"
     if path.startswith(f"{OPEN_INFERENCE}/models/"):
-        return f"this model, version or path is not served: the endpoint has model {served.endpoint}, version {MODEL_VERSION}"
+        known = f"model {served.endpoint}, version {MODEL_VERSION}"
+        return f"this model, version or path is not served: the endpoint has {known}"
     return f"this path is not served: {asked}"
 
 
@@ -107,44 +107,44 @@ def _json(value: Any) -> Written:
     return Written(json.dumps(value).encode())
 
 
-async def show_page(gateway: "Gateway", request: web.BaseRequest, served: Served) -> Written:
+async def show_page(gateway: "Gateway", request: web.BaseRequest, served: EndpointModel) -> Written:
     """The page of a person."""
     del gateway
     return page.written_page(served, request.headers.get("Host", ""))
 
 
-async def show_document(gateway: "Gateway", request: web.BaseRequest, served: Served) -> Written:
+async def show_document(gateway: "Gateway", request: web.BaseRequest, served: EndpointModel) -> Written:
     """The OpenAPI document of these routes."""
     del gateway, request
     return _json(openapi.document(served))
 
 
-async def show_server(gateway: "Gateway", request: web.BaseRequest, served: Served) -> Written:
+async def show_server(gateway: "Gateway", request: web.BaseRequest, served: EndpointModel) -> Written:
     """Server metadata of the Open Inference Protocol."""
     del gateway, request, served
     return _json(open_inference.server_metadata(version("kubetune")))
 
 
-async def show_model(gateway: "Gateway", request: web.BaseRequest, served: Served) -> Written:
+async def show_model(gateway: "Gateway", request: web.BaseRequest, served: EndpointModel) -> Written:
     """Model metadata of the Open Inference Protocol."""
     del gateway, request
     return _json(open_inference.model_metadata(served))
 
 
-async def show_ready(gateway: "Gateway", request: web.BaseRequest, served: Served) -> Written:
+async def show_ready(gateway: "Gateway", request: web.BaseRequest, served: EndpointModel) -> Written:
     """Readiness of the model: that of the pod, which has no other."""
     del request
     await readyz(gateway)
     return _json({"name": served.endpoint, "ready": True})
 
 
-async def show_list(gateway: "Gateway", request: web.BaseRequest, served: Served) -> Written:
+async def show_list(gateway: "Gateway", request: web.BaseRequest, served: EndpointModel) -> Written:
     """OpenAI's list of models."""
     del gateway, request
     return _json({"object": "list", "data": [openai_embeddings.model_object(served)]})
 
 
-async def show_one(gateway: "Gateway", request: web.BaseRequest, served: Served) -> Written:
+async def show_one(gateway: "Gateway", request: web.BaseRequest, served: EndpointModel) -> Written:
     """OpenAI's model."""
     del gateway, request
     return _json(openai_embeddings.model_object(served))

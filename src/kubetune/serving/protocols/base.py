@@ -20,7 +20,7 @@ from kubetune.tasks.base import Task
 
 
 @dataclass(frozen=True)
-class Served:
+class EndpointModel:
     """What an endpoint serves.
 
     Attributes:
@@ -112,32 +112,32 @@ class Written:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-class Dialect(Protocol):
+class WireProtocol(Protocol):
     """One protocol; its modules implement this with functions."""
 
     @property
     def KINDS(self) -> Sequence[str]:  # noqa: N802 - a constant of the module
         """Media types of a request's body; the first one is that of a body without any."""
 
-    def read(self, received: Received, served: Served) -> Question:
+    def read_request(self, received: Received, served: EndpointModel) -> Question:
         """Return what the model is asked.
 
         Raises:
             HttpRefusal: The body is none of the protocol.
         """
 
-    def write(self, answered: Answered, question: Question, served: Served) -> Written:
+    def write_answer(self, answered: Answered, question: Question, served: EndpointModel) -> Written:
         """Return the answer.
 
         Raises:
             HttpRefusal: The request was refused, or an item of it where the protocol has no errors of items.
         """
 
-    def refused(self, refusal: HttpRefusal, request_id: str) -> Written:
+    def write_refusal(self, refusal: HttpRefusal, request_id: str) -> Written:
         """Return the answer to a request that gets none, or failed."""
 
 
-def refuse(status: int, reason: str) -> NoReturn:
+def reject(status: int, reason: str) -> NoReturn:
     """Refuse a request.
 
     Raises:
@@ -155,9 +155,9 @@ def load_object(content: bytes, what: str = "the body") -> dict[str, Any]:
     try:
         found = json.loads(content.decode("utf-8"), parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
-        refuse(400, f"{what} is not JSON that can be read")
+        reject(400, f"{what} is not JSON that can be read")
     if not isinstance(found, dict):
-        refuse(400, f"{what} must be a JSON object")
+        reject(400, f"{what} must be a JSON object")
     return found
 
 
@@ -168,7 +168,7 @@ def only_known(given: Mapping[str, Any], known: Sequence[str], what: str) -> Non
         HttpRefusal: 400, with those that are.
     """
     if unknown := sorted(set(given) - set(known)):
-        refuse(400, f"{what} `{unknown[0]:.60}` is not known: allowed are {', '.join(known) or 'none'}")
+        reject(400, f"{what} `{unknown[0]:.60}` is not known: allowed are {', '.join(known) or 'none'}")
 
 
 def asked_of(items: Sequence[Mapping[str, str]], parameters: Mapping[str, Any], kept: Any = None) -> Question:
@@ -176,7 +176,7 @@ def asked_of(items: Sequence[Mapping[str, str]], parameters: Mapping[str, Any], 
     return Question(json.dumps({"inputs": list(items), **parameters}).encode(), JSON, kept)
 
 
-def predictions_of(answered: Answered) -> list[Any]:
+def all_predictions(answered: Answered) -> list[Any]:
     """Return what was predicted of each item, for a protocol that has no errors of items.
 
     Raises:
@@ -185,11 +185,11 @@ def predictions_of(answered: Answered) -> list[Any]:
     value = json.loads(answered.body)
     if "results" not in value:
         error = value["error"]
-        refuse(error.get("status", answered.status), error["reason"])
+        reject(error.get("status", answered.status), error["reason"])
     for place, result in enumerate(value["results"]):
         if error := result.get("error"):
             where = f"item {place}: " if len(value["results"]) > 1 else ""
-            refuse(error["status"], f"{where}{error['reason']}")
+            reject(error["status"], f"{where}{error['reason']}")
     return [result["predictions"] for result in value["results"]]
 
 

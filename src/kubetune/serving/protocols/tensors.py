@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from kubetune.serving.protocols.base import refuse
+from kubetune.serving.protocols.base import reject
 from kubetune.serving.request import RANKED
 from kubetune.tasks.answers import AnswerForm
 
@@ -114,7 +114,7 @@ def tensor_of(output: Output, predictions: Sequence[Any], rendered: Sequence[str
         return Tensor(output, (count,), [prediction[output.name] for prediction in predictions])
     widths = sorted({len(prediction) for prediction in predictions})
     if len(widths) > 1:
-        refuse(
+        reject(
             400,
             f"the items have {widths[0]} to {widths[-1]} labels, which no tensor holds: send them one by one, or leave "
             "out the parameter that chooses among labels",
@@ -136,20 +136,20 @@ def read_texts(tensor: Mapping[str, Any], content: bytes | None, most: int) -> l
     """
     name = tensor["name"]
     if tensor.get("datatype") != "BYTES":
-        refuse(400, f"input `{name}` has datatype {tensor.get('datatype')!r:.40}: texts are BYTES")
+        reject(400, f"input `{name}` has datatype {tensor.get('datatype')!r:.40}: texts are BYTES")
     count = _count(tensor.get("shape"), name)
     if count > most:
-        refuse(413, f"input `{name}` has {count} items: at most {most} are allowed")
+        reject(413, f"input `{name}` has {count} items: at most {most} are allowed")
     if content is not None:
         return list(_unpacked(content, count, name))
     if "data" not in tensor:
-        refuse(400, f"input `{name}` has neither `data` nor `binary_data_size`")
+        reject(400, f"input `{name}` has neither `data` nor `binary_data_size`")
     data = tensor["data"]
     flat = _flat(data) if isinstance(data, list) else [data]
     if not all(isinstance(value, str) for value in flat):
-        refuse(400, f"input `{name}` holds something else than texts")
+        reject(400, f"input `{name}` holds something else than texts")
     if len(flat) != count:
-        refuse(400, f"input `{name}` has {len(flat)} texts and a shape of {count}")
+        reject(400, f"input `{name}` has {len(flat)} texts and a shape of {count}")
     return flat
 
 
@@ -162,9 +162,9 @@ def _count(shape: Any, name: str) -> int:
     """Return the number of items of a shape: [items] or [items, 1]."""
     sizes = shape if isinstance(shape, list) and all(type(size) is int and size >= 0 for size in shape) else []
     if len(sizes) not in (1, 2) or (len(sizes) == 2 and sizes[1] != 1):
-        refuse(400, f"input `{name}` has shape {shape!r:.60}: give [items] or [items, 1], one text an item")
+        reject(400, f"input `{name}` has shape {shape!r:.60}: give [items] or [items, 1], one text an item")
     if not sizes[0]:
-        refuse(400, f"input `{name}` has no item: give at least one")
+        reject(400, f"input `{name}` has no item: give at least one")
     return int(sizes[0])
 
 
@@ -173,15 +173,15 @@ def _unpacked(content: bytes, count: int, name: str) -> Iterator[str]:
     place = 0
     for number in range(count):
         if place + LENGTH.size > len(content):
-            refuse(400, f"input `{name}` ends before the length of element {number}")
+            reject(400, f"input `{name}` ends before the length of element {number}")
         (size,) = LENGTH.unpack_from(content, place)
         place += LENGTH.size
         if place + size > len(content):
-            refuse(400, f"element {number} of input `{name}` has {size} bytes, of which {len(content) - place} came")
+            reject(400, f"element {number} of input `{name}` has {size} bytes, of which {len(content) - place} came")
         try:
             yield content[place : place + size].decode("utf-8")
         except UnicodeDecodeError:
-            refuse(400, f"element {number} of input `{name}` is not UTF-8")
+            reject(400, f"element {number} of input `{name}` is not UTF-8")
         place += size
     if place != len(content):
-        refuse(400, f"input `{name}` has {len(content) - place} bytes behind its last element")
+        reject(400, f"input `{name}` has {len(content) - place} bytes behind its last element")

@@ -16,13 +16,13 @@ from kubetune.serving.gateway import page
 from kubetune.serving.gateway.refusal import HttpRefusal
 from kubetune.serving.protocols.base import (
     Answered,
+    EndpointModel,
     Question,
     Received,
-    Served,
     Written,
+    all_predictions,
     asked_of,
-    predictions_of,
-    refuse,
+    reject,
 )
 from kubetune.serving.request import RANKED
 
@@ -43,8 +43,8 @@ class Filled(NamedTuple):
     host: str
 
 
-def read(received: Received, served: Served) -> Question:
-    """See `Dialect.read`; where a request may rank everything and the form does not say, it asks for all."""
+def read_request(received: Received, served: EndpointModel) -> Question:
+    """See `WireProtocol.read_request`; what may be ranked is asked for whole unless the form says fewer."""
     _check_origin(received.headers)
     filled = Filled(_fields(received.body), received.headers.get("Host", ""))
     parameters = {
@@ -57,24 +57,24 @@ def read(received: Received, served: Served) -> Question:
     texts = {name: filled.fields.get(page.TEXT + name, "") for name in page.fields_of(served)}
     known = {*(page.TEXT + name for name in texts), *(page.PARAMETER + name for name in served.accepted.own_parameters)}
     if unknown := sorted(set(filled.fields) - known):
-        refuse(400, f"the form has no field `{unknown[0]:.60}`")
+        reject(400, f"the form has no field `{unknown[0]:.60}`")
     # A text that may be left out is: an empty one would be refused.
     given = {name: text for place, (name, text) in enumerate(texts.items()) if text or not place}
     return asked_of([given], parameters, filled)
 
 
-def write(answered: Answered, question: Question, served: Served) -> Written:
-    """See `Dialect.write`: the page with the answer, or with the reason why there is none, and the form as it was."""
+def write_answer(answered: Answered, question: Question, served: EndpointModel) -> Written:
+    """See `WireProtocol.write_answer`: the page with the answer or the reason against one, and the form as it was."""
     filled: Filled = question.kept
     try:
-        (prediction,) = predictions_of(answered)
+        (prediction,) = all_predictions(answered)
     except HttpRefusal as refusal:
         return page.written_page(served, filled.host, page.Tried(filled.fields, reason=refusal.reason), refusal.status)
     return page.written_page(served, filled.host, page.Tried(filled.fields, prediction))
 
 
-def refused(refusal: HttpRefusal, request_id: str) -> Written:
-    """See `Dialect.refused`: a page that leads back; what was typed is in the browser's history."""
+def write_refusal(refusal: HttpRefusal, request_id: str) -> Written:
+    """See `WireProtocol.write_refusal`: a page that leads back; what was typed is in the browser's history."""
     return page.written_refusal(refusal, request_id)
 
 
@@ -86,7 +86,7 @@ def _check_origin(headers: Mapping[str, str]) -> None:
     site, origin = headers.get("Sec-Fetch-Site"), headers.get("Origin")
     if site in SAME or (site is None and (origin is None or urlsplit(origin).netloc == headers.get("Host", ""))):
         return
-    refuse(403, "this form was sent by another site: open the endpoint's own page")
+    reject(403, "this form was sent by another site: open the endpoint's own page")
 
 
 def _fields(body: bytes) -> dict[str, str]:
@@ -94,11 +94,11 @@ def _fields(body: bytes) -> dict[str, str]:
     try:
         pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS)
     except ValueError:
-        refuse(400, f"the form cannot be read: it has at most {MOST_FIELDS} fields in UTF-8")
+        reject(400, f"the form cannot be read: it has at most {MOST_FIELDS} fields in UTF-8")
     found: dict[str, str] = {}
     for name, value in pairs:
         if name in found:
-            refuse(400, f"field `{name:.60}` of the form is there twice")
+            reject(400, f"field `{name:.60}` of the form is there twice")
         found[name] = value.replace("\r\n", "\n")
     return found
 
