@@ -73,7 +73,7 @@ def test_a_text_is_answered_in_the_page(live: InProcess, path: str) -> None:
     opened = Tags(submit(live, {}, path, "GET", Accept="text/html")[2])
     assert [each["name"] for each in opened.named("textarea", "input", "select")] == ["text.text", "parameter.top_k"]
     (form,) = opened.named("form")
-    assert (form["method"], form["action"]) == ("post", "#answer")
+    assert (form["method"], form["action"]) == ("post", "#try")
     status, headers, text = submit(live, {"text.text": "a good day\r\n<b>x</b>", "parameter.top_k": ""}, path)
     answered = Tags(text)
     assert status == 200 and headers["content-type"].startswith("text/html")
