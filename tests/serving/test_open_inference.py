@@ -142,6 +142,7 @@ REFUSED: list[tuple[dict[str, Any], int, str]] = [
         "different numbers of items: text 2, text_pair 1",
     ),
     ({"inputs": [tensor("good", " ")]}, 422, "item 1: text is empty after cleaning"),
+    ({"inputs": [tensor("\ud800")]}, 422, "text holds a lone-surrogate"),
     ({"inputs": [tensor("good", "x" * 5000)]}, 413, "item 1: text has 5000 characters"),
 ]
 
