@@ -25,6 +25,7 @@ PROTOCOLS = {
     "kubetune/data/sources": {"identify", "read"},
     "kubetune/data/models": {"identify", "fetch", "locate"},
     "kubetune/tasks/baselines": {"baselines"},
+    "kubetune/serving/protocols": {"read_request", "write_answer", "write_refusal"},
 }
 PROGRAMS = {"main"}
 READ = {".json", ".md", ".py", ".sh", ".tpl", ".txt", ".yaml", ""}

@@ -63,6 +63,11 @@ REFUSED: dict[str, tuple[list[str], str]] = {
          'serving.endpoints.other={"ingress":{"enabled":true,"host":"x.example.com"}}'],
         "both lead in at x.example.com/predictions",
     ),
+    "one path of another protocol of two endpoints": (
+        [endpoint(ingress={"enabled": True, "host": "x.example.com", "path": "/predictions/tweets"}),
+         'serving.endpoints.other={"ingress":{"enabled":true,"host":"x.example.com","path":"/predictions/other"}}'],
+        "both lead in at x.example.com/v1",
+    ),
     "two routes of any host": (
         [endpoint(httpRoute={"enabled": True, "parentRefs": [{"name": "g"}]}),
          'serving.endpoints.other={"httpRoute":{"enabled":true,"parentRefs":[{"name":"g"}]}}'],

@@ -83,6 +83,28 @@ def test_an_endpoints_settings_lie_over_the_charts() -> None:
     assert variables(given) | {"KUBETUNE_READY_TIMEOUT_S": "900", "KUBETUNE_GATEWAY_RATE": "5"} == variables(given)
 
 
+@pytest.mark.parametrize(("profile", "settings", "form"), [
+    ("dev", (), "true"), ("prod", (), "false"), ("prod", ("serving.endpoints.tweets.pageForm=true",), "true"),
+])  # fmt: skip
+def test_the_form_of_a_page_is_off_in_production_unless_a_value_says_otherwise(
+    profile: str, settings: tuple[str, ...], form: str
+) -> None:
+    deployment = named(rendered(profile, settings=settings), "Deployment", "kubetune-serve-tweets")
+    (gateway,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert {"name": "KUBETUNE_GATEWAY_FORM", "value": form} in gateway["env"]
+
+
+def test_endpoints_share_a_host_where_their_paths_name_them() -> None:
+    def ingress(name: str, *further: str) -> str:
+        values = {"enabled": True, "host": "x.example.com", "path": f"/predictions/{name}", "furtherPaths": further}
+        return f"serving.endpoints.{name}.ingress={json.dumps(values)}"
+
+    found = rendered("dev", settings=(ingress("tweets"), ingress("other")))
+    for name in ("tweets", "other"):
+        (rule,) = named(found, "Ingress", f"kubetune-serve-{name}")["spec"]["rules"]
+        assert [path["path"] for path in rule["http"]["paths"]] == [f"/predictions/{name}"]
+
+
 def test_airflow_is_told_of_notices_and_pool() -> None:
     for name in ("scheduler", "dag-processor"):
         pod = named(rendered("all-features"), "Deployment", f"kubetune-{name}")["spec"]["template"]["spec"]
@@ -94,12 +116,13 @@ def test_airflow_is_told_of_notices_and_pool() -> None:
 
 
 def test_only_predictions_are_published(tmp_path: Path) -> None:
-    """Metrics and probes ask for no key, so no route from outside may lead to them."""
+    """Metrics ask for no key, so no route from outside may lead to them; every protocol's path does."""
+    paths = ["/predictions", "/v1", "/v2", "/openapi.json"]
     found = rendered("all-features")
     (rule,) = named(found, "Ingress", "kubetune-serve-tweets")["spec"]["rules"]
-    assert [path["path"] for path in rule["http"]["paths"]] == ["/predictions"]
+    assert [path["path"] for path in rule["http"]["paths"]] == paths
     (rule,) = named(found, "HTTPRoute", "kubetune-serve-tweets")["spec"]["rules"]
-    assert [match["path"]["value"] for match in rule["matches"]] == ["/predictions"]
+    assert [match["path"]["value"] for match in rule["matches"]] == paths
     shown = notes(["all-features"], folder=tmp_path / "copy")
     assert "https://tweets.kubetune.test/predictions/tweets\n" in shown
 

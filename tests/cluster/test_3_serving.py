@@ -11,6 +11,7 @@ from cluster_world import ARCHIVE, BUCKET, Cluster, wait
 from kubetune import layout
 from kubetune.client.watch import exit_code_of
 
+JSON = "Content-Type: application/json"
 SCAN = """
 use strict; use Socket; my @open;
 for my $port (1 .. 65535) {
@@ -91,10 +92,14 @@ def test_a_serving_pod_has_two_open_ports(cluster: Cluster) -> None:
 
 def test_only_predictions_health_and_metrics_are_answered(cluster: Cluster) -> None:
     (pod,) = cluster.ready_pods()
-    clients = {"/models": 404, "/models/tweets": 404, "/healthz": 200, "/metrics": 404}
+    clients = {"/models": 404, "/models/tweets": 404, "/healthz": 200, "/metrics": 404, "/v2/health/ready": 200}
     probes = {"/models": 404, "/predictions/tweets": 404, "/healthz": 200, "/readyz": 200, "/metrics": 200}
     for port, paths in ((8080, clients), (8081, probes)):
         for path, status in paths.items():
             url = f"{pod['status']['podIP']}:{port}{path}"
             assert int(cluster.node("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", url)) == status, url
     assert json.dumps(pod["metadata"]["annotations"]).count(ARCHIVE) == 1
+    tensor = {"name": "text", "datatype": "BYTES", "shape": [1], "data": ["what a lovely day"]}
+    asked = f"{pod['status']['podIP']}:8080/v2/models/tweets/infer"
+    answer = json.loads(cluster.node("curl", "-s", "-d", json.dumps({"inputs": [tensor]}), "-H", JSON, asked))
+    assert [output["name"] for output in answer["outputs"]] == ["label", "score"]

@@ -28,6 +28,8 @@ from kubetune.serving.golden.rows import pick
 from kubetune.serving.golden.vectors import Vector, check_golden, read_golden
 from kubetune.serving.local import endpoints
 from kubetune.serving.predictor import Answer, Predictor, Refusal
+from kubetune.serving.protocols.base import EndpointModel
+from kubetune.serving.schemas import answer_schema
 from kubetune.serving.torchserve import config as configuration
 from kubetune.stages import package
 from kubetune.tasks.base import Encoding
@@ -282,9 +284,9 @@ def test_a_champion_asked_again_gives_the_columns_of_the_report(archive: Path) -
 def test_the_card_and_the_page_say_what_it_answers(archive: Path) -> None:
     card = (archive / "MODEL_CARD.md").read_text()
     assert "An answer is the entities of a text" in card and "finds none of another type" in card
-    text = page.render_page("ner", "0" * 64, read_archive(archive), "localhost", keyed=False)
+    text = page.render_page(EndpointModel("ner", "0" * 64, read_archive(archive)), "localhost")
     assert "client.token_classification(" in text and "top_k" not in text
-    assert page.answer_schema(entity_toys.TASK.form) and "entity_group" in text
+    assert answer_schema(entity_toys.TASK.form) and "entity_group" in text
 
 
 def test_the_python_front_door_shows_entities_in_their_text(archive: Path, url: str) -> None:

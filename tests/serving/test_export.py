@@ -115,6 +115,7 @@ def test_serving_in_the_foreground_with_the_carried_java(archive: Path, tmp_path
     seen = []
 
     def ready(url: str) -> None:
+        assert client.call(url.replace("/predictions/", "/v2/models/")).value["name"] == "model"  # one surface anywhere
         seen.extend([url, client.predict(url, [{"text": "good food"}, {"text": "bad film"}], top_k=1)])
 
     (port,) = configuration.free_ports(1)

@@ -14,8 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
+import tritonclient.http as triton
 
 import chain_toys
 from gateways import NAME, Reply, Running, gateway
@@ -96,6 +98,15 @@ def test_a_prediction_names_its_model(live: Live) -> None:
     assert live.running.send("GET", "/ping").value == {"status": "Healthy"}
 
 
+def test_the_worker_is_asked_in_the_open_inference_protocol(live: Live) -> None:
+    client = triton.InferenceServerClient(f"127.0.0.1:{live.running.port}")
+    given = triton.InferInput("text", [2], "BYTES")
+    given.set_data_from_numpy(np.array(["a good day", "a sad film"], dtype=object))
+    found = client.infer(NAME, [given], headers={"x-api-key": live.alice}, parameters={"top_k": 2})
+    assert found.as_numpy("label").shape == (2, 2) and found.as_numpy("score").sum(axis=1) == pytest.approx([1, 1])
+    client.close()
+
+
 def test_every_path_but_the_probes_asks_for_a_key(live: Live) -> None:
     paths = [
         f"/predictions/{NAME}",
@@ -109,8 +120,11 @@ def test_every_path_but_the_probes_asks_for_a_key(live: Live) -> None:
         for method in ("GET", "POST"):
             reply = live.running.send(method, path)
             assert (reply.status, reply.headers.get("www-authenticate")) == (401, 'Bearer realm="kubetune"'), path
-            assert reply.value["error"]["request_id"] == reply.headers["x-request-id"]
+            error = reply.value["error"]  # the Open Inference Protocol has a sentence alone
+            assert "send an API key" in (error if path.startswith("/v2") else error["reason"])
+            assert path.startswith("/v2") or error["request_id"] == reply.headers["x-request-id"]
     assert {path: live.running.probe(path).status for path in PROBES} == dict.fromkeys(PROBES, 200)
+    assert [live.running.send("GET", f"/v2/health/{state}").status for state in ("live", "ready")] == [200, 200]
     open_to_all = {"/healthz": 200, "/readyz": 200, "/ping": 200, "/metrics": 401}
     assert {path: live.running.send("GET", path).status for path in PROBES} == open_to_all
     for path in ("/", f"/predictions/{NAME}", "/models"):

@@ -19,6 +19,7 @@ from kubetune.serving.gateway.http import listen_on
 from kubetune.serving.gateway.keys import KeyRing, new_key
 from kubetune.serving.gateway.limits import InFlight, KeyShares, RateLimit
 from kubetune.serving.gateway.refusal import HttpRefusal
+from manifests_toys import manifest
 
 PLACES = 8
 PATH = "/predictions/toy"
@@ -69,7 +70,7 @@ class Scene:
             self.backend = Backend(at, at, f"{at}/metrics", "toy", 5.0, 10, Health(workers=workers))
             ring = self.ring if keys else None
             bounds = InFlight(PLACES), RateLimit(0), KeyShares(PLACES, 0.5)
-            self.gateway = Gateway("toy", "d" * 64, ring, *bounds, self.backend)
+            self.gateway = Gateway("toy", "d" * 64, ring, *bounds, self.backend, archive=manifest())
             front = await listen_on(self.gateway.handle, "127.0.0.1", 0)
             self.address, self.url, self.readers = front.address, f"http://127.0.0.1:{front.address[1]}{PATH}", {}
             async with aiohttp.ClientSession() as self.session, asyncio.timeout(30):

@@ -18,12 +18,15 @@ from kubetune.serving.gateway.connections import ConnectionBounds
 from kubetune.serving.gateway.http import Listener, listen_on
 from kubetune.serving.gateway.keys import KeyRing, new_key
 from kubetune.serving.gateway.limits import InFlight, KeyShares, RateLimit
+from manifests_toys import manifest
 
 METHODS = b"POST POST POST GET HEAD OPTIONS PUT DELETE TRACE CONNECT PATCH post P\xffST".split()
 PATHS = [
     *b"/predictions/toy/1.0 /predictions/t%6Fy /predictions/toy?x=1 /predictions/toy#x //predictions/toy".split(),
     *b"http://a/predictions/toy http://[::1 http://a:99999/ * a:443 /%ff%00 /\xff /healthz /metrics /ping".split(),
     *b"/readyz /../readyz /predictions/%2e%2e/x".split(),
+    *b"/v2 /v2/models/toy /v2/models/toy/ready /v2/models/%ff/infer /v2/health/ready".split(),
+    *b"/v1/embeddings /openapi.json".split(),
     b"",
     b"/" + b"a" * 5000,
 ]
@@ -65,7 +68,15 @@ Keep-Alive: \xff
 X-Forwarded-For: \x1b[31m
 Accept: text/html
 Sec-WebSocket-Version: 13
-Trailer: x""".replace(rb"\xff", b"\xff")
+Trailer: x
+Content-Type: application/octet-stream
+Content-Type: application/x-www-form-urlencoded
+Inference-Header-Content-Length: 5
+Inference-Header-Content-Length: -5
+Inference-Header-Content-Length: \xff
+Inference-Header-Content-Length: 99999999999999999999
+Origin: null
+Sec-Fetch-Site: \xff""".replace(rb"\xff", b"\xff")
     .replace(rb"\xe2", b"\xe2")
     .replace(rb"\x00", b"\0")
     .replace(rb"\x1b", b"\x1b")
@@ -73,6 +84,15 @@ Trailer: x""".replace(rb"\xff", b"\xff")
 )
 HEADERS += [b"Cookie: " + b"c" * 4000, b"x: " + b"y" * 9000]
 BODIES = [b"", b"{", b'{"text": "a"}', b"\xff\x00", b"[" * 500, b"x" * 3000, b'{"text": "\\ud800"}']
+BODIES += [
+    b'{"inputs": [{"name": "text", "datatype": "BYTES", "shape": [1], "data": ["a"]}]}',
+    b'{"inputs": [{"name": "text", "datatype": "BYTES", "shape": [1], "data": ["\\ud800"]}]}',
+    b'{"inputs": [{"name": "text", "datatype": "BYTES", "shape": [1e99], "data": {}}], "outputs": {}}',
+    b'{"inputs": {"name": []}, "id": {}, "parameters": {"top_k": [[]]}}',
+    b"text.text=a&parameter.top_k=1",
+    b"text.text=%ff&=&&;%",
+]
+TARGETS = [b"/predictions/toy", b"/predictions/toy", b"/v2/models/toy/infer", b"/"]
 CHUNKS = [
     b"5\r\nhello\r\n",
     b"0\r\n\r\n",
@@ -93,7 +113,7 @@ def malformed(chance: random.Random, key: str) -> bytes:
         return chance.randbytes(chance.randrange(1, 400))
     parts = []
     for _ in range(chance.choice([1, 1, 1, 2, 5])):
-        line = [b"POST", b"/predictions/toy", b"HTTP/1.1"]
+        line = [b"POST", chance.choice(TARGETS), b"HTTP/1.1"]
         for place, others in enumerate((METHODS, PATHS, VERSIONS)):
             if chance.random() < 0.15:
                 line[place] = chance.choice(others)
@@ -142,8 +162,12 @@ async def fuzz(folder: Path, count: int, seed: int) -> tuple[Counter[bytes], lis
     """Send `count` requests to a gateway; returns how often each status came, and the process's memory on the way."""
 
     async def upstream(request: web.BaseRequest) -> web.Response:
-        await request.read()
-        return web.json_response({"predictions": []}, headers={"x-archive-digest": "d"})
+        content = await request.read()
+        answer: dict[str, object] = {"predictions": []}
+        if b'"inputs": [{' in content and b"datatype" not in content:  # what the protocols ask, in our own form
+            items = json.loads(content)["inputs"]
+            answer = {"results": [{"predictions": [{"label": "a", "score": 0.5}]} for _ in items]}
+        return web.json_response(answer, headers={"x-archive-digest": "d"})
 
     key, line = new_key("fuzz")
     (folder / "keys").write_text(line, encoding="utf-8")
@@ -151,7 +175,7 @@ async def fuzz(folder: Path, count: int, seed: int) -> tuple[Counter[bytes], lis
     at = f"http://127.0.0.1:{behind.address[1]}"
     backend = Backend(at, at, f"{at}/metrics", "toy", 5.0, 10, Health(workers=1))
     bounds = InFlight(50), RateLimit(0), KeyShares(50, 0.5)
-    gateway = Gateway("toy", "d" * 64, KeyRing(folder / "keys"), *bounds, backend)
+    gateway = Gateway("toy", "d" * 64, KeyRing(folder / "keys"), *bounds, backend, archive=manifest())
     front = await listen_on(gateway.handle, "127.0.0.1", 0, ConnectionBounds(headers_s=2, write_s=2))
     found: Counter[bytes] = Counter()
     memory: list[int] = []

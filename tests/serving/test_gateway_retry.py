@@ -11,11 +11,13 @@ import pytest
 from aiohttp import web
 
 from kubetune.serving.gateway import backend as backends
-from kubetune.serving.gateway.app import MODEL_VERSION, Gateway
+from kubetune.serving.gateway.app import Gateway
 from kubetune.serving.gateway.backend import Backend, Health
 from kubetune.serving.gateway.http import listen_on
 from kubetune.serving.gateway.limits import InFlight, KeyShares, RateLimit
 from kubetune.serving.gateway.logtail import LogTail
+from kubetune.serving.torchserve.config import MODEL_VERSION
+from manifests_toys import manifest
 
 DIED = {"code": 500, "type": "InternalServerException", "message": "Worker died."}
 NO_WORKER = {"code": 503, "type": "ServiceUnavailableException", "message": "Model has no worker"}
@@ -76,7 +78,9 @@ def play(monkeypatch: pytest.MonkeyPatch, scene: Callable[[Ask, Upstream, Gatewa
         behind = await listen_on(upstream.handle, "127.0.0.1", 0)
         at = f"http://127.0.0.1:{behind.address[1]}"
         backend = Backend(at, at, f"{at}/metrics", "toy", 5.0, 10, Health(workers=1))
-        gateway = Gateway("toy", "d" * 64, None, InFlight(50), RateLimit(0), KeyShares(50, 0.5), backend)
+        gateway = Gateway(
+            "toy", "d" * 64, None, InFlight(50), RateLimit(0), KeyShares(50, 0.5), backend, archive=manifest()
+        )
         front = await listen_on(gateway.handle, "127.0.0.1", 0)
         url = f"http://127.0.0.1:{front.address[1]}/predictions/toy"
         async with aiohttp.ClientSession() as session:

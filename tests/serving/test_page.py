@@ -10,16 +10,16 @@ from html.parser import HTMLParser
 import pytest
 from huggingface_hub import InferenceClient
 
-import toys
-from kubetune.serving.archive.manifest import Archive, ServingSettings
+from kubetune.serving.archive.manifest import Archive
 from kubetune.serving.gateway import page
 from kubetune.serving.request import Request, from_json, request_form
 from kubetune.tasks import load_task
 from kubetune.text.joining import Joined
+from manifests_toys import manifest, served
 
 
-def archive(*labels: str) -> Archive:
-    return Archive("text-classification", labels or tuple(toys.LABELS), (), 128, ServingSettings(), {})
+def rendered(archive: Archive, host: str = "localhost", **more: bool) -> str:
+    return page.render_page(served(archive, **more), host)
 
 
 class Blocks(HTMLParser):
@@ -43,7 +43,7 @@ class Blocks(HTMLParser):
 
 
 def test_the_examples_are_asked_at_the_address_the_page_was_asked_at() -> None:
-    found = Blocks(page.render_page("tweets", "0" * 64, archive(), "localhost:8080", keyed=False)).blocks
+    found = Blocks(rendered(manifest(), "localhost:8080")).blocks
     assert len(found) == 6
     for block in found[:4]:
         assert "http://localhost:8080/predictions/tweets" in block
@@ -55,35 +55,31 @@ def test_the_examples_are_asked_at_the_address_the_page_was_asked_at() -> None:
 
 
 def test_columns_that_were_joined_are_named() -> None:
-    joined = replace(archive(), texts={"text": Joined(("subject", "<b>ody"), "\n")})
-    text = page.render_page("tweets", "0" * 64, joined, "localhost", keyed=False)
+    joined = replace(manifest(), texts={"text": Joined(("subject", "<b>ody"), "\n")})
+    text = rendered(joined, "localhost")
     assert "<code>subject</code>, <code>&lt;b&gt;ody</code>" in text
     (*_, request, _) = Blocks(text).blocks
     forms = json.loads(unescape(request))["properties"]["inputs"]["items"]["anyOf"]
     assert set(forms[-1]["properties"]) == {"subject", "<b>ody"}
-    assert "joined of" not in page.render_page("tweets", "0" * 64, archive(), "localhost", keyed=False)
+    assert "joined of" not in rendered(manifest(), "localhost")
 
 
 def test_keys_are_named_where_they_are_asked_for() -> None:
-    found = Blocks(page.render_page("tweets", "0" * 64, archive(), "localhost", keyed=True)).blocks
+    found = Blocks(rendered(manifest(), "localhost", keyed=True)).blocks
     assert all("KEY" in block for block in found[:4])
 
 
 @pytest.mark.parametrize("host", ["", '"><script>', "a b", "evil/..", "a" * 300, "[::1"])
 def test_a_host_that_is_none_is_not_repeated(host: str) -> None:
-    found = page.render_page("tweets", "0" * 64, archive(), host, keyed=False)
+    found = rendered(manifest(), host)
     assert "http://HOST/predictions/tweets" in found
     assert not host or host not in found
 
 
 def test_labels_are_data_and_many_are_counted() -> None:
-    text = page.render_page(
-        "tweets", "0" * 64, archive("<script>alert(1)</script>", "b" * 10), "localhost", keyed=False
-    )
+    text = rendered(manifest("<script>alert(1)</script>", "b" * 10), "localhost")
     assert "script" not in Blocks(text).tags
-    many = page.render_page(
-        "tweets", "0" * 64, archive(*(f"label-{number}" for number in range(1000))), "x", keyed=False
-    )
+    many = rendered(manifest(*(f"label-{number}" for number in range(1000))), "x")
     assert "and 800 more" in re.sub(r"\s+", " ", many)
     assert "default-src 'none'" in page.HEADERS["Content-Security-Policy"]
 
@@ -99,8 +95,8 @@ def test_labels_are_data_and_many_are_counted() -> None:
     ],
 )
 def test_the_examples_are_what_the_task_takes(kind: str) -> None:
-    found = replace(archive(), task=kind)
-    text = page.render_page("any", "0" * 64, found, "localhost", keyed=False)
+    found = replace(manifest(), task=kind)
+    text = rendered(found, "localhost")
     blocks = [unescape(block) for block in Blocks(text).blocks]
     task = load_task(kind)
     form = request_form(task, 4, {})

@@ -1,14 +1,18 @@
 """Vectors from the archive to the client: a row of data has two texts, a request has one."""
 
+import base64
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import openai
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+import tritonclient.http as triton
 from huggingface_hub import InferenceClient
 from transformers import AutoTokenizer
 from typer.testing import CliRunner
@@ -18,10 +22,12 @@ import served_toys
 import toys
 import vector_toys
 from answering import answering
+from gateway_in_process import NAME, InProcess, gateway_before
 from kubetune.cli.app import app
 from kubetune.errors import KubetuneError
 from kubetune.serving import client
 from kubetune.serving.archive.export import export_hf
+from kubetune.serving.gateway.keys import KeyRing, new_key
 from kubetune.serving.golden.rescoring import ask_again, golden_answers
 from kubetune.serving.golden.vectors import check_golden, read_golden
 from kubetune.serving.predictor import Predictor
@@ -190,6 +196,102 @@ def test_predict_prints_cosines_and_numbers(url: str, tmp_path: Path, monkeypatc
     assert "good film  32 numbers: " in alone.stdout
     paired = CliRunner().invoke(app, ["predict", "good film", "--pair", "bad day", "--endpoint", url])
     assert paired.exit_code != 0
+
+
+@pytest.fixture(scope="module")
+def live(predictor: Predictor) -> Any:
+    with gateway_before(predictor) as found:
+        yield found
+
+
+@pytest.fixture
+def openai_client(live: InProcess) -> Any:
+    transport = openai.DefaultHttpxClient(trust_env=False)
+    with openai.OpenAI(base_url=f"{live.url}/v1", api_key="none", max_retries=0, http_client=transport) as found:
+        yield found
+
+
+def test_the_client_of_openai_reads_vectors(openai_client: Any, predictor: Predictor) -> None:
+    vector = predictor.predict([("good film",)])[0].prediction.values[0]  # type: ignore[union-attr]
+    expected = vector / np.linalg.norm(vector)
+    for how in ({}, {"encoding_format": "float"}, {"encoding_format": "base64"}):  # without one it asks for base64
+        found = openai_client.embeddings.create(model=NAME, input=["good film", LONG], **how)
+        first, second = found.data
+        if how.get("encoding_format") == "base64":
+            first.embedding = np.frombuffer(base64.b64decode(first.embedding), "<f4").tolist()
+        np.testing.assert_allclose(first.embedding, expected, atol=1e-5)
+        assert (first.index, second.index, found.model, found.object) == (0, 1, NAME, "list")
+        # What the model read: two words and two ends, and a text that was cut at its length.
+        assert (found.usage.prompt_tokens, found.usage.total_tokens) == (4 + MAX_LENGTH, 4 + MAX_LENGTH)
+    assert len(openai_client.embeddings.create(model=NAME, input="good film", user="ada").data) == 1
+    assert [model.id for model in openai_client.models.list()] == [NAME]
+    assert openai_client.models.retrieve(NAME).owned_by == "kubetune"
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "sentence"),
+    [
+        ({"input": "a", "model": "gpt"}, 404, "model 'gpt' is not served here: this endpoint's is `toy`"),
+        ({"input": "a", "model": None}, 404, "model None is not served here"),
+        (
+            {"input": [1, 2], "model": NAME},
+            400,
+            "`input` holds token ids, which belong to another tokenizer: send texts",
+        ),
+        ({"input": [[1], [2]], "model": NAME}, 400, "token ids"),
+        ({"input": [], "model": NAME}, 400, "`input` must be a text or a list with at least one"),
+        ({"input": {}, "model": NAME}, 400, "`input` must be a text or a list with at least one"),
+        ({"input": [None], "model": NAME}, 400, "`input` must hold texts and nothing else"),
+        ({"input": "a", "model": NAME, "dimensions": 8}, 400, "`dimensions` is not supported"),
+        ({"input": "a", "model": NAME, "encoding_format": "int8"}, 400, "must be float or base64, not 'int8'"),
+        ({"input": "a", "model": NAME, "user": 1}, 400, "`user` must be a string"),
+        ({"input": "a", "model": NAME, "truncate": True}, 400, "the body's key `truncate` is not known"),
+        ({"input": ["a", " "], "model": NAME}, 422, "item 1: text is empty after cleaning"),
+        ({"input": ["a"] * 65, "model": NAME}, 413, "65 items: at most 64 are allowed"),
+    ],
+)
+def test_what_openai_knows_and_we_do_not_is_refused(
+    live: InProcess, openai_client: Any, body: dict[str, Any], status: int, sentence: str
+) -> None:
+    with pytest.raises(openai.APIStatusError, match=re.escape(sentence)) as raised:
+        openai_client.post("/embeddings", body=body, cast_to=object)
+    assert raised.value.status_code == status
+    assert raised.value.type == "invalid_request_error" and raised.value.request_id is not None
+
+
+def test_errors_of_openai_have_its_types(predictor: Predictor, tmp_path: Path) -> None:
+    key, line = new_key("alice")
+    (tmp_path / "keys").write_text(line)
+    with gateway_before(predictor, KeyRing(tmp_path / "keys"), rate=0.4) as live:
+        clients = [
+            openai.OpenAI(
+                base_url=f"{live.url}/v1",
+                api_key=each,
+                max_retries=0,
+                http_client=openai.DefaultHttpxClient(trust_env=False),
+            )
+            for each in (key, "kt_wrong")
+        ]
+        with pytest.raises(openai.AuthenticationError, match="the API key is not known") as raised:
+            clients[1].embeddings.create(model=NAME, input="a")
+        assert (raised.value.type, raised.value.code) == ("authentication_error", "invalid_api_key")
+        assert clients[0].embeddings.create(model=NAME, input="a").data
+        with pytest.raises(openai.RateLimitError, match=r"more than 0\.4 requests a second") as limited:
+            clients[0].embeddings.create(model=NAME, input="a")
+        assert limited.value.response.headers["retry-after"] and limited.value.type == "rate_limit_error"
+        for each in clients:
+            each.close()
+
+
+def test_vectors_are_a_tensor(live: InProcess, predictor: Predictor) -> None:
+    expected = predictor.predict([("good film",)])[0].prediction.values[0]  # type: ignore[union-attr]
+    client_ = triton.InferenceServerClient(live.address)
+    given = triton.InferInput("text", [2], "BYTES")
+    given.set_data_from_numpy(np.array(["good film", "bad"], dtype=object))
+    found = client_.infer(NAME, [given], parameters={"normalize": False}).as_numpy("embedding")
+    assert (found.shape, found.dtype) == ((2, 32), np.float32)
+    np.testing.assert_allclose(found[0], expected, atol=1e-5)
+    client_.close()
 
 
 def test_an_archive_answers_rows_of_data_again(archive: Path, inputs: dict[str, Path]) -> None:

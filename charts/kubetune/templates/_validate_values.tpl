@@ -77,7 +77,7 @@ pipelines.resources.{{ $stage }}.cpu_request is {{ $given.cpu_request }}, above 
 {{- end -}}
 
 {{/* kubetune.edges: JSON list of what leads in from outside: path of the values, kind (ingress or httpRoute), its values,
-     and the URL's path. Arguments: as kubetune.services. */}}
+     and the URL's paths. Arguments: as kubetune.services. */}}
 {{- define "kubetune.edges" -}}
 {{- $v := .root.Values -}}
 {{- $found := list -}}
@@ -86,8 +86,8 @@ pipelines.resources.{{ $stage }}.cpu_request is {{ $given.cpu_request }}, above 
 {{- if include "kubetune.tracking.bundled" .root }}{{ $_ := set $owners "tracking.server" (dict "values" $v.tracking.server "route" "/") }}{{ end -}}
 {{- range $name, $endpoint := .endpoints }}{{ $_ := set $owners (printf "serving.endpoints.%s" $name) (dict "values" $endpoint "route" "/predictions") }}{{ end -}}
 {{- range $path, $owner := $owners -}}
-{{- with $owner.values.ingress }}{{ if .enabled }}{{ $found = append $found (dict "path" (printf "%s.ingress" $path) "kind" "ingress" "hosts" (list .host) "route" (.path | default "/") "tls" .tlsSecret) }}{{ end }}{{ end -}}
-{{- with $owner.values.httpRoute }}{{ if .enabled }}{{ $found = append $found (dict "path" (printf "%s.httpRoute" $path) "kind" "httpRoute" "hosts" (.hostnames | default (list "*")) "route" $owner.route) }}{{ end }}{{ end -}}
+{{- with $owner.values.ingress }}{{ if .enabled }}{{ $found = append $found (dict "path" (printf "%s.ingress" $path) "kind" "ingress" "hosts" (list .host) "routes" (concat (list (.path | default "/")) (.furtherPaths | default list)) "tls" .tlsSecret) }}{{ end }}{{ end -}}
+{{- with $owner.values.httpRoute }}{{ if .enabled }}{{ $found = append $found (dict "path" (printf "%s.httpRoute" $path) "kind" "httpRoute" "hosts" (.hostnames | default (list "*")) "routes" (concat (list $owner.route) (.furtherPaths | default list))) }}{{ end }}{{ end -}}
 {{- end -}}
 {{- $found | toJson -}}
 {{- end -}}
@@ -95,13 +95,18 @@ pipelines.resources.{{ $stage }}.cpu_request is {{ $given.cpu_request }}, above 
 {{/* kubetune.validate.hosts: one host and path leads to one Service. Arguments: as kubetune.services. */}}
 {{- define "kubetune.validate.hosts" -}}
 {{- $taken := dict -}}
+{{- $said := dict -}}
 {{- range $edge := include "kubetune.edges" . | fromJsonArray -}}
 {{- range $host := $edge.hosts }}
-{{- $url := printf "%s%s" (lower $host) (trimSuffix "/" $edge.route) }}
+{{- range $route := $edge.routes }}
+{{- $url := printf "%s%s" (lower $host) (trimSuffix "/" $route) }}
 {{- $key := printf "%s %s" $edge.kind $url }}
-{{- if and $host (hasKey $taken $key) }}
+{{- if hasKey $said $edge.path }}
+{{- else if and $host (hasKey $taken $key) }}
+{{- $_ := set $said $edge.path true }}
 {{ $edge.path }} and {{ get $taken $key }} both lead in at {{ $url }}: give one of them another host{{ if eq $edge.kind "ingress" }} or path{{ end }}.
 {{- else }}{{ $_ := set $taken $key $edge.path }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- end }}

@@ -142,6 +142,7 @@ def gateway(
         rate=settings.gateway_rate,
         key_share=settings.gateway_key_share,
         bounds=ConnectionBounds(total=settings.gateway_connections, per_source=settings.gateway_connections_per_source),
+        form_open=settings.gateway_form,
         drain_s=settings.gateway_drain_s,
         shutdown_s=settings.gateway_shutdown_s,
         ready_timeout_s=settings.ready_timeout_s,

@@ -104,6 +104,8 @@ class Settings(BaseSettings):
     """Connections that an endpoint holds at once; beyond it, the one that has been idle for longest is ended."""
     gateway_connections_per_source: int = Field(default=512, ge=1, le=65536)
     """The same from one address (an IPv6 /64 counts as one); all clients behind one proxy share it."""
+    gateway_form: bool = True
+    """Whether the page of an endpoint has a form to try a text with."""
     gateway_drain_s: float = Field(default=5.0, ge=0, le=3600)
     """Seconds for which an ending pod still takes requests, so that the cluster can notice."""
     gateway_shutdown_s: float = Field(default=50.0, ge=1, le=86400)

@@ -30,13 +30,14 @@ def _items(
 
 
 def _outcome(
-    asked: tuple[tuple[object, ...], ...] | Refusal, request: Request, predictor: Predictor, answers: Iterator[Outcome]
+    asked: tuple[tuple[object, ...], ...] | Refusal, request: Request, predictor: Predictor, found: Iterator[Outcome]
 ) -> Outcome:
     if isinstance(asked, Refusal):
         return asked
-    outcomes = [next(answers) for _ in asked]
+    outcomes = [next(found) for _ in asked]
     known = predictor.task.form.parameters
     if not any(known[name].each for name in request.parameters if name in known):
         return outcomes[0]
     refused = next((outcome for outcome in outcomes if isinstance(outcome, Refusal)), None)
-    return refused or Answer(tuple(outcome.prediction for outcome in outcomes if isinstance(outcome, Answer)))
+    answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
+    return refused or Answer(tuple(each.prediction for each in answers), sum(each.tokens for each in answers))

@@ -30,9 +30,11 @@ class Answer:
 
     Attributes:
         prediction: As the task made it, see `Task.predictions`; an array is a tuple here, so that answers compare.
+        tokens: That the model read for it, special ones included and what was cut left out.
     """
 
     prediction: Any
+    tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -176,12 +178,17 @@ class Predictor:
         if not all(np.isfinite(output).all() for output in outputs):
             raise ArithmeticError("outputs are not finite")
         found = self.task.predictions(outputs, encoding, items, self.archive.labels)
-        return [
-            Refusal(422, each.reason)
-            if isinstance(each, Unanswered)
-            else Answer(tuple(each.tolist()) if isinstance(each, np.ndarray) else each)
-            for each in found
-        ]
+        tokens = [0] * len(items)
+        for feature, example in zip(encoding.features, encoding.example, strict=True):
+            tokens[example] += len(feature["input_ids"])
+        return [_outcome(each, count) for each, count in zip(found, tokens, strict=True)]
+
+
+def _outcome(prediction: Any, tokens: int) -> Outcome:
+    """Return what a prediction is to the server: an array becomes a tuple, so that answers compare."""
+    if isinstance(prediction, Unanswered):
+        return Refusal(422, prediction.reason)
+    return Answer(tuple(prediction.tolist()) if isinstance(prediction, np.ndarray) else prediction, tokens)
 
 
 def threads_per_worker(cpus: int, workers: int) -> int:

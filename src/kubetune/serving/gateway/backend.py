@@ -34,6 +34,7 @@ class BackendResponse:
         died: Whether a worker died with the request on it.
         slow: Whether it took so long that a second try would only hold up others.
         precision: `fp32` or `bf16`; empty where unknown.
+        tokens: That the model read; 0 where unknown.
     """
 
     status: int
@@ -42,6 +43,7 @@ class BackendResponse:
     died: bool = False
     slow: bool = False
     precision: str = ""
+    tokens: int = 0
 
 
 @dataclass
@@ -167,9 +169,8 @@ class Backend:
                 by_handler = "x-archive-digest" in reply.headers
                 died = not by_handler and reply.status >= 500 and message(content) == DIED
                 slow = self.clock() - started >= self.timeout_s
-                return BackendResponse(
-                    reply.status, content, by_handler, died, slow, reply.headers.get("x-precision", "")
-                )
+                precision, tokens = reply.headers.get("x-precision", ""), int(reply.headers.get("x-tokens", "0"))
+                return BackendResponse(reply.status, content, by_handler, died, slow, precision, tokens)
         except TimeoutError:
             if not self.health.workers:
                 raise HttpRefusal(

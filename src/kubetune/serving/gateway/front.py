@@ -25,12 +25,13 @@ from aiohttp import web
 from kubetune.errors import KubetuneError, NotReadyError
 from kubetune.serving import hosts
 from kubetune.serving.archive.manifest import read_archive
-from kubetune.serving.gateway.app import Gateway
+from kubetune.serving.gateway.app import Gateway, rendered
 from kubetune.serving.gateway.backend import RETRY_AFTER, Backend
 from kubetune.serving.gateway.http import Listener
 from kubetune.serving.gateway.logtail import LogTail
 from kubetune.serving.gateway.options import Options
-from kubetune.serving.gateway.refusal import HttpRefusal, refused
+from kubetune.serving.gateway.refusal import HttpRefusal
+from kubetune.serving.gateway.routes import wire_of
 from kubetune.serving.gateway.supervisor import ServedModel, backend_of, look, new_gateway
 from kubetune.serving.golden.vectors import read_golden
 from kubetune.serving.local.front import STATE
@@ -122,9 +123,9 @@ class Front:
         served = self.current
         if not hosts.allowed(request.headers.get("Host", ""), served.names if served else ()):
             reason = "this server is asked as localhost or 127.0.0.1; KUBETUNE_SERVE_HOSTS adds names"
-            return refused(HttpRefusal(421, reason), uuid.uuid4().hex)
+            return refused_in(request.path, HttpRefusal(421, reason))
         if served is None:
-            return refused(HttpRefusal(503, "the endpoint is starting", RETRY_AFTER), uuid.uuid4().hex)
+            return refused_in(request.path, HttpRefusal(503, "the endpoint is starting", RETRY_AFTER))
         served.open += 1
         try:
             return await served.gateway.handle(request)
@@ -169,6 +170,11 @@ class Front:
             partial.write_text(text, encoding="utf-8")
             partial.replace(self.folder / STATE)
             self._written = text
+
+
+def refused_in(path: str, refusal: HttpRefusal) -> web.Response:
+    """Return a refusal in the protocol of a path."""
+    return rendered(wire_of(path).write_refusal(refusal, uuid.uuid4().hex))
 
 
 def file_stamp(path: Path) -> tuple[int, int] | None:

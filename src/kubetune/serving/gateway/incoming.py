@@ -1,18 +1,19 @@
 """What a request brings: its method, its headers, its body inside size, time and memory."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aiohttp import web
 
 from kubetune.serving.gateway.http import clients_turn
-from kubetune.serving.gateway.refusal import JSON, HttpRefusal
+from kubetune.serving.gateway.refusal import HttpRefusal
+from kubetune.serving.protocols.base import WireProtocol
 
 MAX_BODY = 1 << 20
 BODY_TIMEOUT_S = 15.0
 MOST_BYTES = 64 << 20
 """Bytes of all bodies that are not complete yet. Beyond it the one that has been coming for longest is given up."""
-KINDS = (JSON, "text/plain")
 
 
 def allow(request: web.BaseRequest, methods: tuple[str, ...]) -> None:
@@ -21,8 +22,8 @@ def allow(request: web.BaseRequest, methods: tuple[str, ...]) -> None:
         raise HttpRefusal(405, f"use {methods[0]}", {"Allow": ", ".join(methods)})
 
 
-def check_head(request: web.BaseRequest) -> str:
-    """Return the media type of a prediction; refuse what its headers and address show already.
+def check_head(request: web.BaseRequest, wires: Sequence[WireProtocol]) -> tuple[WireProtocol, str]:
+    """Return the protocol and the media type of a prediction; refuse what its headers and address show already.
 
     Only the name of the type goes on to the model server: parameters may hold any byte, and it needs none.
     """
@@ -30,12 +31,13 @@ def check_head(request: web.BaseRequest) -> str:
         raise HttpRefusal(400, "a prediction takes no query: put everything into the body")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise HttpRefusal(415, "send the body without compression")
-    kind = request.headers.get("Content-Type", JSON).partition(";")[0].strip().lower()
-    if kind not in KINDS:
-        raise HttpRefusal(415, f"send {' or '.join(KINDS)}")
+    kind = request.headers.get("Content-Type", wires[0].KINDS[0]).partition(";")[0].strip().lower()
+    found = next((wire for wire in wires if kind in wire.KINDS), None)
+    if found is None:
+        raise HttpRefusal(415, f"send {' or '.join(wires[0].KINDS)}")
     if (request.content_length or 0) > MAX_BODY:
         raise HttpRefusal(413, f"the body has {request.content_length} bytes: at most {MAX_BODY} are allowed")
-    return kind
+    return found, kind
 
 
 @dataclass(eq=False)

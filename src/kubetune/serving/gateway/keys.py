@@ -1,5 +1,6 @@
 """API keys: a mounted file of `name:sha256` lines, read again when it changes, compared in constant time."""
 
+import base64
 import hashlib
 import hmac
 import logging
@@ -19,6 +20,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 LOOK_S = 1.0
 PREFIX = "kt_"
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="kubetune"'}
+BROWSER_CHALLENGE = {"WWW-Authenticate": 'Basic realm="kubetune: any name, the API key as password", charset="UTF-8"'}
 
 
 @dataclass(frozen=True)
@@ -116,8 +118,14 @@ class KeyRing:
         return found
 
 
-def admit(ring: KeyRing | None, headers: Mapping[str, str], endpoint: str) -> str:
+def admit(ring: KeyRing | None, headers: Mapping[str, str], endpoint: str, *, basic: bool = False) -> str:
     """Return the name of the key that a request carries; empty where no keys are asked for.
+
+    Args:
+        ring: The keys; None: none are asked for.
+        headers: Of the request.
+        endpoint: What the key has to open.
+        basic: Whether the key may also be the password of a login, which is all that a browser asks a person for.
 
     Raises:
         Refusal: 401 without a valid key, 403 with one of another endpoint.
@@ -125,15 +133,28 @@ def admit(ring: KeyRing | None, headers: Mapping[str, str], endpoint: str) -> st
     if ring is None:
         return ""
     ring.refresh()
-    scheme, _, bearer = headers.get("Authorization", "").partition(" ")
-    presented = bearer.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "").strip()
+    challenge = BROWSER_CHALLENGE if basic else CHALLENGE
+    presented = _presented(headers, basic=basic)
     if not presented:
         reason = "send an API key as `Authorization: Bearer KEY` or `x-api-key: KEY`"
-        raise HttpRefusal(401, reason, CHALLENGE, audit="it has no API key")
+        raise HttpRefusal(401, reason, challenge, audit="it has no API key")
     key = ring.find(presented)
     if key is None:
-        raise HttpRefusal(401, "the API key is not known, or was revoked", CHALLENGE, audit="its API key is not known")
+        raise HttpRefusal(401, "the API key is not known, or was revoked", challenge, audit="its API key is not known")
     if key.endpoints and endpoint not in key.endpoints:
         reason = f"the API key does not open endpoint {endpoint}"
         raise HttpRefusal(403, reason, audit=f"key {key.name} does not open endpoint {endpoint}")
     return key.name
+
+
+def _presented(headers: Mapping[str, str], *, basic: bool) -> str:
+    """Return the key that a request shows; empty: none."""
+    scheme, _, value = headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return value.strip()
+    if basic and scheme.lower() == "basic":
+        try:
+            return base64.b64decode(value.strip(), validate=True).decode("utf-8").partition(":")[2].strip()
+        except ValueError:
+            return ""
+    return headers.get("x-api-key", "").strip()

@@ -29,6 +29,7 @@ class Options:
         rate: Requests a second of one key; 0: no limit.
         key_share: Share of `max_in_flight` that one of several keys may hold.
         bounds: Of the clients' connections.
+        form_open: Whether the endpoint's page has a form to try a text with.
         drain_s: Seconds between "not ready" and "no new connections", for the cluster to notice.
         shutdown_s: Seconds from SIGTERM to the end of the process, at most.
         ready_timeout_s: Seconds for TorchServe to become ready.
@@ -47,6 +48,7 @@ class Options:
     rate: float = 0.0
     key_share: float = 0.5
     bounds: ConnectionBounds = field(default_factory=ConnectionBounds)
+    form_open: bool = True
     drain_s: float = 5.0
     shutdown_s: float = 50.0
     ready_timeout_s: float = 180.0

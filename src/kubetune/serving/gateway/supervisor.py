@@ -95,6 +95,7 @@ def new_gateway(options: Options) -> Gateway:
         InFlight(options.max_in_flight),
         RateLimit(options.rate),
         KeyShares(options.max_in_flight, options.key_share),
+        form_open=options.form_open,
     )
 
 

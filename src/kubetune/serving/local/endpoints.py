@@ -1,5 +1,6 @@
 """What a person does with endpoints of this machine: list, ask, stop, or serve one archive in the foreground."""
 
+import socket
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,13 +12,16 @@ from kubetune.errors import ConfigError, InterruptedRunError, NotReadyError
 from kubetune.provenance.trust import Trust
 from kubetune.serving import client
 from kubetune.serving.archive.manifest import read_archive
-from kubetune.serving.local import processes
-from kubetune.serving.local.record import Record, read_record
-from kubetune.serving.local.target import LocalTarget
+from kubetune.serving.local import front, processes
+from kubetune.serving.local.record import FrontProcess, Record, read_record
+from kubetune.serving.local.target import LocalTarget, now
 from kubetune.serving.torchserve import server
-from kubetune.serving.torchserve.config import Listening
+from kubetune.serving.torchserve.config import Listening, free_ports
+from kubetune.serving.torchserve.server import TorchServeProcess
 
 POLL_S = 0.2
+NAME = "model"
+"""What an archive is called that is served in the foreground."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ def serve_foreground(
     timeout_s: float = 180.0,
     trust: Trust | None = None,
 ) -> None:
-    """Serve one archive until `should_stop`, then leave nothing behind.
+    """Serve one archive until `should_stop`, behind the gateway of every endpoint, then leave nothing behind.
 
     Args:
         archive: A served directory.
@@ -113,19 +117,51 @@ def serve_foreground(
         NotReadyError: It did not become ready, or the process ended by itself.
         ConfigError: Port in use, no Java, no archive.
     """
-    with tempfile.TemporaryDirectory(prefix="kubetune-serve-") as scratch:
-        running = server.start_server("model", archive, Path(scratch) / "server", listening, trust)
+    with (
+        tempfile.TemporaryDirectory(prefix="kubetune-serve-") as scratch,
+        front.listen_for_front(listening.port, None) as address,
+    ):
+        (port,) = free_ports(1)
+        folder = Path(scratch) / "server"
+        running = server.start_server(NAME, archive, folder, Listening(port, listening.hosts), trust)
+        record: Record | None = None
         try:
             server.wait_ready(running, archive, timeout_s, should_stop)
-            ready(running.url)
+            record = _put_before(Path(scratch) / NAME, archive, running, address)
+            record.write(Path(scratch) / NAME)
+            front.wait_switched(Path(scratch) / NAME, _front_of(record), running.folder, should_stop)
+            address.close()  # the front alone takes connections
+            ready(record.url)
             while not should_stop():
-                if not processes.alive(running.process):
-                    raise NotReadyError(f"TorchServe ended by itself: {server.last_words(running.log)}")
+                _check(record, running, Path(scratch) / NAME)
                 time.sleep(POLL_S)
         except (InterruptedRunError, KeyboardInterrupt):
             return
         finally:
+            if record is not None:
+                processes.terminate(_front_of(record).process)
             server.stop_server(running)
+
+
+def _put_before(folder: Path, archive: Path, running: TorchServeProcess, address: socket.socket) -> Record:
+    """Start the front of a server on a socket that listens; what it reads is linked, as the archive stays."""
+    (folder / "archives").mkdir(parents=True)
+    (folder / "archives" / running.digest).symlink_to(archive.resolve())
+    return Record(NAME, running.digest, running, now(), front.start_front(folder, address))
+
+
+def _front_of(record: Record) -> FrontProcess:
+    if record.front is None:
+        raise LookupError("the record names no front")
+    return record.front
+
+
+def _check(record: Record, running: TorchServeProcess, folder: Path) -> None:
+    """Refuse to go on without one of both processes."""
+    if not processes.alive(running.process):
+        raise NotReadyError(f"TorchServe ended by itself: {server.last_words(running.log)}")
+    if not processes.alive(_front_of(record).process):
+        raise NotReadyError(f"The gateway ended by itself: {server.last_words(folder / front.LOG)}")
 
 
 def _known(state_dir: Path, name: str) -> Record:

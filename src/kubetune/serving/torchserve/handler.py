@@ -11,7 +11,7 @@ from kubetune.serving import hosts
 from kubetune.serving import request as body
 from kubetune.serving.archive.manifest import archive_digest
 from kubetune.serving.asking import ask
-from kubetune.serving.predictor import Predictor, Refusal
+from kubetune.serving.predictor import Answer, Predictor, Refusal
 
 log = logging.getLogger(__name__)
 ARCHIVE_FOLDER = "archive"
@@ -63,12 +63,15 @@ class TextHandler:
             outcomes = iter([[failed] * len(request.items) for request in requests])
         replies = []
         for index, request in enumerate(parsed):
+            tokens = 0
             if isinstance(request, Refusal):
                 status, text = body.refuse(request)
             else:
                 archive, own = self.predictor.archive, next(outcomes)
                 status, text = body.answer(request, own, self.predictor.task, archive.labels, archive.serving.top_k)
+                tokens = sum(outcome.tokens for outcome in own if isinstance(outcome, Answer))
             self._stamp(index, status, context)
+            context.set_response_header(index, "x-tokens", str(tokens))
             replies.append(text)
         return replies
 
