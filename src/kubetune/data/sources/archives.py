@@ -27,7 +27,7 @@ ENCRYPTED = 1
 
 
 @dataclass
-class Wanted:
+class WantedArchive:
     """What is copied out of an archive.
 
     Attributes:
@@ -98,7 +98,7 @@ def unpack(archive: Path, name: str, paths: Mapping[str, Path], bounds: SourceBo
         )
     for path in paths.values():
         check_file_name(path.name, name)
-    wanted = Wanted(name, paths, bounds, name.endswith(".whl"))
+    wanted = WantedArchive(name, paths, bounds, name.endswith(".whl"))
     try:
         (_read_tar if name.endswith(".tar.gz") else _read_zip)(archive, wanted)
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, gzip.BadGzipFile, EOFError, NotImplementedError) as error:
@@ -118,7 +118,7 @@ def unpack(archive: Path, name: str, paths: Mapping[str, Path], bounds: SourceBo
 class _Bounded:
     """Unpacked bytes of a gzip file, counted as they are read: names of members are packed, too."""
 
-    def __init__(self, stream: gzip.GzipFile, packed: int, wanted: Wanted) -> None:
+    def __init__(self, stream: gzip.GzipFile, packed: int, wanted: WantedArchive) -> None:
         self.stream, self.packed, self.wanted, self.size = stream, packed, wanted, 0
 
     def read(self, size: int) -> bytes:
@@ -128,7 +128,7 @@ class _Bounded:
         return found
 
 
-def _read_tar(archive: Path, wanted: Wanted) -> None:
+def _read_tar(archive: Path, wanted: WantedArchive) -> None:
     packed = archive.stat().st_size
     with gzip.open(archive) as stream:
         opened: Any = _Bounded(stream, packed, wanted)
@@ -144,7 +144,7 @@ def _read_tar(archive: Path, wanted: Wanted) -> None:
                 wanted.take(key, member.size, packed, found)
 
 
-def _read_zip(archive: Path, wanted: Wanted) -> None:
+def _read_zip(archive: Path, wanted: WantedArchive) -> None:
     with zipfile.ZipFile(archive) as packed:
         members = packed.infolist()
         _check_count(len(members), wanted)
@@ -160,14 +160,14 @@ def _read_zip(archive: Path, wanted: Wanted) -> None:
                 wanted.take(key, member.file_size, max(1, member.compress_size), stream)
 
 
-def _check_count(members: int, wanted: Wanted) -> None:
+def _check_count(members: int, wanted: WantedArchive) -> None:
     if members > MOST_MEMBERS:
         raise DataError(
             "archive", f"{wanted.name} has more than {MOST_MEMBERS:,} files: give an archive of the data alone."
         )
 
 
-def _no_file(member: str, wanted: Wanted) -> DataError:
+def _no_file(member: str, wanted: WantedArchive) -> DataError:
     return DataError(
         "archive", f"{wanted.name}: {member!r:.200} is a link, a folder or encrypted: allowed is a plain file."
     )

@@ -31,7 +31,7 @@ MOST_FIELDS = 64
 SAME = ("same-origin", "none")
 
 
-class Filled(NamedTuple):
+class FilledForm(NamedTuple):
     """A form as it was sent.
 
     Attributes:
@@ -46,7 +46,7 @@ class Filled(NamedTuple):
 def read_request(received: Received, served: EndpointModel) -> Question:
     """See `WireProtocol.read_request`; what may be ranked is asked for whole unless the form says fewer."""
     _check_origin(received.headers)
-    filled = Filled(_fields(received.body), received.headers.get("Host", ""))
+    filled = FilledForm(_fields(received.body), received.headers.get("Host", ""))
     parameters = {
         name: _value(filled.fields[key], served.accepted.parameters[name].schema)
         for name in served.accepted.own_parameters
@@ -65,7 +65,7 @@ def read_request(received: Received, served: EndpointModel) -> Question:
 
 def write_answer(answered: Answered, question: Question, served: EndpointModel) -> Written:
     """See `WireProtocol.write_answer`: the page with the answer or the reason against one, and the form as it was."""
-    filled: Filled = question.kept
+    filled: FilledForm = question.kept
     try:
         (prediction,) = all_predictions(answered)
     except HttpRefusal as refusal:
