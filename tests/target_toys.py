@@ -24,6 +24,10 @@ class ToyTask:
         """What they are called."""
         return ClassNames(list(labels))
 
+    def token_names(self, tokenizer: Any) -> list[str]:
+        """None are needed."""
+        return []
+
     def encode(
         self, tokenizer: Any, items: Sequence[tuple[str, ...]], max_length: int, targets: Sequence[Any] | None = None
     ) -> Encoding:
