@@ -147,7 +147,7 @@ def test_an_upgraded_tokenizer_package_prepares_again_and_stops_there_if_bytes_a
     monkeypatch.setattr(
         "kubetune.keys.installed_version", lambda name: "99.0" if name == "tokenizers" else installed_version(name)
     )
-    assert ran(world.run("second")) == {"prepare", "behave", "compare", "package"}
+    assert ran(world.run("second")) == {"prepare", "evaluate", "behave", "compare", "package"}
 
 
 def test_a_deleted_blob_is_made_again_by_its_producer_alone(world: World) -> None:

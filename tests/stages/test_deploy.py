@@ -190,7 +190,7 @@ BAD_REQUESTS = [
     (b'{"text": ""}', "application/json", 422),
     (json.dumps({"text": "a " * 250_000}).encode(), "application/json", 413),
     (b"a" * 1_200_000, "text/plain", 413),
-    (b"text=a", "application/x-www-form-urlencoded", 415),
+    (b"<text>a</text>", "application/xml", 415),
 ]
 
 

@@ -16,7 +16,7 @@ from kubetune.errors import ConfigError
 from kubetune.tasks import load_task
 from kubetune.tasks.base import Encoding, ModelSpec
 from kubetune.tasks.inference import feature_losses, predict_outputs
-from kubetune.tasks.output_layer import change_unit, output_layer
+from kubetune.tasks.output_layer import change_unit, keep_exact, output_layer
 from kubetune.tasks.rows import read_rows
 from kubetune.tasks.spec import load_spec
 from kubetune.training.launch import launch
@@ -122,6 +122,22 @@ def test_an_output_layer_without_a_bias_gives_scores_without_a_mean() -> None:
     change_unit(layer, 0.0, 5.0)
     assert layer(torch.ones(1, 3)).item() == pytest.approx(5 * before)
     assert output_layer(torch.nn.Sequential(torch.nn.Linear(3, 1), layer), 1) is layer
+
+
+def test_a_score_is_computed_in_32_bits_whatever_the_precision() -> None:
+    """bf16 knows the multiples of 0.5 near 75, and no number between them."""
+    module = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Linear(8, 1))
+    change_unit(module[1], 75.2459, 0.1)
+    rows = torch.linspace(0, 1, 40).reshape(10, 4)
+    with torch.inference_mode():
+        wanted, names = module(rows), list(module.state_dict())
+        exact = keep_exact(module, 1)
+        with torch.autocast("cpu", torch.bfloat16):
+            found = exact(rows)
+    assert found.dtype == torch.float32
+    assert float((found - wanted).abs().max()) < 1e-3
+    assert list(exact.state_dict()) == names
+    assert len(set((2 * found).round().flatten().tolist()) & set((2 * found).flatten().tolist())) == 0
 
 
 def test_a_smoothed_label_lies_nearer_to_one_half() -> None:

@@ -17,6 +17,7 @@ from kubetune.tasks import load_task
 from kubetune.tasks.arrays import READ
 from kubetune.tasks.hardware import native_bf16
 from kubetune.tasks.inference import Precision, predict_outputs
+from kubetune.tasks.output_layer import ExactLinear
 from kubetune.tasks.reading import Unanswered
 from kubetune.tasks.spec import load_spec
 from kubetune.text.gate import TextGate, Unreadable
@@ -207,9 +208,10 @@ def _hashable(row: Mapping[str, Sequence[int]]) -> Hashable:
 def _cast_linears(module: torch.nn.Module) -> None:
     """Cast the weights of linear layers to bf16 once; autocast would do the same at every forward, bit for bit.
 
-    An output layer that shares its weights with the embeddings is left to autocast, which rounds for that layer alone.
+    An output layer that shares its weights with the embeddings is left to autocast, which rounds for that layer alone,
+    and one that computes in fp32 stays so.
     """
     tables = {id(part.weight) for part in module.modules() if isinstance(part, torch.nn.Embedding)}
     for part in module.modules():
-        if isinstance(part, torch.nn.Linear) and id(part.weight) not in tables:
+        if isinstance(part, torch.nn.Linear) and not isinstance(part, ExactLinear) and id(part.weight) not in tables:
             part.to(torch.bfloat16)

@@ -6,6 +6,30 @@ from torch import nn
 from kubetune.errors import ConfigError
 
 
+class ExactLinear(nn.Linear):
+    """A linear layer that computes in fp32 under autocast too, for outputs that are numbers in a unit of the data.
+
+    bf16 has 8 significant bits: a score near 75 would be a multiple of 0.5, whatever the model knows.
+    """
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """Return (…, outputs), fp32, of inputs of any floating dtype."""
+        with torch.autocast(input.device.type, enabled=False):
+            return nn.functional.linear(input.float(), self.weight, self.bias)
+
+
+def keep_exact(module: nn.Module, outputs: int) -> nn.Module:
+    """Return `module` with an `ExactLinear` in the place of its output layer, over the same parameters."""
+    layer = output_layer(module, outputs)
+    for parent in list(module.modules()):
+        for name, part in parent.named_children():
+            if part is layer:
+                exact = ExactLinear(layer.in_features, layer.out_features, layer.bias is not None, device="meta")
+                exact.weight, exact.bias = layer.weight, layer.bias
+                setattr(parent, name, exact)
+    return module
+
+
 def output_layer(module: nn.Module, outputs: int) -> nn.Linear | None:
     """Return the linear layer that gives the outputs, the last one of that width, or None: a head may have none."""
     layers = [part for part in module.modules() if isinstance(part, nn.Linear) and part.out_features == outputs]

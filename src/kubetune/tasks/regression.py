@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -80,6 +81,12 @@ class Regression(CommonTask):
         """See `Task.of_model`: with the unit of its outputs, and the range of its train scores."""
         found: dict[str, Any] = {name: float(values[0]) for name, values in spec.fitted.items()}
         return replace(self, **found)
+
+    def build_model(self, spec: ModelSpec, folder: Path, *, pretrained: bool) -> "torch.nn.Module":
+        """See `Task.build_model`: its score is computed in fp32 whatever the precision."""
+        from kubetune.tasks.output_layer import keep_exact
+
+        return keep_exact(super().build_model(spec, folder, pretrained=pretrained), 1)
 
     def begun(self, spec: ModelSpec, module: "torch.nn.Module", rows: "EncodedRows") -> ModelSpec:
         """See `Task.begun`: mean, deviation and range of the scores; no mean where the last layer has no bias.
