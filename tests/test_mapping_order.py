@@ -24,6 +24,7 @@ from pipelines import Silent, run_plan, settings_of
 
 SEED = int(os.environ.get("KUBETUNE_TEST_SEED", random.SystemRandom().randrange(1 << 32)))
 SHUFFLES = 4
+QUICK = ("emotion-multilingual", "snli", "tweets")
 OWN_SUITE = {
     "name": "own", "description": "Two words.", "labels": ["negative", "positive"],
     "lexicons": {"zebra": ["a", "b"], "apple": ["c", "d"]},
@@ -67,7 +68,12 @@ def keys_of(recipe: Recipe) -> dict[str, str]:
     return {stage.name: key_of(key_fields(stage, recipe, digests, "identity")) for stage in STAGES}
 
 
-@pytest.mark.parametrize("name", sorted(shipped_recipes()))
+def in_their_tiers() -> list[Any]:
+    """Each shipped recipe; those that the default tier tries hold maps in each section that has some."""
+    return [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in sorted(shipped_recipes())]
+
+
+@pytest.mark.parametrize("name", in_their_tiers())
 def test_a_recipe_is_the_same_in_every_order_of_its_maps(name: str, tmp_path: Path, draw: random.Random) -> None:
     document = whole(name, tmp_path)
     first = as_written(document, draw)
