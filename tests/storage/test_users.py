@@ -136,9 +136,9 @@ MAY: dict[str, dict[str, str]] = {
         "delete": "checkpoints",
     },
     "evaluate": {
-        "get": "runs/ingest runs/fetch runs/prepare runs/train runs/evaluate telemetry/evaluate keys/prepare "
+        "get": "runs/ingest runs/fetch runs/prepare runs/train runs/evaluate telemetry/evaluate keys/fetch keys/prepare "
         "keys/train keys/evaluate blobs",
-        "put": "runs/evaluate telemetry/evaluate keys/prepare keys/train keys/evaluate blobs",
+        "put": "runs/evaluate telemetry/evaluate keys/fetch keys/prepare keys/train keys/evaluate blobs",
     },
     "behave": {
         "get": f"{EVALUATED} runs/behave telemetry/behave keys/fetch keys/prepare keys/train keys/evaluate "
