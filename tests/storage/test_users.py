@@ -136,8 +136,8 @@ MAY: dict[str, dict[str, str]] = {
         "delete": "checkpoints",
     },
     "evaluate": {
-        "get": "runs/ingest runs/fetch runs/prepare runs/train runs/evaluate telemetry/evaluate keys/fetch keys/prepare "
-        "keys/train keys/evaluate blobs",
+        "get": "runs/ingest runs/fetch runs/prepare runs/train runs/evaluate telemetry/evaluate keys/fetch "
+        "keys/prepare keys/train keys/evaluate blobs",
         "put": "runs/evaluate telemetry/evaluate keys/fetch keys/prepare keys/train keys/evaluate blobs",
     },
     "behave": {
