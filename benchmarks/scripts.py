@@ -2,15 +2,18 @@
 
     python benchmarks/scripts.py RECIPE [SECTION.FIELD=VALUE ...] [--epochs 3] [--seeds 1] [--json FILE] | --smoke
 
-RECIPE is one of `text-classification`, `pair-classification`, `token-classification` or `question-answering`. Its data
-are ingested and prepared once, by the stages; all arms train on those features and are measured on its test rows by
-its task. Arms take turns (see `training.py`), and CPU seconds are of the optimizer steps alone:
+RECIPE is one of `text-classification`, `pair-classification`, `token-classification`, `question-answering` or
+`feature-extraction`, whose script is sentence-transformers'. Its data are ingested and prepared once, by the stages;
+all arms train on those rows and are measured on its test rows by its task. Arms take turns (see `training.py`), and
+CPU seconds are of the optimizer steps alone:
 
 - script: `Trainer` as run_glue, run_ner and run_qa set it: batch 8, learning rate 5e-5 without warmup, fp32, random
   order, padded to the longest of a batch (run_qa: to `model.max_length`), the architecture's own loss.
 - equal: the script with the recipe's batch, learning rate and warmup; left out where the script has them itself.
 - grouped: the script with `Trainer`'s own length groups; its cost alone, of `--grouped-steps` steps.
 - kubetune: the recipe.
+
+Embeddings have `equal` and `kubetune`: the batch is how many negatives there are, so another one is another task.
 """
 
 import argparse
@@ -23,8 +26,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from smoke import complete, fetched, recipe_text
-from training_trainer import clock_steps
+from scripts_sentences import train_sentences
+from scripts_trainer import BATCH, LEARNING_RATE, opened, train_script
+from smoke import complete, fetched, pairs_recipe_text, recipe_text
 
 from kubetune.config.load import load_recipe
 from kubetune.config.recipe import Recipe
@@ -36,97 +40,7 @@ ARMS = {
     "grouped": "script in length groups (its cost alone)",
     "kubetune": "kubetune",
 }
-BATCH, LEARNING_RATE = 8, 5e-5
-"""Of the scripts where nothing else is asked."""
 FILES = ("dataset", "weights", "tokenizer")
-
-
-def train_script(args: argparse.Namespace, recipe: Recipe) -> tuple[Any, dict[str, float]]:
-    """Train as the script does; return the module, with outputs as kubetune's, and what it took."""
-    import torch
-    from transformers import (
-        AutoModelForQuestionAnswering,
-        AutoModelForSequenceClassification,
-        AutoModelForTokenClassification,
-        AutoTokenizer,
-        DataCollatorForTokenClassification,
-        DataCollatorWithPadding,
-        Trainer,
-    )
-    from transformers.utils import logging
-
-    from kubetune.tasks.encoder import StockClassifier
-
-    logging.set_verbosity_error()
-    torch.set_num_threads(1)
-    torch.manual_seed(args.seed)
-    models = {
-        "text-classification": AutoModelForSequenceClassification,
-        "token-classification": AutoModelForTokenClassification,
-        "question-answering": AutoModelForQuestionAnswering,
-    }
-    task, labels = opened(args, recipe)
-    head = task.head(labels)
-    tokenizer = AutoTokenizer.from_pretrained(args.work / "tokenizer", local_files_only=True)
-    collators = {
-        "text-classification": DataCollatorWithPadding(tokenizer),
-        "token-classification": DataCollatorForTokenClassification(tokenizer),
-        "question-answering": DataCollatorWithPadding(tokenizer, "max_length", recipe.model.max_length),
-    }
-    items, seconds = script_items(args.work / "dataset", task, labels), [0.0, 0.0]
-    trainer = Trainer(
-        model=models[head.stock].from_pretrained(args.work / "weights", num_labels=len(head.names)),
-        args=script_arguments(args, recipe),
-        train_dataset=items,
-        data_collator=collators[head.stock],
-        callbacks=[clock_steps(seconds)],
-    )
-    trainer.train()
-    steps = int(trainer.state.global_step)
-    rows = min(steps * trainer.args.per_device_train_batch_size, round(len(items) * args.epochs))
-    return StockClassifier(trainer.model), {"cpu_seconds": seconds[1] - seconds[0], "features": rows}
-
-
-def script_arguments(args: argparse.Namespace, recipe: Recipe) -> Any:
-    """Return `TrainingArguments` of an arm."""
-    from transformers import TrainingArguments
-
-    equal, section = args.arm == "equal", recipe.training
-    return TrainingArguments(
-        output_dir=str(args.folder),
-        per_device_train_batch_size=section.batch if equal else BATCH,
-        learning_rate=section.learning_rate if equal else LEARNING_RATE,
-        warmup_steps=section.warmup if equal else 0,
-        num_train_epochs=args.epochs,
-        max_steps=args.grouped_steps if args.arm == "grouped" else -1,
-        train_sampling_strategy="group_by_length" if args.arm == "grouped" else "random",
-        seed=args.seed,
-        use_cpu=True,
-        save_strategy="no",
-        report_to=[],
-        disable_tqdm=True,
-        logging_strategy="no",
-    )
-
-
-def script_items(dataset: Path, task: Any, labels: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the train split's features as the scripts' collators and models take them."""
-    from kubetune.tasks.rows import read_rows
-    from kubetune.tasks.windows import FIRST, LAST
-
-    items = []
-    for feature in read_rows(dataset, "train", task, labels):
-        item = {name: feature[name].tolist() for name in ("input_ids", "token_type_ids") if name in feature}
-        if "tags" in feature:
-            item["labels"] = feature["tags"].tolist()
-        elif "marks" in feature:  # token 0 where the window holds no answer
-            marks = (feature["marks"] * (feature["marks"] > 0)).tolist()
-            item["start_positions"] = next((at for at, mark in enumerate(marks) if mark & FIRST), 0)
-            item["end_positions"] = next((at for at, mark in enumerate(marks) if mark & LAST), 0)
-        else:
-            item["labels"] = int(feature["label"][0])
-        items.append(item)
-    return items
 
 
 def train_kubetune(args: argparse.Namespace, recipe: Recipe) -> tuple[Any, dict[str, float]]:
@@ -164,14 +78,6 @@ def train_kubetune(args: argparse.Namespace, recipe: Recipe) -> tuple[Any, dict[
     return module, {"cpu_seconds": clock.seconds, "features": clock.rows}
 
 
-def opened(args: argparse.Namespace, recipe: Recipe) -> tuple[Any, tuple[str, ...]]:
-    """Return the recipe's task, and the labels of what was prepared."""
-    from kubetune.tasks import load_task
-
-    facts = json.loads((args.work / "dataset" / "dataset.json").read_text(encoding="utf-8"))
-    return load_task(recipe.task.name), tuple(facts["labels"])
-
-
 def answered(args: argparse.Namespace, recipe: Recipe, module: Any) -> Any:
     """Return what a module's answers on the test rows come to."""
     import numpy as np
@@ -189,11 +95,21 @@ def answered(args: argparse.Namespace, recipe: Recipe, module: Any) -> Any:
     return task.validation(outputs, encoding, feature_losses(task, outputs, rows), labels, texts)
 
 
+def trainers(recipe: Recipe) -> dict[str, Any]:
+    """Return what trains each arm that a recipe has."""
+    if recipe.task.kind == "feature-extraction":
+        return {"equal": train_sentences, "kubetune": train_kubetune}
+    section = recipe.training
+    script_has = (section.batch, section.learning_rate, section.warmup) == (BATCH, LEARNING_RATE, 0)
+    arms = [arm for arm in ARMS if not (arm == "equal" and script_has)]
+    return {arm: train_kubetune if arm == "kubetune" else train_script for arm in arms}
+
+
 def run_arm(args: argparse.Namespace, recipe: Recipe) -> None:
     """Child process: run one arm and write what it came to."""
     with tempfile.TemporaryDirectory() as name:
         args.folder = Path(name)
-        module, took = (train_kubetune if args.arm == "kubetune" else train_script)(args, recipe)
+        module, took = trainers(recipe)[args.arm](args, recipe)
         outcomes = None if args.arm == "grouped" else answered(args, recipe, module)
     args.result.write_bytes(pickle.dumps((took, outcomes)))
 
@@ -245,12 +161,16 @@ def _cost(took: Mapping[str, float]) -> float:
 def smoke() -> int:
     """Run every arm on a few rows; figures of so little say nothing."""
     with tempfile.TemporaryDirectory() as name:
-        recipe = Path(name) / "recipe.yaml"
+        recipe, pairs = Path(name) / "recipe.yaml", Path(name) / "pairs.yaml"
         recipe.write_text(recipe_text(Path(name)), encoding="utf-8")
+        pairs.write_text(pairs_recipe_text(Path(name)), encoding="utf-8")
         figures = r" +\d+\.\d\d +\d+\.\d\d"
-        lines = [rf"^{re.escape(ARMS[arm])}{figures} +0\.\d{{4}} +[+-]0\.\d{{3}} \[" for arm in ("script", "equal")]
+        gain = rf"{figures} +[01]\.\d{{4}} +[+-]0\.\d{{3}} \["
+        script, equal = (f"^{re.escape(ARMS[arm])}{gain}" for arm in ("script", "equal"))
+        lines = [script, equal, rf"^feature-extraction: .*\n.*\n{equal.removeprefix('^')}"]
         lines += [rf"^{re.escape(ARMS['grouped'])}{figures}$", rf"^{ARMS['kubetune']}{figures} +0\.\d{{4}}$"]
-        return complete(lambda: main([str(recipe), "--epochs", "1", "--grouped-steps", "2"]), lines)
+        few = ["--epochs", "1", "--grouped-steps", "2"]
+        return complete(lambda: [main([str(path), *few]) for path in (recipe, pairs)], lines)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -278,13 +198,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         work = fetched(folder, "compared", FILES, recipe)
-        section = recipe.training
-        same = (section.batch, section.learning_rate, section.warmup) == (BATCH, LEARNING_RATE, 0)
         results = {
             (arm, seed): folder / f"{arm}-{seed}"
             for seed in range(args.seeds)
-            for arm in ARMS
-            if not (arm == "grouped" and seed) and not (arm == "equal" and same)
+            for arm in trainers(recipe)
+            if not (arm == "grouped" and seed)
         }
         common = [args.recipe, *args.overrides, "--epochs", str(args.epochs), "--work", str(work)]
         common += ["--grouped-steps", str(args.grouped_steps)]

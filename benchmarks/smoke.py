@@ -12,6 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import toys
+import vector_toys
 from kubetune.config.load import parse_recipe
 from kubetune.config.recipe import Recipe
 from kubetune.execution.run import open_configured_store
@@ -73,6 +74,14 @@ def recipe_text(folder: Path) -> str:
         toys.write_jsonl(data, toys.toy_rows(240))
         encoder(model)
     return TOY.format(data=data, model=model)
+
+
+def pairs_recipe_text(folder: Path) -> str:
+    """Return that recipe for embeddings, its pairs written as well."""
+    rows = [{"anchor": first, "positive": second} for first, second in vector_toys.pair_rows(120)]
+    data = toys.write_jsonl(folder / "pairs.jsonl", rows)
+    recipe_text(folder)
+    return TOY.format(data=data, model=folder / "model") + "task: {kind: feature-extraction}\n"
 
 
 def pulled(folder: Path, run: str, artifacts: Sequence[str], *overrides: str) -> Path:

@@ -171,3 +171,20 @@ def test_ranks_are_among_distinct_positives() -> None:
     rows = [row(("a", "b"), near, near), row(("c", "b"), near, near), row(("c", "d"), near, far)]
     assert ranks_of(rows).tolist() == [1, 1, 1]  # `b` is one candidate, and right for `c` as well
     assert ranks_of([*rows, row(("e", "f"), far, near)]).tolist() == [2, 2, 2, 3]
+
+
+def test_texts_of_rows_are_read_sorted_by_length(module: torch.nn.Module, tokenizer: Any) -> None:
+    """A question is not padded to its answer's length; its vector is what it has alone."""
+    items = [("a day", "the good film " * 12), ("we saw " * 14, "it was nice"), ("food", "love")]
+    tensors = SCORED.collate(SCORED.encode(tokenizer, items, 64).features, 0)
+    read = []
+    with torch.no_grad():
+        hook = module.network.register_forward_pre_hook(
+            lambda _, args, inputs: read.append(tuple(inputs["input_ids"].shape)), with_kwargs=True
+        )
+        found = module(**tensors).reshape(6, -1)
+        hook.remove()
+        texts = [text for item in items for text in item]
+        alone = [module(**SCORED.collate(SCORED.encode(tokenizer, [(text,)], 64).features, 0)) for text in texts]
+    assert read == [(3, 4), (3, 38)]
+    torch.testing.assert_close(found, torch.cat(alone), rtol=1e-5, atol=1e-5)

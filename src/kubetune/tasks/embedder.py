@@ -18,17 +18,30 @@ class Embedder(StockClassifier):
         self.pooling = pooling
 
     def forward(self, **inputs: torch.Tensor) -> torch.Tensor:
-        """Return vectors (rows, texts * width) of tensors (rows, texts, length), read in one pass."""
+        """Return vectors (rows, texts * width) of tensors (rows, texts, length) or (rows, length).
+
+        Texts of a row differ in length, a question from its answer: all texts are read sorted by length, in as many
+        passes as a row has texts, each as long as its longest.
+        """
         rows = len(inputs["input_ids"])
         flat = {name: tensor.flatten(0, -2) for name, tensor in inputs.items()}
-        states = self.network(**flat).last_hidden_state
+        texts = len(flat["input_ids"]) // rows
+        if texts == 1:
+            return self._pooled(flat)
+        lengths = flat["attention_mask"].sum(dim=1)
+        order = lengths.argsort(stable=True)
+        passes = [
+            self._pooled({name: tensor[some, : int(lengths[some].max())] for name, tensor in flat.items()})
+            for some in order.chunk(texts)
+        ]
+        return torch.cat(passes)[order.argsort()].reshape(rows, -1)
+
+    def _pooled(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        states: torch.Tensor = self.network(**inputs).last_hidden_state
         if self.pooling == "cls":
-            pooled = states[:, 0]
-        else:
-            mask = flat["attention_mask"].unsqueeze(-1).to(states.dtype)
-            pooled = (states * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
-        vectors: torch.Tensor = pooled.reshape(rows, -1)
-        return vectors
+            return states[:, 0]
+        mask = inputs["attention_mask"].unsqueeze(-1).to(states.dtype)
+        return (states * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
 
 
 def build_embedder(spec: ModelSpec, folder: Path, *, pretrained: bool) -> Embedder:
