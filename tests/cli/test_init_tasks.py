@@ -116,6 +116,10 @@ TAKEN: dict[str, Taken] = {
         table, {"text": text_of, "score": lambda i: i % 2}, [], "text-classification", ("text", None, "score")),
     "numbers of many classes": Taken(
         table, {"text": text_of, "label": lambda i: i % 25}, [], "text-classification", ("text", None, "label")),
+    "texts alone": Taken(table, {"text": text_of}, [], "fill-mask", ("text", None, None)),
+    "texts of other columns, asked for": Taken(
+        table, {"id": str, "text": text_of, "label": label}, ["--task", "fill-mask"], "fill-mask",
+        ("text", None, None)),
     "texts that belong together": Taken(
         table, {"anchor": text_of, "positive": other}, [], "feature-extraction", ("anchor", "positive", None),
         {"group_by": "either"}),
@@ -148,8 +152,8 @@ REJECTS = {"numbers that are missing or without an end", "inference as classes, 
 
 QUICK = (
     "an empty list is a row without a label", "names with something between them", "lists of Parquet", "fractions",
-    "numbers that are missing or without an end", "texts that belong together", "sentences with a score",
-    "inference, asked with labels", "pairs of classes",
+    "numbers that are missing or without an end", "texts that belong together", "texts alone",
+    "sentences with a score", "inference, asked with labels", "pairs of classes",
 )  # fmt: skip
 """One of each kind; the others take a second or two together and are of the slow tier."""
 

@@ -22,11 +22,11 @@ class UndecidedError(ConfigError):
         choices: What may be answered; none: there is nothing to choose from.
     """
 
-    def __init__(self, option: str, found: str, choices: Sequence[str] = ()) -> None:
+    def __init__(self, option: str, found: str, choices: Sequence[str] = (), otherwise: str = "") -> None:
         self.option, self.choices = option, tuple(choices)
         self.question = found
         kinds = f" ({' or '.join(self.choices)})" if option == "task" and choices else ""
-        super().__init__(f"{found}: name the {CALLED[option]} with --{option.replace('_', '-')}{kinds}.")
+        super().__init__(f"{found}: name the {CALLED[option]} with --{option.replace('_', '-')}{kinds}{otherwise}.")
 
 
 @dataclass(frozen=True)

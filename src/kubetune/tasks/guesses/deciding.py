@@ -144,6 +144,7 @@ def _label(row: TaskGuess, seen: Seen, given: Given) -> tuple[str, str]:
             f"{one_line(column.name, 40)!r} {row.fault(column) or row.doubt(column)}" for column in free[:6]
         ) + (" …" if len(free) > 6 else ""),
         [column.name for column in free if not row.fault(column)],
+        "" if given.task else ", or learn from the texts alone with --task fill-mask",
     )  # fmt: skip
 
 

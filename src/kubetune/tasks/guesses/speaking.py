@@ -5,7 +5,15 @@ from collections.abc import Callable
 from kubetune.config.data import DataSection
 from kubetune.errors import ConfigError
 from kubetune.tasks.guesses.base import Given, Setting, UndecidedError
-from kubetune.tasks.guesses.columns import BELONGING, TAGS, names_of_columns, normal_name, quoted_names, subject_of
+from kubetune.tasks.guesses.columns import (
+    BELONGING,
+    PROSE,
+    TAGS,
+    names_of_columns,
+    normal_name,
+    quoted_names,
+    subject_of,
+)
 from kubetune.tasks.guesses.problems import NUMBER, SCORES, number_fault, problem_of
 from kubetune.tasks.guesses.seen import Holds, Seen, SeenColumn
 from kubetune.tasks.guesses.texts import pair_by_name
@@ -100,6 +108,16 @@ def belonging_speak(seen: Seen, given: Given) -> str | None:
     if pair is None or given.label is not None or given.problem is not None:
         return None
     return f"columns {quoted_names(pair)} are texts that belong together by their names"
+
+
+def texts_alone_speak(seen: Seen, given: Given) -> str | None:
+    """Texts and nothing beside them can teach the language that they are written in."""
+    only = seen.columns[0]
+    if len(seen.columns) > 1 or only.holds is not Holds.TEXT or only.prose < PROSE:
+        return None
+    if given.label is not None or given.text_pair is not None or given.problem is not None:
+        return None
+    return f"as column {one_line(only.name, 60)!r} is the only one: a model learns the language of its texts"
 
 
 def inference_speaks(seen: Seen, given: Given) -> str | None:

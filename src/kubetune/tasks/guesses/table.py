@@ -35,6 +35,7 @@ from kubetune.tasks.guesses.speaking import (
     no_objection,
     problem_speaks,
     scored_pairs_speak,
+    texts_alone_speak,
 )
 from kubetune.tasks.guesses.texts import one_text, question_and_context, text_of_spans, two_texts
 
@@ -152,6 +153,17 @@ GUESSES: tuple[TaskGuess, ...] = (
     replace(SEVERAL_LABELS, kind=PAIR.kind, speaks=problem_speaks(SEVERAL, pair=True), texts=two_texts),
     replace(A_NUMBER, kind=PAIR.kind, speaks=problem_speaks(NUMBER, pair=True), texts=two_texts),
     PAIR,
+    TaskGuess(
+        kind="fill-mask",
+        speaks=texts_alone_speak,
+        texts=one_text,
+        fault=no_objection,
+        doubt=no_objection,
+        names=frozenset(),
+        truth=cells_of,
+        start=Start(UNCASED, 3, 5e-5, 256, ({"metric": "cross_entropy", "above_baseline": "unigram"},)),
+        truthless=True,
+    ),
     SEVERAL_LABELS,
     A_NUMBER,
     ONE_CLASS,
