@@ -108,7 +108,8 @@ def test_text_and_label_are_found(tmp_path: Path, case: str) -> None:
 REFUSED: dict[str, tuple[dict[str, Any], list[str], str]] = {
     "two candidates": ({"text": text_of, "category": label, "sentiment": lambda i: label(i // 2)}, [],
                        "Columns 'category', 'sentiment' could each be the label: name the label with --label."),
-    "an id is no label": ({"id": str, "text": text_of}, [], "name the label with --label, or learn from the texts alone with --task fill-mask."),
+    "an id is no label": ({"id": str, "text": text_of}, [],
+                          "name the label with --label, or learn from the texts alone with --task fill-mask."),
     "an id, asked for": ({"id": str, "text": text_of, "label": label}, ["--label", "id"], "differs in every row"),
     "one class": ({"text": text_of, "label": lambda i: "x"}, [], "holds one value only ('x')"),
     "one class beside another column": ({"text": text_of, "label": lambda i: "x", "source": label}, [],
