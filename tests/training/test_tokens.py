@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import trained_toys as toys
 from kubetune.errors import InterruptedRunError
+from kubetune.training import loop
 
 ENTITIES: dict[str, Any] = {"task": "token-classification", "labels": toys.TYPES}
 
@@ -52,6 +54,29 @@ def test_the_loss_of_a_step_is_the_mean_over_its_words(run_toy: Any, entity_data
     assert parted.losses == pytest.approx(whole.losses, rel=1e-6)
     norms = [run.context.of("step")[0]["norm"] for run in (whole, parted)]
     assert norms[1] == pytest.approx(norms[0], rel=1e-5)
+
+
+def test_a_word_weighs_the_same_in_a_batch_of_short_texts_and_in_one_of_long_ones(
+    run_toy: Any, entity_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over an epoch in length groups, words add up to the gradient of the mean loss of all words."""
+    found: list[list[torch.Tensor]] = []
+
+    def keep(parameters: dict[str, torch.nn.Parameter], limit: float | None) -> float:
+        found.append([tensor.grad.clone() for tensor in parameters.values()])
+        return 0.0
+
+    monkeypatch.setattr(loop, "clip", keep)
+    quiet = {"encoder_dropout": 0.0, "head": {"pooling": "cls", "hidden_size": None, "dropout": 0.0}}
+    parts = run_toy("parts", dataset=entity_dataset, epochs=1.0, learning_rate=1e-6, **quiet, **ENTITIES)
+    rows = [step["rows"] for step in parts.context.of("step")]
+    gradients, words = found[:], [step["tokens"] / step["rows"] for step in parts.context.of("step")]
+    assert max(words) > 2 * min(words)
+    found.clear()
+    run_toy("whole", dataset=entity_dataset, steps=1, batch=sum(rows), **quiet, **ENTITIES)
+    for number, whole in enumerate(found[0]):
+        summed = sum(of[number] * count for of, count in zip(gradients, rows, strict=True)) / sum(rows)
+        torch.testing.assert_close(summed, whole, rtol=1e-2, atol=1e-3)  # the weights move a little
 
 
 @pytest.mark.slow

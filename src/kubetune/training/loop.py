@@ -30,6 +30,9 @@ from kubetune.training.resume import resume, save
 from kubetune.training.run import TrainingRun, phase
 from kubetune.training.validation import evaluate_if_due
 
+COUNTED_ROWS = 10_000
+"""Of which the losses of a row are counted."""
+
 
 def rate_factor(schedule: Literal["linear", "cosine", "constant"], step: int, steps: int, warmup: float) -> float:
     """Return what the learning rate is multiplied with; never 0 inside the run.
@@ -174,12 +177,12 @@ def class_weights(job: Job, task: Task, rows: EncodedRows, device: torch.device)
     return torch.tensor(asked, dtype=torch.float32, device=device)
 
 
-def backward(run: TrainingRun, parts: list[MicroBatch], terms: int) -> torch.Tensor:
-    """Add the gradients of this rank's part of a global batch with `terms` losses; return the sum of its losses.
+def backward(run: TrainingRun, parts: list[MicroBatch], divisor: float) -> torch.Tensor:
+    """Add the gradients of this rank's part of a global batch; return the sum of its losses.
 
-    The loss of a step is the mean over the losses of all ranks and micro-batches (a row has one, or one a word), not a
-    mean of means: each micro-batch is scaled by the global count, and by the number of ranks, since their gradients are
-    averaged. Every rank knows the whole batch, so the count needs no exchange.
+    The losses of all ranks and micro-batches (a row has one, or one a word) are divided by one number, no mean of
+    means: each micro-batch is scaled by it, and by the number of ranks, since their gradients are averaged. Every rank
+    knows the whole batch, so the number needs no exchange.
     """
     settings, world = run.job.settings, run.accelerator.num_processes
     pad_to = run.job.spec.max_length if settings.padding == "max-length" else None
@@ -187,13 +190,13 @@ def backward(run: TrainingRun, parts: list[MicroBatch], terms: int) -> torch.Ten
     for number, part in enumerate(parts):
         last = number == len(parts) - 1
         with nullcontext() if last else run.accelerator.no_sync(run.wrapped):
-            rows = run.taught(part.rows)
-            inputs = run.task.collate(rows, run.job.pad_token_id, pad_to)
-            targets = run.task.targets(rows, inputs["input_ids"].shape[1]).to(run.accelerator.device)
+            taught = run.taught(part.rows)
+            inputs = run.task.collate(taught, run.job.pad_token_id, pad_to)
+            targets = run.task.targets(taught, inputs["input_ids"].shape[1]).to(run.accelerator.device)
             outputs = run.wrapped(**{name: tensor.to(run.accelerator.device) for name, tensor in inputs.items()})
             losses = run.task.losses(outputs, targets, settings.label_smoothing, run.class_weights)
             loss = losses.sum() * part.weight
-            run.accelerator.backward(loss * (world / terms))
+            run.accelerator.backward(loss * (world / divisor))
         loss_sum += loss.detach()
         run.host.alive()
     return loss_sum
@@ -205,8 +208,8 @@ def train_step(run: TrainingRun) -> bool:
     world, rank = run.accelerator.num_processes, run.accelerator.process_index
     batch = timeline.batch_at(state.step)
     run.wrapped.train()
-    terms = terms_of(run, batch)
-    loss_sum = backward(run, micro_batches(batch, rank, world, run.micro), terms)
+    terms, divisor = terms_of(run, batch)
+    loss_sum = backward(run, micro_batches(batch, rank, world, run.micro), divisor)
     summed, stop = total(run.accelerator, loss_sum, float(run.host.should_stop()))
     loss = summed / terms
     check_finite_step(state.step + 1, loss, None)
@@ -233,9 +236,21 @@ def train_step(run: TrainingRun) -> bool:
     return stop > 0
 
 
-def terms_of(run: TrainingRun, batch: np.ndarray) -> int:
-    """Return the losses of a global batch; 1 where it has none, so that nothing is divided by 0."""
-    return max(1, int(run.task.terms(run.taught(batch)).sum()))
+def terms_of(run: TrainingRun, batch: np.ndarray) -> tuple[int, float]:
+    """Return the losses of a global batch, 1 where it has none, and what its gradient divides their sum by.
+
+    In random order that is their number, as `Trainer` does it. Batches in length groups are of short texts or of long
+    ones, and a word would weigh more in a short text; there it is the number that as many rows have on average.
+    """
+    terms = max(1, int(run.task.terms(run.taught(batch)).sum()))
+    return terms, run.terms_a_row * len(batch) if run.timeline.groups else terms
+
+
+def count_terms(run: TrainingRun) -> float:
+    """Return the losses of a train row on average, of as many evenly spaced rows as take no time."""
+    rows = len(run.train)
+    some = np.linspace(0, rows - 1, min(rows, COUNTED_ROWS)).astype(np.int64)
+    return float(run.task.terms(run.taught(some)).mean()) or 1.0
 
 
 def _try_longest_batch(run: TrainingRun, groups: dict[str, list[str]]) -> None:
@@ -249,13 +264,14 @@ def _try_longest_batch(run: TrainingRun, groups: dict[str, list[str]]) -> None:
         raise KubetuneError("The dataset has no training rows: prepare should have refused it.")
     world, rank = run.accelerator.num_processes, run.accelerator.process_index
     parts = micro_batches(batch, rank, world, run.micro)
+    run.terms_a_row = count_terms(run)
     run.module.train()
-    backward(run, parts[:1], terms_of(run, batch))
+    backward(run, parts[:1], terms_of(run, batch)[1])
     run.unused = drop_unused(run.module, groups)
     run.module.zero_grad(set_to_none=True)
     run.wrapped = run.accelerator.prepare(run.module)
     for _ in range(2 if world > 1 else 0):
-        backward(run, parts[:1], terms_of(run, batch))
+        backward(run, parts[:1], terms_of(run, batch)[1])
         run.module.zero_grad(set_to_none=True)
     if bad := not_finite(run.module):
         raise KubetuneError(f"Weight {bad} is not finite before step 1: this is a bug of kubetune.")

@@ -31,6 +31,7 @@ class TrainingRun:
         unused: Names that no gradient reaches.
         best: Best weights so far (rank 0 only).
         micro: Rows a rank computes at once.
+        terms_a_row: Losses of a train row on average; 1 where a row has one.
     """
 
     job: Job
@@ -49,6 +50,7 @@ class TrainingRun:
     optimizer: torch.optim.AdamW = field(init=False)
     parameters: dict[str, torch.nn.Parameter] = field(default_factory=dict)
     unused: list[str] = field(default_factory=list)
+    terms_a_row: float = 1.0
     state: State = field(default_factory=State)
     best: dict[str, torch.Tensor] | None = None
 

@@ -138,14 +138,17 @@ def _label(row: TaskGuess, seen: Seen, given: Given) -> tuple[str, str]:
             f"Columns {quoted_names(names_of_columns(likely))} could each be the label",
             names_of_columns(likely),
         )
-    raise UndecidedError(
+    raise _no_label(row, free, given)
+
+
+def _no_label(row: TaskGuess, free: Sequence[SeenColumn], given: Given) -> UndecidedError:
+    faults = [f"{one_line(column.name, 40)!r} {row.fault(column) or row.doubt(column)}" for column in free[:6]]
+    return UndecidedError(
         "label",
-        "No column looks like the label: " + "; ".join(
-            f"{one_line(column.name, 40)!r} {row.fault(column) or row.doubt(column)}" for column in free[:6]
-        ) + (" …" if len(free) > 6 else ""),
+        f"No column looks like the label: {'; '.join(faults)}{' …' if len(free) > 6 else ''}",
         [column.name for column in free if not row.fault(column)],
         "" if given.task else ", or learn from the texts alone with --task fill-mask",
-    )  # fmt: skip
+    )
 
 
 def _names_of_numbers(columns: Sequence[SeenColumn]) -> tuple[str, str] | None:
