@@ -139,6 +139,11 @@ SOURCES: dict[str, tuple[Any, Any, str]] = {
         PackageData(kind="package", distribution="rows", path="rows/train.csv"),
         "`model` of Python package `dist`|`train.csv` of Python package `rows`",
     ),
+    "a file a split": (
+        PackageModel(kind="package", distribution="dist", path="dist/model"),
+        PackageData(kind="package", distribution="rows", path={"train": "rows/train.csv", "test": "rows/test.csv"}),
+        "`model` of Python package `dist`|`train.csv`, `test.csv` of Python package `rows`",
+    ),
 }
 
 

@@ -1,6 +1,6 @@
 """What a model was made of, as its card says it: base model and data, their revisions and licences."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
@@ -59,7 +59,8 @@ def _published(source: Any, hub: str) -> str | None:
     if source.kind == "hub":
         return f"`{plain_label(source.name, 120)}` of a {hub}"
     if source.kind == "package":
-        return f"`{plain_label(_last(source.path))}` of Python package `{plain_label(source.distribution, 120)}`"
+        paths = [source.path] if isinstance(source.path, str) else list(source.path.values())  # a file a split
+        return f"{_named(paths)} of Python package `{plain_label(source.distribution, 120)}`"
     return None
 
 
@@ -69,8 +70,12 @@ def _data(source: Any) -> str:
     if source.kind == "sql":
         return "the rows of a database query"
     listed = [path for paths in source.paths.values() for path in ([paths] if isinstance(paths, str) else paths)]
-    more = f" and {len(listed) - FILES_NAMED} more" if len(listed) > FILES_NAMED else ""
-    return f"{', '.join(f'`{plain_label(_last(path))}`' for path in listed[:FILES_NAMED])}{more}, of its owner"
+    return f"{_named(listed)}, of its owner"
+
+
+def _named(paths: Sequence[str]) -> str:
+    more = f" and {len(paths) - FILES_NAMED} more" if len(paths) > FILES_NAMED else ""
+    return ", ".join(f"`{plain_label(_last(path))}`" for path in paths[:FILES_NAMED]) + more
 
 
 def _terms(facts: Mapping[str, Any]) -> str:
